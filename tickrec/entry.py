@@ -1,0 +1,49 @@
+"""Entry: one thing that happened on a connection, as the feed yields it and the journal stores it."""
+
+import json
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+
+class EntryKind(IntEnum):
+    """What an entry says. The numbers are part of the journal format and never change."""
+
+    MESSAGE = 1
+    """A message from the broker; the payload is exactly what arrived."""
+    CONNECTED = 2
+    """A websocket was opened: {"host", "attempt", "keys"}."""
+    SUBSCRIBED = 3
+    """Keys were asked for: {"mode", "keys": [[instrument_key, symbol], ...]}, one entry a request."""
+    DISCONNECTED = 4
+    """A websocket ended: {"code", "reason"}."""
+    CLOSED = 5
+    """The run ended with a goodbye: {"reason"}. Connection 0."""
+    NOTE = 6
+    """Anything else worth keeping: {"event", ...}; "start" begins a run, "silent" names keys without an answer."""
+
+
+class Entry(NamedTuple):
+    """One journal entry.
+
+    `seq` is 0 until the journal numbers it. `conn` counts from 1; 0 is the run itself. `wall_ns` and `mono_ns` were
+    read when the message was taken from the socket. Payloads of every kind but MESSAGE are UTF-8 JSON objects.
+    """
+
+    kind: EntryKind
+    conn: int
+    wall_ns: int
+    mono_ns: int
+    payload: bytes
+    text: bool = False
+    """The message was a text frame; the broker's data messages are binary."""
+    seq: int = 0
+
+    def facts(self) -> dict[str, Any]:
+        """The JSON payload of an entry that is not a message."""
+        facts: dict[str, Any] = json.loads(self.payload)
+        return facts
+
+
+def encode_facts(**facts: object) -> bytes:
+    """The payload of an entry that is not a message."""
+    return json.dumps(facts, separators=(",", ":"), ensure_ascii=False).encode()

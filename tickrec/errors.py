@@ -1,0 +1,100 @@
+"""What can go wrong for a user, and the exit code each of it ends with.
+
+Owns the error tree and nothing else. Every error says what happened, where, and what to do about it; a class
+exists only because somebody handles it differently.
+
+    TickrecError
+    +-- UsageError          wrong option, config, symbol or SQL
+    +-- NothingToRecord     the exchange is closed, or nothing is scheduled
+    +-- TokenError          missing, expired or refused
+    +-- DataError           stored data is incomplete, damaged or stale
+    +-- StorageError        the journal cannot be written
+    +-- AlreadyRecording    another process holds the lock
+    +-- BrokerUnreachable   no connection in the whole session
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The exit codes of every command."""
+
+    DONE = 0
+    """Finished as planned or stopped by a signal."""
+    INTERNAL = 1
+    """A bug in tickrec."""
+    USAGE = 2
+    """Options, configuration or SQL that cannot be accepted."""
+    NOTHING = 3
+    """Nothing to record: the exchange is closed today."""
+    TOKEN = 4
+    """The token is missing, expired or refused."""
+    DATA = 5
+    """Data incomplete or stale, or a verification failed."""
+    STORAGE = 6
+    """The journal could not be written."""
+    LOCKED = 7
+    """Already recording, or that date is being recorded."""
+    UNREACHABLE = 8
+    """The broker could not be reached for the whole session."""
+
+
+class TickrecError(Exception):
+    """An error meant for the user: one line for what, one for what to do.
+
+    `what` is a sentence without a final full stop, `where` a file, offset, key or address, `hint` the next step.
+    """
+
+    code = ExitCode.INTERNAL
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = f"{self.what} ({self.where})" if self.where else self.what
+        return f"{text}. {self.hint}" if self.hint else text
+
+
+class UsageError(TickrecError):
+    """An option, a configuration key, a symbol or a statement that cannot be accepted."""
+
+    code = ExitCode.USAGE
+
+
+class NothingToRecord(TickrecError):
+    """The calendar leaves nothing to record."""
+
+    code = ExitCode.NOTHING
+
+
+class TokenError(TickrecError):
+    """The access token is missing, expired or refused."""
+
+    code = ExitCode.TOKEN
+
+
+class DataError(TickrecError):
+    """Stored data is incomplete, damaged or stale."""
+
+    code = ExitCode.DATA
+
+
+class StorageError(TickrecError):
+    """The journal cannot be written; everything written before is safe."""
+
+    code = ExitCode.STORAGE
+
+
+class AlreadyRecording(TickrecError):
+    """Another process records into this store, or works on this date."""
+
+    code = ExitCode.LOCKED
+
+
+class BrokerUnreachable(TickrecError):
+    """No connection to the broker could be made in the whole session."""
+
+    code = ExitCode.UNREACHABLE
