@@ -1,0 +1,211 @@
+import json
+
+from tickrec.entry import Entry, EntryKind, encode_facts
+from tickrec.gaps import DIED, STOPPED, Gap, Outages
+
+
+class Day:
+    """Entries of one date, one second apart unless told."""
+
+    def __init__(self) -> None:
+        self.outages = Outages()
+        self.gaps: list[Gap] = []
+        self.seq = 0
+        self.second = 0
+
+    def at(self, second: int) -> "Day":
+        self.second = second
+        return self
+
+    def _feed(self, kind: EntryKind, conn: int, payload: bytes, data: bool = False) -> None:
+        self.seq += 1
+        entry = Entry(kind, conn, self.second * 1_000_000_000, self.second, payload, seq=self.seq)
+        self.second += 1
+        self.gaps += self.outages.feed(entry, data)
+
+    def start(self) -> None:
+        self._feed(EntryKind.NOTE, 0, encode_facts(event="start"))
+
+    def attempt(self, conn: int = 1) -> None:
+        self._feed(EntryKind.NOTE, conn, encode_facts(event="attempt", reason="403", retry_s=1))
+
+    def connect(self, conn: int = 1, keys: int = 7) -> None:
+        self._feed(EntryKind.CONNECTED, conn, encode_facts(host="h", attempt=1, keys=keys))
+
+    def data(self, conn: int = 1) -> None:
+        self._feed(EntryKind.MESSAGE, conn, b"tick", data=True)
+
+    def info(self, conn: int = 1) -> None:
+        self._feed(EntryKind.MESSAGE, conn, b"info")
+
+    def drop(self, conn: int = 1, reason: str = "connection reset by the broker") -> None:
+        self._feed(EntryKind.DISCONNECTED, conn, encode_facts(code=1006, reason=reason))
+
+    def close(self, reason: str = "") -> None:
+        self._feed(EntryKind.CLOSED, 0, encode_facts(reason=reason))
+
+
+def running(conns: tuple[int, ...] = (1,)) -> Day:
+    day = Day()
+    day.start()
+    for conn in conns:
+        day.connect(conn)
+        day.data(conn)
+    return day
+
+
+def s(second: int) -> int:
+    return second * 1_000_000_000
+
+
+def test_a_first_connection_on_an_empty_date_is_no_gap() -> None:
+    day = Day()
+    day.start()
+    day.attempt()
+    day.connect()
+    day.info()
+    day.data()
+    assert day.gaps == []
+    assert day.outages.lasting() == []
+    assert day.outages.settled == 0
+
+
+def test_a_drop_is_a_gap_from_the_last_message_to_the_first_data() -> None:
+    day = running()
+    day.at(100).data()
+    day.at(105).drop()
+    day.at(106).connect(keys=9)
+    day.at(107).info()
+    assert day.gaps == []
+    assert day.outages.lasting() == [Gap(None, 1, s(100), None, "connection reset by the broker", 9)]
+    day.at(109).data()
+    assert day.gaps == [Gap(day.seq, 1, s(100), s(109), "connection reset by the broker", 9)]
+    assert day.outages.lasting() == []
+    assert day.outages.settled == 1
+
+
+def test_failed_attempts_and_short_lived_connections_do_not_change_the_reason() -> None:
+    day = running()
+    day.at(100).data()
+    day.drop(reason="no data for 60 s")
+    day.attempt()
+    day.connect()
+    day.info()
+    day.drop(reason="something else")
+    day.connect()
+    day.at(200).data()
+    assert [(gap.start_ns, gap.end_ns, gap.reason) for gap in day.gaps] == [(s(100), s(200), "no data for 60 s")]
+
+
+def test_connections_are_told_apart() -> None:
+    day = running((1, 2))
+    day.at(50).data(2)
+    day.drop(2)
+    day.data(1)
+    assert day.gaps == []
+    day.connect(2)
+    day.at(60).data(2)
+    assert [(gap.conn, gap.start_ns, gap.end_ns) for gap in day.gaps] == [(2, s(50), s(60))]
+
+
+def test_the_time_after_a_goodbye_is_a_gap_only_when_another_run_comes() -> None:
+    day = running()
+    day.at(100).data()
+    day.drop(reason="stopped")
+    day.close()
+    assert day.gaps == []
+    assert day.outages.lasting() == []
+    assert day.outages.abandoned() == []
+    day.at(300).start()
+    assert day.outages.lasting() == []
+    day.connect()
+    assert [gap.start_ns for gap in day.outages.lasting()] == [s(100)]
+    day.at(310).data()
+    assert day.gaps == [Gap(day.seq, 1, s(100), s(310), STOPPED, 7)]
+
+
+def test_a_goodbye_without_a_disconnect_names_its_own_reason() -> None:
+    day = running()
+    day.at(100).data()
+    day.close("planned end")
+    day.start()
+    day.connect()
+    day.at(400).data()
+    assert [(gap.start_ns, gap.end_ns, gap.reason) for gap in day.gaps] == [(s(100), s(400), "planned end")]
+
+
+def test_a_connection_that_never_came_back_ends_its_gap_at_the_goodbye() -> None:
+    day = running()
+    day.at(100).data()
+    day.drop()
+    day.attempt()
+    day.at(900).close("planned end")
+    assert day.gaps == [Gap(day.seq, 1, s(100), s(900), "connection reset by the broker", 7)]
+    assert day.outages.abandoned() == []
+
+
+def test_a_connection_dropped_by_the_other_run_is_not_waited_for() -> None:
+    day = running((1, 2))
+    day.close()
+    day.start()
+    day.connect(1)
+    day.data(1)
+    assert [gap.conn for gap in day.gaps] == [1]
+    assert day.outages.lasting() == []
+
+
+def test_a_run_without_a_goodbye_died() -> None:
+    day = running()
+    day.at(100).data()
+    assert day.outages.lasting() == []
+    assert day.outages.abandoned() == [Gap(None, 1, s(100), None, DIED, 7)]
+    day.at(200).start()
+    day.connect()
+    day.at(203).data()
+    assert day.gaps == [Gap(day.seq, 1, s(100), s(203), DIED, 7)]
+
+
+def test_a_run_that_died_while_disconnected_keeps_the_first_reason() -> None:
+    day = running()
+    day.at(100).data()
+    day.drop()
+    day.attempt()
+    day.at(200).start()
+    day.connect()
+    day.at(203).data()
+    expected = [(s(100), s(203), "connection reset by the broker")]
+    assert [(gap.start_ns, gap.end_ns, gap.reason) for gap in day.gaps] == expected
+
+
+def test_a_hole_in_the_sequence_is_a_gap_of_its_own() -> None:
+    day = running()
+    day.at(100).data()
+    day.seq += 10
+    day.at(130).data()
+    hole = Gap(15, 0, s(100), s(130), "journal damaged: entries 5 to 14 are lost", 7)
+    assert day.gaps == [hole]
+
+
+def test_a_clock_set_back_never_makes_an_interval_negative() -> None:
+    day = running()
+    day.at(100).data()
+    day.drop()
+    day.connect()
+    day.at(40).data()
+    assert [(gap.start_ns, gap.end_ns) for gap in day.gaps] == [(s(100), s(100))]
+
+
+def test_the_fold_continues_from_its_state_at_any_entry() -> None:
+    def play(cut: int) -> tuple[list[Gap], list[Gap]]:
+        day = Day()
+        steps = [day.start, day.connect, day.data, day.drop, day.attempt, day.connect, day.info, day.data]
+        steps += [day.close, day.start, day.connect, day.data, day.start, day.connect, day.data, day.drop]
+        for number, step in enumerate(steps):
+            if number == cut:
+                day.outages = Outages.from_state(json.loads(json.dumps(day.outages.to_state())))
+            step()
+        return day.gaps, day.outages.abandoned()
+
+    whole = play(-1)
+    assert len(whole[0]) == 3
+    assert [play(cut) for cut in range(16)] == [whole] * 16
