@@ -1,0 +1,294 @@
+"""Instruments: the broker's list of everything that can be subscribed, one Parquet file a day.
+
+Owns the conversion of the broker's file (JSON, 55 MB unpacked) and access to its rows. The JSON is read in a child
+process, `python -m tickrec.instruments SOURCE DESTINATION`, so that the recorder never holds it; the rows stay an Arrow
+table and become Instrument objects only when they were chosen. Knows no selectors and opens no socket.
+"""
+
+import datetime as dt
+import gzip
+import json
+import logging
+import subprocess
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tickrec.clock import from_datetime, ist
+from tickrec.errors import DataError, TickrecError
+from tickrec.files import publish
+from tickrec.schema import INSTRUMENTS
+
+log = logging.getLogger("tickrec")
+
+REFRESHED: Final = dt.time(6, 30)
+"""IST; the broker renews its file about 06:00 (docs: instruments, 2026-09)."""
+BACK_DAYS: Final = 30
+"""How old a stored file may be to stand in for today's."""
+
+_IST_MS: Final = 19_800_000
+_DAY_MS: Final = 86_400_000
+_CHUNK_BYTES: Final = 1 << 20
+_BATCH_ROWS: Final = 8192
+_STAND_IN: Final = b"tickrec.stand_in_of"
+"""Parquet metadata: the date of the file that this one is a copy of, because the day's own could not be had."""
+_DOWNLOADED: Final = b"tickrec.downloaded_ns"
+_REPEATED: Final = (
+    *("segment", "exchange", "name", "instrument_type", "security_type"),
+    *("underlying_key", "underlying_symbol", "underlying_type"),
+)
+"""Columns in which values repeat, read as dictionaries to save memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instrument:
+    """One row of the instruments table; None where the broker says nothing. The schema describes the fields."""
+
+    instrument_key: str
+    segment: str
+    exchange: str | None
+    symbol: str
+    name: str | None
+    instrument_type: str | None
+    expiry: dt.date | None
+    strike: float | None
+    lot_size: int | None
+    tick_size: float | None
+    underlying_key: str | None
+    underlying_symbol: str | None
+    underlying_type: str | None
+    isin: str | None
+    exchange_token: str | None
+    freeze_quantity: float | None
+    qty_multiplier: float | None
+    weekly: bool | None
+    cas_eligible: bool | None
+    security_type: str | None
+    short_name: str | None
+
+
+class Master:
+    """A day's instruments: an Arrow table with the columns of the schema.
+
+    `stand_in_of` is the date of the file these rows are really from, when the day's own could not be had.
+    """
+
+    def __init__(self, table: pa.Table, *, stand_in_of: dt.date | None = None) -> None:
+        self.table = table.combine_chunks()
+        self.stand_in_of = stand_in_of
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The stored instruments of a day. Raises DataError if the file cannot be read."""
+        try:
+            table = pq.ParquetFile(path, read_dictionary=list(_REPEATED)).read()
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"the stored instruments cannot be read: {error}", where=str(path)) from None
+        stand_in = (table.schema.metadata or {}).get(_STAND_IN)
+        return cls(table, stand_in_of=dt.date.fromisoformat(stand_in.decode()) if stand_in else None)
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def column(self, name: str) -> pa.Array:
+        """A column in row order, as plain (not dictionary-encoded) values."""
+        column = self.table.column(name)
+        plain = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+        return pa.concat_arrays(plain.chunks) if plain.num_chunks else pa.array([], plain.type)
+
+    def rows(self, indices: Sequence[int]) -> list[Instrument]:
+        """The instruments in the rows with these numbers, in the order asked."""
+        if not indices:
+            return []
+        taken = self.table.take(pa.array(indices, pa.int64())).to_pylist()
+        return [Instrument(**{name: row.get(name) for name in INSTRUMENTS.names}) for row in taken]
+
+    def find(self, keys: Sequence[str]) -> list[int]:
+        """Row numbers of the instrument keys that are in the master, in the order asked."""
+        found = pc.index_in(pa.array(keys, pa.string()), value_set=self.column("instrument_key"))
+        return [row for row in found.to_pylist() if row is not None]
+
+    def by_key(self, key: str) -> Instrument | None:
+        """The instrument with this key."""
+        return next(iter(self.rows(self.find([key]))), None)
+
+
+def ensure_master(download: Callable[[Path], None], path_for: Callable[[dt.date], Path], now_ns: int) -> Master:
+    """The instruments of the day that `now_ns` lies in, from the store or else from the broker.
+
+    `download` fills a path with the broker's file; `path_for` names the stored file of a date. A stored file is used
+    again unless the broker has renewed its own since. When the download or its conversion fails, the latest stored
+    file of the last BACK_DAYS stands in: it is stored as the day's, marked (`Master.stand_in_of`), and the next start
+    tries again. Raises what `download` raises, or DataError, when there is nothing to stand in.
+    """
+    today = ist(now_ns).date()
+    path = path_for(today)
+    if _is_current(path, now_ns):
+        return Master.read(path)
+    try:
+        with tempfile.TemporaryDirectory(prefix="tickrec-") as folder:
+            source = Path(folder) / "complete.json.gz"
+            download(source)
+            convert(source, path, now_ns)
+    except (TickrecError, OSError) as error:
+        dates = (today - dt.timedelta(days=back) for back in range(BACK_DAYS + 1))
+        stored = next((date for date in dates if _metadata(path_for(date)) is not None), None)
+        if stored is None:
+            raise
+        log.warning("the day's instruments could not be had, those of %s stand in: %s", stored, error)
+        if stored != today:
+            _stand_in(path_for(stored), stored, path)
+    return Master.read(path)
+
+
+def convert(source: Path, destination: Path, downloaded_ns: int = 0) -> None:
+    """Turn the broker's .json.gz into the day's Parquet file, in a child process. Raises DataError."""
+    command = [sys.executable, "-m", "tickrec.instruments", str(source), str(destination), str(downloaded_ns)]
+    child = subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
+    if child.returncode:
+        said = child.stderr.strip().splitlines()[-1:] or [f"exit code {child.returncode}"]
+        raise DataError(f"the broker's instrument file could not be used: {said[0]}")
+
+
+def _is_current(path: Path, now_ns: int) -> bool:
+    """Whether the stored file is what the broker would send now."""
+    metadata = _metadata(path)
+    if metadata is None or _STAND_IN in metadata:
+        return False
+    renewed = from_datetime(dt.datetime.combine(ist(now_ns), REFRESHED, ist(now_ns).tzinfo))
+    downloaded = int(metadata.get(_DOWNLOADED, b"0"))
+    return now_ns < renewed or downloaded >= renewed
+
+
+def _metadata(path: Path) -> Mapping[bytes, bytes] | None:
+    """The stored file's metadata; None if there is no file that can be read."""
+    try:
+        return pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowException):
+        return None
+
+
+def _stand_in(stored: Path, date: dt.date, path: Path) -> None:
+    """Store a copy of an older day's instruments as the day's, marked with the date they are from."""
+    table = pq.ParquetFile(stored).read()
+    _write(table.replace_schema_metadata({_STAND_IN: date.isoformat().encode(), **(table.schema.metadata or {})}), path)
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    publish(path, lambda temp: pq.write_table(table, temp, compression="zstd", compression_level=3))
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a gzipped JSON array, one at a time: the whole array as Python objects takes 400 MB."""
+    decoder = json.JSONDecoder()
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        text = file.read(_CHUNK_BYTES).lstrip()
+        if not text.startswith("["):
+            raise ValueError("it is not a JSON array")
+        at = 1
+        while True:
+            at = _skip(text, at)
+            if text[at : at + 1] == "]":
+                return
+            try:
+                record, at = decoder.raw_decode(text, at)
+            except json.JSONDecodeError:
+                more = file.read(_CHUNK_BYTES)
+                if not more:
+                    raise ValueError("it ends in the middle, or is not JSON") from None
+                text, at = text[at:] + more, 0
+                continue
+            if isinstance(record, dict):
+                yield record
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at : at + 1] in (" ", "\n", "\r", "\t", ","):
+        at += 1
+    return at
+
+
+def _row(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """One record of the broker's file as a row of the schema; None for one that cannot be subscribed."""
+    key, symbol = _text(record, "instrument_key"), _text(record, "trading_symbol")
+    if key is None or symbol is None:
+        return None
+    kind, expiry = _text(record, "instrument_type"), _number(record, "expiry")
+    paise = _number(record, "tick_size")
+    return {
+        "instrument_key": key,
+        "segment": _text(record, "segment") or key.partition("|")[0],
+        "exchange": _text(record, "exchange"),
+        "symbol": symbol,
+        "name": _text(record, "name"),
+        "instrument_type": kind,
+        "expiry": int(expiry + _IST_MS) // _DAY_MS if expiry else None,
+        "strike": _number(record, "strike_price") if kind in ("CE", "PE") else None,
+        "lot_size": _whole(record, "lot_size"),
+        "tick_size": None if paise is None else paise / 100,
+        "underlying_key": _text(record, "underlying_key"),
+        "underlying_symbol": _text(record, "underlying_symbol"),
+        "underlying_type": _text(record, "underlying_type"),
+        "isin": _text(record, "isin"),
+        "exchange_token": _text(record, "exchange_token"),
+        "freeze_quantity": _number(record, "freeze_quantity"),
+        "qty_multiplier": _number(record, "qty_multiplier"),
+        "weekly": record.get("weekly") if isinstance(record.get("weekly"), bool) else None,
+        "cas_eligible": record.get("cas_eligible") is True,  # the broker sends it only when true
+        "security_type": _text(record, "security_type"),
+        "short_name": _text(record, "short_name"),
+    }
+
+
+def _text(record: Mapping[str, Any], name: str) -> str | None:
+    """A text field; None if it is missing, empty or something else, as for records of a shape not seen yet."""
+    value = record.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _number(record: Mapping[str, Any], name: str) -> float | None:
+    value = record.get(name)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _whole(record: Mapping[str, Any], name: str) -> int | None:
+    value = _number(record, name)
+    return None if value is None else int(value)
+
+
+def _table(records: Iterator[dict[str, Any]]) -> pa.Table:
+    batches, rows = [], []
+    for record in records:
+        if (row := _row(record)) is not None:
+            rows.append(row)
+        if len(rows) == _BATCH_ROWS:
+            batches.append(pa.RecordBatch.from_pylist(rows, schema=INSTRUMENTS))
+            rows = []
+    batches.append(pa.RecordBatch.from_pylist(rows, schema=INSTRUMENTS))
+    return pa.Table.from_batches(batches)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The child: convert SOURCE to DESTINATION, say what is wrong on stderr in one line."""
+    source, destination, downloaded_ns = Path(arguments[0]), Path(arguments[1]), arguments[2]
+    try:
+        table = _table(_records(source))
+        if not table.num_rows:
+            raise ValueError("it lists no instruments")
+        _write(table.replace_schema_metadata({_DOWNLOADED: downloaded_ns}), destination)
+    except (OSError, EOFError, ValueError, zlib.error, pa.ArrowException) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
