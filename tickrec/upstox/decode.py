@@ -4,9 +4,10 @@ Pure: no socket, no file, no clock. Owns the columns that say which message a ro
 entries is in `flatten`, the decoding of bytes in `wire`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,7 +20,7 @@ from tickrec.upstox import flatten, wire
 PIECE: Final = 512 * 1024
 """Payload bytes decoded at a time: some 1,200 ticks, 3 ms. The Arrow decoder holds the interpreter's lock."""
 
-_INITIAL: Final = pb.FeedResponse.DESCRIPTOR.fields_by_name["type"].enum_type.values_by_name["initial_feed"].number
+_RECEIVED: Final = schema.TICKS.field("recv_ts").type
 _STATUS: Final = {value.number: value.name for value in pb.DESCRIPTOR.enum_types_by_name["MarketStatus"].values}
 
 
@@ -37,19 +38,23 @@ def decode(entries: Sequence[Entry], symbols: Mapping[str, str]) -> Decoded:
 
     A message that cannot be decoded, or a text message, becomes a row of `rejected`; nothing is raised for it.
     """
-    pieces = [_piece(piece, symbols) for piece in _pieces([entry for entry in entries if not entry.text])]
-    rejected = [(entry, "a text message") for entry in entries if entry.text]
-    for piece in pieces:
-        rejected += piece[2]
-    rejected.sort(key=lambda row: row[0].seq)
+    pieces = [_piece(piece, symbols) for piece in _pieces(entry for entry in entries if not entry.text)]
+    texts = [_rejected(entry, "a text message") for entry in entries if entry.text]
+    rejected = sorted(itertools.chain(texts, *(piece.rejected for piece in pieces)), key=lambda row: row["seq"])
     return Decoded(
-        pa.concat_tables([schema.TICKS.empty_table(), *(piece[0] for piece in pieces)]),
-        pa.Table.from_pylist([row for piece in pieces for row in piece[1]], schema.MARKET_STATUS),
-        pa.Table.from_pylist([_rejected(entry, error) for entry, error in rejected], schema.REJECTED),
+        pa.Table.from_batches([piece.ticks for piece in pieces if piece.ticks.num_rows], schema.TICKS),
+        _table([row for piece in pieces for row in piece.market_status], schema.MARKET_STATUS),
+        _table(rejected, schema.REJECTED),
     )
 
 
-def _pieces(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+class _Piece(NamedTuple):
+    ticks: pa.RecordBatch
+    market_status: list[dict[str, Any]]
+    rejected: list[dict[str, Any]]
+
+
+def _pieces(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
     """Consecutive entries of about PIECE bytes."""
     piece: list[Entry] = []
     size = 0
@@ -63,73 +68,64 @@ def _pieces(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
         yield piece
 
 
-def _piece(
-    entries: list[Entry], symbols: Mapping[str, str]
-) -> tuple[pa.Table, list[dict[str, Any]], list[tuple[Entry, str]]]:
-    messages = wire.read([entry.payload for entry in entries])
-    kept = [entries[number] for number in messages.kept]
-    rejected = [(entries[number], error) for number, error in messages.errors.items()]
-    return _ticks(messages.batch, kept, symbols), _market_status(messages.batch, kept), rejected
+def _piece(entries: list[Entry], symbols: Mapping[str, str]) -> _Piece:
+    messages, numbers, errors = wire.read([entry.payload for entry in entries])
+    kept = [entries[number] for number in numbers]
+    rejected = [_rejected(entries[number], error) for number, error in errors.items()]
+    return _Piece(_ticks(messages, kept, symbols), _market_status(messages, kept), rejected)
 
 
-def _ticks(batch: pa.RecordBatch, entries: list[Entry], symbols: Mapping[str, str]) -> pa.Table:
-    feeds = batch.column("feeds")
-    rows = wire.parent_rows(feeds)
-    if not len(rows):
-        return schema.TICKS.empty_table()
-    columns = flatten.columns(feeds.items)
-    for name, array in _message_columns(batch, entries).items():
-        columns[name] = array.take(rows)
-    columns["instrument_key"] = feeds.keys
-    columns["symbol"] = _symbols(feeds.keys, symbols)
-    return flatten.table(columns, len(rows))
+def _ticks(messages: wire.Messages, entries: list[Entry], symbols: Mapping[str, str]) -> pa.RecordBatch:
+    rows = len(messages.keys)
+    if not rows:
+        return flatten.table({}, 0)
+    columns = flatten.columns(messages)
+    for name, array in _of_messages(messages, entries).items():
+        columns[name] = pc.array_take(array, messages.parents)
+    names = pa.array([symbols.get(key) for key in messages.codes.dictionary.to_pylist()], pa.string())
+    columns["instrument_key"] = messages.keys
+    columns["symbol"] = pc.array_take(names, messages.codes.indices)
+    return flatten.table(columns, rows)
 
 
-def _message_columns(batch: pa.RecordBatch, entries: list[Entry]) -> dict[str, pa.Array]:
-    """What all rows of a message share, one row a message."""
+def _of_messages(messages: wire.Messages, entries: list[Entry]) -> flatten.Columns:
+    """The columns that all rows of a message share, one row a message."""
     return {
         "seq": pa.array([entry.seq for entry in entries], pa.int64()),
         "conn": pa.array([entry.conn for entry in entries], pa.int16()),
-        "recv_ts": pa.array([entry.wall_ns // 1000 for entry in entries], schema.TICKS.field("recv_ts").type),
-        "feed_ts": flatten.instants(batch.column("currentTs")),
-        "snapshot": pc.equal(batch.column("type"), _INITIAL),
+        "recv_ts": pa.array([entry.wall_ns // 1000 for entry in entries], pa.int64()).view(_RECEIVED),
+        "feed_ts": flatten.instants(messages.times),
+        "snapshot": pc.equal(messages.types, pb.FeedResponse().type),
     }
 
 
-def _symbols(keys: pa.StringArray, symbols: Mapping[str, str]) -> pa.Array:
-    encoded = keys.dictionary_encode()
-    names = pa.array([symbols.get(key) for key in encoded.dictionary.to_pylist()], pa.string())
-    return names.take(encoded.indices)
-
-
-def _market_status(batch: pa.RecordBatch, entries: list[Entry]) -> list[dict[str, Any]]:
-    infos = batch.column("marketInfo")
-    if infos.null_count == len(infos):
-        return []
-    times = flatten.instants(batch.column("currentTs"))
+def _market_status(messages: wire.Messages, entries: list[Entry]) -> list[dict[str, Any]]:
     rows = []
-    for number, info in enumerate(infos.to_pylist()):
-        if info:
-            shared = {"seq": entries[number].seq, "recv_ts": entries[number].wall_ns // 1000}
-            shared["feed_ts"] = times[number].value
-            rows += [{**shared, **row} for row in _statuses(info)]
+    for number, info in messages.infos.items():
+        entry, sent = entries[number], messages.times[number].as_py()
+        shared = {"seq": entry.seq, "recv_ts": entry.wall_ns // 1000, "feed_ts": _instant(sent)}
+        rows += [{**shared, **row} for row in _statuses(info)]
     return rows
 
 
-def _statuses(info: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The rows of one market_info message; of a segment sent twice the last counts, as in protobuf."""
-    for segment, number in dict(info["segmentStatus"]).items():
-        yield {"kind": "segment", "segment": segment, "status": _STATUS.get(number or 0, f"unknown_{number}")}
-    for kind, field in (("cas", "casMarketStatus"), ("preopen", "preOpenSessionStatus")):
-        for segment, value in dict(info[field]).items():
-            updated = value["updatedTime"] if value else 0
-            yield {
-                "kind": kind,
-                "segment": segment,
-                "status": value["status"] if value else "",
-                "updated_ts": updated if 0 < updated <= flatten.LAST_INSTANT else None,
-            }
+def _statuses(info: Any) -> Iterator[dict[str, Any]]:
+    """One row a segment of each kind, in alphabetical order: the order on the wire says nothing."""
+    for segment, number in sorted(info.segmentStatus.items()):
+        yield {"kind": "segment", "segment": segment, "status": _STATUS.get(number, f"unknown_{number}")}
+    for kind, infos in (("cas", info.casMarketStatus), ("preopen", info.preOpenSessionStatus)):
+        for segment, told in sorted(infos.items()):
+            updated = _instant(told.updatedTime)
+            yield {"kind": kind, "segment": segment, "status": told.status, "updated_ts": updated}
+
+
+def _instant(number: int) -> int | None:
+    """A time in ms, or None where `flatten.instants` has NULL."""
+    return number if 0 < number <= flatten.LAST_INSTANT else None
 
 
 def _rejected(entry: Entry, error: str) -> dict[str, Any]:
     return {"seq": entry.seq, "recv_ts": entry.wall_ns // 1000, "size": len(entry.payload), "error": error}
+
+
+def _table(rows: list[dict[str, Any]], columns: pa.Schema) -> pa.Table:
+    return pa.Table.from_pylist(rows, columns) if rows else columns.empty_table()

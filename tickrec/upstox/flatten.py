@@ -1,190 +1,195 @@
-"""Feed entries as nested Arrow structs to the flat columns of `ticks`.
+"""The broker's nested messages to the flat columns of `ticks`.
 
-Owns which field of which branch becomes which column, and when a column is NULL. The decoder keeps every branch at
-full length, so an entry's row is the same everywhere: a column is a child's buffer under the validity of all its
-parents, and columns of several branches are coalesced. Nothing is copied for a piece that uses one branch.
+Owns which field of which branch becomes which column, and when a column is NULL. Buffers are taken over as they are: a
+piece whose entries are all of one branch is hardly copied, several branches are joined and put in the order of entries.
 """
 
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tickrec import schema
 from tickrec.upstox import MarketDataFeedV3_pb2 as pb
+from tickrec.upstox.wire import Messages
 
-INSTANT: Final = pa.timestamp("ms", tz="UTC")
 LAST_INSTANT: Final = 253_402_300_799_999
-"""The end of the year 9999 in ms: what every reader of the files can still represent."""
+"""The end of the year 9999 in ms: what every reader of the files can represent."""
 
-_MODES: Final = pa.array([value.name for value in pb.Feed.DESCRIPTOR.fields_by_name["requestMode"].enum_type.values])
-_GREEKS: Final = ("delta", "theta", "gamma", "vega", "rho")
-_BARS: Final = (("day", "1d"), ("min", "I1"))
-_BAR_FIELDS: Final = (("open", "open"), ("high", "high"), ("low", "low"), ("close", "close"), ("volume", "vol"))
-_BOOK: Final = (("bid", "bidP"), ("bid_qty", "bidQ"), ("ask", "askP"), ("ask_qty", "askQ"))
-_MARKET_ONLY: Final = (
-    *(("atp", "atp"), ("tbq", "tbq"), ("tsq", "tsq"), ("iep", "iep"), ("rp", "rp"), ("ieq", "ieq")),
-    *(("iiq_total", "iiqTotal"), ("iiq_m", "iiqM"), ("cas_eligible", "casEligible")),
-)
+_INSTANT: Final = pa.timestamp("ms", tz="UTC")
+_MODES: Final = pa.array([value.name for value in pb.DESCRIPTOR.enum_types_by_name["RequestMode"].values])
+_BARS: Final = {"day": pa.scalar("1d"), "min": pa.scalar("I1")}
+_BAR: Final = {**{name: name for name in ("open", "high", "low", "close")}, "vol": "volume", "ts": "ts"}
+_BOOK: Final = {
+    "bidP": ("bid", "bid_prices"),
+    "bidQ": ("bid_qty", "bid_qtys"),
+    "askP": ("ask", "ask_prices"),
+    "askQ": ("ask_qty", "ask_qtys"),
+}
+_MARKET: Final = {
+    **{name: name for name in ("atp", "vtt", "oi", "iv", "tbq", "tsq", "iep", "rp", "ieq")},
+    **{"iiqTotal": "iiq_total", "iiqM": "iiq_m", "casEligible": "cas_eligible"},
+}
 
+# Made once: turning a Python number into a scalar costs as much as most of what is done with it here.
+_ZERO: Final = pa.scalar(0.0)
+_ONE: Final = pa.scalar(1, pa.int64())
+_NO_PRICE: Final = pa.scalar(None, pa.float64())
+_NO_NUMBER: Final = pa.scalar(None, pa.int64())
+_NO_PLACE: Final = pa.scalar(None, pa.int32())
+_LEVEL: Final = pa.scalar(0, pa.int32())
+_INSTANTS: Final = pa.scalar(LAST_INSTANT, pa.uint64())
+_TYPES: Final = {field.name: field.type for field in schema.TICKS}
 
-class Sent(NamedTuple):
-    """A struct of the schema, one slot an entry, and the rows where it and all its parents were sent."""
-
-    struct: pa.StructArray
-    rows: pa.BooleanArray
-
-    def part(self, name: str) -> "Sent | None":
-        """A sub-message, or None if no row has it."""
-        child = self.struct.field(name)
-        if child.null_count == len(child):
-            return None
-        rows = pc.and_(self.rows, child.is_valid())
-        return Sent(child, rows) if pc.any(rows).as_py() else None
-
-    def column(self, name: str) -> pa.Array:
-        """A scalar field, NULL where the message was not sent."""
-        child = self.struct.field(name)
-        if child.offset or self.rows.offset or child.null_count:
-            return pc.if_else(self.rows, child, None)
-        return pa.Array.from_buffers(child.type, len(child), [self.rows.buffers()[1], child.buffers()[1]])
+Columns = dict[str, pa.Array]
 
 
-def columns(entries: pa.StructArray) -> dict[str, pa.Array]:
-    """The columns of `ticks` that come from the feed entries, by name, one row an entry.
-
-    `entries` is the values of the map `feeds`.
-    """
-    feed = Sent(entries, entries.is_valid())
-    full = feed.part("fullFeed")
-    market = full.part("marketFF") if full else None
-    index = full.part("indexFF") if full else None
-    first = feed.part("firstLevelWithGreeks")
-    found: dict[str, list[pa.Array]] = {}
-    for branch in (market, index, first):
-        _add(found, _prices(branch.part("ltpc") if branch else None))
-    _add(found, _prices(feed.part("ltpc")))
-    for branch in (market, index):
-        _add(found, _bars(branch.part("marketOHLC") if branch else None))
-    if market:
-        _add(found, {name: market.column(field) for name, field in _MARKET_ONLY})
-        _add(found, _levels(market.part("marketLevel")))
-    if first:
-        _add(found, _first_level(first.part("firstDepth")))
-    for branch in (market, first):
-        if branch:
-            _add(found, {name: branch.column(name) for name in ("vtt", "oi", "iv")})
-            _add(found, _greeks(branch.part("optionGreeks")))
-    return {"mode": _modes(feed), **{name: _merged(arrays) for name, arrays in found.items()}}
+def columns(messages: Messages) -> Columns:
+    """The columns of `ticks` that come from the feed entries, one row an entry; a column nobody sent is missing."""
+    makers = {"ltpc": _ltpc, "marketFF": _market, "indexFF": _index, "firstLevelWithGreeks": _first_level}
+    found = {name: makers[name](_fields(branch.fields)) for name, branch in messages.branches.items()}
+    rows = len(messages.keys)
+    joined: Columns = {}
+    if len(found) == 1 and len(messages.branches[next(iter(found))].entries) == rows:
+        joined = next(iter(found.values()))
+    elif found:
+        joined = _joined(list(found.values()), [messages.branches[name].entries for name in found], rows)
+    return {**joined, "mode": _modes(messages.modes)}
 
 
-def instants(numbers: pa.Array) -> pa.Array:
+def table(columns: Columns, rows: int) -> pa.RecordBatch:
+    """The columns in the order of `ticks`; a missing one is NULL."""
+    arrays = [columns[name] if name in columns else pa.nulls(rows, kind) for name, kind in _TYPES.items()]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema.TICKS)
+
+
+def instants(numbers: pa.Int64Array) -> pa.TimestampArray:
     """Milliseconds since the epoch as times; NULL for 0 (not set) and for what no calendar holds."""
-    valid = pc.and_(pc.greater(numbers, 0), pc.less_equal(numbers, LAST_INSTANT))
-    return pc.if_else(valid, numbers, None).view(INSTANT)
+    # One comparison for both ends: of what is less than 1, the unsigned distance from 1 is huge.
+    valid = pc.less(pc.subtract(numbers, _ONE).view(pa.uint64()), _INSTANTS)
+    if valid.true_count < len(numbers):
+        numbers = pc.if_else(valid, numbers, _NO_NUMBER)
+    return numbers.view(_INSTANT)
 
 
-def _add(found: dict[str, list[pa.Array]], more: dict[str, pa.Array]) -> None:
-    for name, array in more.items():
-        found.setdefault(name, []).append(array)
+def _joined(parts: list[Columns], entries: list[pa.Int64Array], rows: int) -> Columns:
+    """The rows of all parts in the order of their entries; an entry in no part is NULL throughout."""
+    together = pa.concat_tables([pa.table(part) for part in parts], promote_options="default").combine_chunks()
+    positions = pc.inverse_permutation(pa.concat_arrays(entries), max_index=rows - 1)
+    ordered = together.take(positions).combine_chunks()
+    return {name: ordered.column(name).chunk(0) for name in ordered.column_names}
 
 
-def _merged(arrays: list[pa.Array]) -> pa.Array:
-    return arrays[0] if len(arrays) == 1 else pc.coalesce(*arrays)
+def _fields(message: pa.StructArray | pa.RecordBatch) -> Columns:
+    """The fields of a message by name, NULL where the message was not sent."""
+    if isinstance(message, pa.RecordBatch):
+        return dict(zip(message.schema.names, message.columns, strict=True))
+    return dict(zip((field.name for field in message.type), message.flatten(), strict=True))
 
 
-def _modes(feed: Sent) -> pa.Array:
-    """The wire's mode by name; a number that the schema does not know is kept visible."""
-    numbers = pc.fill_null(feed.column("requestMode"), 0)
-    bounds = pc.min_max(numbers)
-    if bounds["min"].as_py() >= 0 and bounds["max"].as_py() < len(_MODES):
+def _modes(numbers: pa.Int32Array) -> pa.StringArray:
+    """Modes by name; a number that the schema does not know stays visible."""
+    bounds = pc.min_max(numbers).as_py()
+    if bounds["min"] is None or (bounds["min"] >= 0 and bounds["max"] < len(_MODES)):
         return _MODES.take(numbers)
     names = dict(enumerate(_MODES.to_pylist()))
     return pa.array([names.get(number, f"unknown_{number}") for number in numbers.to_pylist()], pa.string())
 
 
-def _prices(ltpc: Sent | None) -> dict[str, pa.Array]:
-    if not ltpc:
-        return {}
-    plain = {name: ltpc.column(name) for name in ("ltp", "ltq", "cp")}
-    return {**plain, "ltt": instants(ltpc.column("ltt")), "ltpc_iep": ltpc.column("iep")}
+def _market(sent: Columns) -> Columns:
+    return {
+        **{column: sent[field] for field, column in _MARKET.items()},
+        **_ltpc(_fields(sent["ltpc"])),
+        **_levels(_fields(sent["marketLevel"])["bidAskQuote"]),
+        **_greeks(sent["optionGreeks"]),
+        **_bars(_fields(sent["marketOHLC"])["ohlc"]),
+    }
 
 
-def _greeks(greeks: Sent | None) -> dict[str, pa.Array]:
+def _index(sent: Columns) -> Columns:
+    return {**_ltpc(_fields(sent["ltpc"])), **_bars(_fields(sent["marketOHLC"])["ohlc"])}
+
+
+def _first_level(sent: Columns) -> Columns:
+    return {
+        **{name: sent[name] for name in ("vtt", "oi", "iv")},
+        **_ltpc(_fields(sent["ltpc"])),
+        **_one_level(sent["firstDepth"]),
+        **_greeks(sent["optionGreeks"]),
+    }
+
+
+def _ltpc(sent: Columns) -> Columns:
+    plain = {name: sent[name] for name in ("ltp", "ltq", "cp")}
+    return {**plain, "ltt": instants(sent["ltt"]), "ltpc_iep": sent["iep"]}
+
+
+def _greeks(message: pa.StructArray) -> Columns:
     """The greeks, NULL where all are zero: equities and futures carry the message empty (observed 2025-03)."""
-    if not greeks:
+    if message.null_count == len(message):
         return {}
-    found = [greeks.struct.field(name) for name in _GREEKS]
-    set_ = pc.not_equal(found[0], 0.0)
-    for values in found[1:]:
-        set_ = pc.or_(set_, pc.not_equal(values, 0.0))
-    meant = Sent(greeks.struct, pc.and_(greeks.rows, set_))
-    return {name: meant.column(name) for name in _GREEKS}
+    found = _fields(message)
+    given = None
+    for values in found.values():
+        some = pc.not_equal(values, _ZERO)
+        given = pc.or_(given, some) if given else some
+        if given.true_count == len(message):
+            return found
+    return {name: pc.if_else(given, values, _NO_PRICE) for name, values in found.items()}
 
 
-def _levels(market_level: Sent | None) -> dict[str, pa.Array]:
-    """All levels as lists, and the first as scalars that are NULL when the list is empty."""
-    if not market_level:
-        return {}
-    quotes = market_level.struct.field("bidAskQuote")
-    offsets = _from_zero(quotes.offsets)
-    starts, ends = offsets[:-1], offsets[1:]
-    first = pc.if_else(pc.and_(market_level.rows, pc.less(starts, ends)), starts, None)
-    columns: dict[str, pa.Array] = {}
-    for name, field in _BOOK:
-        values = quotes.values.field(field)
-        columns[name] = values.take(first)
-        columns[_plural(name)] = _lists(offsets, values, market_level.rows)
+def _levels(quotes: pa.ListArray) -> Columns:
+    """All levels as lists, and the first as scalars, which are NULL when there is none."""
+    first = quotes.offsets[:-1]
+    filled = pc.greater(pc.list_value_length(quotes), _LEVEL)
+    if filled.true_count < len(quotes):
+        first = pc.if_else(filled, first, _NO_PLACE)
+    columns: Columns = {}
+    for name, values in _fields(quotes.values).items():
+        scalar, plural = _BOOK[name]
+        columns[scalar] = pc.array_take(values, first)
+        columns[plural] = _lists_like(quotes, values)
     return columns
 
 
-def _first_level(quote: Sent | None) -> dict[str, pa.Array]:
+def _one_level(quote: pa.StructArray) -> Columns:
     """The one level of option_greeks mode, as scalars and as lists of one."""
-    if not quote:
-        return {}
-    offsets = pa.array(range(len(quote.struct) + 1), pa.int32())
-    columns: dict[str, pa.Array] = {}
-    for name, field in _BOOK:
-        columns[name] = quote.column(field)
-        columns[_plural(name)] = _lists(offsets, quote.struct.field(field), quote.rows)
+    ends = pc.cumulative_sum(quote.is_valid().cast(pa.int32()))
+    offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends])
+    columns: Columns = {}
+    for name, values in _fields(quote).items():
+        scalar, plural = _BOOK[name]
+        columns[scalar] = values
+        columns[plural] = pa.ListArray.from_arrays(offsets, values.drop_null(), mask=quote.is_null())
     return columns
 
 
-def _plural(name: str) -> str:
-    """bid -> bid_prices, bid_qty -> bid_qtys."""
-    return f"{name}s" if name.endswith("_qty") else f"{name}_prices"
+def _lists_like(lists: pa.ListArray, values: pa.Array) -> pa.ListArray:
+    """Lists of other values at the same places; nothing is copied."""
+    buffers = lists.buffers()[:2]
+    return pa.Array.from_buffers(pa.list_(values.type), len(lists), buffers, offset=lists.offset, children=[values])
 
 
-def _lists(offsets: pa.Int32Array, values: pa.Array, rows: pa.BooleanArray) -> pa.ListArray:
-    validity = rows.buffers()[1]
-    return pa.Array.from_buffers(pa.list_(values.type), len(rows), [validity, offsets.buffers()[1]], children=[values])
-
-
-def _from_zero(array: pa.Array) -> pa.Array:
-    """The same values in a buffer that begins with them; a slice shares its parent's buffer."""
-    return pc.add(array, 0).cast(array.type) if array.offset else array
-
-
-def _bars(ohlc: Sent | None) -> dict[str, pa.Array]:
-    """The bars by their interval, wherever they stand in the list; of two of one interval the first counts."""
-    if not ohlc:
-        return {}
-    bars = ohlc.struct.field("ohlc")
-    parents = pc.list_parent_indices(bars)
-    first = bars.offsets[0].as_py()
-    entries = bars.values.slice(first, bars.offsets[-1].as_py() - first)
-    wanted = pa.array(range(len(bars)), pa.int64())
-    columns: dict[str, pa.Array] = {}
-    for prefix, interval in _BARS:
-        positions = pc.indices_nonzero(pc.equal(entries.field("interval"), interval))
-        chosen = positions.take(pc.index_in(wanted, value_set=parents.take(positions)))
-        for name, field in _BAR_FIELDS:
-            columns[f"{prefix}_{name}"] = entries.field(field).take(chosen)
-        columns[f"{prefix}_ts"] = instants(entries.field("ts").take(chosen))
+def _bars(lists: pa.ListArray) -> Columns:
+    """The bars by their interval, wherever they stand in the list; of two of one interval the last counts."""
+    fields, owners, rows = _fields(lists.flatten()), pc.list_parent_indices(lists), len(lists)
+    chosen = pa.concat_arrays([_chosen(fields["interval"], wanted, owners, rows) for wanted in _BARS.values()])
+    columns: Columns = {}
+    for name, column in _BAR.items():
+        values = pc.array_take(fields[name], chosen)
+        values = instants(values) if name == "ts" else values
+        for number, prefix in enumerate(_BARS):
+            columns[f"{prefix}_{column}"] = values.slice(number * rows, rows)
     return columns
 
 
-def table(columns: dict[str, pa.Array], rows: int) -> pa.Table:
-    """The columns in the order of `ticks`; a column that no entry had is NULL."""
-    arrays = [columns[field.name] if field.name in columns else pa.nulls(rows, field.type) for field in schema.TICKS]
-    return pa.Table.from_arrays(arrays, schema=schema.TICKS)
+def _chosen(intervals: pa.StringArray, wanted: pa.StringScalar, owners: pa.Int64Array, rows: int) -> pa.Array:
+    """For each row the position of the bar that it has of the wanted interval, or NULL."""
+    positions = pc.indices_nonzero(pc.equal(intervals, wanted))
+    owners = pc.array_take(owners, positions)
+    which = pc.inverse_permutation(owners, max_index=rows - 1)
+    if rows - which.null_count < len(owners):
+        last: Mapping[int, int] = dict(zip(owners.to_pylist(), positions.to_pylist(), strict=True))
+        return pa.array([last.get(row) for row in range(rows)], positions.type)
+    return pc.array_take(positions, which)

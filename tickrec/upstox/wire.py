@@ -1,16 +1,19 @@
-"""Payload bytes to one Arrow record batch shaped like the broker's schema, and the messages that are none.
+"""Payload bytes to Arrow record batches shaped like the broker's messages, and the payloads that are none.
 
-Owns the boundary to ptars, which decodes serialized messages straight to Arrow. It differs from protobuf in three rare
-places (two branches of a oneof in one message, a map key sent twice, refusing what protobuf accepts); messages where
-that matters are rewritten by protobuf itself first. Knows nothing of the tables.
+Owns the boundary to ptars, which decodes serialized messages straight to Arrow. Every entry costs a slot in every field
+of every branch, so payloads are decoded in two steps: to an outline in which the branches stay bytes, then each branch
+by itself. The outline keeps all occurrences of a field, so that the few messages for which protobuf has rules about
+repetition (a branch merged or replaced, a map key sent twice) are seen and rewritten by protobuf itself.
+Knows nothing of the tables.
 """
 
 import functools
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.message import DecodeError
 
 from tickrec.upstox import MarketDataFeedV3_pb2 as pb
@@ -18,51 +21,139 @@ from tickrec.upstox import MarketDataFeedV3_pb2 as pb
 if TYPE_CHECKING:
     from ptars._lib import MessageHandler
 
+_BRANCHES: Final = {
+    "ltpc": pb.LTPC,
+    "marketFF": pb.MarketFullFeed,
+    "indexFF": pb.IndexFullFeed,
+    "firstLevelWithGreeks": pb.FirstLevelWithGreeks,
+}
+_OUTLINED: Final = {
+    "Feed": ("ltpc", "firstLevelWithGreeks"),
+    "FullFeed": ("marketFF", "indexFF"),
+    "FeedResponse": ("marketInfo",),
+}
+"""The fields left as bytes in the outline, by message."""
+_ONE: Final = pa.scalar(1, pa.int32())
+
+
+class Branch(NamedTuple):
+    """Entries that carry the same kind of message: its fields, and the number of the entry of each row."""
+
+    fields: pa.RecordBatch
+    entries: pa.Int64Array
+
 
 class Messages(NamedTuple):
-    """Decoded messages: `batch` has one row for each number in `kept`; `errors` says why the others are missing."""
+    """Decoded messages. `times`, `types` and `infos` count messages; `keys`, `modes` and `parents` feed entries."""
 
-    batch: pa.RecordBatch
+    types: pa.Int32Array
+    times: pa.Int64Array
+    """currentTs, ms."""
+    infos: Mapping[int, Any]
+    """MarketInfo by message, of the few messages that have one."""
+    parents: pa.Int64Array
+    """The message of each feed entry; ascending."""
+    keys: pa.StringArray
+    codes: pa.DictionaryArray
+    """The keys, dictionary encoded."""
+    modes: pa.Int32Array
+    branches: Mapping[str, Branch]
+    """By the name of the field. An entry is in one branch, or in none if it was sent empty."""
+
+
+class Read(NamedTuple):
+    """What became of some payloads, which are numbered from 0 in the order given."""
+
+    messages: Messages
     kept: list[int]
+    """The payload of each message; ascending."""
     errors: dict[int, str]
+    """Why the others are missing."""
 
 
 class _Refused(Exception):
-    """ptars could not decode a batch."""
+    """A batch holds something that is no message."""
 
 
-def read(payloads: Sequence[bytes]) -> Messages:
-    """Decode serialized FeedResponse messages; numbers count from 0 in the order given.
+class _Outline(NamedTuple):
+    """Messages with their branches still bytes, as lists of every occurrence on the wire."""
 
-    Bytes that are no such message go to `errors`; nothing is raised for them.
-    """
+    batch: pa.RecordBatch
+    parents: pa.Int64Array
+    codes: pa.DictionaryArray
+
+    @property
+    def feeds(self) -> pa.MapArray:
+        return self.batch.column("feeds")
+
+    def occurrences(self) -> dict[str, pa.ListArray]:
+        """The bytes of each branch by its name, one list an entry."""
+        feed = self.feeds.items
+        full = feed.field("fullFeed")
+        return {name: (full if name in _OUTLINED["FullFeed"] else feed).field(name) for name in _BRANCHES}
+
+
+def read(payloads: Sequence[bytes]) -> Read:
+    """Decode serialized FeedResponse messages. Bytes that are no such message go to `errors`."""
     good = dict(enumerate(payloads))
     errors: dict[int, str] = {}
     try:
-        batch = _decode(list(good.values()))
+        outline, messages = _decode(list(good.values()))
     except _Refused:
-        _replace(good, _undecodable(good), errors)
-        batch = _decode(list(good.values()))
-    if odd := _ambiguous(batch):
+        _rewrite(good, _refused(good), errors)
+        outline, messages = _decode(list(good.values()))
+    if odd := _ambiguous(outline):
         numbers = list(good)
-        _replace(good, [numbers[row] for row in odd], errors)
-        batch = _decode(list(good.values()))
-    return Messages(batch, list(good), errors)
+        _rewrite(good, [numbers[row] for row in odd], errors)
+        outline, messages = _decode(list(good.values()))
+    return Read(messages, list(good), errors)
 
 
 @functools.cache
-def _decoder() -> "MessageHandler":
+def _decoders() -> "tuple[MessageHandler, dict[str, MessageHandler]]":
+    """Of the outline, and of each branch."""
     import ptars
 
-    # An entry of a map may leave out its value (protobuf: the default); ptars panics there unless NULL is allowed.
-    pool = ptars.HandlerPool([pb.DESCRIPTOR], ptars.PtarsConfig(map_value_nullable=True))
-    return pool.get_for_message(pb.FeedResponse.DESCRIPTOR)
+    # An entry of a map may leave out its value, which then is the default; ptars panics there unless NULL is allowed.
+    config = ptars.PtarsConfig(map_value_nullable=True)
+    outline = _outline_schema()
+    whole = ptars.HandlerPool([outline], config).get_for_message(outline.message_types_by_name["FeedResponse"])
+    pool = ptars.HandlerPool([pb.DESCRIPTOR], config)
+    return whole, {name: pool.get_for_message(kind.DESCRIPTOR) for name, kind in _BRANCHES.items()}
 
 
-def _decode(payloads: list[bytes]) -> pa.RecordBatch:
+def _outline_schema() -> Any:
+    """The file descriptor of the same messages with the fields of _OUTLINED as repeated bytes."""
+    file = descriptor_pb2.FileDescriptorProto()
+    pb.DESCRIPTOR.CopyToProto(file)
+    kind = descriptor_pb2.FieldDescriptorProto
+    for message in file.message_type:
+        for field in message.field:
+            field.ClearField("oneof_index")
+            if field.name in _OUTLINED.get(message.name, ()):
+                field.type, field.label = kind.TYPE_BYTES, kind.LABEL_REPEATED
+                field.ClearField("type_name")
+        message.ClearField("oneof_decl")
+    pool = descriptor_pool.DescriptorPool()
+    for dependency in pb.DESCRIPTOR.dependencies:
+        pool.AddSerializedFile(dependency.serialized_pb)
+    pool.AddSerializedFile(file.SerializeToString())
+    return pool.FindFileByName(file.name)
+
+
+def _decode(payloads: list[bytes]) -> tuple[_Outline, Messages]:
+    whole, parts = _decoders()
     try:
-        return _decoder().list_to_record_batch(payloads)
-    except ValueError as failure:
+        batch = whole.list_to_record_batch(payloads)
+        feeds = batch.column("feeds")
+        outline = _Outline(batch, _parents(feeds), feeds.keys.dictionary_encode())
+        branches = {
+            name: Branch(parts[name].array_to_record_batch(lists.values), pc.list_parent_indices(lists))
+            for name, lists in outline.occurrences().items()
+            if len(lists.values)
+        }
+        return outline, _messages(outline, branches)
+    except (ValueError, DecodeError) as failure:
         raise _Refused(str(failure)) from failure
     except BaseException as failure:
         # A Rust panic arrives as pyo3's PanicException, which cannot be imported and is no Exception.
@@ -71,8 +162,34 @@ def _decode(payloads: list[bytes]) -> pa.RecordBatch:
         raise _Refused(f"the decoder failed: {failure}") from failure
 
 
-def _undecodable(messages: dict[int, bytes]) -> list[int]:
-    """The numbers of the messages that ptars refuses, found by halving."""
+def _messages(outline: _Outline, branches: dict[str, Branch]) -> Messages:
+    modes = outline.feeds.items.flatten()[-1]
+    return Messages(
+        types=outline.batch.column("type"),
+        times=outline.batch.column("currentTs"),
+        infos=_infos(outline.batch.column("marketInfo")),
+        parents=outline.parents,
+        keys=outline.feeds.keys,
+        codes=outline.codes,
+        modes=pc.fill_null(modes, 0) if modes.null_count else modes,
+        branches=branches,
+    )
+
+
+def _infos(lists: pa.ListArray) -> dict[int, Any]:
+    """Each message's market info; several in one message merge, which for protobuf is joining their bytes."""
+    if not len(lists.values):
+        return {}
+    return {row: pb.MarketInfo.FromString(b"".join(parts)) for row, parts in enumerate(lists.to_pylist()) if parts}
+
+
+def _parents(feeds: pa.MapArray) -> pa.Int64Array:
+    # Arrow has this for lists only, and ends the process when asked for a map.
+    return pc.list_parent_indices(pa.ListArray.from_arrays(feeds.offsets, feeds.keys))
+
+
+def _refused(messages: Mapping[int, bytes]) -> list[int]:
+    """The numbers of the messages that cannot be decoded, found by halving."""
     numbers = list(messages)
     try:
         _decode(list(messages.values()))
@@ -81,12 +198,12 @@ def _undecodable(messages: dict[int, bytes]) -> list[int]:
             return numbers
         middle = len(numbers) // 2
         halves = numbers[:middle], numbers[middle:]
-        return [bad for half in halves for bad in _undecodable({number: messages[number] for number in half})]
+        return [bad for half in halves for bad in _refused({number: messages[number] for number in half})]
     return []
 
 
-def _replace(messages: dict[int, bytes], numbers: Sequence[int], errors: dict[int, str]) -> None:
-    """Put the rewritten form in place of each message named; one that cannot be rewritten moves to `errors`."""
+def _rewrite(messages: dict[int, bytes], numbers: Sequence[int], errors: dict[int, str]) -> None:
+    """Put the rewritten form in place of each message named; one that protobuf refuses too moves to `errors`."""
     for number in numbers:
         try:
             messages[number] = _rewritten(messages[number])
@@ -97,53 +214,41 @@ def _replace(messages: dict[int, bytes], numbers: Sequence[int], errors: dict[in
 
 
 def _rewritten(payload: bytes) -> bytes:
-    """The same message as protobuf would send it: last key and last branch win, keys in order, nothing unknown."""
+    """The message as protobuf would send it: branches merged or replaced, one entry a key, sorted by key."""
     message: Any = pb.FeedResponse.FromString(payload)
     message.DiscardUnknownFields()
     rewritten: bytes = message.SerializeToString(deterministic=True)
     return rewritten
 
 
-def _ambiguous(batch: pa.RecordBatch) -> list[int]:
-    """Rows with a key twice, or with an entry that carries two branches of a oneof."""
-    feeds = batch.column("feeds")
-    if not feeds.offsets[-1].as_py():
-        return []
-    parents = parent_rows(feeds)
-    entries = feeds.items
-    full = entries.field("fullFeed")
-    suspects = [
-        *_both(entries.field("ltpc"), full),
-        *_both(full, entries.field("firstLevelWithGreeks")),
-        *_both(entries.field("ltpc"), entries.field("firstLevelWithGreeks")),
-        *_both(full.field("marketFF"), full.field("indexFF")),
-    ]
-    rows = {parents[suspect].as_py() for suspect in suspects}
-    return sorted(rows | _repeated(parents, feeds.keys))
+def _ambiguous(outline: _Outline) -> list[int]:
+    """The messages with an instrument twice, or with more than one branch for an instrument."""
+    crowded = [outline.parents[entry].as_py() for entry in _crowded(outline)]
+    return sorted(_repeated(outline).union(crowded))
 
 
-def _both(one: pa.Array, other: pa.Array) -> list[int]:
-    """Positions where both are there."""
-    if one.null_count == len(one) or other.null_count == len(other):
-        return []
-    found: list[int] = pc.indices_nonzero(pc.and_(one.is_valid(), other.is_valid())).to_pylist()
-    return found
+def _crowded(outline: _Outline) -> list[int]:
+    """The entries in which a branch comes twice, or two branches come."""
+    lists, full = outline.occurrences(), outline.feeds.items.field("fullFeed")
+    beside, inside = (
+        [pc.list_value_length(lists[name]) for name in _OUTLINED[message] if len(lists[name].values)]
+        for message in ("Feed", "FullFeed")
+    )
+    if beside and full.null_count < len(full):
+        # Even an empty fullFeed takes the place of what came before it.
+        beside.append(full.is_valid().cast(pa.int32()))
+    found = [pc.greater(functools.reduce(pc.add, counts), _ONE) for counts in (beside, inside) if counts]
+    return [entry for rows in found if rows.true_count for entry in pc.indices_nonzero(rows).to_pylist()]
 
 
-def _repeated(parents: pa.Array, keys: pa.Array) -> set[int]:
-    """Parents that have a key more than once."""
-    encoded = keys.dictionary_encode()
-    if len(encoded.dictionary) == len(keys):
+def _repeated(outline: _Outline) -> set[int]:
+    """The messages that have a key more than once."""
+    codes, distinct = outline.codes.indices, len(outline.codes.dictionary)
+    if distinct == len(codes):
         return set()
-    pairs = pc.add(pc.multiply(parents, len(encoded.dictionary)), encoded.indices.cast(pa.int64()))
+    pairs = pc.add(pc.multiply(outline.parents, distinct), codes)
     if pc.count_distinct(pairs).as_py() == len(pairs):
         return set()
     counts = pc.value_counts(pairs)
     twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
-    return {pair // len(encoded.dictionary) for pair in twice.to_pylist()}
-
-
-def parent_rows(feeds: pa.MapArray) -> pa.Int64Array:
-    """For each map entry the row that it belongs to, from 0."""
-    # Arrow has this for lists only, and ends the process when asked for a map.
-    return pc.list_parent_indices(pa.ListArray.from_arrays(feeds.offsets, feeds.keys))
+    return {pair // distinct for pair in twice.to_pylist()}
