@@ -1,0 +1,252 @@
+"""The tree of files of a store, and what its Parquet files of a date cover.
+
+Owns the names: which folder, which file, which range of journal entries a file name or a Parquet footer stands for.
+Files of a date cover journal entries from seq 1 on without holes: first `ticks.parquet` if the date was sealed, then
+the parts of `ticks` in order. Everything after them is in the journal only. A part of a small table counts only
+beside the part of `ticks` with the same range; what lies outside is left over from a crash.
+"""
+
+import datetime as dt
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+from tickrec import __version__, schema
+from tickrec.errors import DataError
+from tickrec.journal import Position
+
+_PART: Final = re.compile(r"part-(\d{12})-(\d{12})\.parquet")
+_DATE: Final = re.compile(r"(?:date=)?(\d{4}-\d{2}-\d{2})")
+_JOURNAL: Final = re.compile(r"\d+\.journal(\.zst)?")
+_ATTEMPTS: Final = 100
+"""Listings of a folder whose files are being replaced before giving up."""
+
+DRAFT_SUFFIX: Final = ".draft"
+"""End of the name of a file that is being written and was never published."""
+
+
+class Store:
+    """The folder that holds everything recorded; `root` need not exist yet."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.state = root / "state"
+        self.status_path = self.state / "status.json"
+        self.record_lock = self.state / "record.lock"
+        """Held by the process that records into the store."""
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.root)!r})"
+
+    def day_lock(self, date: dt.date) -> Path:
+        """The file locked by whoever records, seals or rebuilds the date."""
+        return self.state / f"{date}.lock"
+
+    def journal(self, date: dt.date) -> Path:
+        """The folder of the date's journal files."""
+        return self.root / "journal" / f"{date}"
+
+    def folder(self, table: str, date: dt.date) -> Path:
+        """The folder of the date's Parquet files of a table."""
+        return self.root / table / f"date={date}"
+
+    def sealed_path(self, table: str, date: dt.date) -> Path:
+        """The table's one file of a sealed date."""
+        return self.folder(table, date) / f"{table}.parquet"
+
+    def part_path(self, table: str, date: dt.date, first: int, last: int) -> Path:
+        """The part of a table that covers the journal entries from `first` to `last`."""
+        return self.folder(table, date) / f"part-{first:012}-{last:012}.parquet"
+
+    def instruments_path(self, date: dt.date) -> Path:
+        """The date's instruments: source data, never derived and never removed."""
+        return self.sealed_path("instruments", date)
+
+    def duckdb_path(self, date: dt.date) -> Path:
+        """The DuckDB day file."""
+        return self.root / "duckdb" / f"{date}.duckdb"
+
+    def manifest_path(self, date: dt.date) -> Path:
+        """What was sealed."""
+        return self.root / "manifest" / f"{date}.json"
+
+    def dates(self) -> list[dt.date]:
+        """Every date with a journal or with ticks, oldest first."""
+        names = {name for folder in ("journal", "ticks") for name in _names(self.root / folder)}
+        return sorted(dt.date.fromisoformat(match[1]) for name in names if (match := _DATE.fullmatch(name)))
+
+    def journal_files(self, date: dt.date) -> list[Path]:
+        """The date's journal files, compressed or not, in order."""
+        folder = self.journal(date)
+        return [folder / name for name in sorted(_names(folder)) if _JOURNAL.fullmatch(name)]
+
+    def settled(self, date: dt.date) -> bool:
+        """Whether `ticks.parquet` is all there is: sealed, no parts, nothing journalled since. From names alone."""
+        names = _names(self.folder("ticks", date))
+        if "ticks.parquet" not in names or any(_PART.fullmatch(name) for name in names):
+            return False
+        return all(path.suffix == ".zst" for path in self.journal_files(date))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A published Parquet part of `ticks`: every journal entry from `first` to `last`, whatever its kind."""
+
+    path: Path
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """What a Parquet file of ours says about itself in its metadata."""
+
+    first: int
+    last: int
+    ledger: str = ""
+    """`Ledger.to_text` after entry `last`."""
+    position: Position | None = None
+    """Where entry `last` + 1 begins in the journal."""
+    schema_version: int = schema.SCHEMA_VERSION
+
+    def to_metadata(self) -> dict[str, str]:
+        """The key-value metadata of a Parquet file."""
+        metadata = {
+            "tickrec.first_seq": str(self.first),
+            "tickrec.last_seq": str(self.last),
+            "tickrec.ledger": self.ledger,
+            "tickrec.schema_version": str(self.schema_version),
+            "tickrec.version": __version__,
+        }
+        if self.position is not None:
+            metadata["tickrec.position"] = f"{self.position.file} {self.position.offset}"
+        return metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What the Parquet files of a date cover: entries 1 to `next_seq` - 1.
+
+    A reader of the sealed files of a date that goes on (parts, or journal entries from `next_seq`) takes their rows
+    with seq <= `sealed_last` only: that leaves out the rows of the small tables that have no seq because nothing had
+    settled them, and a file that was sealed again in the meantime yields the same rows.
+    """
+
+    date: dt.date
+    sealed: Path | None = None
+    sealed_last: int = 0
+    parts: tuple[Part, ...] = ()
+    position: Position | None = None
+    """A hint: where the journal has entry `next_seq`."""
+    ledger: str = ""
+    """`Ledger.to_text` of everything covered."""
+    small_parts: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    """The parts of each small table that belong to `parts`."""
+
+    @property
+    def next_seq(self) -> int:
+        """The first seq that no Parquet file covers."""
+        return (self.parts[-1].last if self.parts else self.sealed_last) + 1
+
+
+def coverage(store: Store, date: dt.date) -> Coverage:
+    """What the Parquet files of `date` cover at this moment.
+
+    Costs a listing of a handful of folders and one or two footers. Consistent although files are published and
+    removed meanwhile. Raises DataError when a footer cannot be read.
+    """
+    folder = store.folder("ticks", date)
+    for _ in range(_ATTEMPTS):
+        names = _names(folder)
+        try:
+            found = _coverage(store, date, names)
+        except FileNotFoundError:
+            continue  # sealing removed a part after the listing
+        # Parts of small tables go after the parts of `ticks` they belong to: if those are still there, so were these.
+        if not found.parts or names == _names(folder):
+            return found
+    raise DataError("the files of this date change too fast to be read", where=str(folder))
+
+
+def _coverage(store: Store, date: dt.date, names: list[str]) -> Coverage:
+    sealed = store.sealed_path("ticks", date) if "ticks.parquet" in names else None
+    footer = read_footer(sealed) if sealed else Footer(1, 0)
+    sealed_last = footer.last
+    parts = tuple(_tiling(_parts(store.folder("ticks", date), names), sealed_last + 1))
+    if parts:
+        footer = read_footer(parts[-1].path)
+    small = {table: tuple(_beside(store.folder(table, date), parts)) for table in schema.SMALL_TABLES} if parts else {}
+    return Coverage(date, sealed, sealed_last, parts, footer.position, footer.ledger, small)
+
+
+def _parts(folder: Path, names: Iterable[str]) -> Iterator[Part]:
+    for name in names:
+        if match := _PART.fullmatch(name):
+            yield Part(folder / name, int(match[1]), int(match[2]))
+
+
+def _tiling(parts: Iterable[Part], next_seq: int) -> Iterator[Part]:
+    """The parts that follow each other from `next_seq` on."""
+    by_first: dict[int, Part] = {}
+    for part in parts:
+        if part.first not in by_first or by_first[part.first].last < part.last:
+            by_first[part.first] = part
+    while next_seq in by_first:
+        part = by_first[next_seq]
+        yield part
+        next_seq = part.last + 1
+
+
+def _beside(folder: Path, parts: Iterable[Part]) -> Iterator[Path]:
+    names = set(_names(folder))
+    for part in parts:
+        if part.path.name in names:
+            yield folder / part.path.name
+
+
+def leftovers(store: Store, covered: Coverage) -> Iterator[Path]:
+    """Files that belong to no published range: drafts, parts that something else covers, parts of small tables
+    without their part of `ticks`. Parts of `ticks` come first, as they must be removed."""
+    belong = {part.path.name for part in covered.parts}
+    for table in ("ticks", *schema.SMALL_TABLES):
+        folder = store.folder(table, covered.date)
+        for name in _names(folder):
+            if (_PART.fullmatch(name) and name not in belong) or name.endswith((DRAFT_SUFFIX, ".tmp")):
+                yield folder / name
+
+
+def read_footer(path: Path) -> Footer:
+    """What a Parquet file of ours covers. Raises FileNotFoundError, and DataError when it is not one of ours."""
+    import pyarrow.parquet as pq
+
+    try:
+        metadata: dict[bytes, bytes] = pq.read_metadata(path).metadata or {}
+        return _footer({key.decode(): value.decode() for key, value in metadata.items() if key.startswith(b"tickrec.")})
+    except (pa.ArrowInvalid, KeyError, ValueError) as error:
+        raise DataError(
+            f"the Parquet file cannot be read: {error}", where=str(path), hint="`tickrec rebuild` makes it anew"
+        ) from error
+
+
+def _footer(metadata: Mapping[str, Any]) -> Footer:
+    position = metadata.get("tickrec.position")
+    return Footer(
+        int(metadata["tickrec.first_seq"]),
+        int(metadata["tickrec.last_seq"]),
+        metadata["tickrec.ledger"],
+        Position(*map(int, position.split())) if position else None,
+        int(metadata["tickrec.schema_version"]),
+    )
+
+
+def _names(folder: Path) -> list[str]:
+    """The names in a folder, sorted; none when there is no such folder."""
+    try:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -1,0 +1,275 @@
+"""From the journal to Parquet parts, and to tables for what no part covers yet.
+
+Owns the one path by which entries become rows: while recording, catching up, after a restart, when rebuilding and for
+a query. It always starts where the published files end and reads the journal, never memory, so what waits to be
+written costs no memory however far behind the writer is. Knows the tree of files from `layout`, and what a payload
+means from `upstox.decode`.
+"""
+
+import datetime as dt
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tickrec import schema
+from tickrec.entry import Entry, EntryKind
+from tickrec.files import make_folder, publish
+from tickrec.journal import Journal
+from tickrec.layout import DRAFT_SUFFIX, Coverage, Footer, Part, Store, coverage, leftovers
+from tickrec.ledger import Ledger, Tables
+from tickrec.upstox.decode import decode
+from tickrec.upstox.peek import carries_feeds, served
+
+__all__ = ["Coverage", "Flushed", "Part", "PartWriter", "Store", "Tail", "coverage", "read_tail"]
+
+PART_TICKS: Final = 250_000
+"""Ticks after which a part ends and another begins."""
+PIECE_BYTES: Final = 384 * 1024
+"""Payload bytes decoded at a time while recording: about 1,000 ticks, 3 ms in which the interpreter's lock is held."""
+LARGE_PIECE_BYTES: Final = 4 * 1024 * 1024
+"""The same where nothing else runs in the process."""
+_ROW_GROUP_TICKS: Final = 16_384
+"""Rows held in memory before they are written. Parts are read whole, so their row groups may be small."""
+_MAX_ROW_GROUP: Final = 262_144
+_PIECE_MESSAGES: Final = 4_000
+_CARRIED_ENTRIES: Final = 100_000
+"""Entries without ticks after which a part is published all the same, so that they are not read again and again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flushed:
+    """What a flush published: the last part (None: nothing), the range of seq, rows, and bytes of `ticks`."""
+
+    path: Path | None
+    first: int
+    last: int
+    ticks: int = 0
+    rejected: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The rows of the journal entries that no Parquet file covers, all tables, open rows included.
+
+    Open rows (see `Ledger`) have no seq. `last_seq` is the last entry read.
+    """
+
+    tables: Tables
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """The rows of consecutive messages."""
+
+    ticks: pa.Table
+    market_status: pa.Table
+    rejected: pa.Table
+
+
+class _Reader:
+    """The entries of a date that its Parquet files do not cover, as rows, and the ledger they make."""
+
+    def __init__(self, store: Store, covered: Coverage, last_seq: int | None, piece_bytes: int) -> None:
+        self.ledger = Ledger.from_text(covered.ledger)
+        self.last_seq = covered.next_seq - 1
+        """The last entry of the pieces taken so far."""
+        self.position = covered.position
+        self._piece_bytes = piece_bytes
+        self._entries = Journal(store.journal(covered.date)).positioned(
+            covered.next_seq, start=covered.position, last_seq=last_seq
+        )
+
+    def pieces(self) -> Iterator[_Piece]:
+        """Rows of about `piece_bytes` of messages at a time.
+
+        A piece ends before every entry that is no message: a subscription changes the symbols of what follows.
+        """
+        messages: list[Entry] = []
+        size = 0
+        for entry, position in self._entries:
+            if entry.kind is not EntryKind.MESSAGE:
+                if messages:
+                    yield self._piece(messages)
+                    messages, size = [], 0
+                self.ledger.feed(entry)
+            else:
+                messages.append(entry)
+                size += len(entry.payload)
+            self.last_seq, self.position = entry.seq, position
+            if size >= self._piece_bytes or len(messages) >= _PIECE_MESSAGES:
+                yield self._piece(messages)
+                messages, size = [], 0
+        if messages:
+            yield self._piece(messages)
+
+    def _piece(self, messages: Sequence[Entry]) -> _Piece:
+        decoded = decode(messages, self.ledger.symbols)
+        answers = _answers(decoded.ticks, self.ledger.silent())
+        for entry in messages:
+            self.ledger.feed(entry, carries_feeds(entry.payload), answers.get(entry.seq, ()))
+        return _Piece(decoded.ticks, decoded.market_status, decoded.rejected)
+
+
+def _answers(ticks: pa.Table, silent: set[str]) -> Mapping[int, list[str]]:
+    """Of the keys that have not answered yet, those that each message says something about."""
+    answers: dict[int, list[str]] = defaultdict(list)
+    if silent and ticks.num_rows:
+        named = ticks.filter(pc.is_in(ticks["instrument_key"], pa.array(silent, pa.string())))
+        if named.num_rows:
+            said = named.filter(served(named))
+            for seq, key in zip(said["seq"].to_pylist(), said["instrument_key"].to_pylist(), strict=True):
+                answers[seq].append(key)
+    return answers
+
+
+class PartWriter:
+    """Writes the parts of one date. For the process that holds the date's lock, from one thread at a time."""
+
+    def __init__(self, store: Store, date: dt.date) -> None:
+        """Find out what is covered. Raises DataError when a footer cannot be read, OSError."""
+        self._store = store
+        self._covered = coverage(store, date)
+
+    @property
+    def next_seq(self) -> int:
+        """The first seq that no Parquet file covers."""
+        return self._covered.next_seq
+
+    def flush(self, last_seq: int, *, final: bool = False) -> Flushed:
+        """Publish parts for the entries up to `last_seq`, which must be durable in the journal.
+
+        Without ticks nothing is published, and the entries wait for the next flush, unless it is the `final` one or
+        they have become many. Holds the interpreter's lock for some milliseconds at a time only. If it raises
+        (OSError, pyarrow.ArrowException, DataError), what was published stays, and the next flush goes on from there.
+        """
+        for path in leftovers(self._store, self._covered):
+            path.unlink(missing_ok=True)
+        done = Flushed(None, self.next_seq, self.next_seq - 1)
+        while self.next_seq <= last_seq and (part := self._part(last_seq, final)) is not None:
+            rows = {"ticks": done.ticks + part.ticks, "rejected": done.rejected + part.rejected}
+            done = replace(done, path=part.path, last=part.last, bytes=done.bytes + part.bytes, **rows)
+        pa.default_memory_pool().release_unused()
+        return done
+
+    def _part(self, last_seq: int, final: bool) -> "Flushed | None":
+        reader = _Reader(self._store, self._covered, last_seq, PIECE_BYTES)
+        with _Draft(self._store, self._covered.date, self.next_seq) as draft:
+            for piece in reader.pieces():
+                draft.add(piece)
+                if draft.ticks >= PART_TICKS:
+                    break
+            entries = reader.last_seq - self.next_seq + 1
+            if not entries or not (draft.ticks or final or entries >= _CARRIED_ENTRIES):
+                return None
+            small = draft.small_tables() | reader.ledger.take()
+            footer = Footer(self.next_seq, reader.last_seq, reader.ledger.to_text(), reader.position)
+            part = draft.publish(footer, small)
+        parts = (*self._covered.parts, part)
+        self._covered = replace(self._covered, parts=parts, position=footer.position, ledger=footer.ledger)
+        size = part.path.stat().st_size
+        return Flushed(part.path, part.first, part.last, draft.ticks, small["rejected"].num_rows, size)
+
+
+class _Draft:
+    """A part of `ticks` that is being written, and the rows of the small tables that go with it."""
+
+    def __init__(self, store: Store, date: dt.date, first: int) -> None:
+        self.ticks = 0
+        self._store = store
+        self._date = date
+        folder = store.folder("ticks", date)
+        make_folder(folder)
+        self._path = folder / f"part-{first:012}{DRAFT_SUFFIX}"
+        self._writer = parquet_writer(self._path, schema.TICKS)
+        self._waiting: list[pa.Table] = []
+        self._waiting_rows = 0
+        self._small: dict[str, list[pa.Table]] = {"market_status": [], "rejected": []}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+        self._path.unlink(missing_ok=True)
+
+    def add(self, piece: _Piece) -> None:
+        """Take the rows of a piece."""
+        self.ticks += piece.ticks.num_rows
+        self._waiting.append(piece.ticks)
+        self._waiting_rows += piece.ticks.num_rows
+        self._small["market_status"].append(piece.market_status)
+        self._small["rejected"].append(piece.rejected)
+        if self._waiting_rows >= _ROW_GROUP_TICKS:
+            self._write()
+
+    def small_tables(self) -> Tables:
+        """The rows of the small tables that messages brought."""
+        return {
+            name: pa.concat_tables([schema.SMALL_TABLES[name].empty_table(), *tables])
+            for name, tables in self._small.items()
+        }
+
+    def publish(self, footer: Footer, small: Tables) -> Part:
+        """Publish the small tables, then the ticks, which makes the range count."""
+        self._write()
+        self._writer.add_key_value_metadata(footer.to_metadata())
+        self._writer.close()
+        for name, table in small.items():
+            if table.num_rows:
+                publish(self._target(name, footer), partial(write_small, table))
+        target = self._target("ticks", footer)
+        publish(target, partial(os.replace, self._path))
+        return Part(target, footer.first, footer.last)
+
+    def _target(self, table: str, footer: Footer) -> Path:
+        return self._store.part_path(table, self._date, footer.first, footer.last)
+
+    def _write(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.concat_tables(self._waiting), _MAX_ROW_GROUP)
+            self._waiting, self._waiting_rows = [], 0
+
+
+def parquet_writer(path: Path, fields: pa.Schema) -> Any:
+    """A `pyarrow.parquet.ParquetWriter` for a part: cheap to write, and read by everything that reads Parquet."""
+    import pyarrow.parquet as pq
+
+    keys = [name for name in ("instrument_key", "symbol", "mode") if name in fields.names]
+    return pq.ParquetWriter(path, fields, compression="zstd", compression_level=1, use_dictionary=keys)
+
+
+def write_small(table: pa.Table, path: Path) -> None:
+    """Write a small table as one Parquet file."""
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, path, compression="zstd", compression_level=3)
+
+
+def read_tail(store: Store, date: dt.date, covered: Coverage | None = None) -> Tail:
+    """The rows of the entries of `date` that `covered` (default: the coverage now) leaves to the journal.
+
+    Raises DataError, OSError.
+    """
+    covered = coverage(store, date) if covered is None else covered
+    reader = _Reader(store, covered, None, LARGE_PIECE_BYTES)
+    pieces = list(reader.pieces())
+    settled, unsettled = reader.ledger.take(), reader.ledger.open_rows()
+    tables = {
+        "ticks": [piece.ticks for piece in pieces],
+        "market_status": [piece.market_status for piece in pieces],
+        "rejected": [piece.rejected for piece in pieces],
+        **{name: [settled[name], unsettled[name]] for name in settled},
+    }
+    return Tail(
+        {name: pa.concat_tables([schema.TABLES[name].empty_table(), *found]) for name, found in tables.items()},
+        reader.last_seq,
+    )
