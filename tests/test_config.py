@@ -129,7 +129,7 @@ def test_the_settings_are_read(home: Path) -> None:
         connections = 3
         api_url = "http://127.0.0.1:8000/"
         [record]
-        symbols = ["NIFTY:opt:10", "@watch.txt"]
+        symbols = ["NIFTY:opt:10, TCS", "@watch.txt", "@/abs/list.txt:fut"]
         batch_size = 100
         flush_interval = "5m"
         sync_interval = "250ms"
@@ -146,7 +146,7 @@ def test_the_settings_are_read(home: Path) -> None:
     found = load(home, path)
     assert found.upstox.connections == 3
     assert found.upstox.api_url == "http://127.0.0.1:8000"
-    assert found.record.symbols == ("NIFTY:opt:10", "@watch.txt")
+    assert found.record.symbols == ("NIFTY:opt:10", "TCS", f"@{home / 'watch.txt'}", "@/abs/list.txt:fut")
     assert found.record.sync_interval == dt.timedelta(milliseconds=250)
     assert (found.record.start, found.record.stop) == (dt.time(8, 55), dt.time(15, 45, 30))
     assert found.store.duckdb is False

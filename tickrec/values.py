@@ -112,11 +112,15 @@ def flag(value: object, _folder: Path) -> bool:
     return value
 
 
-def selectors(value: object, _folder: Path) -> tuple[str, ...]:
-    """A list of selectors."""
+def selectors(value: object, folder: Path) -> tuple[str, ...]:
+    """A list of selectors; the relative path of an @file counts from `folder`."""
     if not isinstance(value, list) or not all(isinstance(name, str) and name.strip() for name in value):
         raise ValueError('must be a list of selectors such as ["fno", "NIFTY:opt:10"]')
-    return tuple(value)
+    return tuple(_anchored(name.strip(), folder) for text in value for name in text.split(",") if name.strip())
+
+
+def _anchored(name: str, folder: Path) -> str:
+    return f"@{folder / Path(name[1:]).expanduser()}" if name.startswith("@") else name
 
 
 def path(value: object, folder: Path) -> Path:
