@@ -1,0 +1,352 @@
+"""A local broker that speaks the Market Data Feed V3: REST and websocket on one loopback port, a synthetic market.
+
+Owns the server: who is connected, what is sent to them and when, faults, and the log of everything sent. The market,
+the messages and the REST answers live in the modules beside it. Behaves like the broker's feed of 2026-09; where that
+was never observed (close codes, the interval of pings, the life of a code) it does the simplest thing.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from tickrec.clock import SECOND, Clock, SystemClock
+from tickrec.entry import Entry, EntryKind, encode_facts
+from tickrec.errors import UsageError
+from tickrec.upstox.market import Market, Wheel
+from tickrec.upstox.simulator_access import Access
+from tickrec.upstox.simulator_faults import Fault, Lasting
+from tickrec.upstox.simulator_hours import Hours
+from tickrec.upstox.simulator_http import MAX_HEAD, Request, Response, read_request
+from tickrec.upstox.simulator_rest import FEED_PATH, Rest
+from tickrec.upstox.simulator_session import Session
+from tickrec.upstox.simulator_wire import Painter, empty_entry, frame, market_info_frame, varint
+
+if TYPE_CHECKING:
+    from tickrec.journal import JournalWriter
+
+SOURCE: Final = "simulator"
+"""The source named in the header of the sent log."""
+HOST: Final = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How the simulated broker behaves."""
+
+    port: int = 0
+    """0: any free one."""
+    rate: float = 1000.0
+    """Most instrument updates a second, over all subscribed keys."""
+    interval: float = 0.25
+    """Seconds between frames; in each an instrument changes at most once."""
+    seed: int = 1
+    token: str = field(default="simulated", repr=False)
+    """The only access token accepted."""
+    plus: bool = False
+    """A Plus account: 5 connections instead of 2, and full_d30."""
+    always_open: bool = True
+    """False: the exchanges keep their real hours."""
+    faults: tuple[Fault, ...] = ()
+    sent_log: Path | None = None
+    """A folder for a journal of every message sent."""
+    code_ttl: float = 60.0
+    """Seconds that an authorized address stays good."""
+    ping_interval: float = 20.0
+    """Seconds of silence after which a connection is pinged."""
+    bodies: Mapping[str, object] = field(default_factory=dict)
+    """Whole JSON bodies for paths, such as {"/v2/market/timings/2026-11-24": {...}}."""
+    clock: Clock = field(default_factory=SystemClock)
+
+
+class Simulator:
+    """The running server. Use it as an asynchronous context, or call start and stop from the same task."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.rate <= 0 or settings.interval <= 0:
+            raise UsageError("the simulator's rate and interval must be above zero")
+        self.settings = settings
+        self.port = 0
+        self._clock = settings.clock
+        self._stack = contextlib.AsyncExitStack()
+
+    @property
+    def api_url(self) -> str:
+        """The base address of the REST calls."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def assets_url(self) -> str:
+        """The base address of the instrument files."""
+        return self.api_url
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Open the port and let the market run."""
+        settings = self.settings
+        wall = self._clock.wall_ns()
+        self._market = Market(settings.seed, Hours(always_open=settings.always_open), wall)
+        self._access = Access(settings.token, code_ttl=settings.code_ttl, seed=settings.seed)
+        self._lasting = Lasting()
+        self._sessions: dict[int, Session] = {}
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._painters: dict[tuple[str, str], Painter] = {}
+        self._wheel: Wheel | None = None
+        self._sent = {"frames": 0, "ticks": 0, "bytes": 0}
+        self._opened = 0
+        self._budget = 0.0
+        self._info = self._market.hours.market_info(wall)
+        self._log: JournalWriter | None = None
+        if settings.sent_log is not None:
+            from tickrec.journal import JournalWriter  # only tests keep a log; it loads what nothing else here needs
+
+            self._log = JournalWriter(settings.sent_log, source=SOURCE, next_seq=1, start_ns=wall)
+            self._stack.callback(self._log.close)
+        server = await asyncio.start_server(self._serve_connection, HOST, settings.port, limit=MAX_HEAD)
+        self.port = server.sockets[0].getsockname()[1]
+        self._stack.push_async_callback(self._close, server)
+        self._rest = Rest(
+            self._market,
+            self._access,
+            self._lasting,
+            self._clock,
+            host=f"{HOST}:{self.port}",
+            bodies=settings.bodies,
+            stats=self.stats,
+            strike=self.strike,
+        )
+        tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
+        self._tasks = [tasks.create_task(self._run_market()), tasks.create_task(self._run_faults())]
+
+    async def stop(self) -> None:
+        """Close every connection and the port."""
+        for task in self._tasks:
+            task.cancel()
+        await self._stack.aclose()
+
+    def stats(self) -> dict[str, Any]:
+        """What was sent so far, and what is subscribed now."""
+        sessions = self._sessions.values()
+        subscribed = {key for session in sessions for key in session.subscriptions.modes}
+        return {"connections": len(sessions), "opened": self._opened, **self._sent, "subscribed": len(subscribed)}
+
+    def strike(self, fault: Fault) -> None:
+        """Let something go wrong now."""
+        now = self._clock.monotonic_ns()
+        if self._lasting.begin(fault, now):
+            return
+        if fault.kind == "token":
+            self._access.token = fault.arg
+            self._lasting.forgive()
+            return
+        for session in [x for x in self._sessions.values() if x.open]:
+            self._strike_session(session, fault, now)
+
+    def _strike_session(self, session: Session, fault: Fault, now: int) -> None:
+        match fault.kind:
+            case "drop":
+                session.reset(self._frame(session, list(session.subscriptions.modes)) if fault.arg else b"")
+            case "close":
+                session.close(int(fault.arg or 1001), "simulated")
+            case "stall":
+                session.stalled_until = now + int(float(fault.arg or 30) * SECOND)
+            case "garbage" if fault.arg == "text":
+                session.send(b'{"status":"failed","error":"simulated"}', now, text=True)
+            case "garbage":
+                session.send(b"\x0a\xff\xff\xff\xff\xff\xff not a message", now)
+            case "oversize":
+                payload = self._frame(session, list(session.subscriptions.modes))
+                padding = bytes(int(float(fault.arg or 2 * 1024 * 1024)))
+                session.send(payload + varint(1000 << 3 | 2) + varint(len(padding)) + padding, now)
+            case "snapshot":
+                self._send_snapshot(session, list(session.subscriptions.modes))
+
+    async def _run_market(self) -> None:
+        before = self._clock.monotonic_ns()
+        while True:
+            await self._clock.sleep(self.settings.interval)
+            now = self._clock.monotonic_ns()
+            self._flush((now - before) / SECOND, now)
+            before = now
+
+    async def _run_faults(self) -> None:
+        begin = self._clock.monotonic_ns()
+        for fault in sorted(self.settings.faults, key=lambda x: x.at):
+            passed = (self._clock.monotonic_ns() - begin) / SECOND
+            await self._clock.sleep(max(0.0, fault.at - passed))
+            self.strike(fault)
+
+    def _flush(self, seconds: float, now: int) -> None:
+        """One frame's worth of the market, and what else is due."""
+        wall = self._clock.wall_ns()
+        self._market.turn(wall)
+        sessions = [x for x in self._sessions.values() if x.open]
+        info = self._market.hours.market_info(wall)
+        if info != self._info:
+            self._info = info
+            for session in sessions:
+                session.send(market_info_frame(info, wall // 1_000_000), now)
+        self._budget += self.settings.rate * min(seconds, 1.0)
+        wheel = self._spun()
+        count = int(self._budget)
+        self._budget -= count
+        moved = [x.listing.key for x in self._market.move(wheel.take(count), wall)]
+        for session in sessions:
+            self._stream(session, moved, now)
+
+    def _stream(self, session: Session, moved: list[str], now: int) -> None:
+        """Send a connection what changed among its keys; a ping when there is nothing."""
+        modes = session.subscriptions.modes
+        session.pending.update((key, None) for key in moved if key in modes)
+        if now < session.stalled_until or session.behind:
+            return
+        if self._lasting.mute(now):
+            session.pending.clear()
+        if session.pending:
+            keys = [key for key in session.pending if key in modes and key not in self._lasting.silent]
+            session.pending.clear()
+            if keys:
+                session.send(self._frame(session, keys), now)
+                self._sent["ticks"] += len(keys)
+        if now - session.last_sent > self.settings.ping_interval * SECOND:
+            session.ping(now)
+
+    def _spun(self) -> Wheel:
+        """The wheel of all subscribed instruments; a new one after subscriptions changed."""
+        if self._wheel is None:
+            wall = self._clock.wall_ns()
+            keys = dict.fromkeys(key for session in self._sessions.values() for key in session.subscriptions.modes)
+            securities = [self._market.security(key, wall) for key in keys]
+            self._wheel = Wheel([x for x in securities if x is not None], self.settings.seed)
+        return self._wheel
+
+    def _frame(self, session: Session, keys: list[str], *, snapshot: bool = False) -> bytes:
+        wall = self._clock.wall_ns()
+        now = wall // 1_000_000
+        modes = session.subscriptions.modes
+        return frame([self._entry(key, modes[key], wall) for key in keys], now, snapshot=snapshot)
+
+    def _entry(self, key: str, mode: str, wall: int) -> bytes:
+        painter = self._painters.get((key, mode))
+        security = self._market.security(key, wall)
+        if security is None:
+            return empty_entry(key, mode)
+        if painter is None:
+            painter = self._painters[(key, mode)] = Painter(security, mode)
+        return painter.entry(self._market.phase(security, wall), wall // 1_000_000)
+
+    def _send_snapshot(self, session: Session, keys: list[str]) -> None:
+        now = self._clock.monotonic_ns()
+        wanted = [key for key in keys if key not in self._lasting.silent]
+        if wanted and now >= session.stalled_until and not self._lasting.mute(now):
+            session.send(self._frame(session, wanted, snapshot=True), now)
+            self._sent["ticks"] += len(wanted)
+
+    async def _serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One TCP connection: requests until it ends or becomes a websocket."""
+        self._writers.add(writer)
+        try:
+            while (request := await _read(reader)) is not None:
+                if request.upgrade and request.path == FEED_PATH:
+                    await self._serve_websocket(request, reader, writer)
+                    return
+                writer.write(self._rest.answer(request).encode(self._clock.wall_ns()))
+                await writer.drain()
+                if request.close:
+                    return
+        except ValueError:
+            writer.write(Response(400).encode(self._clock.wall_ns()))
+        except ConnectionError:
+            pass  # the client went away; there is nobody to tell
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    async def _serve_websocket(
+        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        refusal = self._refusal(request)
+        session = Session(self._opened + 1, writer, plus=self.settings.plus, on_send=self._note_sent)
+        if not session.shake_hands(request, refusal):
+            return
+        self._opened += 1
+        self._sessions[session.number] = session
+        self._note(EntryKind.CONNECTED, session.number, encode_facts(host=HOST, attempt=1, keys=0))
+        try:
+            now = self._clock.monotonic_ns()
+            session.send(market_info_frame(self._info, self._clock.wall_ns() // 1_000_000), now)
+            async for message in session.requests(reader):
+                asked = session.subscriptions.take(message)
+                self._wheel = None
+                self._send_snapshot(session, asked.snapshot)
+                session.pending.update((key, None) for key in asked.changed)
+        finally:
+            del self._sessions[session.number]
+            self._wheel = None
+            code, reason = session.ending
+            self._note(EntryKind.DISCONNECTED, session.number, encode_facts(code=code, reason=reason))
+
+    def _refusal(self, request: Request) -> str:
+        """Why a websocket gets 403, or an empty text. The code is used up either way."""
+        now = self._clock.monotonic_ns()
+        fresh = self._access.use_code(request.query.get("code", ""), now)
+        if self._lasting.refuse(now):
+            return "refused"
+        if not fresh:
+            return "the code is unknown, used or too old"
+        if len(self._sessions) >= (5 if self.settings.plus else 2):
+            return "too many connections"
+        return ""
+
+    def _note_sent(self, number: int, payload: bytes, text: bool) -> None:
+        self._sent["frames"] += 1
+        self._sent["bytes"] += len(payload)
+        self._note(EntryKind.MESSAGE, number, payload, text=text)
+
+    def _note(self, kind: EntryKind, number: int, payload: bytes, *, text: bool = False) -> None:
+        if self._log is not None:
+            wall, mono = self._clock.wall_ns(), self._clock.monotonic_ns()
+            self._log.append(Entry(kind, number, wall, mono, payload, text))
+
+    async def _close(self, server: asyncio.Server) -> None:
+        server.close()
+        for writer in list(self._writers):
+            writer.transport.abort()
+        await server.wait_closed()
+
+
+async def serve(settings: Settings, announce: Callable[[str], None], until_eof: bool) -> None:
+    """Run a simulator until cancelled, or until stdin closes; `announce` gets one JSON line when it is ready."""
+    async with Simulator(settings) as simulator:
+        announce(json.dumps({"api_url": simulator.api_url, "assets_url": simulator.assets_url}))
+        ended = asyncio.Event()
+        if until_eof:
+            loop = asyncio.get_running_loop()
+            # A daemon, so that a stdin that never closes cannot keep the process alive.
+            threading.Thread(target=_wait_for_eof, args=(loop, ended), daemon=True).start()
+        await ended.wait()
+
+
+def _wait_for_eof(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+    while sys.stdin.buffer.read(65536):
+        pass
+    with contextlib.suppress(RuntimeError):  # the loop may have ended first
+        loop.call_soon_threadsafe(ended.set)
+
+
+async def _read(reader: asyncio.StreamReader) -> Request | None:
+    try:
+        return await read_request(reader)
+    except asyncio.IncompleteReadError:
+        return None

@@ -1,0 +1,140 @@
+"""Faults on demand: what goes wrong, when, and for how long.
+
+Owns the notation (`drop@30`, `close:1011`, `refuse:20`) and the faults that last. Faults that strike connections at
+once are carried out by the simulator.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from tickrec.clock import SECOND
+from tickrec.errors import UsageError
+
+KINDS: Final = {
+    "drop": "reset every connection; drop:midframe in the middle of a frame",
+    "close": "close every connection; close:1011 with that code",
+    "stall": "open connections send nothing but pongs for 30 s; stall:N for N s",
+    "mute": "market_info only, for 30 s; mute:N for N s",
+    "refuse": "handshakes get 403 for 30 s while authorize says 200; refuse:N for N s",
+    "unauthorized": "401 until a new token is set; unauthorized:N for N s",
+    "error": "REST answers 500 for 10 s; error:429 another status, error:503/N for N s",
+    "garbage": "one message that cannot be decoded; garbage:text a text message",
+    "oversize": "a frame of 2 MiB; oversize:N of at least N bytes",
+    "silent": "silent:KEY is never answered; silent alone ends that",
+    "snapshot": "every connection gets its snapshot again",
+    "token": "token:VALUE becomes the only accepted token",
+}
+"""Every kind of fault and what its notation means."""
+
+_FOREVER: Final = 10**30
+
+
+class Fault(NamedTuple):
+    """One fault: its kind, an argument, and the seconds after the start at which it strikes."""
+
+    kind: str
+    arg: str = ""
+    at: float = 0.0
+
+
+def parse_fault(text: str) -> Fault:
+    """Read `kind[:arg][@seconds]`, such as drop@30, close:1011@5 or silent:NSE_EQ|INE002A01018.
+
+    Raises UsageError for an unknown kind or a bad number.
+    """
+    what, _, seconds = text.rpartition("@") if "@" in text else (text, "", "0")
+    kind, _, arg = what.partition(":")
+    try:
+        fault = Fault(kind, arg, float(seconds))
+        check(fault)
+    except ValueError as error:
+        raise UsageError(f"the fault {text} cannot be read: {error}", hint="Kinds: " + ", ".join(KINDS)) from None
+    return fault
+
+
+def fault_from_json(facts: Mapping[str, object]) -> Fault:
+    """Read {"kind": ..., "arg": ...}; raises ValueError."""
+    fault = Fault(str(facts.get("kind", "")), str(facts.get("arg", "")))
+    check(fault)
+    return fault
+
+
+def check(fault: Fault) -> None:
+    """Raise ValueError when a fault's kind is unknown or its argument is of the wrong sort."""
+    if fault.kind not in KINDS:
+        raise ValueError(f"no such kind as {fault.kind!r}")
+    if fault.at < 0:
+        raise ValueError("it would strike before the start")
+    if fault.kind in ("close", "stall", "mute", "refuse", "unauthorized", "oversize") and fault.arg:
+        float(fault.arg)
+    if fault.kind == "error":
+        _status_and_seconds(fault.arg)
+    if fault.kind == "token" and not fault.arg:
+        raise ValueError("it needs the new token")
+
+
+@dataclass(slots=True)
+class Lasting:
+    """The faults that last for a while; times are monotonic ns."""
+
+    silent: set[str] = field(default_factory=set)
+    """Keys that are never answered."""
+    _mute: int = 0
+    _refuse: int = 0
+    _unauthorized: int = 0
+    _error: int = 0
+    _status: int = 500
+
+    def begin(self, fault: Fault, now: int) -> bool:
+        """Start a fault that lasts; False when it is not of that sort."""
+        match fault.kind:
+            case "mute":
+                self._mute = _until(fault.arg or "30", now)
+            case "refuse":
+                self._refuse = _until(fault.arg or "30", now)
+            case "unauthorized":
+                self._unauthorized = _until(fault.arg, now) if fault.arg else _FOREVER
+            case "error":
+                self._status, seconds = _status_and_seconds(fault.arg)
+                self._error = now + int(seconds * SECOND)
+            case "silent":
+                if fault.arg:
+                    self.silent.add(fault.arg)
+                else:
+                    self.silent.clear()
+            case _:
+                return False
+        return True
+
+    def forgive(self) -> None:
+        """A new token was set: nobody is unauthorized any longer."""
+        self._unauthorized = 0
+
+    def mute(self, now: int) -> bool:
+        """Whether only market_info is sent."""
+        return now < self._mute
+
+    def refuse(self, now: int) -> bool:
+        """Whether handshakes are refused."""
+        return now < self._refuse
+
+    def unauthorized(self, now: int) -> bool:
+        """Whether every token is refused."""
+        return now < self._unauthorized
+
+    def error(self, now: int) -> int:
+        """The HTTP status that every REST call gets, or 0."""
+        return self._status if now < self._error else 0
+
+
+def _until(seconds: str, now: int) -> int:
+    return now + int(float(seconds) * SECOND)
+
+
+def _status_and_seconds(arg: str) -> tuple[int, float]:
+    status, _, seconds = arg.partition("/")
+    number = int(status or 500)
+    if not 400 <= number <= 599:
+        raise ValueError(f"{number} is no HTTP error")
+    return number, float(seconds or 10)
