@@ -109,9 +109,7 @@ class Simulator:
         self._info = self._market.hours.market_info(wall)
         self._log: JournalWriter | None = None
         if settings.sent_log is not None:
-            from tickrec.journal import JournalWriter  # only tests keep a log; it loads what nothing else here needs
-
-            self._log = JournalWriter(settings.sent_log, source=SOURCE, next_seq=1, start_ns=wall)
+            self._log = _open_log(settings.sent_log, wall)
             self._stack.callback(self._log.close)
         server = await asyncio.start_server(self._serve_connection, HOST, settings.port, limit=MAX_HEAD)
         self.port = server.sockets[0].getsockname()[1]
@@ -173,9 +171,12 @@ class Simulator:
                 self._send_snapshot(session, list(session.subscriptions.modes))
 
     async def _run_market(self) -> None:
-        before = self._clock.monotonic_ns()
+        """A frame each interval, counted from the first so that delays do not add up."""
+        interval = int(self.settings.interval * SECOND)
+        before = due = self._clock.monotonic_ns()
         while True:
-            await self._clock.sleep(self.settings.interval)
+            due = max(due + interval, before)
+            await self._clock.sleep(max(0, due - self._clock.monotonic_ns()) / SECOND)
             now = self._clock.monotonic_ns()
             self._flush((now - before) / SECOND, now)
             before = now
@@ -324,6 +325,12 @@ class Simulator:
         for writer in list(self._writers):
             writer.transport.abort()
         await server.wait_closed()
+
+
+def _open_log(folder: Path, wall_ns: int) -> "JournalWriter":
+    from tickrec.journal import JournalWriter  # only tests keep a log, and it loads what nothing else here needs
+
+    return JournalWriter(folder, source=SOURCE, next_seq=1, start_ns=wall_ns)
 
 
 async def serve(settings: Settings, announce: Callable[[str], None], until_eof: bool) -> None:
