@@ -78,7 +78,7 @@ class Store:
     def dates(self) -> list[dt.date]:
         """Every date with a journal or with ticks, oldest first."""
         names = {name for folder in ("journal", "ticks") for name in _names(self.root / folder)}
-        return sorted(dt.date.fromisoformat(match[1]) for name in names if (match := _DATE.fullmatch(name)))
+        return sorted({dt.date.fromisoformat(match[1]) for name in names if (match := _DATE.fullmatch(name))})
 
     def journal_files(self, date: dt.date) -> list[Path]:
         """The date's journal files, compressed or not, in order."""
@@ -87,10 +87,11 @@ class Store:
 
     def settled(self, date: dt.date) -> bool:
         """Whether `ticks.parquet` is all there is: sealed, no parts, nothing journalled since. From names alone."""
-        names = _names(self.folder("ticks", date))
+        root = str(self.root)  # joined as text: a query asks this of every date on disk
+        names = _names(f"{root}/ticks/date={date}")
         if "ticks.parquet" not in names or any(_PART.fullmatch(name) for name in names):
             return False
-        return all(path.suffix == ".zst" for path in self.journal_files(date))
+        return not any(name.endswith(".journal") for name in _names(f"{root}/journal/{date}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +245,7 @@ def _footer(metadata: Mapping[str, Any]) -> Footer:
     )
 
 
-def _names(folder: Path) -> list[str]:
+def _names(folder: Path | str) -> list[str]:
     """The names in a folder, sorted; none when there is no such folder."""
     try:
         return sorted(os.listdir(folder))
