@@ -10,11 +10,11 @@ from typing import Final, NamedTuple
 
 from tickrec.errors import DataError
 from tickrec.files import publish, publish_bytes, sync_file, sync_folder
-from tickrec.journal_format import FILE_HEADER_BYTES, Damage, Ending, JournalFile, Scan, numbers
+from tickrec.journal_format import FILE_HEADER_BYTES, Damage, Ending, file_numbers, file_path
+from tickrec.journal_scan import CHUNK_BYTES, JournalFile, Scan, not_a_journal
 
 _RECENT_BYTES: Final = 256 * 1024 * 1024
 """How far back in the journal a crash can reach: what is written between two syncs is less."""
-_CHUNK: Final = 1024 * 1024
 
 
 class SetAside(NamedTuple):
@@ -36,48 +36,49 @@ def repair(folder: Path) -> Repair:
     """Cut torn tails off the newest files, keeping a copy in `<file>.torn-<offset>`, and find the last seq.
 
     Only for the process that holds the recording lock. Damage that no crash leaves is reported and stays as it is.
-    Raises DataError for a file that is no journal, OSError.
+    Everything that is there afterwards is durable. Raises DataError for a file that is no journal, OSError.
     """
     torn: list[SetAside] = []
     damage: list[Damage] = []
     last_seq = 0
     for number in _recent(folder):
         with JournalFile(folder, number) as file:
-            last_seq = max(last_seq, _check(file, last_seq, torn, damage))
+            last_seq = _check(file, last_seq, torn, damage)
+        if not file.compressed:
+            sync_file(file.path)
+    if folder.is_dir():
+        sync_folder(folder)
     return Repair(last_seq, tuple(torn), tuple(damage))
 
 
 def _recent(folder: Path) -> list[int]:
-    """The files a crash can have reached, oldest first: the last one, and others while they are not too much."""
+    """The files that a crash can have reached, oldest first: the last one, and as many before as are not too much."""
     recent: list[int] = []
     size = 0
-    for number in reversed(numbers(folder)):
-        path = folder / f"{number:04}.journal"
+    for number in reversed(file_numbers(folder)):
         recent.append(number)
-        if not path.exists():
-            break
-        if size > 0 and size + path.stat().st_size > _RECENT_BYTES:
+        path = file_path(folder, number)
+        if not path.exists() or size >= _RECENT_BYTES:
             break
         size += path.stat().st_size
     return recent[::-1]
 
 
 def _check(file: JournalFile, last_seq: int, torn: list[SetAside], damage: list[Damage]) -> int:
-    """Read a file, set its torn tail aside, and return the last seq it accounts for."""
+    """Read a file, set its torn tail aside, and return the last seq up to here."""
     header = file.header()
-    offset = FILE_HEADER_BYTES if header else 0
-    expected = header.first_seq if header else 0
-    scan = Scan(file, offset, max(expected, last_seq + 1 if header else 0), damage)
+    first_seq = header.first_seq if header else 0
+    scan = Scan(file, FILE_HEADER_BYTES if header else 0, max(first_seq, last_seq + 1 if last_seq else 0), damage)
     for _ in scan.batches():
         pass
-    if scan.tail and not file.compressed:
-        if scan.ending() is Ending.TORN:
-            torn.append(_set_aside(file.path, scan.end))
-        elif scan.end == 0:
-            raise DataError("this is not a journal", where=str(file.path), hint="Move the file away")
-        else:
-            damage.append(Damage(file.path, scan.end, scan.tail, scan.expected - 1, 0))
-    return scan.expected - 1
+    ending = scan.ending()
+    if ending is Ending.CORRUPT and scan.end == 0:
+        raise not_a_journal(file.path)
+    if ending is Ending.TORN and not file.compressed:
+        torn.append(_set_aside(file.path, scan.end))
+    elif scan.tail:
+        damage.append(Damage(file.path, scan.end, scan.tail, max(scan.expected - 1, 0), 0))
+    return max(scan.expected - 1, last_seq)
 
 
 def _set_aside(path: Path, offset: int) -> SetAside:
@@ -87,7 +88,6 @@ def _set_aside(path: Path, offset: int) -> SetAside:
     copy = path.with_name(f"{path.name}.torn-{offset}")
     publish_bytes(copy, tail)
     os.truncate(path, offset)
-    sync_file(path)
     return SetAside(copy, len(tail))
 
 
@@ -115,7 +115,7 @@ def _pack(path: Path, temp: Path) -> None:
     import pyarrow as pa  # heavy, and only sealing needs it
 
     with path.open("rb") as plain, pa.output_stream(str(temp), compression="zstd") as packed:
-        while chunk := plain.read(_CHUNK):
+        while chunk := plain.read(CHUNK_BYTES):
             packed.write(chunk)
 
 
@@ -123,7 +123,7 @@ def _compare(path: Path, temp: Path) -> None:
     import pyarrow as pa
 
     with path.open("rb") as plain, pa.input_stream(str(temp), compression="zstd") as packed:
-        while chunk := plain.read(_CHUNK):
+        while chunk := plain.read(CHUNK_BYTES):
             if packed.read(len(chunk)) != chunk:
                 raise DataError("the compressed journal does not read back", where=str(path), hint="Check the disk")
         if packed.read(1):
