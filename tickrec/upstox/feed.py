@@ -1,0 +1,126 @@
+"""Feed: the broker's market data, as entries, for as long as it is wanted.
+
+Owns the set of connections and how they end together. Each lives, fails and comes back by itself (see `link`).
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Final
+
+from tickrec.clock import Clock
+from tickrec.errors import TokenError
+from tickrec.upstox.access import Access
+from tickrec.upstox.auth import TokenSource
+from tickrec.upstox.link import ConnectionState, Link, Quiet, Sink, Timing
+from tickrec.upstox.protocol import BATCH, Subscription, Wanted
+from tickrec.upstox.rest import Rest
+
+__all__ = ["ConnectionState", "Feed", "Timing", "Wanted"]
+
+TIMING: Final = Timing()
+
+
+class Feed:
+    """The market data of `plan`, one list of instruments per connection.
+
+    `quiet` tells when silence is normal, so that a mute feed is not replaced then. Must be used inside a running event
+    loop; `stop` and the properties belong to the loop's thread.
+    """
+
+    def __init__(
+        self,
+        rest: Rest,
+        tokens: TokenSource,
+        plan: Sequence[Sequence[Wanted]],
+        clock: Clock,
+        *,
+        batch_size: int = BATCH,
+        quiet: Quiet = lambda _wall_ns: False,
+        timing: Timing = TIMING,
+        chance: random.Random | None = None,
+    ) -> None:
+        self._stopping = asyncio.Event()
+        self._fatal: TokenError | None = None
+        access, chance = Access(tokens), chance or random.Random()
+        self._links = [
+            Link(
+                conn,
+                Subscription(wanted, batch_size=batch_size),
+                rest,
+                access,
+                clock,
+                quiet,
+                timing,
+                chance,
+                self._stopping,
+            )
+            for conn, wanted in enumerate(_without_repeats(plan), 1)
+        ]
+
+    @property
+    def ever_connected(self) -> bool:
+        """Whether any websocket was opened in this run."""
+        return any(link.opened for link in self._links)
+
+    @property
+    def reason(self) -> str:
+        """Why the last attempt or connection failed; empty if none did."""
+        return max(self._links, key=lambda link: link.failed_ns).last_reason if self._links else ""
+
+    @property
+    def reconnects(self) -> int:
+        """Websockets opened after the first of each connection."""
+        return sum(max(link.opened - 1, 0) for link in self._links)
+
+    def states(self) -> list[ConnectionState]:
+        """Each connection as it is now."""
+        return [link.state() for link in self._links]
+
+    def silent(self) -> list[str]:
+        """Keys that were asked for twice and have never answered since."""
+        return [key for link in self._links for key in link.subscription.silent]
+
+    def stop(self) -> None:
+        """Say goodbye to the broker; `run` returns when everything received has gone to the sink."""
+        self._stopping.set()
+
+    async def run(self, sink: Sink) -> None:
+        """Call `sink` with every entry until `stop`, or until there is no point in going on.
+
+        Raises TokenError when the broker refuses the token for good; the other connections are closed properly before.
+        Whatever `sink` raises ends the run at once and is raised here.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                for link in self._links:
+                    group.create_task(self._keep(link, sink))
+        except BaseExceptionGroup as errors:
+            raise _first(errors) from None
+        if self._fatal is not None:
+            raise self._fatal
+
+    async def _keep(self, link: "Link", sink: Sink) -> None:
+        try:
+            await link.run(sink)
+        except TokenError as error:
+            self._fatal = self._fatal or error
+            self.stop()
+
+
+def _without_repeats(plan: Sequence[Sequence[Wanted]]) -> list[list[Wanted]]:
+    """The plan with each key in the first place it has: subscribed twice, the later request would win."""
+    places: dict[str, int] = {}
+    for number, wanted in enumerate(plan):
+        for each in wanted:
+            places.setdefault(each.instrument_key, number)
+    fresh = [[each for each in wanted if places[each.instrument_key] == number] for number, wanted in enumerate(plan)]
+    return [wanted for wanted in fresh if wanted]
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What went wrong first, out of the groups that the tasks wrapped it into."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,358 @@
+"""Link: one connection to the feed: its instruments, its websocket while it has one, and its way back when it has not.
+
+Owns authorize, connect, subscribe, receive, stamp, and connect again. What a failure means is decided in `protocol`. A
+message costs one receive, two clock readings and the sink; nothing is decoded here but to find out which instruments
+answer.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from tickrec.clock import SECOND, Clock
+from tickrec.entry import Entry, EntryKind, encode_facts
+from tickrec.errors import TokenError
+from tickrec.format import plural
+from tickrec.upstox.access import Access, in_thread
+from tickrec.upstox.auth import HINT, Token, expired_error
+from tickrec.upstox.peek import carries_feeds, served_keys
+from tickrec.upstox.protocol import Backoff, Failure, Request, Situation, Subscription, Verdict, classify
+from tickrec.upstox.rest import Rest, RestError
+from tickrec.upstox.websocket import Refused, of_closed, open_websocket
+
+log = logging.getLogger("tickrec")
+
+T = TypeVar("T")
+Sink = Callable[[Entry], None]
+Quiet = Callable[[int], bool]
+"""Whether no data is to be expected at a wall time."""
+
+BREATHER: Final = 511
+"""After this many messages (a mask) the other tasks get their turn, however many are queued."""
+LOOK_NS: Final = SECOND // 50
+"""While instruments have not answered, live messages are looked into this often at most, snapshots always."""
+LIVE_FEED: Final = b"\x08\x01"
+"""How a message of type live_feed begins; a snapshot has the type's zero value, which is not sent."""
+
+CONNECTING: Final = "connecting"
+CONNECTED: Final = "connected"
+WAITING: Final = "waiting"
+STOPPED: Final = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How long things may take, in seconds."""
+
+    authorize: float = 30.0
+    open: float = 10.0
+    """TCP, TLS and the websocket handshake."""
+    close: float = 2.0
+    mute: float = 60.0
+    """A connection without a snapshot or tick for this long is replaced."""
+    ping_interval: float = 20.0
+    ping_timeout: float = 20.0
+
+
+class _Stopped(Exception):
+    """The run is to end while something was awaited."""
+
+
+class ConnectionState(NamedTuple):
+    """A connection at one moment. Instants are wall nanoseconds."""
+
+    conn: int
+    state: str
+    """CONNECTING, CONNECTED, WAITING or STOPPED."""
+    keys: int
+    answered: int
+    """Keys that have been answered on the current websocket."""
+    frames: int
+    """Messages of the whole run."""
+    since_ns: int
+    """When this state began."""
+    attempt: int
+    """Failed attempts in a row since the connection last proved itself."""
+    retry_ns: int | None
+    """When the next attempt is due; None unless WAITING."""
+    reason: str
+    """Why it is not connected; empty while it is."""
+    last_message_ns: int | None
+
+
+class Link:
+    """One connection: its instruments, its websocket while it has one, and its way back when it has lost it."""
+
+    def __init__(
+        self,
+        conn: int,
+        subscription: Subscription,
+        rest: Rest,
+        access: Access,
+        clock: Clock,
+        quiet: Quiet,
+        timing: Timing,
+        chance: random.Random,
+        stopping: asyncio.Event,
+    ) -> None:
+        self.conn = conn
+        self.subscription = subscription
+        self.opened = 0
+        self.last_reason = ""
+        self.failed_ns = 0
+        self._rest, self._access, self._clock, self._quiet, self._timing = rest, access, clock, quiet, timing
+        self._stopping = stopping
+        self._backoff = Backoff(chance)
+        self._token: Token | None = None
+        self._refusals = 0
+        self._changes = 0
+        self._proven = False
+        self._mute = False
+        self._data_ns = 0
+        self._look_ns = 0
+        self._frames = 0
+        self._message_ns: int | None = None
+        self._attempt = 0
+        self._retry_ns: int | None = None
+        self._state, self._since_ns = CONNECTING, clock.wall_ns()
+
+    def state(self) -> ConnectionState:
+        """The connection as it is now."""
+        keys, connected = len(self.subscription.wanted), self._state == CONNECTED
+        return ConnectionState(
+            self.conn,
+            self._state,
+            keys,
+            self.subscription.answered if connected else 0,
+            self._frames,
+            self._since_ns,
+            self._attempt,
+            self._retry_ns,
+            "" if connected else self.last_reason,
+            self._message_ns,
+        )
+
+    async def run(self, sink: Sink) -> None:
+        """Connect, receive, and connect again, until stopped. Raises TokenError."""
+        self._sink = sink
+        while not self._stopping.is_set():
+            try:
+                failure = await self._live(*await self._open())
+                if failure is not None:
+                    await self._recover(failure)
+            except Refused as failed:
+                await self._recover(failed.failure)
+            except _Stopped:
+                break
+        self._enter(STOPPED)
+
+    # Getting a websocket
+
+    async def _open(self) -> tuple[ClientConnection, str]:
+        """A fresh authorization and a websocket to the address it gave; the host comes with it."""
+        self._enter(CONNECTING)
+        self._token = await self._until_stopped(self._access.token())
+        uri = await self._until_stopped(self._authorize(self._token))
+        return await self._until_stopped(self._connect(uri, self._token)), urlsplit(uri).hostname or ""
+
+    async def _authorize(self, token: Token) -> str:
+        try:
+            async with asyncio.timeout(self._timing.authorize):
+                return await in_thread(lambda: self._rest.authorize(token))
+        except RestError as error:
+            raise Refused(error.failure) from None
+        except TimeoutError:
+            raise Refused(Failure(Situation.TIMEOUT, "authorize")) from None
+
+    async def _connect(self, uri: str, token: Token) -> ClientConnection:
+        timing = self._timing
+        return await open_websocket(
+            uri,
+            token,
+            open_timeout=timing.open,
+            close_timeout=timing.close,
+            ping_interval=timing.ping_interval,
+            ping_timeout=timing.ping_timeout,
+        )
+
+    # Living with it
+
+    async def _live(self, socket: ClientConnection, host: str) -> Failure | None:
+        """Subscribe and receive until the websocket ends; None when that was on purpose."""
+        self._opened(host)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._watch(socket)), group.create_task(self._close_when_stopped(socket))]
+                closed = await self._receive(socket)
+                for task in tasks:
+                    task.cancel()
+        finally:
+            socket.transport.abort()
+        failure = None if self._stopping.is_set() else self._why(closed)
+        code = closed.rcvd.code if closed.rcvd else 1006
+        self._write(EntryKind.DISCONNECTED, code=code, reason=failure.reason if failure else "stopped")
+        return failure
+
+    def _opened(self, host: str) -> None:
+        seconds = (self._clock.wall_ns() - self._since_ns) / SECOND
+        self.opened += 1
+        self._refusals = self._changes = 0
+        self._proven = self._mute = False
+        self._write(EntryKind.CONNECTED, host=host, attempt=self._attempt + 1, keys=len(self.subscription.wanted))
+        self._data_ns = self._clock.monotonic_ns()
+        self._enter(CONNECTED)
+        tries = f" after {self._attempt} failed {'try' if self._attempt == 1 else 'tries'}" if self._attempt else ""
+        log.info("conn %d connected in %.1fs%s", self.conn, seconds, tries)
+
+    async def _receive(self, socket: ClientConnection) -> ConnectionClosed:
+        """Hand every message to the sink until the websocket ends. Returns how it ended."""
+        receive, sink, conn = socket.recv, self._sink, self.conn
+        wall_ns, monotonic_ns, kind = self._clock.wall_ns, self._clock.monotonic_ns, EntryKind.MESSAGE
+        while True:
+            try:
+                message = await receive()
+            except ConnectionClosed as closed:
+                return closed
+            wall, mono = wall_ns(), monotonic_ns()
+            if isinstance(message, str):
+                sink(Entry(kind, conn, wall, mono, message.encode(), True))
+            else:
+                sink(Entry(kind, conn, wall, mono, message))
+                if carries_feeds(message):
+                    self._data_ns = mono
+                    if not (self._proven and self.subscription.complete):
+                        self._learn(message, mono)
+            self._message_ns = wall
+            self._frames += 1
+            if not self._frames & BREATHER:
+                await asyncio.sleep(0)
+
+    def _learn(self, message: bytes, mono_ns: int) -> None:
+        """Take in what a message with data says about the connection and its instruments."""
+        if not self._proven:
+            self._proven, self._attempt = True, 0
+            self._backoff.reset()
+        if self.subscription.complete or (message.startswith(LIVE_FEED) and mono_ns < self._look_ns):
+            return
+        self._look_ns = mono_ns + LOOK_NS
+        self.subscription.serve(served_keys(message))
+        if self.subscription.complete:
+            log.info("conn %d: all %s answered", self.conn, plural(len(self.subscription.wanted), "instrument"))
+
+    async def _watch(self, socket: ClientConnection) -> None:
+        """Subscribe, then look after instruments that do not answer and a feed that says nothing."""
+        try:
+            await self._ask(socket, self.subscription.requests())
+            while not self._is_mute():
+                await self._clock.sleep(self._pause())
+                await self._ask(socket, self.subscription.ask_again(self._clock.monotonic_ns()))
+                self._name_silent()
+            self._mute = True
+            await socket.close()
+        except ConnectionClosed:
+            return  # the receiving side says why
+
+    async def _ask(self, socket: ClientConnection, requests: Sequence[Request]) -> None:
+        for request in requests:
+            keys = [[each.instrument_key, each.symbol] for each in request.wanted]
+            self._write(EntryKind.SUBSCRIBED, mode=request.mode, keys=keys)
+            await socket.send(request.payload)
+        if requests:
+            self.subscription.asked(self._clock.monotonic_ns())
+
+    def _name_silent(self) -> None:
+        silent = self.subscription.name_silent(self._clock.monotonic_ns())
+        if silent:
+            self._write(EntryKind.NOTE, event="silent", keys=silent)
+            shown = ", ".join(silent[:5]) + (", ..." if len(silent) > 5 else "")
+            log.warning("conn %d: %s silent: %s", self.conn, plural(len(silent), "instrument"), shown)
+
+    def _is_mute(self) -> bool:
+        now = self._clock.monotonic_ns()
+        if self._quiet(self._clock.wall_ns()):
+            self._data_ns = max(self._data_ns, now)
+        return now - self._data_ns >= self._timing.mute * SECOND
+
+    def _pause(self) -> float:
+        """Seconds until there may be something to do."""
+        due = self._data_ns + int(self._timing.mute * SECOND)
+        deadline_ns = self.subscription.deadline_ns
+        if deadline_ns is not None:
+            due = min(due, deadline_ns)
+        return max(due - self._clock.monotonic_ns(), SECOND // 100) / SECOND
+
+    async def _close_when_stopped(self, socket: ClientConnection) -> None:
+        await self._stopping.wait()
+        await socket.close()
+
+    def _why(self, closed: ConnectionClosed) -> Failure:
+        """Why the websocket has ended, when that was not on purpose."""
+        if self._mute:
+            return Failure(Situation.MUTE, what=f"no data for {self._timing.mute:g} s")
+        assert self._token is not None
+        return of_closed(closed, self._token, had_data=self._proven)
+
+    # Getting it back
+
+    async def _recover(self, failure: Failure) -> None:
+        """Wait as long as a failure asks for. Raises TokenError when it is final."""
+        self.last_reason, self.failed_ns = failure.reason, self._clock.monotonic_ns()
+        if failure.stage or not self._proven:
+            self._attempt += 1
+        if classify(failure) is Verdict.REREAD_TOKEN:
+            delay = await self._after_refusal(failure)
+        else:
+            delay = self._backoff.next_seconds()
+        if failure.stage:
+            self._write(EntryKind.NOTE, event="attempt", reason=failure.reason, retry_s=round(delay, 3))
+        what = "could not connect" if failure.stage else "lost"
+        log.warning("conn %d %s: %s; retry in %.1fs", self.conn, what, failure.reason, delay)
+        self._enter(WAITING, self._clock.wall_ns() + int(delay * SECOND))
+        await self._until_stopped(self._clock.sleep(delay))
+
+    async def _after_refusal(self, failure: Failure) -> float:
+        """Seconds to wait after the token was refused: none when the sources have another by now."""
+        assert self._token is not None
+        token = await self._until_stopped(self._access.token_after(self._token))
+        if token != self._token:
+            self._refusals = 0
+            self._changes += 1
+            # A source that gives another bad token each time must not make a loop without pause.
+            return 0.0 if self._changes == 1 else self._backoff.next_seconds()
+        self._refusals += 1
+        if self._refusals >= 2:
+            self._give_up(failure)
+        return self._backoff.next_seconds()
+
+    def _give_up(self, failure: Failure) -> NoReturn:
+        self._write(EntryKind.NOTE, event="attempt", reason=failure.reason, retry_s=None)
+        assert self._token is not None
+        if self._token.expired(now := self._clock.wall_ns()):
+            raise expired_error(self._token, now)
+        raise TokenError("the broker refused the access token twice", where=failure.reason, hint=HINT)
+
+    def _enter(self, state: str, retry_ns: int | None = None) -> None:
+        self._state, self._since_ns, self._retry_ns = state, self._clock.wall_ns(), retry_ns
+
+    def _write(self, kind: EntryKind, **facts: object) -> None:
+        self._sink(Entry(kind, self.conn, self._clock.wall_ns(), self._clock.monotonic_ns(), encode_facts(**facts)))
+
+    async def _until_stopped(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`. Raises _Stopped, having cancelled it, if the run is to end before it is done."""
+        task, stop = asyncio.ensure_future(work), asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise _Stopped
+        finally:
+            task.cancel()
+            stop.cancel()
+            await asyncio.gather(task, stop, return_exceptions=True)

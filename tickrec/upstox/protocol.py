@@ -1,0 +1,380 @@
+"""Protocol: what to ask of the broker's market data feed, within which limits, and what its failures mean.
+
+Owns the desired subscriptions of a connection and who has not answered, the key caps, the delays between attempts,
+and the verdict on everything that can go wrong. Opens no socket and reads no clock: it is told what happened and when,
+and says what to do.
+"""
+
+import itertools
+import json
+import random
+import socket
+import ssl
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from typing import Final, NamedTuple
+
+from tickrec.clock import SECOND
+from tickrec.errors import UsageError
+from tickrec.format import grouped
+
+BATCH: Final = 50
+"""Keys in one subscribe message, unless configured."""
+ANSWER_NS: Final = 2 * SECOND
+"""A key is answered within this time, or asked for again; and once more this long, or it is named as silent."""
+
+CONNECTIONS: Final[Mapping[str, int]] = {"normal": 2, "plus": 5}
+"""Websockets a user may hold, per plan (docs: v3/get-market-data-feed, 2026-09)."""
+KEY_CAPS: Final[Mapping[str, tuple[int, int]]] = {
+    "ltpc": (5000, 2000),
+    "option_greeks": (3000, 2000),
+    "full": (2000, 1500),
+    "full_d30": (50, 1500),
+}
+"""Keys per connection in each mode: when it is the only mode, and when several are mixed (docs as above). A key
+beyond the cap gets no data, no error and no close (observed 2026-09)."""
+PLUS_MODES: Final = ("full_d30",)
+"""Modes that stay silent without an Upstox Plus plan (observed 2026-09)."""
+
+
+class Wanted(NamedTuple):
+    """An instrument to subscribe to."""
+
+    instrument_key: str
+    symbol: str
+    mode: str
+
+
+class Request(NamedTuple):
+    """A subscribe message and what it asks for."""
+
+    payload: bytes
+    """Goes out as a binary frame: the broker accepts a text frame without a word and sends no data."""
+    mode: str
+    wanted: tuple[Wanted, ...]
+
+
+def subscribe(mode: str, wanted: Sequence[Wanted]) -> Request:
+    """The message that subscribes `wanted` in `mode`; its guid is fresh, and the broker never repeats it."""
+    keys = [each.instrument_key for each in wanted]
+    message = {"guid": uuid.uuid4().hex, "method": "sub", "data": {"mode": mode, "instrumentKeys": keys}}
+    return Request(json.dumps(message, separators=(",", ":")).encode(), mode, tuple(wanted))
+
+
+class Subscription:
+    """The instruments wanted on one connection, and which of them the broker has not answered yet.
+
+    There is no acknowledgement: the only answer to a subscription is data (docs: v3/get-market-data-feed).
+    """
+
+    def __init__(self, wanted: Iterable[Wanted], *, batch_size: int = BATCH) -> None:
+        self.wanted: Final = tuple({each.instrument_key: each for each in wanted}.values())
+        self._batch_size = batch_size
+        self._open = dict.fromkeys(each.instrument_key for each in self.wanted)
+        self._silent: dict[str, None] = {}
+        self._asked = 0
+        self._deadline_ns: int | None = None
+
+    @property
+    def answered(self) -> int:
+        """How many keys have been answered on the current connection."""
+        return len(self.wanted) - len(self._open)
+
+    @property
+    def unanswered(self) -> tuple[str, ...]:
+        """Keys without an answer on the current connection."""
+        return tuple(self._open)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every key has been answered."""
+        return not self._open
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Keys named as silent that have not answered since, on any connection."""
+        return tuple(self._silent)
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """Monotonic time at which `ask_again` or `name_silent` has something to say; None: never."""
+        return self._deadline_ns
+
+    def requests(self) -> list[Request]:
+        """All messages that a new connection has to send, in the order wanted; earlier answers are forgotten."""
+        self._open = dict.fromkeys(each.instrument_key for each in self.wanted)
+        self._asked, self._deadline_ns = 0, None
+        return self._batches(self.wanted)
+
+    def asked(self, now_ns: int) -> None:
+        """The last message returned by `requests` or `ask_again` has been sent."""
+        self._asked += 1
+        self._deadline_ns = now_ns + ANSWER_NS if self._open else None
+
+    def serve(self, keys: Iterable[str]) -> None:
+        """Data has come for these keys."""
+        for key in keys:
+            self._open.pop(key, None)
+            self._silent.pop(key, None)
+        if not self._open:
+            self._deadline_ns = None
+
+    def ask_again(self, now_ns: int) -> list[Request]:
+        """The messages that repeat the question for unanswered keys, once, when their time has passed."""
+        if self._asked != 1 or not self._due(now_ns):
+            return []
+        return self._batches([each for each in self.wanted if each.instrument_key in self._open])
+
+    def name_silent(self, now_ns: int) -> list[str]:
+        """The keys that have been asked for twice in vain, once."""
+        if self._asked < 2 or not self._due(now_ns):
+            return []
+        self._deadline_ns = None
+        self._silent |= self._open
+        return list(self._open)
+
+    def _due(self, now_ns: int) -> bool:
+        return self._deadline_ns is not None and now_ns >= self._deadline_ns
+
+    def _batches(self, wanted: Sequence[Wanted]) -> list[Request]:
+        size = self._batch_size
+        modes = {each.mode: [other for other in wanted if other.mode == each.mode] for each in wanted}
+        return [
+            subscribe(mode, group[start : start + size])
+            for mode, group in modes.items()
+            for start in range(0, len(group), size)
+        ]
+
+
+def caps(plan: str, modes: Iterable[str]) -> dict[str, int]:
+    """Keys that one connection may hold in each of `modes`. Raises UsageError for what the plan does not offer."""
+    wanted = tuple(dict.fromkeys(modes))
+    if plan not in CONNECTIONS:
+        raise UsageError(f"unknown plan {plan}", hint=f"Plans: {', '.join(CONNECTIONS)}")
+    for mode in wanted:
+        if mode not in KEY_CAPS:
+            raise UsageError(f"unknown mode {mode}", hint=f"Modes: {', '.join(KEY_CAPS)}")
+        if mode in PLUS_MODES and plan != "plus":
+            raise UsageError(
+                f"mode {mode} needs an Upstox Plus plan; with plan {plan} the broker sends no data and no error",
+                hint='Use mode full, or set plan = "plus" in [upstox]',
+            )
+    return {mode: KEY_CAPS[mode][len(wanted) > 1] for mode in wanted}
+
+
+def spread(keys: Iterable[str], plan: str, mode: str, connections: int | None = None) -> list[list[str]]:
+    """Deal instrument keys out to connections: in order, evenly, none twice, and none empty.
+
+    `connections` is how many to use; None: as few as the caps allow. Raises UsageError with the numbers when the keys
+    do not fit.
+    """
+    unique = list(dict.fromkeys(keys))
+    cap, allowed = caps(plan, [mode])[mode], CONNECTIONS[plan]
+    if connections is not None and not 1 <= connections <= allowed:
+        raise UsageError(f"connections = {connections}, but plan {plan} allows 1 to {allowed}")
+    needed = -(-len(unique) // cap)
+    if needed > (connections or allowed):
+        raise _too_many(len(unique), needed, cap, plan, mode, connections)
+    count = min(connections or needed, len(unique))
+    cuts = [len(unique) * number // count for number in range(count + 1)] if count else [0]
+    return [unique[start:end] for start, end in itertools.pairwise(cuts)]
+
+
+def _too_many(keys: int, needed: int, cap: int, plan: str, mode: str, connections: int | None) -> UsageError:
+    """The error for keys that do not fit, with every number that it takes to decide what to drop."""
+    allowed = CONNECTIONS[plan]
+    limit = (connections or allowed) * cap
+    by = f"`connections = {connections}`" if connections else f"plan {plan} with its {allowed} connections"
+    needs = f"{needed} connections of {grouped(cap)}" if needed > 1 else f"a connection of {grouped(cap)}"
+    more = f", or allow {needed}" if needed <= allowed else ""
+    if not more and plan != "plus" and needed <= CONNECTIONS["plus"]:
+        more = f", or use an Upstox Plus plan, which has {CONNECTIONS['plus']} connections"
+    return UsageError(
+        f"{grouped(keys)} instruments in mode {mode} need {needs}; {by} allows {grouped(limit)}",
+        hint=f"Drop {grouped(keys - limit)}{more}",
+    )
+
+
+class Verdict(Enum):
+    """What to do about a failure."""
+
+    RETRY = "try again after the backoff"
+    REREAD_TOKEN = "read the token sources again, and try again"
+    GIVE_UP = "end the run"
+
+
+class Situation(Enum):
+    """Everything that can go wrong with a connection. The value is what users read."""
+
+    TOKEN_REFUSED = "the access token was refused"
+    TOKEN_REFUSED_TWICE = "the access token was refused twice"
+    NO_TOKEN = "there is no access token"
+    FORBIDDEN = "forbidden"
+    TOO_MANY_REQUESTS = "too many requests"
+    BROKER_ERROR = "the broker has a problem"
+    REFUSED_REQUEST = "the request was refused"
+    REDIRECTED = "redirected to another address"
+    BAD_ANSWER = "the broker's answer makes no sense"
+    BAD_URI = "the broker gave an address that is not safe to use"
+    NO_WEBSOCKET = "no websocket at the other end"
+    DNS = "the host name could not be resolved"
+    TLS = "no trusted TLS connection"
+    TIMEOUT = "timed out"
+    REFUSED = "connection refused"
+    RESET = "connection reset"
+    UNREACHABLE = "network unreachable"
+    PROXY = "the proxy failed"
+    CLOSED = "closed by the broker"
+    CLOSED_AT_ONCE = "closed by the broker before any data came"
+    DROPPED = "connection dropped without a goodbye"
+    NO_PONG = "no answer to pings"
+    TOO_BIG = "a message above the size limit"
+    GARBLED = "not the websocket protocol any more"
+    MUTE = "connected, but no data"
+
+
+VERDICTS: Final[Mapping[Situation, Verdict]] = {
+    # A used, wrong or expired code gives 403, and so did a wave of refusals of good tokens (September 2026).
+    Situation.FORBIDDEN: Verdict.RETRY,
+    Situation.TOO_MANY_REQUESTS: Verdict.RETRY,
+    Situation.BROKER_ERROR: Verdict.RETRY,
+    # 400, 404, 405, 410: perhaps a deployment at the broker's. The recorder outlives it.
+    Situation.REFUSED_REQUEST: Verdict.RETRY,
+    # Every attempt is authorized afresh, so the next one may be sent to a good address.
+    Situation.REDIRECTED: Verdict.RETRY,
+    Situation.BAD_ANSWER: Verdict.RETRY,
+    Situation.BAD_URI: Verdict.RETRY,
+    Situation.NO_WEBSOCKET: Verdict.RETRY,
+    Situation.DNS: Verdict.RETRY,
+    # Hostname mismatches went away by themselves (observed 2026-09). Verification is never relaxed.
+    Situation.TLS: Verdict.RETRY,
+    Situation.TIMEOUT: Verdict.RETRY,
+    Situation.REFUSED: Verdict.RETRY,
+    Situation.RESET: Verdict.RETRY,
+    Situation.UNREACHABLE: Verdict.RETRY,
+    Situation.PROXY: Verdict.RETRY,
+    # The broker documents no close codes, so none of them is final, not even 1000.
+    Situation.CLOSED: Verdict.RETRY,
+    Situation.CLOSED_AT_ONCE: Verdict.RETRY,
+    Situation.DROPPED: Verdict.RETRY,
+    Situation.NO_PONG: Verdict.RETRY,
+    Situation.TOO_BIG: Verdict.RETRY,
+    Situation.GARBLED: Verdict.RETRY,
+    Situation.MUTE: Verdict.RETRY,
+    Situation.TOKEN_REFUSED: Verdict.REREAD_TOKEN,
+    Situation.TOKEN_REFUSED_TWICE: Verdict.GIVE_UP,
+    Situation.NO_TOKEN: Verdict.GIVE_UP,
+}
+
+
+class Failure(NamedTuple):
+    """Something that went wrong, in one attempt or with an open connection."""
+
+    situation: Situation
+    stage: str = ""
+    """authorize, handshake, or empty for an open connection."""
+    status: int | None = None
+    """HTTP status of a refusal."""
+    code: int | None = None
+    """Close code of an open connection; 1006 when there was no close frame."""
+    detail: str = ""
+    what: str = ""
+    """Words that say it better than the situation's."""
+
+    @property
+    def reason(self) -> str:
+        """One line for users, such as `403 on handshake`; holds no secret unless `detail` does."""
+        what = str(self.status) if self.status else self.what or self.situation.value
+        where = f" on {self.stage}" if self.stage else ""
+        code = f" ({self.code})" if self.code not in (None, 1006) else ""
+        return f"{what}{where}{code}" + (f": {self.detail}" if self.detail else "")
+
+
+def classify(failure: Failure) -> Verdict:
+    """What to do about a failure; one row per situation."""
+    return VERDICTS[failure.situation]
+
+
+def of_status(status: int) -> Situation:
+    """The situation that an HTTP status other than success stands for."""
+    match status:
+        case 401:
+            return Situation.TOKEN_REFUSED
+        case 403:
+            return Situation.FORBIDDEN
+        case 429:
+            return Situation.TOO_MANY_REQUESTS
+        case 407:
+            return Situation.PROXY
+    if status >= 500:
+        return Situation.BROKER_ERROR
+    if status >= 400:
+        return Situation.REFUSED_REQUEST
+    return Situation.REDIRECTED if status >= 300 else Situation.NO_WEBSOCKET
+
+
+def of_os_error(error: OSError) -> Situation:
+    """The situation that an error of the network stands for."""
+    match error:
+        case socket.gaierror():
+            return Situation.DNS
+        case ssl.SSLEOFError():
+            return Situation.RESET
+        case ssl.SSLError():
+            return Situation.TLS
+        case TimeoutError():
+            return Situation.TIMEOUT
+        case ConnectionRefusedError():
+            return Situation.REFUSED
+        case ConnectionError():
+            return Situation.RESET
+    return Situation.UNREACHABLE
+
+
+def explain(error: OSError) -> str:
+    """What an error of the network adds to its situation; empty where the situation says it all."""
+    match of_os_error(error):
+        case Situation.TLS:
+            return str(getattr(error, "verify_message", "") or getattr(error, "reason", "") or "")
+        case Situation.DNS | Situation.UNREACHABLE:
+            return error.strerror or str(error)
+    return ""
+
+
+def of_close(received: int | None, sent: int | None, *, reset: bool, had_data: bool, detail: str = "") -> Failure:
+    """The failure that the end of a connection stands for.
+
+    `received` and `sent` are the close codes of either side, None without a close frame; `reset` says that the network
+    reported an error; `had_data` that a snapshot or tick had come.
+    """
+    if received is not None:
+        situation = Situation.CLOSED if had_data else Situation.CLOSED_AT_ONCE
+        return Failure(situation, code=received, detail=detail)
+    by_us = {1011: Situation.NO_PONG, 1009: Situation.TOO_BIG, 1002: Situation.GARBLED, 1007: Situation.GARBLED}
+    if sent in by_us:
+        return Failure(by_us[sent], code=1006, detail=detail)
+    if not had_data:
+        return Failure(Situation.CLOSED_AT_ONCE, code=1006, detail=detail)
+    return Failure(Situation.RESET if reset else Situation.DROPPED, code=1006, detail=detail)
+
+
+class Backoff:
+    """The delays between attempts: at most 1 s first, then doubling, with jitter, to at most 30 s."""
+
+    FIRST: Final = 1.0
+    LONGEST: Final = 30.0
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._ceiling = self.FIRST
+
+    def next_seconds(self) -> float:
+        """How long to wait before the next attempt: between half of the ceiling and the ceiling, which doubles."""
+        ceiling = self._ceiling
+        self._ceiling = min(2 * ceiling, self.LONGEST)
+        return ceiling * self._chance.uniform(0.5, 1.0)
+
+    def reset(self) -> None:
+        """The connection has proven itself: start again from the shortest delay."""
+        self._ceiling = self.FIRST

@@ -1,0 +1,309 @@
+"""Rest: the broker's HTTP interface, as far as a recorder needs it.
+
+Owns addresses of endpoints, the shape of answers and errors, and what a network failure is called. Calls block; the
+recorder makes them in a thread. Whether and when to try again is the caller's business.
+"""
+
+import datetime as dt
+import email.utils
+import http.client
+import json
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Final
+
+from tickrec import __version__
+from tickrec.errors import ExitCode, TickrecError, UsageError
+from tickrec.files import publish
+from tickrec.upstox.auth import Token, parse_token
+from tickrec.upstox.protocol import Failure, Situation, explain, of_os_error, of_status
+from tickrec.values import check_url, is_loopback
+
+USER_AGENT: Final = f"tickrec/{__version__}"
+"""The assets host answers 403 to a client without one (observed 2026-09)."""
+TIMEOUT_SECONDS: Final = 10.0
+QUOTE_KEYS: Final = 500
+"""Keys in one quote request (docs: v3/ltp, 2026-09)."""
+LARGEST_ANSWER: Final = 16 * 1024 * 1024
+CHUNK: Final = 64 * 1024
+MASTER: Final = "/market-quote/instruments/exchange/complete.json.gz"
+"""Every instrument of every exchange; made anew at about 06:00 (docs: instruments, 2026-09)."""
+
+Progress = Callable[[int, int | None], None]
+"""Told how many bytes have come, and how many will, if known."""
+
+
+class RestError(TickrecError):
+    """A request that did not get the answer it should. Never holds the token."""
+
+    def __init__(
+        self, failure: Failure, endpoint: str, *, error_code: str = "", message: str = "", date: str | None = None
+    ) -> None:
+        super().__init__(failure.reason, where=endpoint)
+        self.failure = failure
+        self.status = failure.status
+        """HTTP status, or None when there was no answer."""
+        self.error_code = error_code
+        """The broker's own, such as UDAPI100050, or empty."""
+        self.message = message
+        """In the broker's words, or empty."""
+        self.endpoint = endpoint
+        self.date = date
+        """The answer's Date header."""
+        self.code = ExitCode.TOKEN if failure.situation is Situation.TOKEN_REFUSED else ExitCode.UNREACHABLE
+
+
+class _SameHost(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but takes no secret to another host."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        old, new = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
+        if (old.scheme, old.netloc) != (new.scheme, new.netloc) and (req.has_header("Authorization") or req.data):
+            return None
+        try:
+            check_url(newurl, "the redirect")
+        except UsageError:
+            return None
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+class Rest:
+    """Requests to the broker at `api_url` and to its files at `assets_url`.
+
+    Both must be https, but for loopback addresses. A proxy from the environment is used, though never for a loopback
+    address. Every call may raise RestError.
+    """
+
+    def __init__(self, api_url: str, assets_url: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
+        self.api_url = check_url(api_url, "api_url").rstrip("/")
+        self.assets_url = check_url(assets_url, "assets_url").rstrip("/")
+        self._timeout = timeout
+        self._openers = {url: _opener(url) for url in (self.api_url, self.assets_url)}
+
+    def authorize(self, token: Token) -> str:
+        """A websocket address for the market data feed, good for one connection.
+
+        The address holds a one-time code instead of the token (docs: get-market-data-feed-authorize-v3). The older
+        spelling of its name still occurs. Only wss is accepted, and ws for loopback addresses.
+        """
+        path = "/v3/feed/market-data-feed/authorize"
+        data = self._get(path, token=token)
+        uri = (data.get("authorized_redirect_uri") or data.get("authorizedRedirectUri")) if _is_map(data) else None
+        if not isinstance(uri, str):
+            raise RestError(Failure(Situation.BAD_ANSWER, "authorize", detail="no address in it"), path)
+        try:
+            check_url(uri, "the feed's address")
+            if urllib.parse.urlsplit(uri).scheme not in ("wss", "ws"):
+                raise UsageError("the feed's address is not a websocket address")
+        except UsageError as error:
+            raise RestError(Failure(Situation.BAD_URI, "authorize", detail=error.what), path) from None
+        return uri
+
+    def exchange_code(self, code: str, client_id: str, client_secret: str, redirect_uri: str) -> Token:
+        """The access token for a login's one-time code (docs: get-token)."""
+        path = "/v2/login/authorization/token"
+        form = {"code": code, "client_id": client_id, "client_secret": client_secret, "redirect_uri": redirect_uri}
+        body = urllib.parse.urlencode({**form, "grant_type": "authorization_code"}).encode()
+        answer = self._json(path, self._request(path, body=body), hide=(code, client_secret))
+        value = answer.get("access_token") if _is_map(answer) else None
+        if not isinstance(value, str) or not value:
+            raise RestError(Failure(Situation.BAD_ANSWER, "login", detail="no access_token in it"), path)
+        return parse_token(value, path)
+
+    def holidays(self) -> list[dict[str, Any]]:
+        """This year's holidays: date, description, holiday_type, closed_exchanges, open_exchanges."""
+        return self._list("/v2/market/holidays")
+
+    def timings(self, date: dt.date) -> list[dict[str, Any]]:
+        """The exchanges open on a date, with start_time and end_time in ms; none of them on a holiday."""
+        return self._list(f"/v2/market/timings/{date.isoformat()}")
+
+    def status(self, exchange: str) -> dict[str, Any]:
+        """An exchange's status now: exchange, status, last_updated."""
+        path = f"/v2/market/status/{urllib.parse.quote(exchange, safe='')}"
+        body: dict[str, Any] = _expect(self._get(path), dict, path)
+        return body
+
+    def last_prices(self, token: Token, keys: Sequence[str]) -> dict[str, float]:
+        """The last price in rupees of each instrument key that the broker knows one for.
+
+        One unknown key fails a whole batch of keys at the broker.
+        """
+        prices: dict[str, float] = {}
+        for start in range(0, len(keys), QUOTE_KEYS):
+            query = urllib.parse.urlencode({"instrument_key": ",".join(keys[start : start + QUOTE_KEYS])})
+            path = "/v3/market-quote/ltp"
+            quotes = _expect(self._get(f"{path}?{query}", token=token), dict, path)
+            # The answer is named by exchange and symbol; the key is inside.
+            for quote in filter(_is_map, quotes.values()):
+                key, price = quote.get("instrument_token"), quote.get("last_price")
+                if isinstance(key, str) and isinstance(price, int | float):
+                    prices[key] = float(price)
+        return prices
+
+    def server_date(self) -> dt.datetime:
+        """The broker's clock, in whole seconds: what it wrote into the Date header of an answer."""
+        path = "/v2/market/status/NSE"
+        try:
+            with self._open(path, self._request(path)) as answer:
+                header = answer.headers.get("Date")
+        except RestError as error:
+            if error.status is None:
+                raise
+            header = error.date
+        try:
+            return email.utils.parsedate_to_datetime(header or "")
+        except ValueError:
+            raise RestError(Failure(Situation.BAD_ANSWER, detail="no date in it"), path) from None
+
+    def download_master(self, path: Path, progress: Progress | None = None) -> None:
+        """Store the day's instrument file (gzip) as `path`, which appears whole or not at all. Raises OSError too."""
+
+        def write(temp: Path) -> None:
+            with self._open(MASTER, request) as answer, temp.open("wb") as file:
+                _copy(answer, file, progress)
+
+        request = urllib.request.Request(self.assets_url + MASTER, headers={"User-Agent": USER_AGENT})
+        publish(path, write)
+
+    def _list(self, path: str) -> list[dict[str, Any]]:
+        return [each for each in _expect(self._get(path), list, path) if _is_map(each)]
+
+    def _get(self, path: str, *, token: Token | None = None) -> Any:
+        """The `data` of a successful answer."""
+        hide = (token.reveal(),) if token else ()
+        answer = self._json(path, self._request(path, token=token), hide=hide)
+        return answer.get("data") if _is_map(answer) else None
+
+    def _request(self, path: str, *, token: Token | None = None, body: bytes | None = None) -> urllib.request.Request:
+        headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token.reveal()}"
+        return urllib.request.Request(self.api_url + path, data=body, headers=headers)
+
+    def _json(self, path: str, request: urllib.request.Request, hide: Sequence[str]) -> Any:
+        with self._open(path, request, hide) as answer:
+            body = _read(answer, LARGEST_ANSWER, path)
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError):
+            raise RestError(Failure(Situation.BAD_ANSWER, _stage(path), detail="not JSON"), _bare(path)) from None
+
+    def _open(self, path: str, request: urllib.request.Request, hide: Sequence[str] = ()) -> Any:
+        """The answer to a request, open for reading."""
+        opener = self._openers[self.assets_url if path == MASTER else self.api_url]
+        try:
+            return opener.open(request, timeout=self._timeout)
+        except urllib.error.HTTPError as error:
+            raise _refusal(error, path, hide) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise _network_error(error, path) from None
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    parts = urllib.parse.urlsplit(url)
+    proxies = urllib.request.ProxyHandler({} if is_loopback(parts.hostname or "") else None)
+    context = ssl.create_default_context() if parts.scheme == "https" else None
+    return urllib.request.build_opener(proxies, urllib.request.HTTPSHandler(context=context), _SameHost())
+
+
+def _read(answer: Any, size: int, path: str) -> bytes:
+    """Up to `size` bytes of an answer's body; empty at its end."""
+    try:
+        return bytes(answer.read(size))
+    except (OSError, http.client.HTTPException) as error:
+        raise _network_error(error, path) from None
+
+
+def _copy(answer: Any, file: IO[bytes], progress: Progress | None) -> None:
+    """Copy the body of an answer, which must be a gzip file and as long as announced."""
+    header = answer.headers.get("Content-Length")
+    total = int(header) if header and header.isdigit() else None
+    received = 0
+    while chunk := _read(answer, CHUNK, MASTER):
+        if not received and not chunk.startswith(b"\x1f\x8b"):
+            raise RestError(Failure(Situation.BAD_ANSWER, detail="not a gzip file"), MASTER)
+        file.write(chunk)
+        received += len(chunk)
+        if progress is not None:
+            progress(received, total)
+    if received == 0 or total not in (None, received):
+        raise RestError(Failure(Situation.DROPPED, detail=f"{received:,} of {total} bytes came"), MASTER)
+
+
+def _refusal(error: urllib.error.HTTPError, path: str, hide: Sequence[str]) -> RestError:
+    """What an HTTP status other than success means, in the broker's words if it has any."""
+    try:
+        body = _read(error, CHUNK, path).decode("utf-8", "replace")
+    except RestError:
+        body = ""
+    code, message = broker_error(body, hide)
+    detail = " ".join(filter(None, (code, message)))
+    failure = Failure(of_status(error.code), _stage(path), status=error.code, detail=detail)
+    return RestError(failure, _bare(path), error_code=code, message=message, date=error.headers.get("Date"))
+
+
+def broker_error(body: str, hide: Sequence[str] = ()) -> tuple[str, str]:
+    """Code and message of an error body, in either spelling (observed 2026-09); empty where it has none.
+
+    `hide` are secrets that must not come out again.
+    """
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        # Cloudflare, in front of the broker, answers with a page of its own.
+        at = body.lower().find("error code:")
+        return "", _clean(body[at : at + 20], hide) if at >= 0 else ""
+    errors = answer.get("errors") if _is_map(answer) else None
+    first = errors[0] if isinstance(errors, list) and errors and _is_map(errors[0]) else {}
+    code, message = first.get("error_code") or first.get("errorCode") or "", first.get("message") or ""
+    return _clean(str(code), hide), _clean(str(message), hide)
+
+
+def _clean(text: str, hide: Sequence[str]) -> str:
+    """One short line of somebody else's text, without our secrets."""
+    for secret in filter(None, hide):
+        text = text.replace(secret, "[hidden]")
+    return " ".join(text.split())[:200]
+
+
+def _network_error(error: OSError | http.client.HTTPException, path: str) -> RestError:
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(cause, OSError):
+        failure = Failure(of_os_error(cause), _stage(path), detail=explain(cause))
+    elif isinstance(cause, http.client.HTTPException):
+        failure = Failure(Situation.BAD_ANSWER, _stage(path), detail=type(cause).__name__)
+    else:
+        failure = Failure(Situation.UNREACHABLE, _stage(path), detail=str(cause))
+    return RestError(failure, _bare(path))
+
+
+def _expect(data: Any, kind: type, path: str) -> Any:
+    if not isinstance(data, kind):
+        raise RestError(Failure(Situation.BAD_ANSWER, detail=f"no {kind.__name__} of data in it"), path)
+    return data
+
+
+def _is_map(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _bare(path: str) -> str:
+    return path.partition("?")[0]
+
+
+def _stage(path: str) -> str:
+    """The last word of an endpoint that means something to a reader."""
+    return "authorize" if path.endswith("/authorize") else "login" if path.endswith("/token") else ""
