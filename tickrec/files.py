@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -96,7 +97,8 @@ def free_bytes(path: Path) -> int:
 
 
 _ATTEMPTS: Final = 1000
-"""Tries while somebody asks who holds the lock: the question itself takes it for some microseconds."""
+_PAUSE_SECONDS: Final = 0.002
+"""Whoever asks who holds a lock takes it for some microseconds; so long, and so often, that is waited for."""
 
 
 class Lock:
@@ -147,7 +149,7 @@ class Lock:
 def lock_holder(path: Path) -> dict[str, Any] | None:
     """What the holder of the lock wrote ({} if it is just about to), or None when nobody holds it."""
     try:
-        fd = os.open(path, os.O_RDWR)
+        fd = os.open(path, os.O_RDONLY)  # anybody may ask
     except FileNotFoundError:
         return None
     try:
@@ -159,12 +161,14 @@ def lock_holder(path: Path) -> dict[str, Any] | None:
 
 def _take(fd: int) -> bool:
     """Lock exclusively; False when another process holds the lock, rather than just asking about it."""
+    pause = threading.Event()
     for _ in range(_ATTEMPTS):
         if _try_lock(fd, shared=False):
             return True
         if not _try_lock(fd, shared=True):
             return False
         _unlock(fd)
+        pause.wait(_PAUSE_SECONDS)
     return False
 
 

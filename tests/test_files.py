@@ -1,0 +1,186 @@
+"""Publishing files whole, and locks between processes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import tickrec
+from tickrec.clock import SECOND
+from tickrec.errors import AlreadyRecording, ExitCode
+from tickrec.files import Lock, free_bytes, lock_holder, make_folder, publish, publish_bytes, sync_file, sync_folder
+
+ROOT = Path(tickrec.__file__).parents[1]
+NINE_OCLOCK = 1_795_404_612 * SECOND
+"""2026-11-23 09:00:12 IST."""
+
+
+def test_a_published_file_holds_what_was_written_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    publish_bytes(tmp_path / "new" / "folder" / "part.parquet", b"content")
+    assert (tmp_path / "new" / "folder" / "part.parquet").read_bytes() == b"content"
+    assert os.listdir(tmp_path / "new" / "folder") == ["part.parquet"]
+
+
+def test_the_name_belongs_to_the_old_content_until_the_new_is_complete(tmp_path: Path) -> None:
+    target = tmp_path / "part.parquet"
+    publish_bytes(target, b"old")
+    seen: list[Path] = []
+
+    def write(temp: Path) -> None:
+        temp.write_bytes(b"half")
+        assert target.read_bytes() == b"old"
+        temp.write_bytes(b"whole")
+        seen.append(temp)
+
+    publish(target, write)
+    assert target.read_bytes() == b"whole"
+    assert seen[0].parent == target.parent
+    assert seen[0].name.startswith(".")
+    assert seen[0].suffix != ".parquet"
+
+
+def test_a_write_that_fails_changes_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "manifest.json"
+    publish_bytes(target, b"old")
+
+    def write(temp: Path) -> None:
+        temp.write_bytes(b"half")
+        raise OSError("no more")
+
+    with pytest.raises(OSError, match="no more"):
+        publish(target, write)
+    assert target.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["manifest.json"]
+
+
+def test_a_write_that_makes_no_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        publish(tmp_path / "x", lambda temp: None)
+    assert os.listdir(tmp_path) == []
+
+
+def test_folders_are_made_with_their_parents_and_may_be_there(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b" / "c")
+    make_folder(tmp_path / "a" / "b" / "c")
+    assert (tmp_path / "a" / "b" / "c").is_dir()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be synced there")
+def test_syncing_what_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        sync_folder(tmp_path / "missing")
+    with pytest.raises(FileNotFoundError):
+        sync_file(tmp_path / "missing")
+
+
+def test_free_space_is_that_of_the_disk_also_for_a_path_that_is_not_there_yet(tmp_path: Path) -> None:
+    free = free_bytes(tmp_path / "not" / "there")
+    assert 0 < free <= shutil.disk_usage(tmp_path).total
+    assert free_bytes(Path("not-there-either")) > 0
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from tickrec.files import Lock
+lock = Lock(Path(sys.argv[1]))
+lock.acquire({"since_ns": int(sys.argv[2]), "doing": "recording into data"})
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock until its stdin closes."""
+    command = [sys.executable, "-c", HOLDER, str(path), str(NINE_OCLOCK)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_lock_held_elsewhere_is_refused_naming_the_holder(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "record.lock"
+    with holder(path) as process:
+        with pytest.raises(AlreadyRecording) as refused:
+            Lock(path).acquire({"since_ns": 0})
+        assert refused.value.code is ExitCode.LOCKED
+        assert refused.value.what == "already recording into data"
+        assert refused.value.where == f"pid {process.pid}, since 09:00:12"
+        assert lock_holder(path) == {"pid": process.pid, "since_ns": NINE_OCLOCK, "doing": "recording into data"}
+
+
+def test_a_lock_goes_with_the_process_that_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "record.lock"
+    with holder(path) as process:
+        process.send_signal(signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
+        process.wait()
+        assert lock_holder(path) is None
+        lock = Lock(path)
+        lock.acquire({"since_ns": 5})
+        assert lock_holder(path) == {"pid": os.getpid(), "since_ns": 5}
+        lock.release()
+
+
+def test_nobody_holds_a_lock_that_was_never_taken_or_was_released(tmp_path: Path) -> None:
+    path = tmp_path / "record.lock"
+    assert lock_holder(path) is None
+    with Lock(path) as lock:
+        lock.acquire({})
+        assert lock_holder(path) == {"pid": os.getpid()}
+    assert lock_holder(path) is None
+    assert path.exists()
+    lock.release()
+
+
+def test_a_shorter_content_replaces_a_longer_one(tmp_path: Path) -> None:
+    path = tmp_path / "record.lock"
+    with Lock(path) as lock:
+        lock.acquire({"doing": "x" * 1000})
+    with Lock(path) as lock:
+        lock.acquire({})
+        assert json.loads(path.read_bytes()) == {"pid": os.getpid()}
+
+
+def test_content_that_is_not_ours_does_not_hide_the_holder(tmp_path: Path) -> None:
+    path = tmp_path / "record.lock"
+    with Lock(path) as lock:
+        lock.acquire({})
+        path.write_bytes(b"[")
+        assert lock_holder(path) == {}
+        with pytest.raises(AlreadyRecording, match="pid unknown"):
+            Lock(path).acquire({})
+
+
+def test_asking_who_holds_the_lock_never_keeps_anybody_from_taking_it(tmp_path: Path) -> None:
+    path = tmp_path / "record.lock"
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            lock_holder(path)
+
+    path.touch()
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(100):
+            with Lock(path) as lock:
+                lock.acquire({})
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
