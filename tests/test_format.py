@@ -72,7 +72,15 @@ def test_only_prices_finer_than_a_paisa_get_four_decimals() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.4211, "+0.42"), (-0.18, "-0.18"), (0.0, "0.00"), (-0.001, "0.00"), (12.0, "+12.00"), (None, "-")],
+    [
+        (0.4211, "+0.42"),
+        (-0.18, "-0.18"),
+        (0.0, "0.00"),
+        (-0.001, "0.00"),
+        (12.0, "+12.00"),
+        (1500.4, "+1500"),
+        (None, "-"),
+    ],
 )
 def test_percentages_carry_a_sign_unless_they_are_nothing(value: float | None, text: str) -> None:
     assert f.percent(value) == text
@@ -96,6 +104,10 @@ def test_percentages_carry_a_sign_unless_they_are_nothing(value: float | None, t
 )
 def test_ages_are_short(seconds: float | None, text: str) -> None:
     assert f.age(seconds) == text
+
+
+def test_a_countdown_is_in_whole_seconds_and_never_negative() -> None:
+    assert [f.countdown(seconds) for seconds in (3.2, 0.0, -1.0, 59.5, 200.0)] == ["4s", "0s", "0s", "60s", "3m"]
 
 
 @pytest.mark.parametrize(

@@ -83,14 +83,20 @@ def test_a_key_nobody_named_is_shown_by_its_key() -> None:
     live.update([quote("NSE_EQ|INE002A01018", 1.0)], NOW)
     shown = view(live)
     assert shown.rows[0].symbol == "NSE_EQ|INE002A01018"
-    assert shown.symbol_width == len("NSE_EQ|INE002A01018")
+    assert shown.extent.symbol == len("NSE_EQ|INE002A01018")
 
 
 def test_rows_beyond_the_limit_are_counted() -> None:
     live = Live({str(number): f"S{number}" for number in range(220)})
     shown = view(live, limit=24)
     assert (len(shown.rows), shown.hidden) == (24, 196)
-    assert shown.symbol_width == 4
+    assert shown.extent.symbol == 4
+
+
+def test_the_extent_covers_instruments_that_are_not_shown() -> None:
+    live = Live({"k": "NIFTY", "option": "NIFTY 24350 CE 26 NOV 26"})
+    live.update([quote("k", 24351.4, volume=0), quote("option", 90.0, volume=12_345_678, oi=7_500.0)], NOW)
+    assert view(live, limit=1).extent == (24, 24351.4, 12_345_678, 7_500.0)
 
 
 def test_who_trades_comes_first_and_sinks_when_it_goes_quiet() -> None:

@@ -55,10 +55,10 @@ def decimals(*prices: float | None) -> int:
 
 
 def percent(value: float | None) -> str:
-    """A signed percentage with two decimals and no percent sign: `+0.42`, `-0.18`, `0.00`. None is `-`."""
+    """A signed percentage without its sign of percent: `+0.42`, `-0.18`, `0.00`, `+1500`. None is `-`."""
     if value is None or not math.isfinite(value):
         return NONE
-    text = f"{value:+.2f}"
+    text = f"{value:+.2f}" if abs(value) < 1000 else f"{value:+.0f}"
     return "0.00" if text in ("+0.00", "-0.00") else text
 
 
@@ -76,6 +76,11 @@ def age(seconds: float | None) -> str:
     if seconds < _DAY:
         return f"{int(seconds // _HOUR)}h"
     return f"{int(seconds // _DAY)}d"
+
+
+def countdown(seconds: float) -> str:
+    """How long until something, in whole seconds: `4s`, `3m`."""
+    return f"{max(math.ceil(seconds), 0)}s" if seconds < _MINUTE else age(seconds)
 
 
 def duration(seconds: float) -> str:

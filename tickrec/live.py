@@ -58,6 +58,16 @@ class Row(NamedTuple):
     """Seconds since the last message about it."""
 
 
+class Extent(NamedTuple):
+    """The longest symbol and the largest values of all instruments, shown or not: columns that fit them stay put."""
+
+    symbol: int = 0
+    """Characters."""
+    price: float = 0.0
+    volume: int = 0
+    oi: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class LiveView:
     """What the live table shows at one moment."""
@@ -69,8 +79,7 @@ class LiveView:
     """The liveliest instruments first."""
     hidden: int
     """Instruments beyond `rows`."""
-    symbol_width: int
-    """Characters of the longest symbol of all instruments."""
+    extent: Extent
     news: str = ""
     """The last line that would have been logged to a terminal."""
 
@@ -99,7 +108,7 @@ class Live:
     def __init__(self, symbols: Mapping[str, str]) -> None:
         self._instruments = {key: _Instrument(symbol) for key, symbol in symbols.items()}
         self._order = list(self._instruments.values())
-        self._width = max(map(len, symbols.values()), default=0)
+        self._extent = Extent(max(map(len, symbols.values()), default=0))
         self._ordered_ns: int | None = None
 
     def update(self, quotes: Sequence[Quote], wall_ns: int) -> None:
@@ -134,14 +143,14 @@ class Live:
         """The table at wall time `now_ns`, with at most `limit` rows."""
         if self._ordered_ns is None or not 0 <= now_ns - self._ordered_ns < REORDER_NS:
             self._reorder()
+            self._measure()
             self._ordered_ns = now_ns
         rows = tuple([_row(instrument, now_ns) for instrument in self._order[:limit]])
-        return LiveView(run, now_ns, rows, len(self._order) - len(rows), self._width, news)
+        return LiveView(run, now_ns, rows, len(self._order) - len(rows), self._extent, news)
 
     def _add(self, key: str) -> _Instrument:
         instrument = self._instruments[key] = _Instrument(key)
         self._order.append(instrument)
-        self._width = max(self._width, len(key))
         return instrument
 
     def _reorder(self) -> None:
@@ -154,6 +163,15 @@ class Live:
             instrument.trades = 0
             instrument.level = _level(instrument.activity, instrument.level)
         self._order.sort(key=lambda each: (-each.level, each.heard_ns is None))
+
+    def _measure(self) -> None:
+        every = self._order
+        self._extent = Extent(
+            max((len(each.symbol) for each in every), default=0),
+            max((each.ltp or 0.0 for each in every), default=0.0),
+            max((each.volume or 0 for each in every), default=0),
+            max((each.oi or 0.0 for each in every), default=0.0),
+        )
 
 
 def _level(activity: float, level: int) -> int:

@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tickrec.clock import SECOND
 from tickrec.gaps import Gap
 
 WAITING: Final = "waiting"
@@ -16,6 +17,8 @@ WAITING: Final = "waiting"
 RECORDING: Final = "recording"
 STOPPED: Final = "stopped"
 """The run ended with a goodbye; the last thing it says."""
+STALE: Final = "stale"
+"""What others say of a run that died, or that should record and does not."""
 
 CONNECTED: Final = "connected"
 """The state of a connection whose websocket is open. Any other word says what it is doing instead."""
@@ -57,6 +60,7 @@ class RunStatus:
     """Trading date, 2026-11-23."""
     started_ns: int
     written_ns: int
+    simulated: bool = False
 
     frames: int = 0
     ticks: int = 0
@@ -73,6 +77,8 @@ class RunStatus:
     """Everything received until then is on the disk; equals `written_ns` when nothing waits for a sync."""
     journal_bytes: int = 0
     """Bytes of the date's journal files."""
+    byte_rate: float = 0.0
+    """Bytes a second that go to the disk, over the last seconds."""
     position: tuple[int, int] | None = None
     """File and offset of the journal up to which everything above counts."""
     parquet_ticks: int = 0
@@ -100,15 +106,37 @@ class RunStatus:
     """What a day costs on the disk, estimated."""
     token_expires_ns: int | None = None
     session: str = ""
-    """Such as `NSE open until 15:30, F&O until 15:40`."""
-    stop_ns: int | None = None
-    """The planned end, or while waiting the planned beginning is in `start_ns`."""
+    """Such as `NSE open until 15:30, F&O until 15:40`; the part before the first comma must make sense alone."""
     start_ns: int | None = None
+    """The planned beginning, while WAITING."""
+    stop_ns: int | None = None
+    """The planned end."""
 
     reason: str = ""
     """Why it stopped; empty at the planned end and after a signal."""
     exit_code: int = 0
     """What the process ended with, once STOPPED."""
+
+    @property
+    def disk_days(self) -> float | None:
+        """Days like this one that the free space lasts."""
+        return self.disk_free_bytes / self.day_bytes if self.disk_free_bytes is not None and self.day_bytes else None
+
+    @property
+    def disk_hours(self) -> float | None:
+        """Hours that the free space lasts at the present rate."""
+        if self.disk_free_bytes is None or self.byte_rate <= 0:
+            return None
+        return self.disk_free_bytes / self.byte_rate / 3600
+
+    @property
+    def disk_low(self) -> bool:
+        """Less is free than the user asked to be warned at."""
+        return self.disk_free_bytes is not None and self.disk_free_bytes < self.min_free_bytes
+
+    def gap_seconds(self, now_ns: int) -> float:
+        """Length of all gaps together, lasting ones until `now_ns`."""
+        return sum((now_ns if gap.end_ns is None else gap.end_ns) - gap.start_ns for gap in self.gaps) / SECOND
 
 
 def encode(run: RunStatus) -> bytes:

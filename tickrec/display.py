@@ -1,0 +1,123 @@
+"""Display: pages in colour, and the screen that the live table is on.
+
+The only importer of rich besides the command line. A frame is one rich Text of preformatted rows: a rich Table costs
+twenty times as much. One accent colour; red is for what needs a person.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Final, Self, TextIO
+
+from rich.color import ColorSystem
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+from tickrec.live import LiveView
+from tickrec.page import Page, Tone
+from tickrec.painter import Painter, resume_output, terminal_writer
+from tickrec.table import live_page, most_rows
+
+FRAME_SECONDS: Final = 0.25
+"""Time between two frames: pleasant to look at, and cheap."""
+
+_STYLES: Final = {
+    Tone.STRONG: Style(bold=True),
+    Tone.FAINT: Style(dim=True),
+    Tone.ACCENT: Style(color="cyan", bold=True),
+    Tone.ALARM: Style(color="red", bold=True),
+}
+_CONSOLE: Final = Console(width=80, force_terminal=True)
+"""What rich wants to be there when a Text is taken apart; nothing is printed through it."""
+_ASCII: Final = str.maketrans({"▲": "^", "▼": "v", "…": "~"})
+_DUMB: Final = ("", "dumb", "unknown")
+
+
+def can_show(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether the live table can be shown there: a terminal that can move its cursor."""
+    if not stream.isatty():
+        return False
+    if sys.platform == "win32":
+        return not Console(file=stream).legacy_windows
+    return environ.get("TERM", "") not in _DUMB
+
+
+def suits_live(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether to show the live table there unasked: where it can be shown, unless NO_COLOR is set."""
+    return can_show(stream, environ) and not environ.get("NO_COLOR")
+
+
+def put(page: Page, stream: TextIO) -> None:
+    """Print a page; in colour on a terminal, unless NO_COLOR is set."""
+    console = Console(file=stream, highlight=False)
+    lines = _escaped(styled(page), colour=not console.no_color) if console.is_terminal else page.text
+    print(*(line.rstrip() for line in lines.split("\n")), sep="\n", file=stream)
+
+
+def render(view: LiveView, width: int, height: int) -> Text:
+    """The live table as one Text of exactly `height` lines of `width` characters."""
+    return styled(live_page(view, width, height))
+
+
+def styled(page: Page) -> Text:
+    """The page as one Text."""
+    text = Text(page.text, no_wrap=True, end="")
+    for begin, end, tone in page.marks:
+        text.stylize(_STYLES[tone], begin, end)
+    return text
+
+
+class Screen:
+    """The live table on a terminal, from `with` to the end of it, when the terminal is given back as it was.
+
+    `show` never waits for the terminal. Leaving takes at most about a second, also when the terminal has stopped.
+    """
+
+    def __init__(self, stream: TextIO, environ: Mapping[str, str]) -> None:
+        self._fd = stream.fileno()
+        self._colour = not environ.get("NO_COLOR")
+        self._unicode = (stream.encoding or "").lower().startswith("utf")
+        self._painter = Painter(terminal_writer(self._fd))
+
+    @property
+    def limit(self) -> int:
+        """Rows that a view for this screen needs at most."""
+        return most_rows(*self._size())
+
+    def show(self, view: LiveView) -> None:
+        """Put the view on the screen in its present size, some milliseconds later."""
+        lines = _escaped(render(view, *self._size()), colour=self._colour)
+        self._painter.offer((lines if self._unicode else lines.translate(_ASCII)).split("\n"))
+
+    def close(self) -> None:
+        """Give the terminal back. Can be repeated."""
+        if not self._painter.close():
+            resume_output(self._fd)
+            self._painter.close()
+
+    def __enter__(self) -> Self:
+        self._painter.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _size(self) -> tuple[int, int]:
+        try:
+            width, height = os.get_terminal_size(self._fd)
+        except OSError:
+            width, height = 0, 0
+        return width or 80, height or 24
+
+
+def _escaped(text: Text, *, colour: bool) -> str:
+    """The text with escape sequences; every line stands for itself, as no span goes over two."""
+    pieces = []
+    for piece, style, _ in text.render(_CONSOLE):
+        shown = style if colour or not style else style.without_color
+        pieces.append(shown.render(piece, color_system=ColorSystem.STANDARD) if shown else piece)
+    return "".join(pieces)
