@@ -129,6 +129,8 @@ class Security:
         self._iv_level = rng.uniform(0.10, 0.14) if listing.underlying_type == "INDEX" else rng.uniform(0.18, 0.34)
         self._tick = listing.tick
         self._is_index = listing.kind == "INDEX"
+        # BSE's trade times can be ahead of the feed's own clock (observed 2025-11).
+        self._ahead = 160 if listing.segment == "BSE_FO" else -20
         price = self._fair(now)
         self.cp = self._grid(price * rng.uniform(0.985, 1.015))
         self.ltp = self._grid(price)
@@ -143,6 +145,8 @@ class Security:
         self.ltq = 0 if self._is_index else self._quantity()
         quiet = rng.random() * (2_000 if listing.weight > 1 else 90_000)
         self.ltt = max(start, now - int(quiet))
+        if self._is_index:
+            self.ltt = self.ltt // 1000 * 1000
         day_share = min(1.0, max(0.0, (now - start) / 22_500_000))
         daily = rng.uniform(4e10, 4e11) * listing.weight / (self.listing.price if listing.expiry_ms == 0 else 1e6)
         self.vtt = 0 if self._is_index else int(daily * day_share / listing.lot) * listing.lot + self.ltq
@@ -173,6 +177,7 @@ class Security:
         if phase is not Phase.OPEN:
             self.auction = self._call(fair, phase)
             return
+        self.auction = None
         if self._is_index:
             self._print(self._grid(fair), now // 1000 * 1000)
             return
@@ -206,7 +211,8 @@ class Security:
         self._value += volume * price
         if self.listing.expiry_ms:
             self.oi = max(0, self.oi + self.listing.lot * int(rng.random() * 5 - 2))
-        self._print(price, max(self.ltt + 1, now - 20 - int(rng.random() * 220)), volume)
+        late = int(rng.random() * 220) - self._ahead
+        self._print(price, max(self.ltt + 1, now - late), volume)
 
     def _print(self, price: int, moment: int, volume: int = 0) -> None:
         """A new last price: the day's bar, the minute's bar, and the last completed minute when one is over."""

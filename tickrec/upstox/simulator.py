@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from tickrec.clock import SECOND, Clock, SystemClock
@@ -74,6 +75,7 @@ class Simulator:
         self.port = 0
         self._clock = settings.clock
         self._stack = contextlib.AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def api_url(self) -> str:
@@ -89,31 +91,36 @@ class Simulator:
         await self.start()
         return self
 
-    async def __aexit__(self, *exception: object) -> None:
-        await self.stop()
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._cancel()
+        await self._stack.__aexit__(kind, error, trace)
 
     async def start(self) -> None:
-        """Open the port and let the market run."""
+        """Open the port and let the market run.
+
+        Raises UsageError when the port is taken, StorageError when the log cannot be written.
+        """
         settings = self.settings
         wall = self._clock.wall_ns()
         self._market = Market(settings.seed, Hours(always_open=settings.always_open), wall)
         self._access = Access(settings.token, code_ttl=settings.code_ttl, seed=settings.seed)
         self._lasting = Lasting()
         self._sessions: dict[int, Session] = {}
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._open: dict[asyncio.StreamWriter, asyncio.Task[Any] | None] = {}
         self._painters: dict[tuple[str, str], Painter] = {}
         self._wheel: Wheel | None = None
         self._sent = {"frames": 0, "ticks": 0, "bytes": 0}
         self._opened = 0
         self._budget = 0.0
         self._info = self._market.hours.market_info(wall)
+        self._info_second = wall // SECOND
         self._log: JournalWriter | None = None
         if settings.sent_log is not None:
             self._log = _open_log(settings.sent_log, wall)
             self._stack.callback(self._log.close)
-        server = await asyncio.start_server(self._serve_connection, HOST, settings.port, limit=MAX_HEAD)
-        self.port = server.sockets[0].getsockname()[1]
-        self._stack.push_async_callback(self._close, server)
+        await self._listen()
         self._rest = Rest(
             self._market,
             self._access,
@@ -127,11 +134,23 @@ class Simulator:
         tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
         self._tasks = [tasks.create_task(self._run_market()), tasks.create_task(self._run_faults())]
 
+    async def _listen(self) -> None:
+        try:
+            server = await asyncio.start_server(self._serve_connection, HOST, self.settings.port, limit=MAX_HEAD)
+        except OSError as error:
+            await self._stack.aclose()
+            raise UsageError(f"port {self.settings.port} cannot be opened: {error.strerror}", where=HOST) from None
+        self.port = server.sockets[0].getsockname()[1]
+        self._stack.push_async_callback(self._close, server)
+
     async def stop(self) -> None:
         """Close every connection and the port."""
+        self._cancel()
+        await self._stack.aclose()
+
+    def _cancel(self) -> None:
         for task in self._tasks:
             task.cancel()
-        await self._stack.aclose()
 
     def stats(self) -> dict[str, Any]:
         """What was sent so far, and what is subscribed now."""
@@ -193,11 +212,8 @@ class Simulator:
         wall = self._clock.wall_ns()
         self._market.turn(wall)
         sessions = [x for x in self._sessions.values() if x.open]
-        info = self._market.hours.market_info(wall)
-        if info != self._info:
-            self._info = info
-            for session in sessions:
-                session.send(market_info_frame(info, wall // 1_000_000), now)
+        if wall // SECOND != self._info_second:
+            self._announce(wall, sessions, now)
         self._budget += self.settings.rate * min(seconds, 1.0)
         wheel = self._spun()
         count = int(self._budget)
@@ -205,6 +221,15 @@ class Simulator:
         moved = [x.listing.key for x in self._market.move(wheel.take(count), wall)]
         for session in sessions:
             self._stream(session, moved, now)
+
+    def _announce(self, wall: int, sessions: list[Session], now: int) -> None:
+        """Send market_info when a segment's state has changed; looked at once a second."""
+        self._info_second = wall // SECOND
+        info = self._market.hours.market_info(wall)
+        if info != self._info:
+            self._info = info
+            for session in sessions:
+                session.send(market_info_frame(info, wall // 1_000_000), now)
 
     def _stream(self, session: Session, moved: list[str], now: int) -> None:
         """Send a connection what changed among its keys; a ping when there is nothing."""
@@ -245,7 +270,10 @@ class Simulator:
             return empty_entry(key, mode)
         if painter is None:
             painter = self._painters[(key, mode)] = Painter(security, mode)
-        return painter.entry(self._market.phase(security, wall), wall // 1_000_000)
+        entry = painter.entry(self._market.phase(security, wall), wall // 1_000_000)
+        if self._lasting.partial(self._clock.monotonic_ns()):
+            return painter.partial()
+        return entry
 
     def _send_snapshot(self, session: Session, keys: list[str]) -> None:
         now = self._clock.monotonic_ns()
@@ -256,7 +284,7 @@ class Simulator:
 
     async def _serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One TCP connection: requests until it ends or becomes a websocket."""
-        self._writers.add(writer)
+        self._open[writer] = asyncio.current_task()
         try:
             while (request := await _read(reader)) is not None:
                 if request.upgrade and request.path == FEED_PATH:
@@ -271,7 +299,7 @@ class Simulator:
         except ConnectionError:
             pass  # the client went away; there is nobody to tell
         finally:
-            self._writers.discard(writer)
+            del self._open[writer]
             writer.close()
 
     async def _serve_websocket(
@@ -322,8 +350,10 @@ class Simulator:
 
     async def _close(self, server: asyncio.Server) -> None:
         server.close()
-        for writer in list(self._writers):
+        for writer in self._open:
             writer.transport.abort()
+        # The log is closed after this, and the end of each connection belongs into it.
+        await asyncio.gather(*(task for task in self._open.values() if task), return_exceptions=True)
         await server.wait_closed()
 
 

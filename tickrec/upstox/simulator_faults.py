@@ -21,12 +21,16 @@ KINDS: Final = {
     "error": "REST answers 500 for 10 s; error:429 another status, error:503/N for N s",
     "garbage": "one message that cannot be decoded; garbage:text a text message",
     "oversize": "a frame of 2 MiB; oversize:N of at least N bytes",
+    "partial": "feeds without a book, then without a last price, for 30 s; partial:N for N s",
     "silent": "silent:KEY is never answered; silent alone ends that",
     "snapshot": "every connection gets its snapshot again",
     "token": "token:VALUE becomes the only accepted token",
 }
 """Every kind of fault and what its notation means."""
 
+_WITH_NUMBER: Final = ("stall", "mute", "refuse", "unauthorized", "oversize", "partial")
+_WORDS: Final = {"drop": ("", "midframe"), "garbage": ("", "text"), "snapshot": ("",)}
+_CLOSE_CODES: Final = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
 _FOREVER: Final = 10**30
 
 
@@ -66,8 +70,12 @@ def check(fault: Fault) -> None:
         raise ValueError(f"no such kind as {fault.kind!r}")
     if fault.at < 0:
         raise ValueError("it would strike before the start")
-    if fault.kind in ("close", "stall", "mute", "refuse", "unauthorized", "oversize") and fault.arg:
+    if fault.kind in _WITH_NUMBER and fault.arg:
         float(fault.arg)
+    if fault.kind == "close" and fault.arg and int(fault.arg) not in _CLOSE_CODES:
+        raise ValueError(f"{fault.arg} is no code that a close frame can carry")
+    if fault.arg not in _WORDS.get(fault.kind, (fault.arg,)):
+        raise ValueError(f"it takes nothing like {fault.arg!r}")
     if fault.kind == "error":
         _status_and_seconds(fault.arg)
     if fault.kind == "token" and not fault.arg:
@@ -81,6 +89,7 @@ class Lasting:
     silent: set[str] = field(default_factory=set)
     """Keys that are never answered."""
     _mute: int = 0
+    _partial: int = 0
     _refuse: int = 0
     _unauthorized: int = 0
     _error: int = 0
@@ -91,6 +100,8 @@ class Lasting:
         match fault.kind:
             case "mute":
                 self._mute = _until(fault.arg or "30", now)
+            case "partial":
+                self._partial = _until(fault.arg or "30", now)
             case "refuse":
                 self._refuse = _until(fault.arg or "30", now)
             case "unauthorized":
@@ -114,6 +125,10 @@ class Lasting:
     def mute(self, now: int) -> bool:
         """Whether only market_info is sent."""
         return now < self._mute
+
+    def partial(self, now: int) -> bool:
+        """Whether feeds lack parts."""
+        return now < self._partial
 
     def refuse(self, now: int) -> bool:
         """Whether handshakes are refused."""

@@ -96,7 +96,7 @@ class Hours:
         """Start and end of the normal session in ms since the epoch; of a date on which it trades."""
         if self.always_open:
             return _ms(date, "00:00"), _ms(date, "00:00") + 86_399_999
-        if segment in ("NSE_EQ", "NSE_INDEX", "BSE_EQ", "BSE_INDEX"):
+        if segment in _EQUITY:
             return _ms(date, "09:15"), _ms(date, "15:30")
         if segment in ("NSE_FO", "BSE_FO"):
             return _ms(date, "09:15"), _ms(date, "15:40")
@@ -120,6 +120,8 @@ class Hours:
                 return Phase.CLOSING_AUCTION
             if _ms(now.date(), "15:50") <= moment < _ms(now.date(), "16:00"):
                 return Phase.OPEN
+        if segment in ("NSE_INDEX", "BSE_INDEX") and moment < _ms(now.date(), "16:00"):
+            return Phase.OPEN if moment >= _ms(now.date(), "09:15") else Phase.CLOSED
         start, end = self.session(segment, now.date())
         return Phase.OPEN if start <= moment < end else Phase.CLOSED
 

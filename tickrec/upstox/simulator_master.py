@@ -1,23 +1,17 @@
-"""The instruments of the synthetic market and the instrument master files that list them.
+"""The instruments of the synthetic market: which exist on a date, with keys as the broker spells them.
 
-Owns which instruments exist on a date and the shape of their records: every key and type is that of the broker's own
-files (page Instruments, 2026-09). Knows nothing about prices beyond where they start, nor about connections.
+Owns the contracts and their expiries. Knows nothing about prices beyond where they start, nor about connections.
 """
 
 import calendar
 import datetime as dt
-import gzip
-import json
 import zlib
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from tickrec.clock import IST, from_datetime
 from tickrec.upstox.simulator_hours import HOLIDAYS
 from tickrec.upstox.simulator_stocks import Stock, stocks
-
-FILES: Final = ("complete", "NSE", "BSE", "MCX")
-"""The master files served, as in .../instruments/exchange/<name>.json.gz."""
 
 
 class Listing(NamedTuple):
@@ -64,6 +58,31 @@ class _Index(NamedTuple):
     weekly: bool
 
 
+class _Commodity(NamedTuple):
+    symbol: str
+    name: str
+    price: float
+    lot: int
+    step: float
+    future_day: int
+    """Day of the month on which its futures expire."""
+    option_day: int
+    """The same for options, 0: it has none."""
+
+
+class _Spot(NamedTuple):
+    """What a contract is written on: the facts that all contracts of an underlying share."""
+
+    segment: str
+    key: str
+    """Key of the spot, which the contract's price follows; empty when it follows none."""
+    symbol: str
+    kind: str
+    name: str
+    price: float
+    lot: int
+
+
 _TUESDAY, _THURSDAY = 1, 3
 _INDICES: Final = (
     _Index("NSE_INDEX|Nifty 50", "NIFTY", "26000", 25940.0, 65, 50, 10, 1800, _TUESDAY, True),
@@ -83,9 +102,8 @@ _OTHER_INDICES: Final = (
     ("MCX_INDEX|MCXBULLDEX", "MCXBULLDEX", "120", 29840.0),
 )
 _COMMODITIES: Final = (
-    # symbol, name, rupees, lot, futures tick in paise, unit, strike step, day of the futures' expiry, of the options'
-    ("CRUDEOIL", "CRUDE OIL", 5240.0, 100, 100, "BBL", 50, 19, 16),
-    ("GOLDM", "GOLD MINI", 124350.0, 10, 100, "10 GRMS", 0, 5, 0),
+    _Commodity("CRUDEOIL", "CRUDE OIL", 5240.0, 100, 50, 19, 16),
+    _Commodity("GOLDM", "GOLD MINI", 124350.0, 10, 0, 5, 0),
 )
 _NSE_TOKENS: Final = {"RELIANCE": "2885", "HDFCBANK": "1333", "TCS": "11536", "INFY": "1594", "SBIN": "3045"}
 _BSE: Final = {
@@ -113,11 +131,6 @@ class Master:
         self._tokens: dict[str, set[str]] = {}
         self.listings = {listing.key: listing for listing in self._list()}
 
-    def file(self, name: str) -> bytes:
-        """The master file `name` (one of FILES) as gzipped JSON."""
-        rows = [record(x) for x in self.listings.values() if name == "complete" or x.segment in _segments(name)]
-        return gzip.compress(json.dumps(rows, separators=(",", ":")).encode(), 6, mtime=0)
-
     def _list(self) -> Iterator[Listing]:
         for index in _INDICES:
             yield _index(index.key, index.symbol, index.token, index.price, 8)
@@ -134,7 +147,7 @@ class Master:
                 yield from self._stock_contracts(stock)
         yield from self._test_contracts()
         for commodity in _COMMODITIES:
-            yield from self._commodity_contracts(*commodity)
+            yield from self._commodity_contracts(commodity)
 
     def _token(self, segment: str, wanted: str) -> str:
         """A number that stays with a contract while it lives, whatever else is listed."""
@@ -166,87 +179,79 @@ class Master:
         segment = "NSE_FO" if index.key.startswith("NSE") else "BSE_FO"
         months = self._months(index.weekday)
         near = sorted({*self._weeks(index.weekday), *months})[:2] if index.weekly else months[:2]
-        spot = (segment, index.key, index.symbol, "INDEX", index.symbol, index.price * 100, index.lot)
+        spot = _Spot(segment, index.key, index.symbol, "INDEX", index.symbol, index.price, index.lot)
         for number, expiry in enumerate(months):
-            yield self._contract(*spot, index.tick, expiry, "FUT", 0.0, weight=6 - 2 * number)
+            yield self._contract(spot, expiry, "FUT", tick=index.tick, weight=6 - 2 * number)
+        strikes = _strikes(index.price, index.step, _INDEX_STRIKES)
         for expiry in near:
-            weekly = expiry not in months
-            for strike in _strikes(index.price, index.step, _INDEX_STRIKES):
-                for kind in ("CE", "PE"):
-                    yield self._contract(*spot, 5, expiry, kind, strike, weekly=weekly, weight=2)
+            yield from self._chain(spot, expiry, strikes, weekly=expiry not in months, weight=2)
 
     def _stock_contracts(self, stock: Stock) -> Iterator[Listing]:
         months = self._months(_TUESDAY)
-        key = f"NSE_EQ|{stock.isin}"
-        spot = ("NSE_FO", key, stock.symbol, "EQUITY", stock.name, stock.price * 100, stock.lot)
+        spot = _Spot("NSE_FO", f"NSE_EQ|{stock.isin}", stock.symbol, "EQUITY", stock.name, stock.price, stock.lot)
         for number, expiry in enumerate(months):
-            yield self._contract(*spot, share_tick(stock.price), expiry, "FUT", 0.0, weight=3 - number)
+            yield self._contract(spot, expiry, "FUT", tick=share_tick(stock.price), weight=3 - number)
         step = next(step for step in _STEPS if step >= stock.price * 0.01)
         for expiry in months[:2]:
-            for strike in _strikes(stock.price, step, _STOCK_STRIKES):
-                for kind in ("CE", "PE"):
-                    yield self._contract(*spot, 5, expiry, kind, strike)
+            yield from self._chain(spot, expiry, _strikes(stock.price, step, _STOCK_STRIKES))
 
-    def _commodity_contracts(
-        self, symbol: str, name: str, price: float, lot: int, tick: int, _unit: str, step: float, day: int, option: int
-    ) -> Iterator[Listing]:
+    def _commodity_contracts(self, commodity: _Commodity) -> Iterator[Listing]:
         """Futures are their own spot; options on them name the future as underlying."""
-        spot = ("MCX_FO", "", symbol, "COM", name, price * 100, lot)
-        futures = [self._contract(*spot, tick, expiry, "FUT", 0.0, weight=4) for expiry in self._month_days(day)]
+        spot = _Spot("MCX_FO", "", commodity.symbol, "COM", commodity.name, commodity.price, commodity.lot)
+        futures = [
+            self._contract(spot, expiry, "FUT", tick=100, weight=4) for expiry in self._month_days(commodity.future_day)
+        ]
         yield from futures
-        if option:
-            expiry = self._month_days(option)[0]
+        if commodity.option_day:
+            expiry = self._month_days(commodity.option_day)[0]
             future = next(x for x in futures if x.expiry_ms >= _expiry_ms(expiry))
-            spot = ("MCX_FO", future.key, symbol, "COM", name, price * 100, lot)
-            for strike in _strikes(price, step, _STOCK_STRIKES):
-                for kind in ("CE", "PE"):
-                    yield self._contract(*spot, 10, expiry, kind, strike)
+            strikes = _strikes(commodity.price, commodity.step, _STOCK_STRIKES)
+            yield from self._chain(spot._replace(key=future.key), expiry, strikes, tick=10)
 
     def _test_contracts(self) -> Iterator[Listing]:
         """The exchange's own dummies, which a recorder must not mistake for shares (page Instruments)."""
         expiry = dt.date(self.date.year + 10, 11, 27)
         for symbol in ("071NSETEST", "081NSETEST", "101NSETEST"):
-            dummy = f"NSE_EQ|DUMMY{symbol}"
-            spot = ("NSE_FO", dummy, symbol, "EQUITY", symbol, 10_000.0, 50)
-            yield self._contract(*spot, 5, expiry, "FUT", 0.0)._replace(underlying="")
+            spot = _Spot("NSE_FO", "", symbol, "EQUITY", symbol, 100.0, 50)
+            yield self._contract(spot, expiry, "FUT", tick=5)._replace(underlying_key=f"NSE_EQ|DUMMY{symbol}")
 
-    def _contract(
+    def _chain(
         self,
-        segment: str,
-        underlying: str,
-        underlying_symbol: str,
-        underlying_type: str,
-        name: str,
-        price: float,
-        lot: int,
-        tick: int,
+        spot: _Spot,
         expiry: dt.date,
-        kind: str,
-        strike: float,
+        strikes: list[float],
         *,
+        tick: int = 5,
         weekly: bool = False,
         weight: int = 1,
+    ) -> Iterator[Listing]:
+        for strike in strikes:
+            for kind in ("CE", "PE"):
+                contract = self._contract(spot, expiry, kind, strike, tick=tick, weight=weight)
+                yield contract._replace(weekly=True) if weekly else contract
+
+    def _contract(
+        self, spot: _Spot, expiry: dt.date, kind: str, strike: float = 0.0, *, tick: int, weight: int = 1
     ) -> Listing:
-        day = expiry.strftime("%d %b %y").upper()
-        symbol = f"{underlying_symbol} FUT {day}" if kind == "FUT" else f"{underlying_symbol} {strike:g} {kind} {day}"
-        token = self._token(segment, symbol)
+        middle = "FUT" if kind == "FUT" else f"{strike:g} {kind}"
+        symbol = f"{spot.symbol} {middle} {expiry.strftime('%d %b %y').upper()}"
+        token = self._token(spot.segment, symbol)
         return Listing(
-            key=f"{segment}|{token}",
-            segment=segment,
+            key=f"{spot.segment}|{token}",
+            segment=spot.segment,
             kind=kind,
             symbol=symbol,
-            name=name,
+            name=spot.name,
             token=token,
-            price=price,
+            price=spot.price * 100,
             tick=tick,
-            lot=lot,
-            underlying=underlying,
-            underlying_symbol=underlying_symbol,
-            underlying_type=underlying_type,
-            underlying_key=underlying,
+            lot=spot.lot,
+            underlying=spot.key,
+            underlying_symbol=spot.symbol,
+            underlying_type=spot.kind,
+            underlying_key=spot.key,
             expiry_ms=_expiry_ms(expiry),
             strike=float(strike),
-            weekly=weekly,
             weight=weight,
         )
 
@@ -279,13 +284,6 @@ class Master:
         return found
 
 
-def record(listing: Listing) -> dict[str, Any]:
-    """One row of a master file, with the fields of its kind and their types."""
-    if listing.kind == "INDEX":
-        return _index_record(listing)
-    return _contract_record(listing) if listing.expiry_ms else _share_record(listing)
-
-
 def share_tick(price: float) -> int:
     """The exchange's tick of a share in paise at a price in rupees (NSE, since 2025)."""
     for below, tick in ((250, 1), (1000, 5), (5000, 10), (10_000, 50), (20_000, 100)):
@@ -314,88 +312,6 @@ def _bse_share(stock: Stock) -> Listing:
         closing_auction=True,
         weight=2,
     )
-
-
-def _exchange(listing: Listing) -> str:
-    return {"NC": "NSE", "BC": "BSE", "NS": "NSE", "BS": "BSE", "MC": "MCX"}[listing.segment[:2]]
-
-
-def _segments(exchange: str) -> tuple[str, ...]:
-    return {
-        "NSE": ("NSE_EQ", "NSE_FO", "NSE_INDEX", "NSE_COM", "NCD_FO"),
-        "BSE": ("BSE_EQ", "BSE_FO", "BSE_INDEX", "BCD_FO"),
-        "MCX": ("MCX_FO", "MCX_INDEX"),
-    }[exchange]
-
-
-def _share_record(x: Listing) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "segment": x.segment,
-        "name": x.name,
-        "exchange": _exchange(x),
-        "isin": x.isin,
-        "instrument_type": x.kind,
-        "instrument_key": x.key,
-        "lot_size": 1,
-        "freeze_quantity": 100000.0,
-        "exchange_token": x.token,
-        "tick_size": float(x.tick),
-        "trading_symbol": x.symbol,
-        "qty_multiplier": 1.0,
-    }
-    if x.closing_auction:
-        row |= {"short_name": x.symbol.title(), "mtf_enabled": True, "mtf_bracket": 26.5}
-    if x.segment == "NSE_EQ":
-        row["security_type"] = "NORMAL"
-    if x.closing_auction:
-        row["cas_eligible"] = True
-    return row
-
-
-def _index_record(x: Listing) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "segment": x.segment,
-        "name": x.name,
-        "exchange": _exchange(x),
-        "instrument_type": "INDEX",
-        "instrument_key": x.key,
-        "exchange_token": x.token,
-        "trading_symbol": x.symbol,
-    }
-    if x.segment == "NSE_INDEX":
-        row["cas_eligible"] = True
-    return row
-
-
-def _contract_record(x: Listing) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "weekly": x.weekly,
-        "segment": x.segment,
-        "name": x.name,
-        "exchange": _exchange(x),
-        "expiry": x.expiry_ms,
-        "instrument_type": x.kind,
-        "asset_symbol": x.underlying_symbol,
-        "underlying_symbol": x.underlying_symbol,
-        "instrument_key": x.key,
-        "lot_size": x.lot,
-        "freeze_quantity": float(x.lot * 30),
-        "exchange_token": x.token,
-        "minimum_lot": x.lot,
-        "asset_key": x.underlying_key,
-        "underlying_key": x.underlying_key,
-        "tick_size": float(x.tick),
-        "asset_type": x.underlying_type,
-        "underlying_type": x.underlying_type,
-        "trading_symbol": x.symbol,
-        "strike_price": x.strike,
-        "qty_multiplier": 1.0,
-    }
-    if x.segment == "MCX_FO":
-        del row["minimum_lot"], row["qty_multiplier"]
-        unit = next(unit for symbol, _, _, _, _, unit, *_ in _COMMODITIES if symbol == x.underlying_symbol)
-        row |= {"last_trading_date": x.expiry_ms, "price_quote_unit": unit}
-    return row
 
 
 def _strikes(price: float, step: float, each_side: int) -> list[float]:

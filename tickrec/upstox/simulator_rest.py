@@ -16,12 +16,11 @@ from tickrec.upstox.simulator_access import Access
 from tickrec.upstox.simulator_faults import Fault, Lasting, fault_from_json
 from tickrec.upstox.simulator_hours import Phase
 from tickrec.upstox.simulator_http import Request, Response, json_response
-from tickrec.upstox.simulator_master import FILES
+from tickrec.upstox.simulator_records import FILES, master_file
 
 FEED_PATH: Final = "/market-data-feeder/v3/upstox-developer-api/feeds"
 """Where the websocket of an authorized address lives."""
 REDIRECT_PATH: Final = "/v3/feed/market-data-feed"
-_ASSETS: Final = "/market-quote/instruments/exchange/"
 _MAX_KEYS: Final = 500
 
 
@@ -174,7 +173,7 @@ class Rest:
         known = (self._market.master.date, stem)
         if known not in self._files:
             self._files = {key: value for key, value in self._files.items() if key[0] == known[0]}
-            self._files[known] = self._market.master.file(stem)
+            self._files[known] = master_file(stem, self._market.master.listings.values())
         return Response(200, self._files[known], (("Content-Type", "application/gzip"),))
 
     def _quotes(self, request: Request, form: Callable[[Security], dict[str, Any]]) -> Response:

@@ -8,8 +8,9 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Final, NamedTuple
 
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import DATA_OPCODES, Frame, Opcode
@@ -26,6 +27,7 @@ COMBINED: Final = {"ltpc": 2000, "option_greeks": 2000, "full": 1500, "full_d30"
 """Keys of each mode when a connection uses several."""
 MAX_BEHIND: Final = 1024 * 1024
 """Bytes unsent after which a slow reader gets its changes later, and fewer of them."""
+_LINGER: Final = "hh" if sys.platform == "win32" else "ii"
 _SEGMENTS: Final = frozenset((*SEGMENTS, "GLOBAL_INDEX", "GLOBAL_INDICATOR"))
 
 
@@ -110,10 +112,10 @@ class Session:
         self._protocol.receive_data(request.head)
         for event in self._protocol.events_received():
             if isinstance(event, Upgrade):
-                accept = self._protocol.accept(event)
-                self._protocol.send_response(self._protocol.reject(403, refusal) if refusal else accept)
+                answer = self._protocol.reject(403, refusal) if refusal else self._protocol.accept(event)
+                self._protocol.send_response(answer)
         self._write()
-        return not refusal and self._protocol.state is State.OPEN
+        return self._protocol.state is State.OPEN
 
     @property
     def open(self) -> bool:
@@ -125,7 +127,7 @@ class Session:
         """Whether the client reads too slowly to be sent more."""
         return self._writer.transport.get_write_buffer_size() > MAX_BEHIND
 
-    async def requests(self, reader: asyncio.StreamReader) -> Any:
+    async def requests(self, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
         """Yield the binary messages of the client until the connection ends; text messages are ignored."""
         while True:
             try:
@@ -173,7 +175,7 @@ class Session:
         self.ending = (1006, "reset")
         raw = self._writer.get_extra_info("socket")
         if raw is not None:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 1, 0))
         self._writer.transport.abort()
 
     def _message(self, frame: Frame) -> bytes | None:
@@ -205,8 +207,8 @@ def _parse(message: bytes) -> tuple[str, str, list[str]]:
     except ValueError:
         return "", "", []
     data = request.get("data") if isinstance(request, Mapping) else None
-    keys: object = data.get("instrumentKeys") if isinstance(data, Mapping) else None
-    if not isinstance(data, Mapping) or not isinstance(keys, Iterable):
+    keys = data.get("instrumentKeys") if isinstance(data, Mapping) else None
+    if not isinstance(data, Mapping) or not isinstance(keys, list):
         return "", "", []
     return str(request.get("method", "")), str(data.get("mode") or ""), [key for key in keys if isinstance(key, str)]
 

@@ -30,6 +30,7 @@ class Painter:
         self._feed = pb.Feed(requestMode=MODES[mode])
         key = security.listing.key.encode()
         self._prefix = b"\x0a" + varint(len(key)) + key + b"\x12"
+        self._is_index = security.listing.kind == "INDEX"
         self._bind()
 
     def entry(self, phase: Phase, now: int) -> bytes:
@@ -42,10 +43,23 @@ class Painter:
             self._paint()
             if phase in (Phase.PRE_OPEN, Phase.CLOSING_AUCTION):
                 self._paint_auction(phase, now)
-            body = self._feed.SerializeToString()
-            entry = self._prefix + varint(len(body)) + body
-            self._bytes = b"\x12" + varint(len(entry)) + entry
+            self._bytes = self._entry(self._feed)
         return self._bytes
+
+    def partial(self) -> bytes:
+        """The same entry without its book and greeks, or at every other version without its last price."""
+        feed = pb.Feed()
+        feed.CopyFrom(self._feed)
+        if feed.WhichOneof("FeedUnion") == "fullFeed" and not self._is_index:
+            gone = ("ltpc",) if self._version % 2 else ("marketLevel", "optionGreeks")
+            for field in gone:
+                feed.fullFeed.marketFF.ClearField(field)
+        return self._entry(feed)
+
+    def _entry(self, feed: Any) -> bytes:
+        body: bytes = feed.SerializeToString()
+        entry = self._prefix + varint(len(body)) + body
+        return b"\x12" + varint(len(entry)) + entry
 
     def _bind(self) -> None:
         """Create the sub-messages that this kind of instrument has in this mode, and what never changes in them."""
@@ -53,24 +67,23 @@ class Painter:
         self._full: Any = None
         self._levels: list[Any] = []
         self._bars: list[Any] = []
-        index = listing.kind == "INDEX"
         if self._mode == "ltpc":
             self._ltpc = self._feed.ltpc
         elif self._mode == "option_greeks":
             self._full = self._feed.firstLevelWithGreeks
             self._ltpc = self._full.ltpc
-            if not index:
+            if not self._is_index:
                 self._levels = [self._full.firstDepth]
         else:
-            self._full = self._feed.fullFeed.indexFF if index else self._feed.fullFeed.marketFF
+            self._full = self._feed.fullFeed.indexFF if self._is_index else self._feed.fullFeed.marketFF
             self._ltpc = self._full.ltpc
             self._bars = [self._full.marketOHLC.ohlc.add(interval=name) for name in ("1d", "I1")]
-            if not index:
+            if not self._is_index:
                 quotes = self._full.marketLevel.bidAskQuote
                 self._levels = [quotes.add() for _ in range(DEPTH if self._mode == "full_d30" else 5)]
                 self._full.casEligible = listing.closing_auction
         self._ltpc.SetInParent()
-        if self._full is not None and not index:
+        if self._full is not None and not self._is_index:
             self._full.optionGreeks.SetInParent()
 
     def _paint(self) -> None:
@@ -78,7 +91,7 @@ class Painter:
         ltpc.ltp = security.ltp / 100
         ltpc.ltt = security.ltt
         ltpc.cp = security.cp / 100
-        if security.listing.kind == "INDEX":
+        if self._is_index:
             self._paint_bars()
             return
         ltpc.ltq = security.ltq
@@ -131,7 +144,7 @@ class Painter:
     def _leave_auction(self) -> None:
         """Take back what only an auction has."""
         self._ltpc.ClearField("iep")
-        if self._bars and self._security.listing.kind != "INDEX":
+        if self._bars and not self._is_index:
             for field in _AUCTION_FIELDS:
                 self._full.ClearField(field)
             self._bars[1].interval = "I1"
@@ -139,7 +152,7 @@ class Painter:
     def _paint_auction(self, phase: Phase, now: int) -> None:
         """The auction's numbers and its crossed book: four prices a side, then the orders without a price."""
         auction = self._security.auction
-        if auction is None or self._security.listing.kind == "INDEX":
+        if auction is None or self._is_index:
             return
         self._ltpc.iep.value = auction.price / 100
         if not self._bars:
