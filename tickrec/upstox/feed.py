@@ -12,7 +12,7 @@ from tickrec.clock import Clock
 from tickrec.errors import TokenError
 from tickrec.upstox.access import Access
 from tickrec.upstox.auth import TokenSource
-from tickrec.upstox.link import ConnectionState, Link, Quiet, Sink, Timing
+from tickrec.upstox.link import ConnectionState, Link, Quiet, Shared, Sink, Timing
 from tickrec.upstox.protocol import BATCH, Subscription, Wanted
 from tickrec.upstox.rest import Rest
 
@@ -40,21 +40,18 @@ class Feed:
         timing: Timing = TIMING,
         chance: random.Random | None = None,
     ) -> None:
-        self._stopping = asyncio.Event()
         self._fatal: TokenError | None = None
-        access, chance = Access(tokens), chance or random.Random()
+        self._shared = Shared(
+            rest=rest,
+            access=Access(tokens),
+            clock=clock,
+            timing=timing,
+            quiet=quiet,
+            chance=chance or random.Random(),
+            stopping=asyncio.Event(),
+        )
         self._links = [
-            Link(
-                conn,
-                Subscription(wanted, batch_size=batch_size),
-                rest,
-                access,
-                clock,
-                quiet,
-                timing,
-                chance,
-                self._stopping,
-            )
+            Link(conn, Subscription(wanted, batch_size=batch_size), self._shared)
             for conn, wanted in enumerate(_without_repeats(plan), 1)
         ]
 
@@ -83,7 +80,7 @@ class Feed:
 
     def stop(self) -> None:
         """Say goodbye to the broker; `run` returns when everything received has gone to the sink."""
-        self._stopping.set()
+        self._shared.stopping.set()
 
     async def run(self, sink: Sink) -> None:
         """Call `sink` with every entry until `stop`, or until there is no point in going on.

@@ -10,7 +10,7 @@ import logging
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, NoReturn, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection
@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from tickrec.clock import SECOND, Clock
 from tickrec.entry import Entry, EntryKind, encode_facts
 from tickrec.errors import TokenError
-from tickrec.format import plural
+from tickrec.format import grouped, plural
 from tickrec.upstox.access import Access, in_thread
 from tickrec.upstox.auth import HINT, Token, expired_error
 from tickrec.upstox.peek import carries_feeds, served_keys
@@ -87,41 +87,45 @@ class ConnectionState(NamedTuple):
     last_message_ns: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What all connections of a feed have in common."""
+
+    rest: Rest
+    access: Access
+    clock: Clock
+    timing: Timing
+    quiet: Quiet
+    chance: random.Random
+    stopping: asyncio.Event
+    """Set when the run is to end."""
+
+
 class Link:
     """One connection: its instruments, its websocket while it has one, and its way back when it has lost it."""
 
-    def __init__(
-        self,
-        conn: int,
-        subscription: Subscription,
-        rest: Rest,
-        access: Access,
-        clock: Clock,
-        quiet: Quiet,
-        timing: Timing,
-        chance: random.Random,
-        stopping: asyncio.Event,
-    ) -> None:
+    def __init__(self, conn: int, subscription: Subscription, shared: Shared) -> None:
         self.conn = conn
         self.subscription = subscription
         self.opened = 0
+        """Websockets opened."""
         self.last_reason = ""
+        """Why the last attempt or websocket failed, at monotonic time `failed_ns`."""
         self.failed_ns = 0
-        self._rest, self._access, self._clock, self._quiet, self._timing = rest, access, clock, quiet, timing
-        self._stopping = stopping
-        self._backoff = Backoff(chance)
+        self._shared, self._clock, self._timing = shared, shared.clock, shared.timing
+        self._backoff = Backoff(shared.chance)
         self._token: Token | None = None
-        self._refusals = 0
-        self._changes = 0
+        self._refused_token: Token | None = None
+        self._renewals = 0
         self._proven = False
         self._mute = False
-        self._data_ns = 0
-        self._look_ns = 0
+        self._alive_ns = 0
+        self._look_ns = self._begun_ns = 0
         self._frames = 0
         self._message_ns: int | None = None
         self._attempt = 0
         self._retry_ns: int | None = None
-        self._state, self._since_ns = CONNECTING, clock.wall_ns()
+        self._state, self._since_ns = CONNECTING, self._clock.wall_ns()
 
     def state(self) -> ConnectionState:
         """The connection as it is now."""
@@ -142,7 +146,7 @@ class Link:
     async def run(self, sink: Sink) -> None:
         """Connect, receive, and connect again, until stopped. Raises TokenError."""
         self._sink = sink
-        while not self._stopping.is_set():
+        while not self._shared.stopping.is_set():
             try:
                 failure = await self._live(*await self._open())
                 if failure is not None:
@@ -158,14 +162,15 @@ class Link:
     async def _open(self) -> tuple[ClientConnection, str]:
         """A fresh authorization and a websocket to the address it gave; the host comes with it."""
         self._enter(CONNECTING)
-        self._token = await self._until_stopped(self._access.token())
+        self._begun_ns = self._clock.monotonic_ns()
+        self._token = await self._until_stopped(self._shared.access.token())
         uri = await self._until_stopped(self._authorize(self._token))
         return await self._until_stopped(self._connect(uri, self._token)), urlsplit(uri).hostname or ""
 
     async def _authorize(self, token: Token) -> str:
         try:
             async with asyncio.timeout(self._timing.authorize):
-                return await in_thread(lambda: self._rest.authorize(token))
+                return await in_thread(lambda: self._shared.rest.authorize(token))
         except RestError as error:
             raise Refused(error.failure) from None
         except TimeoutError:
@@ -195,21 +200,21 @@ class Link:
                     task.cancel()
         finally:
             socket.transport.abort()
-        failure = None if self._stopping.is_set() else self._why(closed)
+        failure = None if self._shared.stopping.is_set() else self._why(closed)
         code = closed.rcvd.code if closed.rcvd else 1006
         self._write(EntryKind.DISCONNECTED, code=code, reason=failure.reason if failure else "stopped")
         return failure
 
     def _opened(self, host: str) -> None:
-        seconds = (self._clock.wall_ns() - self._since_ns) / SECOND
+        now = self._clock.monotonic_ns()
+        again = self.opened or self._attempt
+        tries = f" after {plural(self._attempt + 1, 'attempt')}" if again else ""
+        log.info("conn %d connected in %.1fs%s", self.conn, (now - self._begun_ns) / SECOND, tries)
         self.opened += 1
-        self._refusals = self._changes = 0
-        self._proven = self._mute = False
+        self._refused_token, self._renewals = None, 0
+        self._proven, self._mute, self._alive_ns = False, False, now
         self._write(EntryKind.CONNECTED, host=host, attempt=self._attempt + 1, keys=len(self.subscription.wanted))
-        self._data_ns = self._clock.monotonic_ns()
         self._enter(CONNECTED)
-        tries = f" after {self._attempt} failed {'try' if self._attempt == 1 else 'tries'}" if self._attempt else ""
-        log.info("conn %d connected in %.1fs%s", self.conn, seconds, tries)
 
     async def _receive(self, socket: ClientConnection) -> ConnectionClosed:
         """Hand every message to the sink until the websocket ends. Returns how it ended."""
@@ -226,7 +231,7 @@ class Link:
             else:
                 sink(Entry(kind, conn, wall, mono, message))
                 if carries_feeds(message):
-                    self._data_ns = mono
+                    self._alive_ns = mono
                     if not (self._proven and self.subscription.complete):
                         self._learn(message, mono)
             self._message_ns = wall
@@ -244,7 +249,8 @@ class Link:
         self._look_ns = mono_ns + LOOK_NS
         self.subscription.serve(served_keys(message))
         if self.subscription.complete:
-            log.info("conn %d: all %s answered", self.conn, plural(len(self.subscription.wanted), "instrument"))
+            keys = len(self.subscription.wanted)
+            log.info("conn %d: %s of %s answered", self.conn, grouped(keys), plural(keys, "instrument"))
 
     async def _watch(self, socket: ClientConnection) -> None:
         """Subscribe, then look after instruments that do not answer and a feed that says nothing."""
@@ -276,20 +282,21 @@ class Link:
 
     def _is_mute(self) -> bool:
         now = self._clock.monotonic_ns()
-        if self._quiet(self._clock.wall_ns()):
-            self._data_ns = max(self._data_ns, now)
-        return now - self._data_ns >= self._timing.mute * SECOND
+        if self._shared.quiet(self._clock.wall_ns()):
+            self._alive_ns = now
+        return now - self._alive_ns >= self._timing.mute * SECOND
 
     def _pause(self) -> float:
-        """Seconds until there may be something to do."""
-        due = self._data_ns + int(self._timing.mute * SECOND)
+        """Seconds until there may be something to do; at most one, so that silence is counted from the end of a quiet
+        time and not from before it."""
+        due = self._alive_ns + int(self._timing.mute * SECOND)
         deadline_ns = self.subscription.deadline_ns
         if deadline_ns is not None:
             due = min(due, deadline_ns)
-        return max(due - self._clock.monotonic_ns(), SECOND // 100) / SECOND
+        return min(max((due - self._clock.monotonic_ns()) / SECOND, 0.01), 1.0)
 
     async def _close_when_stopped(self, socket: ClientConnection) -> None:
-        await self._stopping.wait()
+        await self._shared.stopping.wait()
         await socket.close()
 
     def _why(self, closed: ConnectionClosed) -> Failure:
@@ -303,40 +310,41 @@ class Link:
 
     async def _recover(self, failure: Failure) -> None:
         """Wait as long as a failure asks for. Raises TokenError when it is final."""
+        renewed = False
+        if classify(failure) is Verdict.REREAD_TOKEN:
+            failure, renewed = await self._refused(failure)
         self.last_reason, self.failed_ns = failure.reason, self._clock.monotonic_ns()
         if failure.stage or not self._proven:
             self._attempt += 1
-        if classify(failure) is Verdict.REREAD_TOKEN:
-            delay = await self._after_refusal(failure)
-        else:
-            delay = self._backoff.next_seconds()
+        final = classify(failure) is Verdict.GIVE_UP
+        delay = 0.0 if renewed or final else self._backoff.next_seconds()
         if failure.stage:
-            self._write(EntryKind.NOTE, event="attempt", reason=failure.reason, retry_s=round(delay, 3))
+            self._write(
+                EntryKind.NOTE, event="attempt", reason=failure.reason, retry_s=None if final else round(delay, 3)
+            )
+        if final:
+            raise self._last_word(failure)
         what = "could not connect" if failure.stage else "lost"
         log.warning("conn %d %s: %s; retry in %.1fs", self.conn, what, failure.reason, delay)
         self._enter(WAITING, self._clock.wall_ns() + int(delay * SECOND))
         await self._until_stopped(self._clock.sleep(delay))
 
-    async def _after_refusal(self, failure: Failure) -> float:
-        """Seconds to wait after the token was refused: none when the sources have another by now."""
+    async def _refused(self, failure: Failure) -> tuple[Failure, bool]:
+        """What it means that the token was refused, and whether there is another one to be tried at once."""
         assert self._token is not None
-        token = await self._until_stopped(self._access.token_after(self._token))
-        if token != self._token:
-            self._refusals = 0
-            self._changes += 1
-            # A source that gives another bad token each time must not make a loop without pause.
-            return 0.0 if self._changes == 1 else self._backoff.next_seconds()
-        self._refusals += 1
-        if self._refusals >= 2:
-            self._give_up(failure)
-        return self._backoff.next_seconds()
+        token = await self._until_stopped(self._shared.access.token_after(self._token))
+        if token == self._token:
+            again, self._refused_token = self._refused_token == token, token
+            return failure._replace(situation=Situation.TOKEN_REFUSED_TWICE) if again else failure, False
+        self._renewals += 1
+        # A source that gives another bad token each time must not make a loop without pause.
+        return failure, self._renewals == 1
 
-    def _give_up(self, failure: Failure) -> NoReturn:
-        self._write(EntryKind.NOTE, event="attempt", reason=failure.reason, retry_s=None)
+    def _last_word(self, failure: Failure) -> TokenError:
         assert self._token is not None
         if self._token.expired(now := self._clock.wall_ns()):
-            raise expired_error(self._token, now)
-        raise TokenError("the broker refused the access token twice", where=failure.reason, hint=HINT)
+            return expired_error(self._token, now)
+        return TokenError("the broker refused the access token twice", where=failure.reason, hint=HINT)
 
     def _enter(self, state: str, retry_ns: int | None = None) -> None:
         self._state, self._since_ns, self._retry_ns = state, self._clock.wall_ns(), retry_ns
@@ -346,7 +354,7 @@ class Link:
 
     async def _until_stopped(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`. Raises _Stopped, having cancelled it, if the run is to end before it is done."""
-        task, stop = asyncio.ensure_future(work), asyncio.ensure_future(self._stopping.wait())
+        task, stop = asyncio.ensure_future(work), asyncio.ensure_future(self._shared.stopping.wait())
         try:
             await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
             if task.done():

@@ -209,7 +209,6 @@ class Situation(Enum):
 
     TOKEN_REFUSED = "the access token was refused"
     TOKEN_REFUSED_TWICE = "the access token was refused twice"
-    NO_TOKEN = "there is no access token"
     FORBIDDEN = "forbidden"
     TOO_MANY_REQUESTS = "too many requests"
     BROKER_ERROR = "the broker has a problem"
@@ -264,7 +263,6 @@ VERDICTS: Final[Mapping[Situation, Verdict]] = {
     Situation.MUTE: Verdict.RETRY,
     Situation.TOKEN_REFUSED: Verdict.REREAD_TOKEN,
     Situation.TOKEN_REFUSED_TWICE: Verdict.GIVE_UP,
-    Situation.NO_TOKEN: Verdict.GIVE_UP,
 }
 
 
