@@ -104,7 +104,7 @@ def read(payloads: Sequence[bytes]) -> Read:
         outline, messages = _decode(list(good.values()))
     if odd := _ambiguous(outline):
         numbers = list(good)
-        _rewrite(good, [numbers[row] for row in odd], errors)
+        _rewrite(good, {numbers[row]: "repeated fields" for row in odd}, errors)
         outline, messages = _decode(list(good.values()))
     return Read(messages, list(good), errors)
 
@@ -188,29 +188,29 @@ def _parents(feeds: pa.MapArray) -> pa.Int64Array:
     return pc.list_parent_indices(pa.ListArray.from_arrays(feeds.offsets, feeds.keys))
 
 
-def _refused(messages: Mapping[int, bytes]) -> list[int]:
-    """The numbers of the messages that cannot be decoded, found by halving."""
+def _refused(messages: Mapping[int, bytes]) -> dict[int, str]:
+    """The messages that cannot be decoded, found by halving, and why not."""
     numbers = list(messages)
     try:
         _decode(list(messages.values()))
-    except _Refused:
+    except _Refused as failure:
         if len(numbers) == 1:
-            return numbers
+            return {numbers[0]: str(failure)}
         middle = len(numbers) // 2
-        halves = numbers[:middle], numbers[middle:]
-        return [bad for half in halves for bad in _refused({number: messages[number] for number in half})]
-    return []
+        halves = ({number: messages[number] for number in half} for half in (numbers[:middle], numbers[middle:]))
+        return {number: why for half in halves for number, why in _refused(half).items()}
+    return {}
 
 
-def _rewrite(messages: dict[int, bytes], numbers: Sequence[int], errors: dict[int, str]) -> None:
-    """Put the rewritten form in place of each message named; one that protobuf refuses too moves to `errors`."""
-    for number in numbers:
+def _rewrite(messages: dict[int, bytes], reasons: Mapping[int, str], errors: dict[int, str]) -> None:
+    """Put its rewritten form in place of each message named; what protobuf refuses too moves to `errors`."""
+    for number, reason in reasons.items():
         try:
             messages[number] = _rewritten(messages[number])
             _decode([messages[number]])
-        except (DecodeError, _Refused) as failure:
+        except (DecodeError, _Refused):
             del messages[number]
-            errors[number] = str(failure)
+            errors[number] = reason
 
 
 def _rewritten(payload: bytes) -> bytes:
