@@ -311,7 +311,7 @@ class _Listing:
         upper = _unquoted(name.partition(":")[0].strip()).upper()
         cash = self.symbol.take(pa.array(self.rows(pc.is_in(self.segment, value_set=pa.array(CASH))), pa.int64()))
         names = pc.unique(pa.concat_arrays([cash, self.underlying.drop_null()])).to_pylist()
-        return difflib.get_close_matches(upper, names, n=3)
+        return difflib.get_close_matches(upper, names, n=3, cutoff=0.55)
 
 
 def _unquoted(name: str) -> str:
