@@ -1,0 +1,5 @@
+"""`python -m tickrec`."""
+
+from tickrec.cli import main
+
+main()

@@ -1,0 +1,267 @@
+"""The command line: parse, call, print, exit code.
+
+Everything heavy is imported inside the commands, so that `--help` and a refused option answer at once. stdout is
+data; everything else goes to stderr.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from tickrec.errors import ExitCode, TickrecError, UsageError
+
+if TYPE_CHECKING:
+    from tickrec.config import Config
+    from tickrec.plan import Options
+    from tickrec.recorder import Show
+    from tickrec.runstatus import RunStatus
+
+Result = TypeVar("Result")
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Record every tick of the Upstox market data feed, and ask questions of it, also while it records.",
+)
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="Configuration file.", metavar="FILE")]
+DataOption = Annotated[Path | None, typer.Option("--data", help="Folder of the store.", metavar="DIR")]
+SimulateOption = Annotated[bool, typer.Option("--simulate", help="The simulated market and its own store.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SymbolsOption = Annotated[
+    list[str] | None,
+    typer.Option("--symbols", help="What to record: fno, RELIANCE, NIFTY:opt:10, ... (repeatable)", metavar="SEL"),
+]
+ModeOption = Annotated[str | None, typer.Option("--mode", help="ltpc, option_greeks, full or full_d30.")]
+DateArgument = Annotated[str, typer.Argument(metavar="DATE", help="2026-11-23, today or yesterday.")]
+
+
+def _config(config: Path | None, data: Path | None, simulate: bool) -> "Config":
+    """The configuration that the three common options select."""
+    from tickrec.config import load
+
+    return load(config, data=data, simulate=simulate, environ=os.environ)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _answer(text: str) -> None:
+    print(text)
+
+
+@app.command()
+def record(
+    symbols: SymbolsOption = None,
+    mode: ModeOption = None,
+    duration: Annotated[str | None, typer.Option("--for", help="Record for so long: 30s, 5m, 6h.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Record until then, IST: 15:45.")] = None,
+    now: Annotated[bool, typer.Option("--now", help="Begin at once, whatever the exchange calendar says.")] = False,
+    live: Annotated[bool | None, typer.Option("--live/--no-live", help="The live table.")] = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    simulate: SimulateOption = False,
+) -> None:
+    """Record the market data feed until the session ends, or Ctrl-C."""
+    from tickrec import values
+    from tickrec.plan import Options
+
+    settings = _config(config, data, simulate)
+    options = Options(
+        symbols=_symbols(settings, symbols),
+        mode=_option("--mode", _mode, mode) or settings.record.mode,
+        duration=_option("--for", values.duration, duration),
+        until=_option("--until", values.time_of_day, until),
+        now=now or simulate,
+    )
+    with _broker(settings, simulate) as (settings, environ):
+        raise SystemExit(_record(settings, options, environ, live))
+
+
+def _record(config: "Config", options: "Options", environ: Mapping[str, str], live: bool | None) -> ExitCode:
+    """Run the recorder with a log or a live table; its exit code."""
+    import asyncio
+
+    from tickrec import display, logs
+    from tickrec.clock import SystemClock
+    from tickrec.record import Record, Stopped
+    from tickrec.recorder import signals_stop
+
+    clock = SystemClock()
+    logs.log_to_file(config.store.data / "state" / "tickrec.log")
+    wanted = display.suits_live(sys.stdout, environ) if live is None else live and display.can_show(sys.stdout, environ)
+
+    async def run(show: "Show | None", leave: Callable[[], None]) -> "RunStatus | None":
+        stopping = asyncio.Event()
+
+        def abandon() -> None:
+            leave()
+            os._exit(ExitCode.DONE)
+
+        with signals_stop(stopping.set, abandon):
+            try:
+                return await Record(config, options, environ, clock, stopping, show).run()
+            except Stopped:
+                return None
+
+    if wanted:
+        with display.Screen(sys.stdout, environ) as screen:
+            last = asyncio.run(run(screen.show, screen.close))
+    else:
+        logs.log_to_stderr()
+        last = asyncio.run(run(None, lambda: None))
+    if last is None:
+        _say("stopped before the recording began")
+        return ExitCode.DONE
+    _say(display.summary(last))
+    return ExitCode(last.exit_code)
+
+
+@contextlib.contextmanager
+def _broker(config: "Config", simulate: bool) -> "Iterator[tuple[Config, Mapping[str, str]]]":
+    """The configuration and environment to reach the broker with; for `--simulate`, a market of our own."""
+    if not simulate:
+        yield config, os.environ
+        return
+    from tickrec.simulated import TOKEN, simulated_market
+
+    with simulated_market() as addresses:
+        upstox = dataclasses.replace(config.upstox, api_url=addresses.api_url, assets_url=addresses.assets_url)
+        yield dataclasses.replace(config, upstox=upstox), {**os.environ, "UPSTOX_ACCESS_TOKEN": TOKEN}
+
+
+def _symbols(config: "Config", given: Sequence[str] | None) -> tuple[str, ...]:
+    """The selectors of the command line, else those of the configuration."""
+    return tuple(given) if given else config.record.symbols
+
+
+def _mode(text: str) -> str:
+    from tickrec import values
+    from tickrec.config import MODES
+
+    read = values.choice(*MODES)
+    return str(read(text, Path()))
+
+
+def _option(name: str, read: Callable[[str], Result], text: str | None) -> Result | None:
+    """The value that an option's text stands for. Raises UsageError."""
+    try:
+        return None if text is None else read(text)
+    except ValueError as error:
+        raise UsageError(f"{name} {error}") from None
+
+
+@app.command()
+def status(
+    as_json: JsonOption = False,
+    watch: Annotated[bool, typer.Option("--watch", help="The live table of a recorder running elsewhere.")] = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    simulate: SimulateOption = False,
+) -> None:
+    """Say whether it records, how far it is, and what is kept."""
+    from tickrec import display
+    from tickrec import status as reports
+    from tickrec.clock import SystemClock
+    from tickrec.store import Store
+
+    store = Store(_config(config, data, simulate).store.data)
+    if watch:
+        from tickrec.watch import watch as look
+
+        look(store, SystemClock(), sys.stdout, os.environ)
+        return
+    report = reports.collect(store, SystemClock())
+    _answer(json.dumps(reports.to_json(report), indent=2) if as_json else display.status(report))
+    raise SystemExit(reports.exit_code(report))
+
+
+@app.command()
+def query(
+    sql: Annotated[str | None, typer.Argument(metavar="SQL", help="One statement that only reads.")] = None,
+    form: Annotated[str | None, typer.Option("--format", help="table, csv, json, jsonl or markdown.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Write .csv .json .jsonl .parquet .arrow.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="Rows at most.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="Read the statement from a file.")] = None,
+    date: Annotated[str | None, typer.Option("--date", help="One date: 2026-11-23, today, yesterday.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="First date.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last date.")] = None,
+    timeout: Annotated[str | None, typer.Option("--timeout", help="Give up after so long: 30s.")] = None,
+    tables: Annotated[bool, typer.Option("--tables", help="Describe the tables, views and macros.")] = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    simulate: SimulateOption = False,
+) -> None:
+    """Ask the ticks anything, in SQL, also while they are being recorded."""
+    raise NotImplementedError
+
+
+@app.command()
+def symbols(
+    selectors: Annotated[list[str], typer.Argument(metavar="SEL...", help="fno, RELIANCE, NIFTY:opt:10, @file, ...")],
+    mode: ModeOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    simulate: SimulateOption = False,
+) -> None:
+    """Show what a selector means today, and what it needs."""
+    raise NotImplementedError
+
+
+@app.command()
+def seal(
+    date: DateArgument, config: ConfigOption = None, data: DataOption = None, simulate: SimulateOption = False
+) -> None:
+    """Make one sorted Parquet file and one DuckDB file of a date, checked against the journal."""
+    raise NotImplementedError
+
+
+@app.command()
+def simulate(
+    port: Annotated[int, typer.Option("--port", help="Loopback port; 0: any free one.")] = 0,
+    rate: Annotated[float, typer.Option("--rate", help="Ticks a second over all subscribed instruments.")] = 1000.0,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same market.")] = 1,
+    plus: Annotated[bool, typer.Option("--plus", help="An Upstox Plus account.")] = False,
+    real_hours: Annotated[bool, typer.Option("--real-hours", help="Keep the exchanges' hours.")] = False,
+    fault: Annotated[list[str] | None, typer.Option("--fault", help="KIND[:ARG]@SECONDS (repeatable).")] = None,
+    sent_log: Annotated[Path | None, typer.Option("--sent-log", help="Journal of every message sent.")] = None,
+    until_eof: Annotated[bool, typer.Option("--until-eof", help="End when stdin closes.")] = False,
+) -> None:
+    """Serve a synthetic market in the broker's own protocol, on this machine only."""
+    import asyncio
+
+    from tickrec.upstox.simulator import Settings, serve
+    from tickrec.upstox.simulator_faults import parse_fault
+
+    settings = Settings(
+        port=port,
+        rate=rate,
+        seed=seed,
+        plus=plus,
+        always_open=not real_hours,
+        faults=tuple(map(parse_fault, fault or ())),
+        sent_log=sent_log,
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve(settings, lambda line: print(line, flush=True), until_eof))
+
+
+def main() -> None:
+    """Run a command; the exit code is ExitCode's."""
+    try:
+        app()
+    except TickrecError as error:
+        _say(f"tickrec: {error}")
+        raise SystemExit(error.code) from None

@@ -1,0 +1,115 @@
+"""Day: one trading date while it is recorded.
+
+Owns the date's lock, journal writer and part writer, its gaps so far, and what its connections said last, so that a
+run that crosses midnight hands over from one Day to the next. Does not know sockets, tasks or signals.
+"""
+
+import datetime as dt
+from typing import Final
+
+from tickrec import __version__
+from tickrec.clock import IST, Clock, from_datetime
+from tickrec.entry import Entry, EntryKind, encode_facts
+from tickrec.files import Lock
+from tickrec.gaps import Gap, Outages
+from tickrec.journal import Journal, JournalWriter, repair
+from tickrec.ledger import Ledger
+from tickrec.store import Flushed, PartWriter, Store, coverage
+from tickrec.upstox.peek import count_feeds
+
+SOURCE: Final = "upstox.v3"
+"""What the journal header says of where its messages come from."""
+
+
+class Day:
+    """A trading date of a store, opened for recording.
+
+    Opening sets a torn tail aside, numbers on from the last entry, and begins a new journal file with a "start" note.
+    Raises AlreadyRecording if the date is being sealed or rebuilt, DataError if its journal is of another source or
+    a newer format, StorageError if the journal cannot be written.
+    """
+
+    def __init__(self, store: Store, date: dt.date, clock: Clock) -> None:
+        self.date = date
+        self.end_ns = from_datetime(dt.datetime.combine(date + dt.timedelta(days=1), dt.time(), IST))
+        self.gaps: list[Gap] = []
+        """Gaps that have ended since this Day was opened."""
+        self.unflushed = 0
+        """Ticks in the journal that are not in Parquet."""
+        self._clock = clock
+        self._spoken: dict[int, list[Entry]] = {}
+        self._lock = Lock(store.day_lock(date))
+        self._lock.acquire({"since_ns": clock.wall_ns(), "doing": f"recording {date}", "date": str(date)})
+        try:
+            self.repair = repair(store.journal(date))
+            self._parts = PartWriter(store, date)
+            self.outages = self._restore(store)
+            self.journal = JournalWriter(
+                store.journal(date), source=SOURCE, next_seq=self.repair.last_seq + 1, start_ns=clock.wall_ns()
+            )
+        except BaseException:
+            self._lock.release()
+            raise
+        self.append(self._own(EntryKind.NOTE, event="start", version=__version__))
+
+    def _restore(self, store: Store) -> Outages:
+        """The gaps so far: as the last part knew them, and what the journal holds beyond it."""
+        covered = coverage(store, self.date)
+        outages = Ledger.from_text(covered.ledger).outages
+        for entry in Journal(store.journal(self.date)).entries(covered.next_seq, start=covered.position):
+            ticks = count_feeds(entry.payload) if entry.kind is EntryKind.MESSAGE else 0
+            outages.feed(entry, ticks > 0)
+            self.unflushed += ticks
+        return outages
+
+    def append(self, entry: Entry) -> int:
+        """Journal an entry, before anything else is done with it; returns its ticks. Raises StorageError."""
+        seq = self.journal.append(entry)
+        message = entry.kind is EntryKind.MESSAGE
+        ticks = count_feeds(entry.payload) if message else 0
+        self.gaps += self.outages.feed(entry._replace(seq=seq), ticks > 0)
+        self.unflushed += ticks
+        if not message:
+            self._remember(entry)
+        return ticks
+
+    def _remember(self, entry: Entry) -> None:
+        match entry.kind:
+            case EntryKind.CONNECTED:
+                self._spoken[entry.conn] = [entry]
+            case EntryKind.SUBSCRIBED:
+                self._spoken.setdefault(entry.conn, []).append(entry)
+            case EntryKind.DISCONNECTED:
+                self._spoken.pop(entry.conn, None)
+
+    def succeed(self, old: "Day") -> None:
+        """Take over from the date before: the living connections and what they asked for are said again."""
+        old.say_goodbye("midnight")
+        wall_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
+        for entries in old._spoken.values():
+            for entry in entries:
+                self.append(entry._replace(wall_ns=wall_ns, mono_ns=mono_ns))
+
+    def say_goodbye(self, reason: str) -> None:
+        """Journal that the run ends here. Raises StorageError."""
+        self.append(self._own(EntryKind.CLOSED, reason=reason))
+
+    def flush(self, last_seq: int, *, final: bool = False) -> Flushed:
+        """Publish what the journal holds beyond the last part, through `last_seq`.
+
+        Runs in a worker thread. The journal is made durable first, so that a part never covers what a power cut could
+        still take. `final` publishes also when there are no ticks. Raises OSError, DataError, StorageError.
+        """
+        self.journal.sync()
+        return self._parts.flush(last_seq, final=final)
+
+    def close(self) -> None:
+        """Close the journal and give the date free."""
+        try:
+            self.journal.close()
+        finally:
+            self._lock.release()
+
+    def _own(self, kind: EntryKind, **facts: object) -> Entry:
+        """An entry of the run itself."""
+        return Entry(kind, 0, self._clock.wall_ns(), self._clock.monotonic_ns(), encode_facts(**facts))

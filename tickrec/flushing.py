@@ -1,0 +1,143 @@
+"""Flushing: from the journal to Parquet and DuckDB while recording.
+
+Owns the worker thread that publishes parts, and the short-lived, low-priority children that append to the DuckDB day
+file, seal days and remove old journals. Everything here may fail, be slow or fall behind without the recording
+noticing: what has not been done yet waits in the journal.
+"""
+
+import asyncio
+import datetime as dt
+import logging
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from tickrec.clock import SECOND, Clock
+from tickrec.day import Day
+from tickrec.errors import ExitCode
+from tickrec.store import PART_TICKS, Flushed, Store
+
+log = logging.getLogger("tickrec")
+
+POLL_SECONDS: Final = 0.5
+"""How often it is looked at whether a flush is due."""
+
+
+class Flushing:
+    """Flushes the current Day every `interval` seconds, and when there is enough for a part."""
+
+    def __init__(self, store: Store, clock: Clock, *, interval: float, duckdb: bool) -> None:
+        self.parquet_ticks = 0
+        """Ticks published in this run."""
+        self.parquet_ns: int | None = None
+        """Everything received until then is in Parquet."""
+        self.rejected = 0
+        """Messages of this run that could not be decoded."""
+        self.seq = 0
+        """The last entry covered by a part."""
+        self.failure = ""
+        """Why the last flush failed; empty when it did not."""
+        self._store = store
+        self._clock = clock
+        self._interval_ns = int(interval * SECOND)
+        self._duckdb = duckdb
+        self._duckdb_ticks = 0
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="flush")
+        self._child: asyncio.Task[None] | None = None
+
+    @property
+    def duckdb_lag(self) -> int | None:
+        """Ticks of this run in Parquet that the DuckDB day file lacks; None when no such file is kept."""
+        return self.parquet_ticks - self._duckdb_ticks if self._duckdb else None
+
+    async def run(self, current: Callable[[], Day]) -> None:
+        """Flush the day that `current` names whenever it is due, for ever."""
+        due_ns = self._clock.monotonic_ns() + self._interval_ns
+        while True:
+            await self._clock.sleep(POLL_SECONDS)
+            day, now_ns = current(), self._clock.monotonic_ns()
+            if now_ns >= due_ns or (day.unflushed >= PART_TICKS and not self.failure):
+                due_ns = now_ns + self._interval_ns
+                await self.flush(day)
+
+    async def flush(self, day: Day, *, final: bool = False) -> bool:
+        """Publish what is due of `day` and let the DuckDB file catch up; whether it could be published.
+
+        A flush that fails is logged, and what it should have published goes with the next one: nothing that can
+        happen here is a reason to stop recording.
+        """
+        waiting, last_seq, now_ns = day.unflushed, day.journal.next_seq - 1, self._clock.wall_ns()
+        loop = asyncio.get_running_loop()
+        try:
+            flushed = await loop.run_in_executor(self._worker, lambda: day.flush(last_seq, final=final))
+        except Exception as error:  # noqa: BLE001 - the named boundary: derived data may fail, the journal has it all
+            self._failed(error)
+            return False
+        if flushed.path is not None:
+            day.unflushed -= waiting
+            self._published(flushed, now_ns)
+            self._append_soon(day.date)
+        return True
+
+    def _published(self, flushed: Flushed, now_ns: int) -> None:
+        if self.failure:
+            log.info("flushing works again")
+        self.failure = ""
+        self.parquet_ticks += flushed.ticks
+        self.rejected += flushed.rejected
+        self.seq, self.parquet_ns = flushed.last, now_ns
+
+    def _failed(self, error: Exception) -> None:
+        reason = str(error) or type(error).__name__
+        if reason != self.failure:
+            log.warning("flush failed, the journal keeps everything until it works again: %s", reason)
+        self.failure = reason
+
+    def _append_soon(self, date: dt.date) -> None:
+        """Start the child that appends to the day file, unless one runs; a later one takes what this one missed."""
+        if self._duckdb and (self._child is None or self._child.done()):
+            self._child = asyncio.create_task(self._append(date, self.parquet_ticks))
+
+    async def _append(self, date: dt.date, ticks: int) -> None:
+        code = await self._run_child("tickrec.dayfile", date)
+        if code == ExitCode.DONE:
+            self._duckdb_ticks = ticks
+        elif code == ExitCode.LOCKED:
+            log.info("the DuckDB file of %s is held by a reader; it will be caught up with later", date)
+        else:
+            log.warning("appending to the DuckDB file of %s failed with exit code %d", date, code)
+
+    async def finish(self, day: Day) -> bool:
+        """The last flush of `day`, with its rows in the DuckDB file as far as nobody holds that."""
+        if self._child is not None:
+            await self._child
+        published = await self.flush(day, final=True)
+        if self._child is not None:
+            await self._child
+        return published
+
+    async def seal(self, date: dt.date) -> bool:
+        """Seal a date in a child; whether it is sealed now."""
+        code = await self._run_child("tickrec.seal", date)
+        if code:
+            log.warning("sealing %s ended with exit code %d; `tickrec seal %s` tries again", date, code, date)
+        return not code
+
+    async def _run_child(self, module: str, date: dt.date) -> int:
+        # Its own process group: a Ctrl-C in the terminal is for the recorder, which then waits for its children.
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            module,
+            str(self._store.root),
+            str(date),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            process_group=0,
+        )
+        return await process.wait()
+
+    def close(self) -> None:
+        """End the worker thread, once what it does is done."""
+        self._worker.shutdown()

@@ -1,0 +1,55 @@
+"""Logging: one line for each thing that matters, to stderr and to a rotated file in the store.
+
+The package only ever calls `logging.getLogger("tickrec")`; the command line decides here where lines go. Times are
+IST like everything that tickrec shows.
+"""
+
+import logging
+import logging.handlers
+import sys
+from pathlib import Path
+from typing import Final
+
+from tickrec.clock import ist
+
+LOG_BYTES: Final = 2_000_000
+LOG_FILES: Final = 5
+_SHORT: Final = {"WARNING": "WARN", "CRITICAL": "FATAL"}
+
+
+class _IstFormatter(logging.Formatter):
+    """`09:00:12 INFO  text`; with `dated`, the date too, for a file that spans days."""
+
+    def __init__(self, *, dated: bool) -> None:
+        super().__init__()
+        self._when = "%Y-%m-%d %H:%M:%S" if dated else "%H:%M:%S"
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = ist(int(record.created * 1_000_000_000)).strftime(self._when)
+        text = f"{moment} {_SHORT.get(record.levelname, record.levelname):<5} {record.getMessage()}"
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+def log_to_stderr() -> logging.Handler:
+    """Send the log to stderr; the returned handler can be taken away while a live table owns the terminal."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_IstFormatter(dated=False))
+    logger = logging.getLogger("tickrec")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    return handler
+
+
+def log_to_file(path: Path) -> logging.Handler:
+    """Also keep the log in `path`, at most LOG_FILES of LOG_BYTES.
+
+    A log that cannot be written, as on a full disk, never disturbs the recording.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.handlers.RotatingFileHandler(
+        path, maxBytes=LOG_BYTES, backupCount=LOG_FILES - 1, encoding="utf-8", delay=True
+    )
+    handler.setFormatter(_IstFormatter(dated=True))
+    handler.handleError = lambda record: None  # type: ignore[method-assign]
+    logging.getLogger("tickrec").addHandler(handler)
+    return handler

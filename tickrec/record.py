@@ -1,0 +1,143 @@
+"""Record: what `tickrec record` does, from the store's lock to the last line.
+
+Owns the order before a run: lock, plan, wait for the session. The run itself is in `recorder`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Mapping
+from typing import Final, TypeVar
+
+from tickrec import status
+from tickrec.clock import SECOND, Clock, ist
+from tickrec.config import Config
+from tickrec.errors import BrokerUnreachable, StorageError
+from tickrec.files import Lock
+from tickrec.format import duration
+from tickrec.live import Live
+from tickrec.plan import Options, Plan, latest_end, make_plan
+from tickrec.recorder import REPORT_SECONDS, Recorder, Show
+from tickrec.runstatus import RunStatus
+from tickrec.store import Store
+from tickrec.tally import Tally
+from tickrec.upstox.auth import TokenSource
+from tickrec.upstox.feed import Feed
+from tickrec.upstox.protocol import Verdict, classify
+from tickrec.upstox.rest import Rest, RestError
+
+log = logging.getLogger("tickrec")
+Result = TypeVar("Result")
+
+FIRST_RETRY_SECONDS: Final = 1.0
+LONGEST_RETRY_SECONDS: Final = 30.0
+STALE_PLAN_NS: Final = 3600 * SECOND
+"""A plan made longer than this before the session is made again: the broker renews its instruments at about 06:00."""
+
+
+class Stopped(Exception):
+    """A signal came before the recording began."""
+
+
+class Record:
+    """One `tickrec record`. `stopping` is set by whoever wants it to end."""
+
+    def __init__(
+        self,
+        config: Config,
+        options: Options,
+        environ: Mapping[str, str],
+        clock: Clock,
+        stopping: asyncio.Event,
+        show: Show | None = None,
+    ) -> None:
+        self._config = config
+        self._options = options
+        self._clock = clock
+        self._stopping = stopping
+        self._show = show
+        self._store = Store(config.store.data)
+        self._rest = Rest(config.upstox.api_url, config.upstox.assets_url)
+        self._tokens = TokenSource(config.upstox, environ)
+        self._started_ns = clock.wall_ns()
+
+    async def run(self) -> RunStatus:
+        """Lock, plan, wait, record; what the run last said of itself.
+
+        Raises Stopped; what `make_plan` raises, but a broker that does not answer is waited for; AlreadyRecording,
+        StorageError and DataError when recording cannot begin; BrokerUnreachable when the session ended before a plan.
+        """
+        with self._locked():
+            plan = await self._make_plan()
+            if plan.times.start_ns > self._clock.wall_ns():
+                plan = await self._wait(plan)
+            feed = Feed(
+                self._rest,
+                self._tokens,
+                plan.connections,
+                self._clock,
+                batch_size=self._config.record.batch_size,
+                quiet=plan.quiet,
+            )
+            recorder = Recorder(self._config, self._store, feed, plan, self._clock, self._stopping, show=self._show)
+            return await recorder.run()
+
+    def _locked(self) -> Lock:
+        lock = Lock(self._store.record_lock)
+        root = self._store.root
+        try:
+            lock.acquire({"since_ns": self._clock.wall_ns(), "doing": f"recording into {root}"})
+        except OSError as error:
+            what = f"the store cannot be written: {error.strerror or error}"
+            raise StorageError(what, where=str(root), hint="Check that the folder is there and writable") from error
+        return lock
+
+    async def _make_plan(self) -> Plan:
+        """The plan, however long the broker takes to answer; until the session would be over."""
+        pause = FIRST_RETRY_SECONDS
+        while True:
+            try:
+                return await self._unless_stopped(
+                    asyncio.to_thread(
+                        make_plan, self._config, self._options, self._store, self._rest, self._tokens, self._clock
+                    )
+                )
+            except RestError as error:
+                if classify(error.failure) is not Verdict.RETRY:
+                    raise
+                self._give_up_when_over(error)
+                log.warning("the broker cannot be asked yet: %s; retry in %s", error, duration(pause))
+            await self._unless_stopped(self._clock.sleep(pause))
+            pause = min(pause * 2, LONGEST_RETRY_SECONDS)
+
+    def _give_up_when_over(self, error: RestError) -> None:
+        end_ns = latest_end(self._config, self._options, self._store, self._started_ns)
+        if end_ns is not None and self._clock.wall_ns() >= end_ns:
+            what = "the broker could not be reached for the whole session"
+            raise BrokerUnreachable(what, where=str(error)) from error
+
+    async def _wait(self, plan: Plan) -> Plan:
+        """Until the session begins; the plan for it."""
+        start_ns, planned_ns = plan.times.start_ns, self._clock.wall_ns()
+        tally = Tally(self._store, plan, self._clock, min_free=self._config.store.min_free)
+        live = Live(plan.symbols)
+        log.info("waiting until %s for %s", f"{ist(start_ns):%H:%M:%S}", plan.session_text(planned_ns))
+        while (now_ns := self._clock.wall_ns()) < start_ns:
+            waiting = tally.waiting()
+            await asyncio.to_thread(status.write, self._store.status_path, waiting)
+            if self._show is not None:
+                self._show(live.view(waiting, now_ns, limit=0))
+            await self._unless_stopped(self._clock.sleep(min(REPORT_SECONDS, (start_ns - now_ns) / SECOND)))
+        return await self._make_plan() if start_ns - planned_ns > STALE_PLAN_NS else plan
+
+    async def _unless_stopped(self, work: Awaitable[Result]) -> Result:
+        """The result of `work`; Stopped as soon as somebody wants the end."""
+        task = asyncio.ensure_future(work)
+        stop = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise Stopped
+            return task.result()
+        finally:
+            task.cancel()
+            stop.cancel()

@@ -1,0 +1,47 @@
+"""The simulated market as a child process: what `--simulate` records.
+
+The child is `tickrec simulate` on a free loopback port. It ends when its stdin closes, so it cannot outlive the
+recorder however that ends.
+"""
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tickrec.errors import BrokerUnreachable
+
+TOKEN = "simulated"
+"""The access token that the simulated broker accepts."""
+
+
+class Addresses(NamedTuple):
+    """Where a broker, real or simulated, is reached."""
+
+    api_url: str
+    assets_url: str
+
+
+@contextlib.contextmanager
+def simulated_market() -> Iterator[Addresses]:
+    """Run the simulated market for the length of the block.
+
+    Raises BrokerUnreachable if the child does not come up.
+    """
+    command = [sys.executable, "-m", "tickrec", "simulate", "--until-eof"]
+    # A Ctrl-C in the terminal reaches the whole process group; the child has to outlive the recorder's last messages.
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    try:
+        line = child.stdout.readline()
+        if not line:
+            raise BrokerUnreachable("the simulated market did not start", hint="Run `tickrec simulate` to see why")
+        facts = json.loads(line)
+        yield Addresses(facts["api_url"], facts["assets_url"])
+    finally:
+        child.stdin.close()
+        child.stdout.close()
+        child.wait()

@@ -1,0 +1,155 @@
+"""Tally: what a run has counted so far, as a RunStatus once a second.
+
+Owns the counters and rates. Reads the day, the feed, the flushing and the plan; changes none of them.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tickrec.calendar import trading_date
+from tickrec.clock import SECOND, Clock
+from tickrec.day import Day
+from tickrec.entry import Entry
+from tickrec.files import free_bytes
+from tickrec.flushing import Flushing
+from tickrec.live import Rate
+from tickrec.plan import Plan
+from tickrec.runstatus import RECORDING, WAITING, ConnectionStatus, RunStatus
+from tickrec.store import Store
+from tickrec.upstox.feed import ConnectionState, Feed
+
+SESSION_SECONDS: Final = 7 * 3600
+"""How long a day's recording is taken to be when its size is estimated."""
+PARQUET_SHARE: Final = 0.5
+"""What Parquet and DuckDB add to a day's journal, roughly, until it is sealed."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """What one connection has brought in this run."""
+
+    frames: int = 0
+    ticks: int = 0
+    last_ns: int | None = None
+
+
+class Tally:
+    """Counts messages and ticks of a run; `frames`, `ticks` and `bytes` are totals since it began."""
+
+    def __init__(self, store: Store, plan: Plan, clock: Clock, *, min_free: int) -> None:
+        self.frames = 0
+        self.ticks = 0
+        self.bytes = 0
+        self.last_message_ns: int | None = None
+        self.started_ns = clock.wall_ns()
+        self.durable_ns: int | None = None
+        self._store = store
+        self._plan = plan
+        self._clock = clock
+        self._min_free = min_free
+        self._lines: dict[int, _Line] = {}
+        self._rates: dict[str, Rate] = {}
+
+    def message(self, entry: Entry, ticks: int) -> None:
+        """Count a message with its ticks."""
+        line = self._lines.get(entry.conn)
+        if line is None:
+            line = self._lines[entry.conn] = _Line()
+        line.frames += 1
+        line.ticks += ticks
+        line.last_ns = self.last_message_ns = entry.wall_ns
+        self.frames += 1
+        self.ticks += ticks
+        self.bytes += len(entry.payload)
+
+    def waiting(self) -> RunStatus:
+        """What there is to say before the session."""
+        return RunStatus(state=WAITING, start_ns=self._plan.times.start_ns, **self._common())
+
+    def status(
+        self,
+        day: Day,
+        feed: Feed,
+        flushing: Flushing,
+        *,
+        state: str = RECORDING,
+        reason: str = "",
+        exit_code: int = 0,
+    ) -> RunStatus:
+        """Everything about the run at this moment."""
+        now_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
+        position = day.journal.position
+        lag = flushing.duckdb_lag
+        connections = tuple(self._connection(each, mono_ns) for each in feed.states())
+        return RunStatus(
+            state=state,
+            frames=self.frames,
+            ticks=self.ticks,
+            bytes=self.bytes,
+            rate=self._rate("ticks", self.ticks, mono_ns),
+            message_rate=self._rate("frames", self.frames, mono_ns),
+            last_message_ns=self.last_message_ns,
+            expects_data=not self._plan.quiet(now_ns),
+            durable_ns=self.durable_ns,
+            journal_bytes=day.journal.size_bytes,
+            position=(position.file, position.offset),
+            parquet_ticks=flushing.parquet_ticks,
+            parquet_ns=flushing.parquet_ns,
+            flushed_seq=flushing.seq,
+            unflushed_ticks=day.unflushed,
+            duckdb_lag_ticks=None if lag is None else lag + day.unflushed,
+            reconnects=feed.reconnects,
+            rejected=flushing.rejected,
+            connections=connections,
+            answered=sum(each.answered for each in connections),
+            silent=tuple((key, self._plan.symbols.get(key, key)) for key in feed.silent()),
+            gaps=(*day.gaps, *day.outages.lasting()),
+            day_bytes=self._day_bytes(day, now_ns),
+            reason=reason,
+            exit_code=exit_code,
+            **self._common(),
+        )
+
+    def _common(self) -> dict[str, Any]:
+        now_ns = self._clock.wall_ns()
+        return {
+            "pid": os.getpid(),
+            "date": str(trading_date(now_ns)),
+            "started_ns": self.started_ns,
+            "written_ns": now_ns,
+            "wanted": len(self._plan.instruments),
+            "disk_free_bytes": free_bytes(self._store.root),
+            "min_free_bytes": self._min_free,
+            "token_expires_ns": self._plan.token_expires_ns,
+            "session": self._plan.session_text(now_ns),
+            "stop_ns": self._plan.times.stop_ns,
+        }
+
+    def _connection(self, state: ConnectionState, mono_ns: int) -> ConnectionStatus:
+        line = self._lines.get(state.conn, _Line())
+        return ConnectionStatus(
+            conn=state.conn,
+            state=state.state,
+            keys=state.keys,
+            answered=state.answered,
+            frames=line.frames,
+            ticks=line.ticks,
+            since_ns=state.since_ns,
+            message_rate=self._rate(f"frames {state.conn}", line.frames, mono_ns),
+            rate=self._rate(f"ticks {state.conn}", line.ticks, mono_ns),
+            last_message_ns=line.last_ns,
+            attempt=state.attempt,
+            retry_ns=state.retry_ns,
+            reason=state.reason,
+        )
+
+    def _rate(self, name: str, total: int, mono_ns: int) -> float:
+        return self._rates.setdefault(name, Rate()).sample(total, mono_ns)
+
+    def _day_bytes(self, day: Day, now_ns: int) -> int | None:
+        """What a day like this one costs on the disk, from what the run wrote so far."""
+        seconds = (now_ns - self.started_ns) / SECOND
+        if seconds < 60:
+            return None
+        return int(day.journal.size_bytes / seconds * SESSION_SECONDS * (1 + PARQUET_SHARE))
