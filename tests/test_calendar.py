@@ -203,6 +203,11 @@ def test_start_and_stop_are_the_user_s() -> None:
     assert window(Calendar(), "11-08", "NSE_EQ", start=dt.time(18, 30)) == "18:30-19:31"
 
 
+def test_a_session_earlier_than_usual_is_recorded_from_its_pre_open() -> None:
+    early = {"exchange": "NSE", "start_time": ns("11-23", "08:00") // 10**6, "end_time": ns("11-23", "10:00") // 10**6}
+    assert window(Calendar((), {date("11-23"): [early]}), "11-23", "NSE_EQ") == "07:45-10:31"
+
+
 def test_a_stop_before_the_session_leaves_nothing() -> None:
     with pytest.raises(NothingToRecord, match="ends at 15:45, before it could start at 17:30") as caught:
         window(Calendar(), "11-08", "NSE_EQ", stop=dt.time(15, 45))

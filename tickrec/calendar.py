@@ -134,10 +134,10 @@ class Calendar:
     ) -> Window:
         """When to record these segments on a date.
 
-        From `start`, or on a day whose sessions begin later than usual (Muhurat, an evening session) from shortly
-        before these, until `stop`, or else until the last of the segments has closed and its late ticks are in; never
-        across the end of the token. Raises NothingToRecord when they are closed, and when `now_ns` is given and the
-        window is over.
+        From `start`; on a day whose sessions begin later than usual (Muhurat, an evening session) from shortly before
+        these, and on one when they begin earlier, with them. Until `stop`, or else until the last of the segments has
+        closed and its late ticks are in; never across the end of the token. Raises NothingToRecord when they are
+        closed, and when `now_ns` is given and the window is over.
         """
         exchanges = {exchange for segment in segments if (exchange := exchange_of(segment))} or {"NSE"}
         open_ = {name: session for name, session in self.sessions(date).items() if name in exchanges}
@@ -154,8 +154,12 @@ class Calendar:
         usual = regular(date)
         first = min(_opening(name, session) for name, session in sessions.items())
         expected = min(_opening(name, usual.get(name, session)) for name, session in sessions.items())
-        late = first > expected
-        return max(at(date, start), at(date, TOKEN_END), first - _EARLY_NS if late else 0)
+        begin = at(date, start)
+        if first > expected:
+            begin = max(begin, first - _EARLY_NS)
+        elif first < expected:
+            begin = min(begin, first)
+        return max(begin, at(date, TOKEN_END))
 
     def _closed(self, date: dt.date, exchanges: Collection[str]) -> NothingToRecord:
         day = self._special.get(date)

@@ -133,7 +133,8 @@ def ensure_master(download: Callable[[Path], None], path_for: Callable[[dt.date]
     `download` fills a path with the broker's file; `path_for` names the stored file of a date. A stored file is used
     again unless the broker has renewed its own since. When the download or its conversion fails, the latest stored
     file of the last BACK_DAYS stands in: it is stored as the day's, marked (`Master.stand_in_of`), and the next start
-    tries again. Raises what `download` raises, or DataError, when there is nothing to stand in.
+    tries again. Raises what `download` raises, or DataError, when there is nothing to stand in. Logs why a file could
+    not be had; that an older one is used is the caller's to say.
     """
     today = ist(now_ns).date()
     path = path_for(today)
@@ -149,7 +150,7 @@ def ensure_master(download: Callable[[Path], None], path_for: Callable[[dt.date]
         stored = next((date for date in dates if _metadata(path_for(date)) is not None), None)
         if stored is None:
             raise
-        log.warning("the day's instruments could not be had, those of %s stand in: %s", stored, error)
+        log.warning("the broker's instrument file could not be had: %s", error)
         if stored != today:
             _stand_in(path_for(stored), stored, path)
     return Master.read(path)
