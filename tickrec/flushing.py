@@ -16,6 +16,7 @@ from typing import Final
 from tickrec.clock import SECOND, Clock
 from tickrec.day import Day
 from tickrec.errors import ExitCode
+from tickrec.format import plural
 from tickrec.store import PART_TICKS, Flushed, Store
 
 log = logging.getLogger("tickrec")
@@ -87,6 +88,7 @@ class Flushing:
         self.parquet_ticks += flushed.ticks
         self.rejected += flushed.rejected
         self.seq, self.parquet_ns = flushed.last, now_ns
+        log.info("flushed %s", plural(flushed.ticks, "tick"))
 
     def _failed(self, error: Exception) -> None:
         reason = str(error) or type(error).__name__

@@ -53,3 +53,17 @@ def log_to_file(path: Path) -> logging.Handler:
     handler.handleError = lambda record: None  # type: ignore[method-assign]
     logging.getLogger("tickrec").addHandler(handler)
     return handler
+
+
+class Latest(logging.Handler):
+    """Remembers the newest line, for a live table that has no room for a log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = ""
+        self.setFormatter(_IstFormatter(dated=False))
+        logging.getLogger("tickrec").addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a line."""
+        self.line = self.format(record)

@@ -17,15 +17,16 @@ from typing import Final
 from tickrec import status
 from tickrec.alerts import Alerts
 from tickrec.calendar import trading_date
-from tickrec.clock import SECOND, Clock
+from tickrec.clock import SECOND, Clock, ist
 from tickrec.config import Config
 from tickrec.day import Day
 from tickrec.entry import Entry, EntryKind
 from tickrec.errors import AlreadyRecording, BrokerUnreachable, ExitCode, StorageError, TickrecError
 from tickrec.flushing import Flushing
 from tickrec.format import duration, plural, size
+from tickrec.gaps import Gap
 from tickrec.live import Live, LiveView
-from tickrec.news import News
+from tickrec.logs import Latest
 from tickrec.plan import Plan
 from tickrec.runstatus import STOPPED, RunStatus
 from tickrec.store import Store
@@ -82,7 +83,7 @@ class Recorder:
         self._plan = plan
         self._clock = clock
         self._show = show
-        self._news = News(plan)
+        self._latest = Latest()
         self._alerts = Alerts(config.record.on_alert, clock)
         self._tally = Tally(store, plan, clock, min_free=config.store.min_free)
         self._flushing = Flushing(
@@ -103,14 +104,33 @@ class Recorder:
         begun is in the status, and has been logged and alerted.
         """
         self._day = await self._open_day(trading_date(self._clock.wall_ns()))
-        self._news.repaired(self._day.repair)
-        self._news.begin(self._day.date, self._store.root)
+        self._tell_repair()
+        self._tell_plan()
         error = await self._record()
         final = await self._wind_down(error)
         if error is None and self._stop is Stop.PLANNED:
             await self._seal()
         self._flushing.close()
         return final
+
+    def _tell_plan(self) -> None:
+        plan, stop_ns = self._plan, self._plan.times.stop_ns
+        count, connections = len(plan.instruments), len(plan.connections)
+        log.info(
+            "recording %s into %s: %s, mode %s, %s, %s",
+            self._day.date,
+            self._store.root,
+            plural(count, "instrument"),
+            plan.mode,
+            plural(connections, "connection"),
+            f"until {ist(stop_ns):%H:%M:%S}" if stop_ns is not None else "until stopped",
+        )
+
+    def _tell_repair(self) -> None:
+        for aside in self._day.repair.torn:
+            log.warning("the last run ended within an entry: %d bytes were set aside in %s", aside.bytes, aside.path)
+        for damage in self._day.repair.damage:
+            log.warning("the journal is damaged, everything else of it is used: %s", damage)
 
     async def _open_day(self, date: dt.date) -> Day:
         """The day, as soon as nobody seals or rebuilds it any more."""
@@ -153,8 +173,6 @@ class Recorder:
             self._tally.message(entry, ticks)
             if self._show is not None:
                 self._tap.append(entry)
-        else:
-            self._news.entry(entry)
 
     def _begin_next_day(self, entry: Entry) -> None:
         day = Day(self._store, trading_date(entry.wall_ns), self._clock)
@@ -173,13 +191,11 @@ class Recorder:
             self._tally.durable_ns = now_ns
 
     async def _report(self) -> None:
-        """Once a second: the status file, answers and gaps to the log, alerts."""
+        """Once a second: the status file, gaps to the log, alerts."""
         while True:
             run = self._tally.status(self._day, self._feed, self._flushing)
-            for each in run.connections:
-                self._news.answers(each.conn, each.answered, each.keys)
             for gap in self._day.gaps[self._gaps_told :]:
-                self._news.gap(gap)
+                log.info("gap of %s on conn %d since %s: %s", *_gap_words(gap))
             self._gaps_told = len(self._day.gaps)
             await asyncio.to_thread(status.write, self._store.status_path, run)
             await self._alert(run)
@@ -187,7 +203,9 @@ class Recorder:
 
     async def _alert(self, run: RunStatus) -> None:
         if run.silent:
-            await self._alerts.send("silent", f"{plural(len(run.silent), 'instrument')} did not answer")
+            await self._alerts.send(
+                "silent", f"{plural(len(run.silent), 'instrument')} did not answer"
+            )
         for gap in self._day.outages.lasting():
             seconds = (run.written_ns - gap.start_ns) / SECOND
             if seconds > LONG_GAP_SECONDS and run.expects_data:
@@ -210,7 +228,7 @@ class Recorder:
             now_ns = self._clock.wall_ns()
             if run is None or now_ns - sampled_ns >= SECOND:
                 run, sampled_ns = self._tally.status(self._day, self._feed, self._flushing), now_ns
-            self._show(self._live.view(run, now_ns, limit=ROWS, news=self._news.last))
+            self._show(self._live.view(run, now_ns, limit=ROWS, news=self._latest.line))
             await self._clock.sleep(FRAME_SECONDS)
 
     async def _end_on_time(self) -> None:
@@ -270,6 +288,11 @@ class Recorder:
     async def _seal(self) -> None:
         log.info("sealing %s", self._day.date)
         await self._flushing.seal(self._day.date)
+
+
+def _gap_words(gap: Gap) -> tuple[str, int, str, str]:
+    assert gap.end_ns is not None
+    return duration((gap.end_ns - gap.start_ns) / SECOND), gap.conn, f"{ist(gap.start_ns):%H:%M:%S}", gap.reason
 
 
 def _first(group: BaseExceptionGroup[TickrecError]) -> TickrecError:
