@@ -50,11 +50,11 @@ def _share_record(x: Listing) -> dict[str, Any]:
         "qty_multiplier": 1.0,
     }
     if x.closing_auction:
-        row |= {"short_name": x.symbol.title(), "mtf_enabled": True, "mtf_bracket": 26.5}
+        row |= {"short_name": x.symbol.title(), "cas_eligible": True}
     if x.segment == "NSE_EQ":
         row["security_type"] = "NORMAL"
-    if x.closing_auction:
-        row["cas_eligible"] = True
+        if x.closing_auction:
+            row |= {"mtf_enabled": True, "mtf_bracket": 26.5}
     return row
 
 
@@ -98,6 +98,5 @@ def _contract_record(x: Listing) -> dict[str, Any]:
         "qty_multiplier": 1.0,
     }
     if x.segment == "MCX_FO":
-        del row["minimum_lot"], row["qty_multiplier"]
         row |= {"last_trading_date": x.expiry_ms, "price_quote_unit": _UNITS[x.underlying_symbol]}
     return row
