@@ -10,10 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 from tickrec.clock import IST, SECOND, from_datetime
 from tickrec.entry import Entry, EntryKind, encode_facts
-from tickrec.journal import JournalWriter
-from tickrec.layout import Store
+from tickrec.journal import Journal, JournalWriter
+from tickrec.layout import Store, coverage
+from tickrec.store import read_tail
 from tickrec.upstox import MarketDataFeedV3_pb2 as pb
 
 DATE = dt.date(2026, 11, 23)
@@ -303,8 +308,27 @@ def write_day(
     return recording.written
 
 
+def everything(store: Store, date: dt.date = DATE) -> dict[str, pa.Table]:
+    """All rows of a date as a reader sees them at this moment: sealed file, parts, and the journal's tail."""
+    covered = coverage(store, date)
+    tail = read_tail(store, date, covered)
+    goes_on = tail.last_seq > covered.sealed_last
+    found = {}
+    for name, rows in tail.tables.items():
+        parts = [part.path for part in covered.parts] if name == "ticks" else covered.small_parts.get(name, ())
+        tables = [pq.ParquetFile(path).read().cast(rows.schema) for path in parts]
+        if covered.sealed is not None:
+            sealed = pq.ParquetFile(store.sealed_path(name, date)).read().cast(rows.schema)
+            tables.insert(0, sealed.filter(pc.field("seq") <= covered.sealed_last) if goes_on else sealed)
+        found[name] = pa.concat_tables([*tables, rows])
+    return found
+
+
+def ordered(table: pa.Table) -> list[dict[str, Any]]:
+    """The rows of any table in an order that does not depend on how they were stored."""
+    return sorted(table.to_pylist(), key=lambda row: [str(value) for value in row.values()])
+
+
 def every_entry(store: Store, date: dt.date = DATE) -> Iterator[Entry]:
     """The entries of a date's journal."""
-    from tickrec.journal import Journal
-
     return Journal(store.journal(date)).entries()
