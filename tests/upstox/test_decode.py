@@ -332,6 +332,7 @@ def test_a_bad_message_is_rejected_and_the_rest_decoded(bad: list[int]) -> None:
         "a branch cut short that is replaced": entry_of(field(1, b"\x09\x00") + full()),
         "field number 0": b"\x02\x00",
         "a number of eleven bytes": b"\x18" + b"\xff" * 10 + b"\x01",
+        "a size beyond any memory": b"\x12" + b"\xff" * 9 + b"\x01",
         "JSON": b'{"status":"failed"}',
     }.values(),
 )
@@ -418,7 +419,7 @@ def test_a_snapshot_of_more_than_a_mebibyte_decodes() -> None:
 def test_many_messages_decode_as_they_do_one_by_one() -> None:
     maker = Maker(77)
     given = entries([maker.message(40) for _ in range(120)])
-    given = [entry._replace(payload=entry.payload + field(15, bytes(9000))) for entry in given]
+    given = [entry._replace(payload=entry.payload + field(15, bytes(15_000))) for entry in given]
     given[60] = given[60]._replace(payload=b"\xff")
     assert sum(len(entry.payload) for entry in given) > 2 * PIECE
     together = decode(given, SYMBOLS)

@@ -85,16 +85,16 @@ def _fields(message: pa.StructArray | pa.RecordBatch) -> Columns:
     """The fields of a message by name, NULL where the message was not sent."""
     if isinstance(message, pa.RecordBatch):
         return dict(zip(message.schema.names, message.columns, strict=True))
-    return dict(zip((field.name for field in message.type), message.flatten(), strict=True))
+    return dict(zip(message.type.names, message.flatten(), strict=True))
 
 
 def _modes(numbers: pa.Int32Array) -> pa.StringArray:
     """Modes by name; a number that the schema does not know stays visible."""
-    bounds = pc.min_max(numbers).as_py()
-    if bounds["min"] is None or (bounds["min"] >= 0 and bounds["max"] < len(_MODES)):
-        return _MODES.take(numbers)
-    names = dict(enumerate(_MODES.to_pylist()))
-    return pa.array([names.get(number, f"unknown_{number}") for number in numbers.to_pylist()], pa.string())
+    try:
+        return pc.array_take(_MODES, numbers)
+    except IndexError:
+        names = dict(enumerate(_MODES.to_pylist()))
+        return pa.array([names.get(number, f"unknown_{number}") for number in numbers.to_pylist()], pa.string())
 
 
 def _market(sent: Columns) -> Columns:

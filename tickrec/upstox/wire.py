@@ -163,7 +163,8 @@ def _decode(payloads: list[bytes]) -> tuple[_Outline, Messages]:
 
 
 def _messages(outline: _Outline, branches: dict[str, Branch]) -> Messages:
-    modes = outline.feeds.items.flatten()[-1]
+    feed = outline.feeds.items
+    modes = feed.field("requestMode")
     return Messages(
         types=outline.batch.column("type"),
         times=outline.batch.column("currentTs"),
@@ -171,7 +172,7 @@ def _messages(outline: _Outline, branches: dict[str, Branch]) -> Messages:
         parents=outline.parents,
         keys=outline.feeds.keys,
         codes=outline.codes,
-        modes=pc.fill_null(modes, 0) if modes.null_count else modes,
+        modes=pc.if_else(feed.is_valid(), modes, 0) if feed.null_count else modes,
         branches=branches,
     )
 
