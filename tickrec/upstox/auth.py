@@ -113,9 +113,12 @@ class TokenSettings(Protocol):
 class TokenSource:
     """The places a token may come from: the environment, then the token file, then the token command."""
 
-    def __init__(self, settings: TokenSettings, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, settings: TokenSettings, environ: Mapping[str, str], *, command_seconds: float = COMMAND_SECONDS
+    ) -> None:
         self._settings = settings
         self._environ = environ
+        self._command_seconds = command_seconds
 
     def read(self) -> Token:
         """Read the first source that has a token, anew each time; may block as long as the command takes.
@@ -128,7 +131,7 @@ class TokenSource:
         if (content := _read_private(file)) is not None:
             return parse_token(content, str(file))
         if command is not None:
-            return parse_token(_run(command), "token_command")
+            return parse_token(_run(command, self._command_seconds), "token_command")
         raise TokenError(f"no access token: {VARIABLE} is not set and {file} does not exist", hint=HINT)
 
 
@@ -162,16 +165,16 @@ def _read_private(path: Path) -> str | None:
         raise TokenError(f"the token file cannot be read: {error.strerror}", where=str(path), hint=HINT) from None
 
 
-def _run(command: str) -> str:
+def _run(command: str, seconds: float) -> str:
     """What the command prints. Its stderr may repeat the token, so it is not shown."""
     hint = "Run the command by hand to see why"
     child = subprocess.Popen(
         command, shell=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     try:
-        out, _ = child.communicate(timeout=COMMAND_SECONDS)
+        out, _ = child.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        what = f"token_command did not end within {COMMAND_SECONDS:.0f} s"
+        what = f"token_command did not end within {seconds:g} s"
         raise TokenError(what, hint=hint) from None
     finally:
         _abandon(child)

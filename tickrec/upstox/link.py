@@ -180,6 +180,7 @@ class Link:
         timing = self._timing
         return await open_websocket(
             uri,
+            self._shared.rest,
             token,
             open_timeout=timing.open,
             close_timeout=timing.close,

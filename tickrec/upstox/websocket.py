@@ -3,8 +3,6 @@
 Owns the library's settings and the translation of its exceptions. Knows nothing of subscriptions and retries.
 """
 
-import functools
-import ssl
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -20,7 +18,7 @@ from websockets.exceptions import (
 
 from tickrec.upstox.auth import Token
 from tickrec.upstox.protocol import Failure, Situation, explain, of_close, of_os_error, of_status
-from tickrec.upstox.rest import USER_AGENT, broker_error
+from tickrec.upstox.rest import USER_AGENT, Rest, broker_error
 from tickrec.values import is_loopback
 
 MAX_MESSAGE: Final = 64 * 1024 * 1024
@@ -47,15 +45,24 @@ class _Connect(connect):
 
 
 async def open_websocket(
-    uri: str, token: Token, *, open_timeout: float, close_timeout: float, ping_interval: float, ping_timeout: float
+    uri: str,
+    rest: Rest,
+    token: Token,
+    *,
+    open_timeout: float,
+    close_timeout: float,
+    ping_interval: float,
+    ping_timeout: float,
 ) -> ClientConnection:
-    """Open a websocket, without the token: the address holds a one-time code. Times are seconds. Raises Refused.
+    """Open a websocket to the address that `rest` gave for `token`. Times are seconds. Raises Refused.
+
+    The token itself is not sent: the address holds a one-time code. TLS is verified just as `rest` does.
 
     No compression is offered: inflating would cost as much as everything else done with a message, and the official
     SDK does without it too. A proxy from the environment is used, though never for a loopback address.
     """
     parts = urlsplit(uri)
-    tls: dict[str, Any] = {"ssl": _tls_context()} if parts.scheme == "wss" else {}
+    tls: dict[str, Any] = {"ssl": rest.tls} if parts.scheme == "wss" else {}
     try:
         return await _Connect(
             uri,
@@ -80,12 +87,6 @@ def of_closed(closed: ConnectionClosed, token: Token, *, had_data: bool) -> Fail
     detail = token.redact(closed.rcvd.reason) if closed.rcvd else ""
     reset = isinstance(closed.__cause__, OSError)
     return of_close(received, sent, reset=reset, had_data=had_data, detail=" ".join(detail.split()))
-
-
-@functools.cache
-def _tls_context() -> ssl.SSLContext:
-    """Certificates and host names are verified, always."""
-    return ssl.create_default_context()
 
 
 def _of_handshake(error: Exception, token: Token) -> Failure:
