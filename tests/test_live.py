@@ -86,6 +86,12 @@ def test_a_key_nobody_named_is_shown_by_its_key() -> None:
     assert shown.extent.symbol == len("NSE_EQ|INE002A01018")
 
 
+def test_a_key_that_comes_later_gets_its_symbol_from_the_names() -> None:
+    live = Live({}, names={"NSE_EQ|INE002A01018": "RELIANCE"})
+    live.update([quote("NSE_EQ|INE002A01018", 1.0)], NOW)
+    assert view(live).rows[0].symbol == "RELIANCE"
+
+
 def test_rows_beyond_the_limit_are_counted() -> None:
     live = Live({str(number): f"S{number}" for number in range(220)})
     shown = view(live, limit=24)

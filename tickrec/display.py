@@ -18,10 +18,7 @@ from rich.text import Text
 from tickrec.live import LiveView
 from tickrec.page import Page, Tone
 from tickrec.painter import Painter, resume_output, terminal_writer
-from tickrec.table import live_page, most_rows
-
-FRAME_SECONDS: Final = 0.25
-"""Time between two frames: pleasant to look at, and cheap."""
+from tickrec.table import live_page
 
 _STYLES: Final = {
     Tone.STRONG: Style(bold=True),
@@ -31,6 +28,7 @@ _STYLES: Final = {
 }
 _CONSOLE: Final = Console(width=80, force_terminal=True)
 """What rich wants to be there when a Text is taken apart; nothing is printed through it."""
+_WIDE: Final = 160
 _ASCII: Final = str.maketrans({"▲": "^", "▼": "v", "…": "~"})
 _DUMB: Final = ("", "dumb", "unknown")
 
@@ -47,6 +45,14 @@ def can_show(stream: TextIO, environ: Mapping[str, str]) -> bool:
 def suits_live(stream: TextIO, environ: Mapping[str, str]) -> bool:
     """Whether to show the live table there unasked: where it can be shown, unless NO_COLOR is set."""
     return can_show(stream, environ) and not environ.get("NO_COLOR")
+
+
+def page_width(stream: TextIO) -> int:
+    """Characters of a line there: those of the terminal, or enough for everything."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _WIDE
+    except (OSError, ValueError):
+        return _WIDE
 
 
 def put(page: Page, stream: TextIO) -> None:
@@ -80,11 +86,6 @@ class Screen:
         self._colour = not environ.get("NO_COLOR")
         self._unicode = (stream.encoding or "").lower().startswith("utf")
         self._painter = Painter(terminal_writer(self._fd))
-
-    @property
-    def limit(self) -> int:
-        """Rows that a view for this screen needs at most."""
-        return most_rows(*self._size())
 
     def show(self, view: LiveView) -> None:
         """Put the view on the screen in its present size, some milliseconds later."""

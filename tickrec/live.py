@@ -15,6 +15,8 @@ from tickrec.runstatus import RunStatus
 
 REORDER_NS: Final = 5 * SECOND
 """Rows change places at most this often."""
+MOST_ROWS: Final = 400
+"""More instruments than any terminal shows."""
 _FADE: Final = 0.8
 """What remains of an instrument's activity from one reordering to the next: half of it after 15 seconds."""
 _NOTHING: Final = 0.01
@@ -103,9 +105,13 @@ class _Instrument:
 
 
 class Live:
-    """Last values of the instruments named by `symbols` (key to symbol), in that order until they trade."""
+    """Last values of the instruments named by `symbols` (key to symbol), in that order until they trade.
 
-    def __init__(self, symbols: Mapping[str, str]) -> None:
+    Others are added when they are heard of, by their symbols in `names`.
+    """
+
+    def __init__(self, symbols: Mapping[str, str], *, names: Mapping[str, str] | None = None) -> None:
+        self._names = names or {}
         self._instruments = {key: _Instrument(symbol) for key, symbol in symbols.items()}
         self._order = list(self._instruments.values())
         self._extent = Extent(max(map(len, symbols.values()), default=0))
@@ -139,7 +145,7 @@ class Live:
             if ltp or bid or ask:  # a key that does not exist is answered with an entry of nothing
                 instrument.heard_ns = wall_ns
 
-    def view(self, run: RunStatus, now_ns: int, *, limit: int, news: str = "") -> LiveView:
+    def view(self, run: RunStatus, now_ns: int, *, limit: int = MOST_ROWS, news: str = "") -> LiveView:
         """The table at wall time `now_ns`, with at most `limit` rows."""
         if self._ordered_ns is None or not 0 <= now_ns - self._ordered_ns < REORDER_NS:
             self._reorder()
@@ -149,7 +155,7 @@ class Live:
         return LiveView(run, now_ns, rows, len(self._order) - len(rows), self._extent, news)
 
     def _add(self, key: str) -> _Instrument:
-        instrument = self._instruments[key] = _Instrument(key)
+        instrument = self._instruments[key] = _Instrument(self._names.get(key) or key)
         self._order.append(instrument)
         return instrument
 

@@ -3,6 +3,7 @@
 Owns fitting text into lines. Does not know colours, terminals, or what the lines are about.
 """
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple
@@ -61,6 +62,11 @@ class Page:
             if begin < min(end, self.width):
                 self.marks.append(Mark(start + begin, start + min(end, self.width), tone))
         self.lines.append(_clean(text).ljust(self.width)[: self.width])
+
+    def say(self, text: str, tone: Tone = Tone.PLAIN) -> None:
+        """Add a text that must not be cut, on as many lines as it takes."""
+        for line in textwrap.wrap(text, self.width, drop_whitespace=False, subsequent_indent="  ") or [""]:
+            self.add(line, [Mark(0, len(line.rstrip()), tone)] if tone is not Tone.PLAIN else [])
 
     def spread(self, left: Sequence[Chunk], right: Sequence[Chunk] = ()) -> None:
         """Add a line of chunks two spaces apart, those of `right` at the right edge, shortened until all fit."""

@@ -46,11 +46,6 @@ def live_page(view: LiveView, width: int, height: int) -> Page:
     return page
 
 
-def most_rows(width: int, height: int) -> int:
-    """No terminal of this size shows more instruments."""
-    return height * max(1, width // 40)
-
-
 def _header(page: Page, view: LiveView) -> None:
     run, now_ns = view.run, view.now_ns
     page.spread(_title(run, now_ns), [_disk(run)])
@@ -62,7 +57,7 @@ def _header(page: Page, view: LiveView) -> None:
         page.spread([Chunk(run.reason, Tone.ALARM)])
     for connection in run.connections:
         first = connection is run.connections[0]
-        page.spread(_connection(connection, run, now_ns), [_gaps(run, now_ns)] if first else [])
+        page.spread(connection_chunks(connection, run, now_ns), [_gaps(run, now_ns)] if first else [])
     page.spread(_storage(run, now_ns), _token(run, now_ns))
 
 
@@ -98,7 +93,8 @@ def disk_lasting(run: RunStatus) -> str:
     return fmt.plural(int(hours), "hour") if hours >= 1 else "less than an hour"
 
 
-def _connection(connection: ConnectionStatus, run: RunStatus, now_ns: int) -> list[Chunk]:
+def connection_chunks(connection: ConnectionStatus, run: RunStatus, now_ns: int) -> list[Chunk]:
+    """The line of a connection: how it does, or when the next attempt is and why."""
     name = Chunk(f"conn {connection.conn}")
     if connection.state != CONNECTED:
         return [name, *_lost(connection, now_ns)]

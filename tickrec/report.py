@@ -1,0 +1,259 @@
+"""The report: what `tickrec status` prints, and what a run leaves behind when it ends.
+
+Owns the wording. Everything said here is in the StatusReport or the RunStatus; the same facts as JSON are in `status`.
+"""
+
+import datetime as dt
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from tickrec import format as fmt
+from tickrec.clock import SECOND, ist
+from tickrec.gaps import Gap
+from tickrec.holdings import usual_day
+from tickrec.layout import Store
+from tickrec.page import Chunk, Page, Tone
+from tickrec.runstatus import CONNECTED, RECORDING, STALE, WAITING, ConnectionStatus, RunStatus
+from tickrec.status import StatusReport
+from tickrec.table import connection_chunks, disk_lasting
+
+_LEFT: Final = 47
+"""Characters of the left column."""
+_GAPS: Final = 3
+"""Gaps that are named."""
+_DAYS: Final = 5
+"""Days whose files are listed."""
+_SILENT: Final = 5
+
+Pair = tuple[Chunk, Chunk]
+
+
+def status_page(report: StatusReport, width: int, *, simulate: bool = False) -> Page:
+    """One screen about a store. `simulate`: it is the store of the simulated market."""
+    page = Page(width)
+    option = " --simulate" if simulate else ""
+    run = report.run
+    if run is None:
+        _nothing_yet(page, report, option)
+    elif report.state in (RECORDING, WAITING) or (report.state == STALE and not report.died):
+        _going(page, report, run)
+    else:
+        _over(page, report, run, option)
+    if run is not None and run.silent:
+        page.say(_silent(run), Tone.ALARM)
+    for line in _kept(report):
+        page.say(line.text, line.tone)
+    return page
+
+
+def summary_page(run: RunStatus, store: Store, width: int) -> Page:
+    """What a run leaves behind: counts, gaps, and where everything is."""
+    page = Page(width)
+    page.say(
+        f"recorded {run.date}  {fmt.clock_time(run.started_ns)} - {fmt.clock_time(run.written_ns)}   "
+        f"{fmt.plural(run.ticks, 'tick')} of {fmt.plural(run.answered, 'instrument')} "
+        f"in {fmt.plural(run.frames, 'message')}",
+        Tone.STRONG,
+    )
+    if run.reason:
+        page.say(f"ended by: {run.reason}", Tone.ALARM)
+    for line in _gaps(run, run.written_ns):
+        page.say(line.text, line.tone)
+    rejected = f"rejected {fmt.grouped(run.rejected)}"
+    if run.silent:
+        page.say(_silent(run), Tone.ALARM)
+        page.say(rejected, Tone.ALARM if run.rejected else Tone.PLAIN)
+    else:
+        page.say(f"silent 0   {rejected}", Tone.ALARM if run.rejected else Tone.PLAIN)
+    for text in _files(run, store):
+        page.say(text)
+    return page
+
+
+def _nothing_yet(page: Page, report: StatusReport, option: str) -> None:
+    if report.state == STALE:
+        page.say(f"stale: the last run {report.reason}", Tone.ALARM)
+    else:
+        page.say("stopped: nothing has been recorded here yet" if not report.kept else "stopped", Tone.STRONG)
+    page.say(f"Start with: tickrec record{option}")
+
+
+def _going(page: Page, report: StatusReport, run: RunStatus) -> None:
+    now_ns = report.now_ns
+    if report.reason:
+        page.say(f"{report.state}: {report.reason}", Tone.ALARM)
+    word = WAITING if run.state == WAITING else RECORDING
+    since = Chunk(f"{word} since {fmt.clock_time(run.started_ns)} (pid {run.pid})", Tone.STRONG)
+    session = f"{run.date}, {run.session}" if run.session else run.date
+    pairs: list[Pair] = [(since, Chunk(f"{session}, simulated" if run.simulated else session))]
+    if run.state == WAITING:
+        begin = run.start_ns
+        wait = "" if begin is None else fmt.duration((begin - now_ns) / SECOND)
+        words = f"recording begins at {fmt.moment(begin, now_ns)}, in {wait}" if begin is not None else ""
+        pairs.append((Chunk(words), _token(run, now_ns)))
+        pairs.append((Chunk(""), _disk(run)))
+    else:
+        pairs.append((Chunk(f"{_counts(run)}, {fmt.rate(run.rate)}/s now"), Chunk(_freshness(run, now_ns))))
+        pairs += _beside([*_connections(run, now_ns), *_gaps(run, now_ns)], [_token(run, now_ns), _disk(run)])
+        if run.rejected:
+            pairs.append((Chunk(f"rejected {fmt.plural(run.rejected, 'message')}", Tone.ALARM), Chunk("")))
+    _columns(page, pairs)
+
+
+def _over(page: Page, report: StatusReport, run: RunStatus, option: str) -> None:
+    now_ns = report.now_ns
+    ended = "" if report.ended_ns is None else f" at {_when(report.ended_ns, now_ns)}"
+    if report.died:
+        missing = run.stop_ns is not None and now_ns < run.stop_ns
+        planned = f", though until {fmt.moment(run.stop_ns, now_ns)} was planned" if missing and run.stop_ns else ""
+        words = f"stopped: the run of pid {run.pid} ended{ended} without a goodbye; nothing is recording{planned}."
+        page.spread([Chunk(words, Tone.ALARM)])
+        safe = (
+            "" if report.ended_ns is None else f"(what was journalled until {_when(report.ended_ns, now_ns)} is safe)"
+        )
+        page.spread([Chunk(f"Start it again with: tickrec record{option}"), Chunk(f"     {safe}")])
+    else:
+        words = f"stopped: the run of pid {run.pid} ended{ended}"
+        failed = run.exit_code != 0
+        page.say(f"{words}: {report.reason}" if report.reason else words, Tone.ALARM if failed else Tone.STRONG)
+    pairs = [(Chunk(_counts(run)), Chunk(f"{run.date}, from {fmt.clock_time(run.started_ns)}"))]
+    pairs += _beside(list(_gaps(run, report.ended_ns or now_ns)), [_disk(run)])
+    _columns(page, pairs)
+
+
+def _columns(page: Page, pairs: Sequence[Pair]) -> None:
+    """Two columns where the page is wide enough, else one thing after the other."""
+    wide = all(not right.text or _LEFT + len(right.text) <= page.width for _, right in pairs)
+    for left, right in pairs:
+        if wide and len(left.text) < _LEFT:
+            page.spread([left._replace(text=left.text.ljust(_LEFT - 2)), right])
+        else:
+            for chunk in (left, right):
+                if chunk.text:
+                    page.say(chunk.text, chunk.tone)
+
+
+def _beside(left: Sequence[Chunk], right: Sequence[Chunk]) -> list[Pair]:
+    length = max(len(left), len(right))
+    filler = [Chunk("")] * length
+    return list(zip([*left, *filler][:length], [*right, *filler][:length], strict=True))
+
+
+def _counts(run: RunStatus) -> str:
+    return f"ticks {fmt.grouped(run.ticks)} in {fmt.plural(run.frames, 'message')}"
+
+
+def _freshness(run: RunStatus, now_ns: int) -> str:
+    words = "nothing received yet"
+    if run.last_message_ns is not None:
+        words = f"newest {fmt.age((now_ns - run.last_message_ns) / SECOND)} old"
+    if run.durable_ns is not None:
+        words += f", durable {fmt.age((run.written_ns - run.durable_ns) / SECOND)} ago"
+    if run.parquet_ns is not None:
+        words += f", in Parquet up to {fmt.clock_time(run.parquet_ns)}"
+    return words
+
+
+def _connections(run: RunStatus, now_ns: int) -> Iterator[Chunk]:
+    for connection in run.connections:
+        if connection.state == CONNECTED:
+            yield Chunk(_connected(connection, now_ns))
+        else:
+            chunks = connection_chunks(connection, run, now_ns)
+            yield Chunk("  ".join(chunk.text for chunk in chunks if chunk.text), chunks[1].tone)
+
+
+def _connected(connection: ConnectionStatus, now_ns: int) -> str:
+    up = fmt.age((now_ns - connection.since_ns) / SECOND)
+    return f"conn {connection.conn}  up {up}  {connection.answered}/{connection.keys} answered"
+
+
+def _gaps(run: RunStatus, now_ns: int) -> Iterator[Chunk]:
+    """`gaps 1 (3.4s): 09:12:01 connection reset`, or a line for each of the newest."""
+    if not run.gaps:
+        yield Chunk("gaps 0")
+        return
+    head = f"gaps {len(run.gaps)} ({fmt.duration(run.gap_seconds(now_ns))})"
+    if len(run.gaps) == 1:
+        yield Chunk(f"{head}: {_gap(run.gaps[0])}")
+        return
+    newest = run.gaps[-_GAPS:]
+    yield Chunk(head if len(newest) == len(run.gaps) else f"{head}, the last {len(newest)}:")
+    for gap in newest:
+        yield Chunk(f"  {_gap(gap)}")
+
+
+def _gap(gap: Gap) -> str:
+    end = "now" if gap.end_ns is None else fmt.clock_time(gap.end_ns)
+    conn = f"conn {gap.conn}: " if gap.conn else ""
+    return f"{fmt.clock_time(gap.start_ns)} - {end} {conn}{gap.reason}"
+
+
+def _token(run: RunStatus, now_ns: int) -> Chunk:
+    expires_ns = run.token_expires_ns
+    if expires_ns is None:
+        return Chunk("")
+    if expires_ns <= now_ns:
+        return Chunk(f"token expired {fmt.moment(expires_ns, now_ns)}: tickrec login", Tone.ALARM)
+    return Chunk(f"token valid until {fmt.moment(expires_ns, now_ns)}")
+
+
+def _disk(run: RunStatus) -> Chunk:
+    if run.disk_free_bytes is None:
+        return Chunk("")
+    lasting = disk_lasting(run)
+    words = f"disk {fmt.size(run.disk_free_bytes)} free{f', about {lasting}' if lasting else ''}"
+    return Chunk(f"{words}: low", Tone.ALARM) if run.disk_low else Chunk(words)
+
+
+def _silent(run: RunStatus) -> str:
+    names = ", ".join(f"{symbol} ({key})" for key, symbol in run.silent[:_SILENT])
+    more = len(run.silent) - _SILENT
+    return f"silent {len(run.silent)}: {names}{f' and {more} more' if more > 0 else ''}"
+
+
+def _kept(report: StatusReport) -> Iterator[Chunk]:
+    """What is on the disk, and what a day costs."""
+    kept, free = report.kept, report.disk_free_bytes
+    if not kept:
+        return
+    journal, parquet, duckdb = (sum(getattr(each, name) for each in kept) for name in ("journal", "parquet", "duckdb"))
+    yield Chunk("")
+    yield Chunk(
+        f"kept {fmt.plural(len(kept), 'day')} since {kept[0].date}: "
+        f"journals {fmt.size(journal)}, parquet {fmt.size(parquet)}, duckdb {fmt.size(duckdb)}"
+    )
+    day = usual_day(kept)
+    if day:
+        yield Chunk(
+            f"a sealed day costs about {fmt.size(day)}: {fmt.size(free)} free, enough for {int(free / day)} more"
+        )
+    yield Chunk(f"  {'date':<10}{'journal':>10}{'parquet':>10}{'duckdb':>10}", Tone.FAINT)
+    for each in kept[: -_DAYS - 1 : -1]:
+        sizes = "".join(f"{fmt.size(size):>10}" for size in (each.journal, each.parquet, each.duckdb))
+        yield Chunk(f"  {each.date}{sizes}   {'sealed' if each.sealed else 'not sealed'}")
+
+
+def _files(run: RunStatus, store: Store) -> Iterator[str]:
+    date = dt.date.fromisoformat(run.date)
+    option = " --simulate" if run.simulated else ""
+    if not store.settled(date):
+        yield f"in {_near(store.journal(date))}: {fmt.size(run.journal_bytes)}"
+        yield f"not sealed yet: the next recording does it, or `tickrec seal {run.date}{option}`"
+        return
+    paths = [path for path in (store.sealed_path("ticks", date), store.duckdb_path(date)) if path.exists()]
+    verified = "   verified" if store.manifest_path(date).exists() else ""
+    yield "sealed  " + "   ".join(f"{_near(path)} {fmt.size(path.stat().st_size)}" for path in paths) + verified
+
+
+def _near(path: Path) -> str:
+    """The path as somebody in the current folder would write it."""
+    short = os.path.relpath(path)
+    return str(path) if short.startswith("..") else short
+
+
+def _when(wall_ns: int, now_ns: int) -> str:
+    day = "" if ist(wall_ns).date() == ist(now_ns).date() else f"{ist(wall_ns).date()} "
+    return f"{day}{fmt.clock_time(wall_ns)}"

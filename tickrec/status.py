@@ -1,0 +1,336 @@
+"""Status: how the recording of a store is doing, told from files alone.
+
+Owns the status file and the judgement: recording, waiting, stopped, or stale. Who holds the lock is alive, whatever
+the status file says; how a run ended is in the journal, whatever the status file says. So the answer is right after
+`kill -9`, after a power cut, with a disk on which the status file could not be written, and from another user's
+account. Takes no lock and changes nothing.
+"""
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from tickrec import runstatus
+from tickrec.clock import SECOND, Clock, ist
+from tickrec.entry import Entry, EntryKind
+from tickrec.errors import ExitCode
+from tickrec.files import free_bytes, lock_holder
+from tickrec.holdings import Holding, holdings, usual_day
+from tickrec.journal import Position
+from tickrec.layout import Store
+from tickrec.recent import recent, since
+from tickrec.runstatus import RECORDING, STALE, STOPPED, WAITING, ConnectionStatus, RunStatus
+from tickrec.upstox.peek import count_feeds
+
+FRESH_NS: Final = 10 * SECOND
+"""The status file is written once a second; one that is older says nothing of the present."""
+LIVELY_NS: Final = 60 * SECOND
+"""A journal that grew within this time shows that its recorder works."""
+MUTE_NS: Final = 180 * SECOND
+"""No message for so long, while data is expected, is not recording. The feed itself connects anew after 60 s."""
+TAIL_BYTES: Final = 64 * 1024 * 1024
+"""More journal than this behind the status file is not counted, for the sake of a quick answer."""
+LAST_BYTES: Final = 1024 * 1024
+"""How much of the journal is looked at to see how it ends."""
+CLOSED: Final = "closed"
+"""The state of a connection whose run is over."""
+
+_writing: Final = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusReport:
+    """What there is to say about a store at `now_ns`. Instants are wall nanoseconds."""
+
+    state: str
+    """RECORDING, WAITING, STOPPED or STALE: died, or alive and not recording."""
+    now_ns: int
+    run: RunStatus | None = None
+    """What the present or last run said, brought up to date from the journal; None when there was none."""
+    reason: str = ""
+    """Why it is stale, or stopped before its planned end."""
+    died: bool = False
+    """The last run ended without a goodbye."""
+    ended_ns: int | None = None
+    """When the last run ended, as far as the journal knows."""
+    disk_free_bytes: int = 0
+    kept: tuple[Holding, ...] = ()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """DONE when recording, waiting, or stopped cleanly; DATA when stale or when the last run failed."""
+        failed = self.state == STOPPED and self.run is not None and self.run.exit_code not in _CLEAN
+        return ExitCode.DATA if failed or self.state == STALE else ExitCode.DONE
+
+
+_CLEAN: Final = (ExitCode.DONE, ExitCode.NOTHING)
+
+
+def write(path: Path, run: RunStatus) -> None:
+    """Replace the status file. One that cannot be written is harmless: nothing that is recorded depends on it.
+
+    May be called from several threads; what comes late does not replace the last word of a run.
+    """
+    temp = path.with_name(f".{path.name}.tmp")
+    with _writing:
+        try:
+            said = read(path)
+            if said is not None and said.state == STOPPED and (said.pid, said.started_ns) == (run.pid, run.started_ns):
+                return
+            temp.write_bytes(runstatus.encode(run))
+            os.replace(temp, path)
+        except OSError:
+            return
+
+
+def read(path: Path) -> RunStatus | None:
+    """What the status file says; None when there is none, or none that can be read."""
+    try:
+        return runstatus.decode(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def collect(store: Store, clock: Clock) -> StatusReport:
+    """Everything there is to say about a store, also an empty one. Raises OSError, DataError."""
+    report = observe(store, clock)
+    kept = holdings(store)
+    run = report.run
+    if run is not None:
+        run = replace(run, disk_free_bytes=report.disk_free_bytes, day_bytes=usual_day(kept) or run.day_bytes)
+    return replace(report, kept=kept, run=run)
+
+
+def observe(store: Store, clock: Clock) -> StatusReport:
+    """The same without what is kept: cheap enough for once a second. Raises OSError, DataError."""
+    run = read(store.status_path)
+    tail = _Tail(store, run)
+    now_ns = clock.wall_ns()
+    holder = _holder(store, run, now_ns)
+    report = _ended(run, tail, now_ns) if holder is None else _alive(holder, run, tail, now_ns)
+    return replace(report, disk_free_bytes=free_bytes(store.root))
+
+
+class _Tail:
+    """What the newest journal has behind the status file, and how it ends."""
+
+    def __init__(self, store: Store, run: RunStatus | None) -> None:
+        dates = store.dates()
+        self.date = str(dates[-1]) if dates else ""
+        self._folder = store.journal(dates[-1]) if dates else None
+        self._settled = bool(dates) and store.settled(dates[-1])
+        self.entries: Sequence[Entry] = ()
+        if run is not None and run.position is not None and run.date == self.date and self._folder is not None:
+            self.entries = since(self._folder, Position(*run.position), TAIL_BYTES) or ()
+
+    def last(self) -> Entry | None:
+        """The newest entry; None when there is none, or when the date is sealed."""
+        if not self.entries and self._folder is not None and not self._settled:
+            self.entries = recent(self._folder, LAST_BYTES).entries[-1:]
+        return self.entries[-1] if self.entries else None
+
+
+def _holder(store: Store, run: RunStatus | None, now_ns: int) -> Mapping[str, Any] | None:
+    """What the holder of the recording lock wrote; None when nobody holds it."""
+    try:
+        return lock_holder(store.record_lock)
+    except PermissionError:  # another user's: a status file that is written has a writer
+        fresh = run is not None and run.state != STOPPED and now_ns - run.written_ns < FRESH_NS
+        return {"pid": run.pid} if run is not None and fresh else None
+
+
+def _alive(holder: Mapping[str, Any], run: RunStatus | None, tail: _Tail, now_ns: int) -> StatusReport:
+    pid = holder.get("pid", 0)
+    if run is None or run.pid != pid:
+        return _unheard(holder, tail, now_ns)
+    if run.state == STOPPED:  # and sealing
+        return StatusReport(state=STOPPED, now_ns=now_ns, run=_over(run), reason=run.reason, ended_ns=run.written_ns)
+    present = _counted(run, tail.entries)
+    if now_ns - run.written_ns < FRESH_NS:
+        return _judged(present, now_ns)
+    last = tail.last()
+    if last is not None and now_ns - last.wall_ns < LIVELY_NS:
+        return StatusReport(state=RECORDING, now_ns=now_ns, run=present)
+    reason = f"pid {pid} is there but has said nothing since {ist(run.written_ns):%H:%M:%S}"
+    return StatusReport(state=STALE, now_ns=now_ns, run=present, reason=reason)
+
+
+def _unheard(holder: Mapping[str, Any], tail: _Tail, now_ns: int) -> StatusReport:
+    """A recorder that has not written its status yet, or cannot."""
+    last = tail.last()
+    state = RECORDING if last is not None and now_ns - last.wall_ns < LIVELY_NS else WAITING
+    run = RunStatus(
+        state=state,
+        pid=holder.get("pid", 0),
+        date=tail.date,
+        started_ns=holder.get("since_ns", now_ns),
+        written_ns=now_ns,
+        last_message_ns=last.wall_ns if last is not None else None,
+    )
+    return StatusReport(state=state, now_ns=now_ns, run=run)
+
+
+def _judged(run: RunStatus, now_ns: int) -> StatusReport:
+    """A recorder that speaks: does it record?"""
+    if run.state == WAITING:
+        return StatusReport(state=WAITING, now_ns=now_ns, run=run)
+    heard_ns = max(run.last_message_ns or 0, run.started_ns)
+    if run.expects_data and now_ns - heard_ns > MUTE_NS:
+        reason = f"nothing has been received since {ist(heard_ns):%H:%M:%S}"
+        return StatusReport(state=STALE, now_ns=now_ns, run=run, reason=reason)
+    return StatusReport(state=RECORDING, now_ns=now_ns, run=run)
+
+
+def _ended(run: RunStatus | None, tail: _Tail, now_ns: int) -> StatusReport:
+    """Nobody records: was there a goodbye?"""
+    last = tail.last()
+    counted = run if run is None else _over(_counted(run, tail.entries) if run.state != STOPPED else run)
+    if last is not None and last.kind is EntryKind.CLOSED:
+        reason = counted.reason if counted is not None else ""
+        return StatusReport(state=STOPPED, now_ns=now_ns, run=counted, reason=reason, ended_ns=last.wall_ns)
+    if run is None and last is None:
+        return StatusReport(state=STOPPED, now_ns=now_ns)
+    newer = last is not None and run is not None and last.wall_ns > run.written_ns + 2 * SECOND
+    if run is not None and run.state == STOPPED and not newer:
+        return StatusReport(state=STOPPED, now_ns=now_ns, run=counted, reason=run.reason, ended_ns=run.written_ns)
+    ended_ns = max(last.wall_ns if last is not None else 0, run.written_ns if run is not None else 0)
+    return StatusReport(
+        state=STALE, now_ns=now_ns, run=counted, reason="ended without a goodbye", died=True, ended_ns=ended_ns
+    )
+
+
+def _counted(run: RunStatus, entries: Sequence[Entry]) -> RunStatus:
+    """The run with what was journalled after it wrote its status."""
+    messages = [entry for entry in entries if entry.kind is EntryKind.MESSAGE]
+    if not messages:
+        return run
+    frames: Counter[int] = Counter()
+    ticks: Counter[int] = Counter()
+    newest: dict[int, int] = {}
+    for entry in messages:
+        frames[entry.conn] += 1
+        ticks[entry.conn] += count_feeds(entry.payload)
+        newest[entry.conn] = entry.wall_ns
+    connections = tuple(
+        replace(
+            each,
+            frames=each.frames + frames[each.conn],
+            ticks=each.ticks + ticks[each.conn],
+            last_message_ns=newest.get(each.conn, each.last_message_ns),
+        )
+        for each in run.connections
+    )
+    return replace(
+        run,
+        frames=run.frames + len(messages),
+        ticks=run.ticks + ticks.total(),
+        bytes=run.bytes + sum(len(entry.payload) for entry in messages),
+        unflushed_ticks=run.unflushed_ticks + ticks.total(),
+        last_message_ns=messages[-1].wall_ns,
+        connections=connections,
+    )
+
+
+def _over(run: RunStatus) -> RunStatus:
+    """The run without what was true only while it lasted."""
+    connections = tuple(
+        replace(each, state=CLOSED, rate=0.0, message_rate=0.0, retry_ns=None) for each in run.connections
+    )
+    return replace(run, rate=0.0, message_rate=0.0, byte_rate=0.0, connections=connections)
+
+
+def to_json(report: StatusReport) -> dict[str, Any]:
+    """The report as JSON values. Instants are ISO 8601 in IST, ages and lags seconds, rates per second."""
+    run, now_ns = report.run or _nothing(report.now_ns), report.now_ns
+    there = report.run is not None
+    going = report.state in (RECORDING, WAITING)
+    return {
+        "state": report.state,
+        "reason": report.reason,
+        "pid": run.pid if there else None,
+        "date": run.date or None,
+        "simulated": run.simulated,
+        "started": _iso(run.started_ns) if there else None,
+        "ended": _iso(report.ended_ns),
+        "stop": _iso(run.stop_ns),
+        "session": run.session,
+        "frames": run.frames,
+        "ticks": run.ticks,
+        "bytes": run.bytes,
+        "rate": round(run.rate, 1),
+        "message_rate": round(run.message_rate, 1),
+        "last_message_age_s": _seconds(run.last_message_ns, now_ns),
+        "durable_lag_s": _seconds(run.durable_ns, run.written_ns) if going else None,
+        "journal_bytes": run.journal_bytes,
+        "parquet_ticks": run.parquet_ticks,
+        "parquet_until": _iso(run.parquet_ns),
+        "unflushed_ticks": run.unflushed_ticks,
+        "duckdb_lag_ticks": run.duckdb_lag_ticks,
+        "reconnects": run.reconnects,
+        "rejected": run.rejected,
+        "connections": [_connection_json(each, now_ns) for each in run.connections],
+        "instruments": {"wanted": run.wanted, "answered": run.answered, "silent": [key for key, _ in run.silent]},
+        "gaps": [
+            {
+                "conn": gap.conn,
+                "start": _iso(gap.start_ns),
+                "end": _iso(gap.end_ns),
+                "reason": gap.reason,
+                "keys": gap.keys,
+            }
+            for gap in run.gaps
+        ],
+        "gap_s": round(run.gap_seconds(report.ended_ns or now_ns), 3),
+        "token_expires": _iso(run.token_expires_ns),
+        "disk_free_bytes": report.disk_free_bytes,
+        "disk_hours": _rounded(run.disk_hours),
+        "disk_days": _rounded(run.disk_days),
+        "day_bytes": run.day_bytes,
+        "kept": [
+            {
+                "date": str(each.date),
+                "journal_bytes": each.journal,
+                "parquet_bytes": each.parquet,
+                "duckdb_bytes": each.duckdb,
+                "sealed": each.sealed,
+            }
+            for each in report.kept
+        ],
+    }
+
+
+def _connection_json(connection: ConnectionStatus, now_ns: int) -> dict[str, Any]:
+    return {
+        "conn": connection.conn,
+        "state": connection.state,
+        "keys": connection.keys,
+        "answered": connection.answered,
+        "frames": connection.frames,
+        "ticks": connection.ticks,
+        "since": _iso(connection.since_ns),
+        "rate": round(connection.rate, 1),
+        "last_message_age_s": _seconds(connection.last_message_ns, now_ns),
+        "attempt": connection.attempt,
+        "retry_in_s": _seconds(now_ns, connection.retry_ns) if connection.retry_ns is not None else None,
+        "reason": connection.reason,
+    }
+
+
+def _nothing(now_ns: int) -> RunStatus:
+    return RunStatus(state=STOPPED, pid=0, date="", started_ns=now_ns, written_ns=now_ns)
+
+
+def _iso(wall_ns: int | None) -> str | None:
+    return None if wall_ns is None else ist(wall_ns).isoformat(timespec="milliseconds")
+
+
+def _seconds(since_ns: int | None, until_ns: int) -> float | None:
+    return None if since_ns is None else round(max(0, until_ns - since_ns) / SECOND, 3)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)

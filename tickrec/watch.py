@@ -1,0 +1,100 @@
+"""Watch: the live table of a recorder that runs elsewhere, from its files alone.
+
+Owns how a late-comer gets to the present: the newest few megabytes of the journal give the last values, then the
+journal is followed. The recorder does not know that anybody watches, and pays nothing for it.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from tickrec.clock import SECOND, Clock
+from tickrec.entry import Entry, EntryKind
+from tickrec.journal import Follow
+from tickrec.layout import Store
+from tickrec.live import Live, LiveView
+from tickrec.recent import recent
+from tickrec.runstatus import RECORDING, STALE, WAITING, RunStatus
+from tickrec.status import StatusReport, observe
+from tickrec.upstox.peek import quotes
+
+LOOK_BACK_BYTES: Final = 8 * 1024 * 1024
+"""Journal that is read to begin with: some twenty seconds of a busy market, hours of a quiet one."""
+FRAME_SECONDS: Final = 0.25
+_REPORT_NS: Final = SECOND
+
+
+class Watch:
+    """Looks at the files of a store; `view` is what the recorder's own live table would show."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._date = ""
+        self._live = Live({})
+        self._follow: Follow | None = None
+        self.report: StatusReport = observe(store, clock)
+        self._reported_ns = clock.monotonic_ns()
+
+    @property
+    def going(self) -> bool:
+        """Whether there is a recorder to watch."""
+        return self.report.state in (RECORDING, WAITING) or (self.report.state == STALE and not self.report.died)
+
+    def view(self) -> LiveView:
+        """The table now. Raises OSError, DataError."""
+        if self._clock.monotonic_ns() - self._reported_ns >= _REPORT_NS:
+            self.report = observe(self._store, self._clock)
+            self._reported_ns = self._clock.monotonic_ns()
+        run = self._run()
+        if run.date != self._date:
+            self._begin(run.date)
+        if self._follow is not None:
+            self._take(self._follow.poll())
+        return self._live.view(run, self._clock.wall_ns())
+
+    async def until_over(self, show: Callable[[LiveView], None]) -> StatusReport:
+        """Show a view several times a second until the recorder ends; how it ended."""
+        while True:
+            show(self.view())
+            if not self.going:
+                return self.report
+            await self._clock.sleep(FRAME_SECONDS)
+
+    def _run(self) -> RunStatus:
+        report = self.report
+        run = report.run
+        if run is None:
+            return RunStatus(state=report.state, pid=0, date="", started_ns=report.now_ns, written_ns=report.now_ns)
+        return replace(run, state=STALE, reason=report.reason) if report.state == STALE else run
+
+    def _begin(self, date: str) -> None:
+        """Start with the date's newest entries."""
+        self._date = date
+        self._follow = None
+        if not date:
+            return
+        day = dt.date.fromisoformat(date)
+        folder = self._store.journal(day)
+        self._live = Live({}, names=_names(self._store.instruments_path(day)))
+        entries, position = recent(folder, LOOK_BACK_BYTES)
+        self._take(entries)
+        self._follow = Follow(folder, start=position)
+
+    def _take(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            if entry.kind is EntryKind.MESSAGE:
+                self._live.update(quotes(entry.payload), entry.wall_ns)
+
+
+def _names(path: Path) -> Mapping[str, str]:
+    """Symbols by instrument key; none while the date has no instruments."""
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, columns=["instrument_key", "symbol"])
+    except FileNotFoundError:
+        return {}
+    return dict(zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True))
