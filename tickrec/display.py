@@ -8,17 +8,23 @@ import os
 import sys
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Final, Self, TextIO
+from typing import TYPE_CHECKING, Final, Self, TextIO
 
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from tickrec.clock import Clock
 from tickrec.live import LiveView
 from tickrec.page import Page, Tone
 from tickrec.painter import Painter, resume_output, terminal_writer
+from tickrec.runstatus import RunStatus
 from tickrec.table import live_page
+
+if TYPE_CHECKING:
+    from tickrec.layout import Store
+    from tickrec.status import StatusReport
 
 _STYLES: Final = {
     Tone.STRONG: Style(bold=True),
@@ -73,6 +79,35 @@ def styled(page: Page) -> Text:
     for begin, end, tone in page.marks:
         text.stylize(_STYLES[tone], begin, end)
     return text
+
+
+def print_status(report: "StatusReport", stream: TextIO, *, simulate: bool = False) -> None:
+    """Print one screen about a store; `simulate` when it is the store of the simulated market."""
+    from tickrec.report import status_page
+
+    put(status_page(report, page_width(stream), simulate=simulate), stream)
+
+
+def print_summary(run: RunStatus, store: "Store", stream: TextIO) -> None:
+    """Print what a run leaves behind."""
+    from tickrec.report import summary_page
+
+    put(summary_page(run, store, page_width(stream)), stream)
+
+
+async def watch(store: "Store", clock: Clock, stream: TextIO, environ: Mapping[str, str]) -> "StatusReport":
+    """Show the live table of the recorder that works on the store until it ends; how it ended.
+
+    Returns at once when there is none. The stream must pass `can_show`. Raises OSError, DataError.
+    """
+    from tickrec.status import collect
+    from tickrec.watch import Watch
+
+    watching = Watch(store, clock)
+    if watching.going:
+        with Screen(stream, environ) as screen:
+            await watching.until_over(screen.show)
+    return collect(store, clock)
 
 
 class Screen:

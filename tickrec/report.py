@@ -104,20 +104,17 @@ def _going(page: Page, report: StatusReport, run: RunStatus) -> None:
 
 def _over(page: Page, report: StatusReport, run: RunStatus, option: str) -> None:
     now_ns = report.now_ns
-    ended = "" if report.ended_ns is None else f" at {_when(report.ended_ns, now_ns)}"
+    until = "" if report.ended_ns is None else _when(report.ended_ns, now_ns)
+    words = f"stopped: the run of pid {run.pid} ended{f' at {until}' if until else ''}"
     if report.died:
         missing = run.stop_ns is not None and now_ns < run.stop_ns
-        planned = f", though until {fmt.moment(run.stop_ns, now_ns)} was planned" if missing and run.stop_ns else ""
-        words = f"stopped: the run of pid {run.pid} ended{ended} without a goodbye; nothing is recording{planned}."
-        page.spread([Chunk(words, Tone.ALARM)])
-        safe = (
-            "" if report.ended_ns is None else f"(what was journalled until {_when(report.ended_ns, now_ns)} is safe)"
-        )
-        page.spread([Chunk(f"Start it again with: tickrec record{option}"), Chunk(f"     {safe}")])
+        planned = f" (planned until {fmt.moment(run.stop_ns, now_ns)})" if missing and run.stop_ns else ""
+        page.say(f"{words} without a goodbye; nothing is recording{planned}.", Tone.ALARM)
+        safe = f"        (what was journalled until {until} is safe)" if until else ""
+        page.say(f"Start it again with: tickrec record{option}{safe}")
     else:
-        words = f"stopped: the run of pid {run.pid} ended{ended}"
-        failed = run.exit_code != 0
-        page.say(f"{words}: {report.reason}" if report.reason else words, Tone.ALARM if failed else Tone.STRONG)
+        because = f": {report.reason}" if report.reason else ""
+        page.say(f"{words}{because}", Tone.ALARM if run.exit_code else Tone.STRONG)
     pairs = [(Chunk(_counts(run)), Chunk(f"{run.date}, from {fmt.clock_time(run.started_ns)}"))]
     pairs += _beside(list(_gaps(run, report.ended_ns or now_ns)), [_disk(run)])
     _columns(page, pairs)

@@ -55,12 +55,10 @@ class Watch:
             self._take(self._follow.poll())
         return self._live.view(run, self._clock.wall_ns())
 
-    async def until_over(self, show: Callable[[LiveView], None]) -> StatusReport:
-        """Show a view several times a second until the recorder ends; how it ended."""
-        while True:
+    async def until_over(self, show: Callable[[LiveView], None]) -> None:
+        """Show a view several times a second until the recorder has ended."""
+        while self.going:
             show(self.view())
-            if not self.going:
-                return self.report
             await self._clock.sleep(FRAME_SECONDS)
 
     def _run(self) -> RunStatus:
