@@ -8,9 +8,8 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from email.message import Message
 from typing import Any, NamedTuple
 
 import websockets
@@ -78,7 +77,7 @@ class Answer(NamedTuple):
     """An HTTP answer."""
 
     status: int
-    headers: Message[str, str]
+    headers: dict[str, str]
     body: bytes
 
     @property
@@ -107,15 +106,14 @@ async def call(
     *,
     token: str | None = "simulated",
     data: object = None,
-    headers: dict[str, str] | None = None,
-    **query: str,
+    query: Mapping[str, str] | None = None,
 ) -> Answer:
     """GET a path, or POST `data` (a JSON object, or bytes as they are)."""
     url = simulator.api_url + urllib.parse.quote(path)
     if query:
         url += "?" + urllib.parse.urlencode(query)
     body = data if data is None or isinstance(data, bytes) else json.dumps(data).encode()
-    request = urllib.request.Request(url, body, headers or {})
+    request = urllib.request.Request(url, body)
     if token is not None:
         request.add_header("Authorization", f"Bearer {token}")
     return await asyncio.to_thread(_open, request)
@@ -124,10 +122,10 @@ async def call(
 def _open(request: urllib.request.Request) -> Answer:
     try:
         with urllib.request.build_opener(_NoRedirect).open(request, timeout=DEADLINE) as answer:
-            return Answer(answer.status, answer.headers, answer.read())
+            return Answer(answer.status, dict(answer.headers), answer.read())
     except urllib.error.HTTPError as error:
         with error:
-            return Answer(error.code, error.headers, error.read())
+            return Answer(error.code, dict(error.headers), error.read())
 
 
 async def authorize(simulator: Simulator, token: str = "simulated") -> str:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from tickrec.clock import ist
 from tickrec.upstox.simulator_hours import Hours, Phase
-from tickrec.upstox.simulator_master import Listing, Master
+from tickrec.upstox.simulator_master import Listing, master_of
 from tickrec.upstox.simulator_pricing import RATE, YEAR_MS, Valuation, smile, value
 
 DEPTH: Final = 30
@@ -276,7 +276,7 @@ class Market:
         self.hours = hours
         self._seed = seed
         self._securities: dict[str, Security] = {}
-        self.master = Master(ist(wall_ns).date())
+        self.master = master_of(ist(wall_ns).date())
         self._session = self._session_date(wall_ns)
 
     def security(self, key: str, wall_ns: int) -> Security | None:
@@ -319,7 +319,7 @@ class Market:
         """Start the next date, with new expiries, and the next session, with volumes from zero, when they have come."""
         date = ist(wall_ns).date()
         if date != self.master.date:
-            self.master = Master(date)
+            self.master = master_of(date)
         session = self._session_date(wall_ns)
         if session == self._session:
             return

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from tickrec.clock import SECOND, Clock, SystemClock
@@ -91,11 +90,8 @@ class Simulator:
         await self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._cancel()
-        await self._stack.__aexit__(kind, error, trace)
+    async def __aexit__(self, *exception: object) -> None:
+        await self.stop()
 
     async def start(self) -> None:
         """Open the port and let the market run.
@@ -145,12 +141,9 @@ class Simulator:
 
     async def stop(self) -> None:
         """Close every connection and the port."""
-        self._cancel()
-        await self._stack.aclose()
-
-    def _cancel(self) -> None:
         for task in self._tasks:
             task.cancel()
+        await self._stack.aclose()
 
     def stats(self) -> dict[str, Any]:
         """What was sent so far, and what is subscribed now."""

@@ -5,6 +5,7 @@ Owns the contracts and their expiries. Knows nothing about prices beyond where t
 
 import calendar
 import datetime as dt
+import functools
 import zlib
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -282,6 +283,12 @@ class Master:
                 found.append(expiry)
             year, month = (year, month + 1) if month < 12 else (year + 1, 1)
         return found
+
+
+@functools.lru_cache(maxsize=4)
+def master_of(date: dt.date) -> Master:
+    """The instruments of a date; read only, so it is made once."""
+    return Master(date)
 
 
 def share_tick(price: float) -> int:
