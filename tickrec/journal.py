@@ -128,6 +128,7 @@ class _Walk:
         self.expected = 0
         self.tail: Damage | None = None
         self.ending = Ending.CLEAN
+        self._before: Damage | None = None  # the tail of the file before, until it is known what follows it
         self._finished = 0
 
     def begin(self, first_seq: int, start: Position | None) -> None:
@@ -162,6 +163,7 @@ class _Walk:
                 return
             if complete:
                 self.number, self.offset = following, 0
+                self._before, self.tail = self.tail, None
                 complete = self._next() > 0
             else:
                 complete = True
@@ -192,22 +194,28 @@ class _Walk:
             scan = Scan(file, self.offset, self.expected, self.damage)
             for batch in scan.batches(first_seq):
                 self.offset, self.expected = scan.end, scan.expected
+                self._follows(batch[0][0].seq)
                 yield batch
             self.offset, self.expected = scan.end, scan.expected
             self._leave(file, scan)
 
     def _enter(self, file: JournalFile) -> None:
-        """Begin a file: its header, and what is missing between the file before and this one."""
+        """Begin a file at its header, and note what is missing between the file before and this one."""
         header = file.header()
-        if header is not None:
-            self._admit(header, file.path)
-            if self.tail is None and 0 < self.expected < header.first_seq:
-                self.damage.append(Damage(file.path, 0, 0, self.expected - 1, header.first_seq))
-            self.expected = max(self.expected, header.first_seq)
-            self.offset = FILE_HEADER_BYTES
-        if self.tail is not None:
-            self.damage.append(self.tail._replace(before_seq=header.first_seq if header else 0))
-            self.tail = None
+        if header is None:
+            return
+        self._admit(header, file.path)
+        if self._before is None and 0 < self.expected < header.first_seq:
+            self.damage.append(Damage(file.path, 0, 0, self.expected - 1, header.first_seq))
+        self._follows(header.first_seq)
+        self.expected = max(self.expected, header.first_seq)
+        self.offset = FILE_HEADER_BYTES
+
+    def _follows(self, seq: int) -> None:
+        """Note a bad tail of the file before, now that the entry after it is known."""
+        if self._before is not None:
+            self.damage.append(self._before._replace(before_seq=seq))
+            self._before = None
 
     def _leave(self, file: JournalFile, scan: Scan) -> None:
         """Keep how the file ends; what follows decides whether that is damage."""

@@ -30,10 +30,21 @@ between them:
         40     n  payload
       40+n   0-7  zero bytes, up to the next multiple of 8
 
-CRC-32 is that of zlib. `seq` grows by one from frame to frame, also from file to file. A file of one message "tick!"
-(connection 1, seq 7) and one goodbye:
+CRC-32 is that of zlib. `seq` grows by one from frame to frame, also from file to file. A file begun on 2026-11-23
+at 09:00 IST with a message "tick!" (seq 7, connection 1) a quarter of a second later, and the end of the run a second
+later:
 
-    00000000  00 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00
+    00000000  89 54 49 43 4b 4a 0d 0a 28 08 ef 03 01 00 00 00
+    00000010  00 30 1a a3 f8 8e ea 18 07 00 00 00 00 00 00 00
+    00000020  75 70 73 74 6f 78 2e 76 33 00 00 00 00 00 00 00
+    00000030  00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+    00000040  f5 54 49 4b 7f b4 b1 42 05 00 00 00 01 00 01 00
+    00000050  07 00 00 00 00 00 00 00 80 e2 00 b2 f8 8e ea 18
+    00000060  00 f2 05 2a 01 00 00 00 74 69 63 6b 21 00 00 00
+    00000070  f5 54 49 4b b0 63 c6 b4 14 00 00 00 05 00 00 00
+    00000080  08 00 00 00 00 00 00 00 00 fa b4 de f8 8e ea 18
+    00000090  80 09 ba 56 01 00 00 00 7b 22 72 65 61 73 6f 6e
+    000000a0  22 3a 22 73 74 6f 70 70 65 64 22 7d 00 00 00 00
 
 A file can end in three ways. CLEAN: after a frame. TORN: in the middle of a frame, or in zero bytes where a frame
 should be; that is what a crash or a power cut leaves, and `repair` sets it aside. CORRUPT: in bytes that no crash

@@ -56,8 +56,8 @@ class JournalWriter:
         self._dead: StorageError | None = None
         self._undurable: StorageError | None = None
         self._closed = False
-        _check_source(folder, source, next_seq)
         try:
+            _check_source(folder, source, next_seq)
             make_folder(folder)
             self._number = max(file_numbers(folder), default=0) + 1
             self._fd = self._create(start_ns)
