@@ -8,7 +8,10 @@ import datetime as dt
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
+
+import pyarrow as pa
 
 from tickrec.calendar import Calendar, ensure_calendar, exchange_of, load, trading_date
 from tickrec.clock import IST, SECOND, Clock, from_datetime, ist
@@ -96,7 +99,11 @@ class Plan:
 
 def load_calendar(store: Store, rest: Rest, now_ns: int) -> Calendar:
     """The exchange calendar of the day: kept in the store, else the broker's, else as built in (with a warning)."""
-    return ensure_calendar(store.state / "calendar.json", trading_date(now_ns), rest.holidays, rest.timings)
+    date = trading_date(now_ns)
+    calendar = ensure_calendar(store.state / "calendar.json", date, rest.holidays, rest.timings)
+    if calendar.assumed(date):
+        log.warning("no calendar knows %s; it is taken for a trading day", date)
+    return calendar
 
 
 def load_master(store: Store, rest: Rest, now_ns: int) -> Master:
@@ -110,18 +117,15 @@ def load_master(store: Store, rest: Rest, now_ns: int) -> Master:
 def resolve_options(
     config: Config, options: Options, master: Master, rest: Rest, token: Token, now_ns: int
 ) -> list[Instrument]:
-    """The instruments that the options mean. Raises UsageError when there are none."""
-    found = resolve(
+    """The instruments that the options mean, at least one. Raises UsageError."""
+    return resolve(
         options.symbols,
         master,
         today=trading_date(now_ns),
         last_prices=lambda keys: rest.last_prices(token, keys),
         universes=config.universes,
-        folder=config.folder,
+        folder=Path.cwd(),
     )
-    if not found:
-        raise UsageError("no instrument to record", hint="Name some with --symbols, such as fno or RELIANCE")
-    return found
 
 
 def account_plan(config: Config, token: Token) -> str:
@@ -153,6 +157,8 @@ def make_plan(config: Config, options: Options, store: Store, rest: Rest, tokens
     master = load_master(store, rest, now_ns)
     instruments = resolve_options(config, options, master, rest, token, now_ns)
     times = plan_times(config, options, calendar, {each.segment for each in instruments}, now_ns)
+    del master
+    pa.default_memory_pool().release_unused()
     connections = deal_out(config, instruments, options.mode, account_plan(config, token))
     return Plan(options.mode, tuple(instruments), connections, calendar, token.expires_ns, times)
 

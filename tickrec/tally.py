@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from tickrec.calendar import trading_date
 from tickrec.clock import SECOND, Clock
+from tickrec.config import SIMULATED
 from tickrec.day import Day
 from tickrec.entry import Entry
 from tickrec.files import free_bytes
@@ -50,6 +51,7 @@ class Tally:
         self._min_free = min_free
         self._lines: dict[int, _Line] = {}
         self._rates: dict[str, Rate] = {}
+        self._byte_rate = Rate(60 * SECOND)
 
     def message(self, entry: Entry, ticks: int) -> None:
         """Count a message with its ticks."""
@@ -93,6 +95,7 @@ class Tally:
             expects_data=not self._plan.quiet(now_ns),
             durable_ns=self.durable_ns,
             journal_bytes=day.journal.size_bytes,
+            byte_rate=self._byte_rate.sample(day.journal.size_bytes, mono_ns),
             position=(position.file, position.offset),
             parquet_ticks=flushing.parquet_ticks,
             parquet_ns=flushing.parquet_ns,
@@ -118,6 +121,7 @@ class Tally:
             "date": str(trading_date(now_ns)),
             "started_ns": self.started_ns,
             "written_ns": now_ns,
+            "simulated": self._store.root.name == SIMULATED,
             "wanted": len(self._plan.instruments),
             "disk_free_bytes": free_bytes(self._store.root),
             "min_free_bytes": self._min_free,

@@ -6,6 +6,7 @@ answer.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable, Coroutine, Sequence
@@ -146,16 +147,19 @@ class Link:
     async def run(self, sink: Sink) -> None:
         """Connect, receive, and connect again, until stopped. Raises TokenError."""
         self._sink = sink
-        while not self._shared.stopping.is_set():
-            try:
-                failure = await self._live(*await self._open())
+        with contextlib.suppress(_Stopped):
+            while not self._shared.stopping.is_set():
+                failure = await self._attempt_once()
                 if failure is not None:
                     await self._recover(failure)
-            except Refused as failed:
-                await self._recover(failed.failure)
-            except _Stopped:
-                break
         self._enter(STOPPED)
+
+    async def _attempt_once(self) -> Failure | None:
+        """Connect and receive; why that ended, or None when it was wanted."""
+        try:
+            return await self._live(*await self._open())
+        except Refused as failed:
+            return failed.failure
 
     # Getting a websocket
 

@@ -1,0 +1,112 @@
+"""Whole recordings for tests: the simulated broker on a loopback port, recorded over the ordinary path."""
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tickrec.clock import Clock, SystemClock
+from tickrec.config import Config, load
+from tickrec.entry import Entry, EntryKind
+from tickrec.journal import Journal
+from tickrec.layout import Store
+from tickrec.plan import Options
+from tickrec.record import Record
+from tickrec.runstatus import RunStatus
+from tickrec.upstox.simulator import Settings, Simulator
+
+DEADLINE = 30.0
+"""Seconds after which a test gives up waiting."""
+FAST = Settings(interval=0.02)
+"""A market that moves often enough for tests to be short."""
+SELECTORS = ("RELIANCE", "TCS", "NIFTY", "NIFTY:fut")
+
+
+class ShiftedClock(SystemClock):
+    """The machine's clock, some time ahead or behind."""
+
+    def __init__(self, shift_ns: int) -> None:
+        self.shift_ns = shift_ns
+
+    def wall_ns(self) -> int:  # type: ignore[override]
+        return SystemClock.wall_ns() + self.shift_ns
+
+
+def config_for(tmp_path: Path, simulator: Simulator, text: str = "") -> Config:
+    """The configuration of a user whose broker is the simulator."""
+    path = tmp_path / "config.toml"
+    upstox = f'[upstox]\napi_url = "{simulator.api_url}"\nassets_url = "{simulator.assets_url}"\n'
+    path.write_text(upstox + text)
+    return load(path, data=None, simulate=False, environ={"HOME": str(tmp_path)})
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let everything else run until `condition` holds; fails after DEADLINE."""
+    async with asyncio.timeout(DEADLINE):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in another process or object
+            await asyncio.sleep(0.01)
+
+
+@dataclass
+class Recording:
+    """A recording that runs beside its test."""
+
+    config: Config
+    simulator: Simulator
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    task: "asyncio.Task[RunStatus] | None" = None
+
+    @property
+    def store(self) -> Store:
+        return Store(self.config.store.data)
+
+    async def sent(self, ticks: int) -> None:
+        """Wait until the simulator has sent so many more ticks."""
+        goal = self.simulator.stats()["ticks"] + ticks
+        await until(lambda: self.simulator.stats()["ticks"] >= goal or self._over())
+
+    async def stop(self) -> RunStatus:
+        """Stop the recording like a signal does."""
+        self.stopping.set()
+        return await self.result()
+
+    async def result(self) -> RunStatus:
+        assert self.task is not None
+        async with asyncio.timeout(DEADLINE):
+            return await self.task
+
+    def _over(self) -> bool:
+        assert self.task is not None
+        return self.task.done()
+
+
+@asynccontextmanager
+async def recording(
+    tmp_path: Path,
+    *,
+    settings: Settings | None = None,
+    options: Options | None = None,
+    config: str = "[store]\nduckdb = false\n",
+    clock: Clock | None = None,
+    token: str = "simulated",
+) -> AsyncIterator[Recording]:
+    """A recording of a simulated market, stopped at the end of the block if it still runs."""
+    clock = clock or SystemClock()
+    settings = dataclasses.replace(settings or FAST, sent_log=tmp_path / "sent", clock=clock)
+    options = options or Options(symbols=SELECTORS, mode="full", now=True)
+    async with Simulator(settings) as simulator:
+        run = Recording(config_for(tmp_path, simulator, config), simulator)
+        environ = {"UPSTOX_ACCESS_TOKEN": token}
+        run.task = asyncio.create_task(Record(run.config, options, environ, clock, run.stopping).run())
+        try:
+            yield run
+        finally:
+            run.stopping.set()
+            await asyncio.wait((run.task,), timeout=DEADLINE)
+
+
+def messages(folder: Path) -> list[Entry]:
+    """The broker's messages in a journal."""
+    return [entry for entry in Journal(folder).entries() if entry.kind is EntryKind.MESSAGE]

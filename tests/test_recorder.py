@@ -1,0 +1,189 @@
+"""Whole recordings against the simulated broker: what was sent is what is stored."""
+
+import asyncio
+import dataclasses
+import datetime as dt
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from tests.recordings import FAST, Recording, ShiftedClock, messages, recording, until
+from tickrec.calendar import trading_date
+from tickrec.clock import IST, SystemClock, from_datetime
+from tickrec.entry import EntryKind
+from tickrec.errors import ExitCode
+from tickrec.journal import Journal
+from tickrec.layout import coverage
+from tickrec.plan import Options
+from tickrec.store import read_tail
+from tickrec.upstox.peek import count_feeds
+from tickrec.upstox.simulator_faults import Fault
+
+
+def run(coroutine) -> None:  # type: ignore[no-untyped-def]
+    asyncio.run(coroutine)
+
+
+def stored_ticks(run: Recording) -> int:
+    """Rows of `ticks` over all dates, in parts and in the journal's tail."""
+    store, total = run.store, 0
+    for date in store.dates():
+        covered = coverage(store, date)
+        total += sum(pq.read_metadata(part.path).num_rows for part in covered.parts)
+        total += read_tail(store, date, covered).tables["ticks"].num_rows
+    return total
+
+
+def recorded(run: Recording) -> list[bytes]:
+    return [entry.payload for date in run.store.dates() for entry in messages(run.store.journal(date))]
+
+
+def sent(run: Recording, tmp_path: Path) -> list[bytes]:
+    return [entry.payload for entry in messages(tmp_path / "sent")]
+
+
+def test_everything_sent_is_stored_byte_for_byte(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with recording(tmp_path) as one:
+            await one.sent(300)
+            last = await one.stop()
+            assert last.exit_code == ExitCode.DONE
+            assert recorded(one) == sent(one, tmp_path)
+            assert last.frames == len(recorded(one))
+            assert last.ticks == stored_ticks(one) == sum(map(count_feeds, recorded(one))) >= 300
+            assert last.unflushed_ticks == 0
+            assert not last.gaps
+
+    run(scenario())
+
+
+def test_a_dropped_connection_is_one_gap_and_everything_goes_on(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with recording(tmp_path) as one:
+            await one.sent(100)
+            one.simulator.strike(Fault("drop"))
+            await until(lambda: one.simulator.stats()["opened"] == 2)
+            await one.sent(100)
+            last = await one.stop()
+            assert [gap.conn for gap in last.gaps] == [1]
+            assert last.gaps[0].end_ns is not None
+            assert last.gaps[0].end_ns > last.gaps[0].start_ns
+            assert last.reconnects == 1
+            assert set(recorded(one)) <= set(sent(one, tmp_path))
+
+    run(scenario())
+
+
+def test_what_cannot_be_decoded_is_kept_and_costs_nothing_else(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with recording(tmp_path) as one:
+            await one.sent(60)
+            one.simulator.strike(Fault("garbage"))
+            one.simulator.strike(Fault("garbage", "text"))
+            await one.sent(60)
+            last = await one.stop()
+            assert recorded(one) == sent(one, tmp_path)
+            assert last.rejected == 2
+            assert not last.gaps
+
+    run(scenario())
+
+
+def test_midnight_begins_a_new_date_with_its_own_numbers(tmp_path: Path) -> None:
+    before_midnight = from_datetime(dt.datetime(2026, 11, 23, 23, 59, 58, 500_000, tzinfo=IST))
+    clock = ShiftedClock(before_midnight - SystemClock.wall_ns())
+
+    async def scenario() -> None:
+        async with recording(tmp_path, clock=clock) as one:
+            await until(lambda: trading_date(clock.wall_ns()) == dt.date(2026, 11, 24))
+            await one.sent(200)
+            await one.stop()
+            monday, tuesday = one.store.dates()
+            assert (monday, tuesday) == (dt.date(2026, 11, 23), dt.date(2026, 11, 24))
+            for date in (monday, tuesday):
+                entries = list(Journal(one.store.journal(date)).entries())
+                assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
+                assert {trading_date(entry.wall_ns) for entry in entries if entry.kind is EntryKind.MESSAGE} == {date}
+                assert [entry.kind for entry in entries].count(EntryKind.CONNECTED) == 1
+                assert any(entry.kind is EntryKind.SUBSCRIBED for entry in entries)
+                assert coverage(one.store, date).next_seq == len(entries) + 1
+            assert recorded(one) == sent(one, tmp_path)
+            assert read_tail(one.store, tuesday, coverage(one.store, tuesday)).tables["ticks"].num_rows == 0
+
+    run(scenario())
+
+
+def test_a_second_run_continues_the_date_and_the_pause_is_a_gap(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        for _ in range(2):
+            async with recording(tmp_path) as one:
+                await one.sent(50)
+                await one.stop()
+        (date,) = one.store.dates()
+        entries = list(Journal(one.store.journal(date)).entries())
+        assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
+        part_gaps = [
+            row
+            for path in coverage(one.store, date).small_parts["gaps"]
+            for row in pq.ParquetFile(path).read().to_pylist()
+        ]
+        assert [gap["reason"] for gap in part_gaps] == ["stopped"]
+
+    run(scenario())
+
+
+def test_a_token_refused_twice_ends_the_run_and_is_safe(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with recording(tmp_path, token="yesterday") as one:
+            last = await one.result()
+            assert last.exit_code == ExitCode.TOKEN
+            assert "yesterday" not in last.reason
+            assert recorded(one) == []
+
+    run(scenario())
+
+
+def test_the_planned_end_ends_the_run(tmp_path: Path) -> None:
+    options = Options(symbols=("RELIANCE",), mode="ltpc", duration=dt.timedelta(seconds=1), now=True)
+
+    async def scenario() -> None:
+        async with recording(tmp_path, options=options) as one:
+            last = await one.result()
+            assert last.exit_code == ExitCode.DONE
+            assert last.stop_ns is not None
+            assert last.written_ns >= last.stop_ns
+
+    run(scenario())
+
+
+def test_a_broker_that_never_opens_a_websocket_is_unreachable(tmp_path: Path) -> None:
+    options = Options(symbols=("RELIANCE",), mode="full", duration=dt.timedelta(seconds=2), now=True)
+
+    async def scenario() -> None:
+        async with recording(
+            tmp_path, options=options, settings=dataclasses.replace(FAST, faults=(Fault("refuse", "60"),))
+        ) as one:
+            last = await one.result()
+            assert last.exit_code == ExitCode.UNREACHABLE
+            assert "403" in last.reason
+
+    run(scenario())
+
+
+def test_a_part_that_cannot_be_written_never_stops_the_recording(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with recording(tmp_path, config='[record]\nflush_interval = "1s"\n[store]\nduckdb = false\n') as one:
+            # A file where the folder of the parts should be.
+            ticks = one.store.root / "ticks"
+            ticks.parent.mkdir(parents=True, exist_ok=True)
+            ticks.write_text("in the way")
+            await one.sent(900)
+            assert not one.task.done()  # type: ignore[union-attr]
+            ticks.unlink()
+            await one.sent(300)
+            last = await one.stop()
+            assert recorded(one) == sent(one, tmp_path)
+            assert stored_ticks(one) == last.ticks
+            assert last.unflushed_ticks == 0
+
+    run(scenario())
