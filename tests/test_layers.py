@@ -16,8 +16,8 @@ LAYERS = [
     "journal_format journal_scan journal_repair journal_writer journal schema instruments selectors live layout",
     "upstox.protocol upstox.wire upstox.flatten upstox.peek upstox.decode upstox.auth upstox.rest ledger store",
     "upstox.access upstox.websocket upstox.link upstox.feed upstox.login upstox.market upstox.simulator simulated",
-    "dayfile manifest verify retention seal plan day flushing tally recorder record schedule",
-    "recent holdings status views sandbox examples listing table query watch doctor report",
+    "dayfile manifest verify retention seal recent holdings status plan day flushing tally recorder record schedule",
+    "views sandbox examples listing table query watch doctor report",
     "display",
     "cli __main__ __init__",
 ]

@@ -95,6 +95,7 @@ def _record(config: "Config", options: "Options", environ: Mapping[str, str], li
 
     from tickrec import display, logs
     from tickrec.clock import SystemClock
+    from tickrec.layout import Store
     from tickrec.record import Record, Stopped
     from tickrec.recorder import signals_stop
 
@@ -124,7 +125,7 @@ def _record(config: "Config", options: "Options", environ: Mapping[str, str], li
     if last is None:
         _say("stopped before the recording began")
         return ExitCode.DONE
-    _say(display.summary(last))
+    display.print_summary(last, Store(config.store.data), sys.stderr)
     return ExitCode(last.exit_code)
 
 
@@ -171,20 +172,23 @@ def status(
     simulate: SimulateOption = False,
 ) -> None:
     """Say whether it records, how far it is, and what is kept."""
+    import asyncio
+
     from tickrec import display
     from tickrec import status as reports
     from tickrec.clock import SystemClock
-    from tickrec.store import Store
+    from tickrec.layout import Store
 
-    store = Store(_config(config, data, simulate).store.data)
+    store, clock = Store(_config(config, data, simulate).store.data), SystemClock()
     if watch:
-        from tickrec.watch import watch as look
-
-        look(store, SystemClock(), sys.stdout, os.environ)
-        return
-    report = reports.collect(store, SystemClock())
-    _answer(json.dumps(reports.to_json(report), indent=2) if as_json else display.status(report))
-    raise SystemExit(reports.exit_code(report))
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(display.watch(store, clock, sys.stdout, os.environ))
+    report = reports.collect(store, clock)
+    if as_json:
+        _answer(json.dumps(reports.to_json(report), indent=2))
+    else:
+        display.print_status(report, sys.stdout, simulate=simulate)
+    raise SystemExit(report.exit_code)
 
 
 @app.command()

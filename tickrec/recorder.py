@@ -6,6 +6,7 @@ written ends the run, and nothing else does but the planned end, a signal, or a 
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime as dt
 import logging
 import signal
@@ -95,6 +96,8 @@ class Recorder:
         self._stop = Stop.SIGNAL
         self._ended: deque[Day] = deque()
         self._gaps_told = 0
+        self._answered = 0
+        """Instruments that answered, as it was before the connections were closed."""
         self._day: Day
 
     async def run(self) -> RunStatus:
@@ -153,6 +156,7 @@ class Recorder:
                 work = (self._sync(), self._flushing.run(lambda: self._day), self._report(), self._end_on_time())
                 background = [tasks.create_task(each) for each in (*work, self._keep_house(), self._draw())]
                 await self._stopping.wait()
+                self._answered = sum(each.answered for each in self._feed.states())
                 self._feed.stop()
                 await feeding
                 for task in background:
@@ -203,9 +207,7 @@ class Recorder:
 
     async def _alert(self, run: RunStatus) -> None:
         if run.silent:
-            await self._alerts.send(
-                "silent", f"{plural(len(run.silent), 'instrument')} did not answer"
-            )
+            await self._alerts.send("silent", f"{plural(len(run.silent), 'instrument')} did not answer")
         for gap in self._day.outages.lasting():
             seconds = (run.written_ns - gap.start_ns) / SECOND
             if seconds > LONG_GAP_SECONDS and run.expects_data:
@@ -220,15 +222,12 @@ class Recorder:
         """The live table, from what arrived since the last frame."""
         if self._show is None:
             return
-        run, sampled_ns = None, 0
         while True:
             while self._tap:
                 entry = self._tap.popleft()
                 self._live.update(quotes(entry.payload), entry.wall_ns)
-            now_ns = self._clock.wall_ns()
-            if run is None or now_ns - sampled_ns >= SECOND:
-                run, sampled_ns = self._tally.status(self._day, self._feed, self._flushing), now_ns
-            self._show(self._live.view(run, now_ns, limit=ROWS, news=self._latest.line))
+            run = self._tally.status(self._day, self._feed, self._flushing)
+            self._show(self._live.view(run, run.written_ns, limit=ROWS, news=self._latest.line))
             await self._clock.sleep(FRAME_SECONDS)
 
     async def _end_on_time(self) -> None:
@@ -280,6 +279,7 @@ class Recorder:
             reason=str(error) if error else "",
             exit_code=error.code if error else ExitCode.DONE,
         )
+        final = dataclasses.replace(final, answered=self._answered)
         status.write(self._store.status_path, final)
         if error is not None:
             await self._alerts.send("end", f"tickrec stopped recording: {error}")
