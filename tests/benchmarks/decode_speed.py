@@ -61,6 +61,15 @@ def payloads(messages: int, seed: int) -> list[bytes]:
     return made
 
 
+def indices(seed: int) -> bytes:
+    """Two more entries for a message, of the other branch of full mode."""
+    sent = {name: value for name, value in option(random.Random(seed)).items() if name in ("ltpc", "marketOHLC")}
+    feeds = {
+        key: pb.Feed(requestMode=1, fullFeed={"indexFF": sent}) for key in ("NSE_INDEX|Nifty 50", "BSE_INDEX|SENSEX")
+    }
+    return bytes(pb.FeedResponse(feeds=feeds).SerializeToString())
+
+
 def best(run: Callable[[], object], turns: int) -> float:
     """Seconds of processor time of the fastest turn."""
     times = []
@@ -106,6 +115,10 @@ def main() -> None:
         count = sum(map(len, pieces)) * ENTRIES
         seconds = best(lambda pieces=pieces: [decode(piece, symbols) for piece in pieces], chosen.turns)  # type: ignore[misc]
         report(f"decode, {size} messages at a time", seconds, count, base)
+    several = [entry._replace(payload=entry.payload + indices(entry.seq)) for entry in entries]
+    pieces = [several[at : at + 40] for at in range(0, len(several), 40)]
+    seconds = best(lambda: [decode(piece, symbols) for piece in pieces], chosen.turns)
+    report("the same, 40 at a time with two indices each", seconds, len(several) * (ENTRIES + 2), base)
     report("quotes, for the live table", best(lambda: [quotes(p) for p in few], chosen.turns), len(few) * ENTRIES, base)
     report("count_feeds", best(lambda: [count_feeds(p) for p in made], chosen.turns), ticks, base)
 

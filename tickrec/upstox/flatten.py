@@ -1,7 +1,7 @@
 """The broker's nested messages to the flat columns of `ticks`.
 
-Owns which field of which branch becomes which column, and when a column is NULL. Buffers are taken over as they are: a
-piece whose entries are all of one branch is hardly copied, several branches are joined and put in the order of entries.
+Owns which field of which branch becomes which column, and when one is NULL. Every branch has a row for every entry, so
+several are coalesced; where there is one, buffers are taken over as they are.
 """
 
 from collections.abc import Mapping
@@ -48,14 +48,11 @@ Columns = dict[str, pa.Array]
 def columns(messages: Messages) -> Columns:
     """The columns of `ticks` that come from the feed entries, one row an entry; a column nobody sent is missing."""
     makers = {"ltpc": _ltpc, "marketFF": _market, "indexFF": _index, "firstLevelWithGreeks": _first_level}
-    found = {name: makers[name](_fields(branch.fields)) for name, branch in messages.branches.items()}
-    rows = len(messages.keys)
-    joined: Columns = {}
-    if len(found) == 1 and len(messages.branches[next(iter(found))].entries) == rows:
-        joined = next(iter(found.values()))
-    elif found:
-        joined = _joined(list(found.values()), [messages.branches[name].entries for name in found], rows)
-    return {**joined, "mode": _modes(messages.modes)}
+    found: dict[str, list[pa.Array]] = {"mode": [_modes(messages.modes)]}
+    for branch, message in messages.branches.items():
+        for name, values in makers[branch](_fields(message)).items():
+            found.setdefault(name, []).append(values)
+    return {name: arrays[0] if len(arrays) == 1 else pc.coalesce(*arrays) for name, arrays in found.items()}
 
 
 def table(columns: Columns, rows: int) -> pa.RecordBatch:
@@ -73,18 +70,8 @@ def instants(numbers: pa.Int64Array) -> pa.TimestampArray:
     return numbers.view(_INSTANT)
 
 
-def _joined(parts: list[Columns], entries: list[pa.Int64Array], rows: int) -> Columns:
-    """The rows of all parts in the order of their entries; an entry in no part is NULL throughout."""
-    together = pa.concat_tables([pa.table(part) for part in parts], promote_options="default").combine_chunks()
-    positions = pc.inverse_permutation(pa.concat_arrays(entries), max_index=rows - 1)
-    ordered = together.take(positions).combine_chunks()
-    return {name: ordered.column(name).chunk(0) for name in ordered.column_names}
-
-
-def _fields(message: pa.StructArray | pa.RecordBatch) -> Columns:
+def _fields(message: pa.StructArray) -> Columns:
     """The fields of a message by name, NULL where the message was not sent."""
-    if isinstance(message, pa.RecordBatch):
-        return dict(zip(message.schema.names, message.columns, strict=True))
     return dict(zip(message.type.names, message.flatten(), strict=True))
 
 

@@ -33,14 +33,8 @@ _OUTLINED: Final = {
     "FeedResponse": ("marketInfo",),
 }
 """The fields left as bytes in the outline, by message."""
+_NONE: Final = pa.scalar(0, pa.int32())
 _ONE: Final = pa.scalar(1, pa.int32())
-
-
-class Branch(NamedTuple):
-    """Entries that carry the same kind of message: its fields, and the number of the entry of each row."""
-
-    fields: pa.RecordBatch
-    entries: pa.Int64Array
 
 
 class Messages(NamedTuple):
@@ -57,8 +51,8 @@ class Messages(NamedTuple):
     codes: pa.DictionaryArray
     """The keys, dictionary encoded."""
     modes: pa.Int32Array
-    branches: Mapping[str, Branch]
-    """By the name of the field. An entry is in one branch, or in none if it was sent empty."""
+    branches: Mapping[str, pa.StructArray]
+    """The message of each entry by the name of its field, NULL for entries with another; no name that nobody sent."""
 
 
 class Read(NamedTuple):
@@ -94,7 +88,11 @@ class _Outline(NamedTuple):
 
 
 def read(payloads: Sequence[bytes]) -> Read:
-    """Decode serialized FeedResponse messages. Bytes that are no such message go to `errors`."""
+    """Decode serialized FeedResponse messages. Bytes that are no such message go to `errors`.
+
+    A little that protobuf refuses passes (unknown groups that end under another number), and an unknown field inside
+    a map entry is passed over, as the specification has it, where protobuf's C implementation drops the entry.
+    """
     good = dict(enumerate(payloads))
     errors: dict[int, str] = {}
     try:
@@ -147,11 +145,8 @@ def _decode(payloads: list[bytes]) -> tuple[_Outline, Messages]:
         batch = whole.list_to_record_batch(payloads)
         feeds = batch.column("feeds")
         outline = _Outline(batch, _parents(feeds), feeds.keys.dictionary_encode())
-        branches = {
-            name: Branch(parts[name].array_to_record_batch(lists.values), pc.list_parent_indices(lists))
-            for name, lists in outline.occurrences().items()
-            if len(lists.values)
-        }
+        found = outline.occurrences()
+        branches = {name: _branch(parts[name], lists) for name, lists in found.items() if len(lists.values)}
         return outline, _messages(outline, branches)
     except (ValueError, DecodeError) as failure:
         raise _Refused(str(failure)) from failure
@@ -162,7 +157,24 @@ def _decode(payloads: list[bytes]) -> tuple[_Outline, Messages]:
         raise _Refused(f"the decoder failed: {failure}") from failure
 
 
-def _messages(outline: _Outline, branches: dict[str, Branch]) -> Messages:
+def _branch(decoder: "MessageHandler", lists: pa.ListArray) -> pa.StructArray:
+    """Messages from their bytes; an entry without any becomes a row of zeros under NULL."""
+    absent = pc.equal(pc.list_value_length(lists), _NONE)
+    if absent.true_count:
+        batch = decoder.array_to_record_batch(_joined(lists))
+        return pa.StructArray.from_arrays(batch.columns, fields=list(batch.schema), mask=absent)
+    return decoder.array_to_record_batch(lists.values).to_struct_array()
+
+
+def _joined(lists: pa.ListArray) -> pa.BinaryArray:
+    """The bytes of each list in one piece, without copying them: they lie end to end."""
+    ends, data = lists.values.buffers()[1:]
+    bounds = pa.Array.from_buffers(pa.int32(), lists.values.offset + len(lists.values) + 1, [None, ends])
+    starts = pc.array_take(bounds.slice(lists.values.offset), lists.offsets)
+    return pa.Array.from_buffers(pa.binary(), len(lists), [None, starts.buffers()[1], data])
+
+
+def _messages(outline: _Outline, branches: dict[str, pa.StructArray]) -> Messages:
     feed = outline.feeds.items
     modes = feed.field("requestMode")
     return Messages(
