@@ -1,8 +1,6 @@
 """Reading a journal across its files, from anywhere in it, and while it grows."""
 
 import os
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -189,6 +187,7 @@ def test_following_passes_over_damage_once_a_good_frame_follows(tmp_path: Path) 
 
 
 WRITE_MANY = """
+import sys
 from pathlib import Path
 from tickrec.journal import JournalWriter
 from tests.journal_fixtures import NINE, SOURCE, message
@@ -200,34 +199,20 @@ writer.close()
 """
 
 
-def read_all(folder: Path, last_seq: int, poll: Callable[[int], list[Entry]]) -> None:
-    """Poll until `last_seq` came, and check that everything came, in order."""
-    due = 1
-    while due <= last_seq:
-        for entry in poll(due):
-            assert (entry.seq, entry.payload) == (due, bytes([due % 251]) * (due * 37 % 9000))
-            due += 1
-
-
 @pytest.mark.parametrize("how", ["follow", "read again"])
 def test_a_journal_is_read_while_another_process_writes_it(tmp_path: Path, how: str) -> None:
-    count = 8_000
-    follow = Follow(tmp_path)
-    journal = Journal(tmp_path)
-    damage: list[Damage] = []
-
-    def again(due: int) -> list[Entry]:
-        read = list(journal.entries(due))
-        damage.extend(journal.damage)
-        return read
-
+    count, due = 8_000, 1
+    follow, journal = Follow(tmp_path), Journal(tmp_path)
     with child(WRITE_MANY, tmp_path, count) as process:
-        deadline = threading.Timer(30, process.kill)
-        deadline.start()
-        read_all(tmp_path, count, (lambda due: follow.poll(500)) if how == "follow" else again)
+        while due <= count:
+            ended = process.poll() is not None
+            read = follow.poll(500) if how == "follow" else list(journal.entries(due))
+            assert read or not ended, f"{due} never came"
+            for entry in read:
+                assert (entry.seq, entry.payload) == (due, bytes([due % 251]) * (due * 37 % 9000))
+                due += 1
+            assert follow.damage == journal.damage == []
         assert process.wait() == 0
-        deadline.cancel()
-    assert follow.damage == damage == []
     assert len(list(tmp_path.iterdir())) > 10
 
 

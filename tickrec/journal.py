@@ -12,9 +12,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tickrec.entry import Entry
-from tickrec.journal_format import FILE_HEADER_BYTES, MAX_PAYLOAD, Damage, Ending, Header, Position, file_numbers
+from tickrec.journal_format import (
+    FILE_HEADER_BYTES,
+    MAX_PAYLOAD,
+    Damage,
+    Ending,
+    Header,
+    Position,
+    decode_header,
+    file_numbers,
+)
 from tickrec.journal_repair import Repair, SetAside, compress, repair
-from tickrec.journal_scan import JournalFile, Placed, Scan, not_a_journal
+from tickrec.journal_scan import JournalFile, Placed, Scan, judge_head, not_a_journal
 from tickrec.journal_writer import SEGMENT_BYTES, JournalWriter
 
 __all__ = [
@@ -139,6 +148,8 @@ class _Walk:
                 raise ValueError(f"no frame can begin at {start.offset}")
             self.number, self.offset = start
             self.expected = first_seq if first_seq > 1 else 0
+            with JournalFile(self.folder, self.number) as file:
+                self._admit(file.header(), file.path)
             return
         header: Header | None = None
         for number in reversed(present):
@@ -177,39 +188,47 @@ class _Walk:
         with JournalFile(self.folder, start.file) as file:
             return start.offset >= FILE_HEADER_BYTES and file.seq_at(start.offset) in (0, first_seq)
 
-    def _admit(self, header: Header, path: Path) -> None:
-        if self.source is None:
-            self.source = header.source
-        header.require(self.source, path)
+    def _admit(self, header: Header | None, path: Path) -> None:
+        """Refuse another source; a damaged header does not say which it is."""
+        if header is not None:
+            self.source = self.source or header.source
+            header.require(self.source, path)
 
     def _file(self, first_seq: int) -> Iterator[list[Placed]]:
         """What the current file has from here on."""
         if self.number == self._finished:
             return
         with JournalFile(self.folder, self.number) as file:
-            if self.offset == 0:
-                self._enter(file)
-            elif self.source is None and (header := file.header()) is not None:
-                self._admit(header, file.path)
+            if not self._enter(file):
+                return
             scan = Scan(file, self.offset, self.expected, self.damage)
             for batch in scan.batches(first_seq):
                 self.offset, self.expected = scan.end, scan.expected
                 self._follows(batch[0][0].seq)
                 yield batch
             self.offset, self.expected = scan.end, scan.expected
-            self._leave(file, scan)
+            self._leave(file, scan.end, scan.tail, scan.ending())
 
-    def _enter(self, file: JournalFile) -> None:
-        """Begin a file at its header, and note what is missing between the file before and this one."""
-        header = file.header()
-        if header is None:
-            return
+    def _enter(self, file: JournalFile) -> bool:
+        """Begin a file at its header, noting what is missing in front of it; False when the header is not all there.
+
+        A damaged header is passed over like other damage.
+        """
+        if self.offset > 0:
+            return True
+        head = file.head()
+        header = decode_header(head, file.path)
         self._admit(header, file.path)
-        if self._before is None and 0 < self.expected < header.first_seq:
-            self.damage.append(Damage(file.path, 0, 0, self.expected - 1, header.first_seq))
-        self._follows(header.first_seq)
-        self.expected = max(self.expected, header.first_seq)
-        self.offset = FILE_HEADER_BYTES
+        if header is not None:
+            if self._before is None and 0 < self.expected < header.first_seq:
+                self.damage.append(Damage(file.path, 0, 0, self.expected - 1, header.first_seq))
+            self._follows(header.first_seq)
+            self.expected = max(self.expected, header.first_seq)
+            self.offset = FILE_HEADER_BYTES
+        elif len(head) < FILE_HEADER_BYTES:
+            self._leave(file, 0, len(head), judge_head(head))
+            return False
+        return True
 
     def _follows(self, seq: int) -> None:
         """Note a bad tail of the file before, now that the entry after it is known."""
@@ -217,11 +236,11 @@ class _Walk:
             self.damage.append(self._before._replace(before_seq=seq))
             self._before = None
 
-    def _leave(self, file: JournalFile, scan: Scan) -> None:
-        """Keep how the file ends; what follows decides whether that is damage."""
-        self.ending = scan.ending()
-        self.tail = Damage(file.path, scan.end, scan.tail, max(scan.expected - 1, 0), 0) if scan.tail else None
-        if scan.end == 0 and self.ending is Ending.CORRUPT:
+    def _leave(self, file: JournalFile, end: int, tail: int, ending: Ending) -> None:
+        """Keep how the file ends; what comes after decides whether that is damage."""
+        if end == 0 and ending is Ending.CORRUPT:
             raise not_a_journal(file.path)
+        self.ending = ending
+        self.tail = Damage(file.path, end, tail, max(self.expected - 1, 0), 0) if tail else None
         if file.compressed:
             self._finished = self.number

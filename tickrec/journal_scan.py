@@ -79,10 +79,14 @@ class JournalFile:
         while offset > 0 and (skipped := len(self.read(min(offset, CHUNK_BYTES)))):
             offset -= skipped
 
+    def head(self) -> bytes:
+        """The bytes of the file's header, as far as they are there."""
+        self.seek(0)
+        return self.read(FILE_HEADER_BYTES)
+
     def header(self) -> Header | None:
         """The file's header, None when it is damaged or not all there. Raises DataError for a newer format."""
-        self.seek(0)
-        return decode_header(self.read(FILE_HEADER_BYTES), self.path)
+        return decode_header(self.head(), self.path)
 
     def seq_at(self, offset: int) -> int | None:
         """The seq of the frame at `offset`, which is not checked; 0 at the end of the file, None if there is none."""
@@ -141,7 +145,7 @@ class Scan:
 
     def ending(self) -> Ending:
         """How the file ends; to be asked after the pass."""
-        return _judge(self.file, self.end) if self.tail else Ending.CLEAN
+        return _judge(self.file, self.end, self.tail) if self.tail else Ending.CLEAN
 
     def _begin(self, offset: int, expected: int) -> None:
         self.end = offset
@@ -263,28 +267,35 @@ class Scan:
                 return not self.tail
 
 
-def _judge(file: JournalFile, offset: int) -> Ending:
-    """Whether a crash can have left the bytes from `offset` on, among which is no good frame.
+def _judge(file: JournalFile, offset: int, size: int) -> Ending:
+    """Whether a crash can have left the `size` bytes from `offset` on, among which is no good frame.
 
-    It can when a disk sector, or the piece of one, was never written, or when the frame there runs past the end.
+    It can when a disk sector, or the piece of one, was never written, or when the frame there runs past the end. The
+    file may have grown meanwhile.
     """
     file.seek(offset)
-    head, end = b"", offset
-    piece = file.read(_SECTOR - offset % _SECTOR)
-    while piece:
+    head, done = b"", 0
+    while piece := file.read(min(_SECTOR - (offset + done) % _SECTOR, size - done)):
         if not any(piece):
             return Ending.TORN
-        end += len(piece)
+        done += len(piece)
         head += piece[: FRAME_HEADER_BYTES - len(head)]
-        piece = file.read(_SECTOR)
-    if offset == 0:
-        whole = end >= FILE_HEADER_BYTES or not FILE_MAGIC.startswith(head[: len(FILE_MAGIC)])
-    elif len(head) < FRAME_HEADER_BYTES:
-        whole = not FRAME_MAGIC.startswith(head[: len(FRAME_MAGIC)])
+    if offset == 0 and size < FILE_HEADER_BYTES:
+        return judge_head(head)
+    if len(head) < FRAME_HEADER_BYTES:
+        torn = FRAME_MAGIC.startswith(head[: len(FRAME_MAGIC)])
     else:
-        magic, length, _ = LINK.unpack(head[: LINK.size])
-        whole = magic != FRAME_MAGIC or length > MAX_PAYLOAD or offset + padded(FRAME_HEADER_BYTES + length) <= end
-    return Ending.CORRUPT if whole else Ending.TORN
+        magic, length, _ = LINK.unpack_from(head)
+        torn = magic == FRAME_MAGIC and length <= MAX_PAYLOAD and padded(FRAME_HEADER_BYTES + length) > size
+    return Ending.TORN if torn else Ending.CORRUPT
+
+
+def judge_head(head: bytes) -> Ending:
+    """How a file ends that has not even a whole header."""
+    if not head:
+        return Ending.CLEAN
+    begun = FILE_MAGIC.startswith(head[: len(FILE_MAGIC)]) or not any(head)
+    return Ending.TORN if begun else Ending.CORRUPT
 
 
 def not_a_journal(path: Path) -> DataError:
