@@ -46,6 +46,12 @@ ModeOption = Annotated[str | None, typer.Option("--mode", help="ltpc, option_gre
 DateArgument = Annotated[str, typer.Argument(metavar="DATE", help="2026-11-23, today or yesterday.")]
 
 
+def _log_to_stderr() -> None:
+    from tickrec.logs import log_to_stderr
+
+    log_to_stderr()
+
+
 def _config(config: Path | None, data: Path | None, simulate: bool) -> "Config":
     """The configuration that the three common options select."""
     from tickrec.config import load
@@ -221,7 +227,19 @@ def symbols(
     simulate: SimulateOption = False,
 ) -> None:
     """Show what a selector means today, and what it needs."""
-    raise NotImplementedError
+    from tickrec import selection
+    from tickrec.clock import SystemClock
+    from tickrec.plan import Options
+
+    settings = _config(config, data, simulate)
+    options = Options(symbols=tuple(selectors), mode=_option("--mode", _mode, mode) or settings.record.mode)
+    _log_to_stderr()
+    with _broker(settings, simulate) as (settings, environ):
+        found = selection.select(settings, options, environ, SystemClock())
+    if as_json:
+        _answer(json.dumps(selection.to_json(found), indent=1, ensure_ascii=False))
+    else:
+        _answer("\n".join(selection.to_lines(found)))
 
 
 @app.command()

@@ -96,8 +96,8 @@ class Recorder:
         self._stop = Stop.SIGNAL
         self._ended: deque[Day] = deque()
         self._gaps_told = 0
-        self._answered = 0
-        """Instruments that answered, as it was before the connections were closed."""
+        self._answered: dict[int, int] = {}
+        """Instruments that had answered on each connection when it was closed."""
         self._day: Day
 
     async def run(self) -> RunStatus:
@@ -156,7 +156,7 @@ class Recorder:
                 work = (self._sync(), self._flushing.run(lambda: self._day), self._report(), self._end_on_time())
                 background = [tasks.create_task(each) for each in (*work, self._keep_house(), self._draw())]
                 await self._stopping.wait()
-                self._answered = sum(each.answered for each in self._feed.states())
+                self._answered = {each.conn: each.answered for each in self._feed.states()}
                 self._feed.stop()
                 await feeding
                 for task in background:
@@ -279,7 +279,8 @@ class Recorder:
             reason=str(error) if error else "",
             exit_code=error.code if error else ExitCode.DONE,
         )
-        final = dataclasses.replace(final, answered=self._answered)
+        closed = [dataclasses.replace(each, answered=self._answered.get(each.conn, 0)) for each in final.connections]
+        final = dataclasses.replace(final, connections=tuple(closed), answered=sum(self._answered.values()))
         status.write(self._store.status_path, final)
         if error is not None:
             await self._alerts.send("end", f"tickrec stopped recording: {error}")
