@@ -20,8 +20,8 @@ from tickrec.runstatus import RECORDING, STALE, WAITING, RunStatus
 from tickrec.status import StatusReport, observe
 from tickrec.upstox.peek import quotes
 
-LOOK_BACK_BYTES: Final = 8 * 1024 * 1024
-"""Journal that is read to begin with: some twenty seconds of a busy market, hours of a quiet one."""
+LOOK_BACK_BYTES: Final = 4 * 1024 * 1024
+"""Journal that is read to begin with: some ten seconds of a busy market, hours of a quiet one."""
 FRAME_SECONDS: Final = 0.25
 _REPORT_NS: Final = SECOND
 
