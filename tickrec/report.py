@@ -75,6 +75,8 @@ def summary_page(run: RunStatus, store: Store, width: int) -> Page:
 def _nothing_yet(page: Page, report: StatusReport, option: str) -> None:
     if report.state == STALE:
         page.say(f"stale: the last run {report.reason}", Tone.ALARM)
+    elif report.ended_ns is not None:
+        page.say(f"stopped: the last run ended at {_when(report.ended_ns, report.now_ns)}", Tone.STRONG)
     else:
         page.say("stopped: nothing has been recorded here yet" if not report.kept else "stopped", Tone.STRONG)
     page.say(f"Start with: tickrec record{option}")

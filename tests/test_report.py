@@ -1,0 +1,196 @@
+"""What `tickrec status` prints, and what a run leaves behind."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.run_fixtures import DATE, NOW, START, connection, run_status
+from tickrec.clock import SECOND
+from tickrec.gaps import Gap
+from tickrec.holdings import Holding
+from tickrec.layout import Store
+from tickrec.page import Page, Tone
+from tickrec.report import status_page, summary_page
+from tickrec.runstatus import STOPPED, WAITING, RunStatus
+from tickrec.status import StatusReport
+
+GAP = Gap(7, 1, NOW - 60 * SECOND, NOW - 56_600_000_000, "connection reset", 220)
+
+
+def report(state: str = "recording", run: RunStatus | None = None, **facts: Any) -> StatusReport:
+    return StatusReport(state=state, now_ns=NOW, run=run or run_status(), **facts)
+
+
+def lines(page: Page) -> list[str]:
+    return [line.rstrip() for line in page.lines]
+
+
+def alarms(page: Page) -> str:
+    return " ".join(page.text[begin:end] for begin, end, tone in page.marks if tone is Tone.ALARM)
+
+
+def test_a_recording_is_told_in_four_lines() -> None:
+    page = status_page(report(run=run_status(gaps=(GAP,))), 110)
+    assert lines(page) == [
+        "recording since 09:15:00 (pid 4121)            2026-11-23, NSE open until 15:30, F&O until 15:40",
+        "ticks 9,62,747 in 6,402 messages, 612/s now    newest 0.2s old, durable 0.3s ago, in Parquet up to 09:40:12",
+        "conn 1  up 26m  220/220 answered               token valid until Tue 03:30",
+        "gaps 1 (3.4s): 09:40:07 - 09:40:10 conn 1: connection reset",
+        "disk 61 GB free, about 24 days",
+    ]
+    assert alarms(page) == ""
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 160])
+def test_no_width_loses_a_word(width: int) -> None:
+    run = run_status(
+        gaps=(GAP,),
+        silent=(("NSE_EQ|INE0", "071XYZ"),),
+        connections=(connection(), connection(2, state="waiting", attempt=3, reason="403 on handshake")),
+    )
+    page = status_page(report(run=run), width)
+    said = " ".join(" ".join(lines(page)).split())
+    for words in (
+        "612/s now",
+        "in Parquet up to 09:40:12",
+        "until Tue 03:30",
+        "24 days",
+        "071XYZ (NSE_EQ|INE0)",
+        "handshake",
+    ):
+        assert words in said
+    assert {len(line) for line in page.lines} == {width}
+
+
+def test_before_the_session_it_says_when_it_begins() -> None:
+    page = status_page(report("waiting", run_status(state=WAITING, start_ns=NOW + 1133 * SECOND, connections=())), 110)
+    assert lines(page)[0].startswith("waiting since 09:15:00 (pid 4121)")
+    assert lines(page)[1].startswith("recording begins at 10:00, in 18m 53s")
+
+
+def test_a_run_that_died_says_since_when_what_is_safe_and_what_to_do() -> None:
+    run = run_status(connections=(connection(state="closed"),), stop_ns=NOW + 3600 * SECOND)
+    page = status_page(
+        report("stale", run, died=True, reason="ended without a goodbye", ended_ns=NOW - 9 * SECOND), 120
+    )
+    assert lines(page)[:2] == [
+        "stopped: the run of pid 4121 ended at 09:40:58 without a goodbye; nothing is recording (planned until 10:41).",
+        "Start it again with: tickrec record        (what was journalled until 09:40:58 is safe)",
+    ]
+    assert "without a goodbye" in alarms(page)
+
+
+def test_the_command_to_start_again_is_for_the_same_store() -> None:
+    page = status_page(report("stale", died=True, ended_ns=NOW), 120, simulate=True)
+    assert "tickrec record --simulate" in page.text
+
+
+def test_a_run_that_died_on_another_day_is_told_with_its_date() -> None:
+    page = status_page(report("stale", died=True, ended_ns=NOW - 86_400 * SECOND), 160)
+    assert "ended at 2026-11-22 09:41:07 without a goodbye; nothing is recording" in page.text
+
+
+def test_a_clean_end_is_calm_and_a_failed_one_is_not() -> None:
+    calm = status_page(report("stopped", run_status(state=STOPPED), ended_ns=NOW), 110)
+    assert lines(calm)[0] == "stopped: the run of pid 4121 ended at 09:41:07"
+    assert alarms(calm) == ""
+    failed = run_status(state=STOPPED, reason="the disk is full", exit_code=6)
+    assert "09:41:07: the disk is full" in alarms(
+        status_page(report("stopped", failed, reason="the disk is full", ended_ns=NOW), 110)
+    )
+
+
+def test_a_recorder_that_does_not_record_says_why_first() -> None:
+    page = status_page(report("stale", reason="nothing has been received since 09:30:00"), 110)
+    assert lines(page)[0] == "stale: nothing has been received since 09:30:00"
+    assert lines(page)[1].startswith("recording since 09:15:00")
+
+
+def test_an_empty_store_says_how_to_start() -> None:
+    page = status_page(StatusReport(state="stopped", now_ns=NOW), 80)
+    assert lines(page) == ["stopped: nothing has been recorded here yet", "Start with: tickrec record"]
+
+
+def test_a_store_without_a_status_file_says_when_its_last_run_ended() -> None:
+    page = status_page(StatusReport(state="stopped", now_ns=NOW, ended_ns=NOW - 60 * SECOND), 80)
+    assert lines(page)[0] == "stopped: the last run ended at 09:40:07"
+
+
+def test_many_gaps_are_counted_and_the_newest_named() -> None:
+    gaps = tuple(GAP._replace(start_ns=NOW - (60 - at) * SECOND, end_ns=NOW - (59 - at) * SECOND) for at in range(5))
+    page = status_page(report(run=run_status(gaps=(*gaps, Gap(None, 1, NOW - 2 * SECOND, None, "no data", 5)))), 80)
+    shown = [line for line in lines(page) if "gap" in line or line.startswith("  ")]
+    assert shown[0].startswith("gaps 6 (7.0s), the last 3:")
+    assert shown[-1].startswith("  09:41:05 - now conn 1: no data")
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"token_expires_ns": NOW - 1}, "token expired 09:41: tickrec login"),
+        ({"disk_free_bytes": 1_000_000_000, "day_bytes": None}, "disk 1.0 GB free, about 55 hours: low"),
+        ({"rejected": 3}, "rejected 3 messages"),
+        ({"silent": (("NSE_EQ|INE0", "071XYZ"),)}, "silent 1: 071XYZ (NSE_EQ|INE0)"),
+        ({"connections": (connection(state="waiting", attempt=4, reason="403"),)}, "conn 1  waiting (4th)  403"),
+    ],
+)
+def test_what_needs_a_person_is_red(facts: dict[str, object], words: str) -> None:
+    assert words in alarms(status_page(report(run=run_status(**facts)), 110))
+
+
+def test_what_is_kept_and_what_a_day_costs() -> None:
+    kept = [Holding(DATE - dt.timedelta(days=7 - at), 10**8, 3 * 10**8, 6 * 10**8, sealed=True) for at in range(7)]
+    kept.append(Holding(DATE, 118_000_000, 10**7, 0, sealed=False))
+    page = status_page(report(kept=tuple(kept), disk_free_bytes=61_000_000_000), 110)
+    shown = lines(page)
+    shown = shown[shown.index("") :]
+    assert shown == [
+        "",
+        "kept 8 days since 2026-11-16: journals 818 MB, parquet 2.1 GB, duckdb 4.2 GB",
+        "a sealed day costs about 1.0 GB: 61 GB free, enough for 61 more",
+        "  date         journal   parquet    duckdb",
+        "  2026-11-23    118 MB     10 MB       0 B   not sealed",
+        "  2026-11-22    100 MB    300 MB    600 MB   sealed",
+        "  2026-11-21    100 MB    300 MB    600 MB   sealed",
+        "  2026-11-20    100 MB    300 MB    600 MB   sealed",
+        "  2026-11-19    100 MB    300 MB    600 MB   sealed",
+    ]
+
+
+def put(path: Path, size: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(size))
+
+
+def test_the_summary_of_a_sealed_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store(tmp_path / "data")
+    put(store.sealed_path("ticks", DATE), 3_120)
+    put(store.duckdb_path(DATE), 6_400)
+    put(store.manifest_path(DATE), 10)
+    run = run_status(state=STOPPED, ticks=10_244_871, frames=91_204, gaps=(GAP,))
+    assert lines(summary_page(run, store, 130)) == [
+        "recorded 2026-11-23  09:15:00 - 09:41:07   1,02,44,871 ticks of 220 instruments in 91,204 messages",
+        "gaps 1 (3.4s): 09:40:07 - 09:40:10 conn 1: connection reset",
+        "silent 0   rejected 0",
+        "sealed  data/ticks/date=2026-11-23/ticks.parquet 3.1 kB   data/duckdb/2026-11-23.duckdb 6.4 kB   verified",
+    ]
+
+
+def test_the_summary_of_a_run_that_was_not_sealed_says_what_does_it(tmp_path: Path) -> None:
+    run = run_status(state=STOPPED, simulated=True, reason="the disk is full", rejected=2)
+    page = summary_page(run, Store(tmp_path), 200)
+    shown = lines(page)
+    assert shown[1] == "ended by: the disk is full"
+    assert shown[2:4] == ["gaps 0", "silent 0   rejected 2"]
+    assert shown[-1] == "not sealed yet: the next recording does it, or `tickrec seal 2026-11-23 --simulate`"
+    assert alarms(page) == "ended by: the disk is full silent 0   rejected 2"
+
+
+def test_the_summary_names_silent_instruments(tmp_path: Path) -> None:
+    silent = tuple((f"NSE_EQ|INE{number}", f"S{number}") for number in range(7))
+    page = summary_page(run_status(started_ns=START, silent=silent), Store(tmp_path), 200)
+    assert "silent 7: S0 (NSE_EQ|INE0), S1" in alarms(page)
+    assert "and 2 more" in alarms(page)
