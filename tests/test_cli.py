@@ -1,0 +1,131 @@
+"""The command line as users meet it: real processes, exit codes, one line for what and one for what to do."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.processes import environment, folder_bytes, running, simulated_broker, stop, tickrec, wait_for
+from tickrec.entry import EntryKind
+from tickrec.errors import ExitCode
+from tickrec.journal import Journal
+from tickrec.layout import Store
+
+RECORD = ("record", "--now", "--no-live", "--symbols", "RELIANCE,TCS,NIFTY")
+
+
+def journalled(store: Store) -> int:
+    return sum(folder_bytes(store.journal(date)) for date in store.dates())
+
+
+def test_one_command_records_the_simulated_market_into_its_own_store(tmp_path: Path) -> None:
+    done = tickrec("record", "--simulate", "--no-live", "--symbols", "RELIANCE", "--for", "2s", folder=tmp_path)
+    assert done.stdout == ""
+    assert "recorded" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not Store(tmp_path / "data").dates()
+    assert len(Store(tmp_path / "data" / "simulated").dates()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_recording_with_a_goodbye_and_no_sealing(tmp_path: Path, number: int) -> None:
+    store = Store(tmp_path / "data")
+    with simulated_broker(tmp_path), running(*RECORD, folder=tmp_path) as process:
+        wait_for(lambda: journalled(store) > 20_000, "ticks are journalled")
+        code, err = stop(process, number)
+    assert code == ExitCode.DONE
+    assert "Traceback" not in err
+    date = store.dates()[0]
+    entries = list(Journal(store.journal(date)).entries())
+    assert entries[-1].kind is EntryKind.CLOSED
+    assert not store.settled(date)
+    report = json.loads(tickrec("status", "--json", folder=tmp_path).stdout)
+    assert report["state"] == "stopped"
+    assert report["unflushed_ticks"] == 0
+    assert report["instruments"]["answered"] == report["instruments"]["wanted"] == 3
+
+
+def test_status_while_recording_and_after_a_kill(tmp_path: Path) -> None:
+    store = Store(tmp_path / "data")
+    with simulated_broker(tmp_path), running(*RECORD, folder=tmp_path) as process:
+        wait_for(lambda: journalled(store) > 20_000 and store.status_path.exists(), "ticks are journalled")
+        report = json.loads(tickrec("status", "--json", folder=tmp_path).stdout)
+        assert report["state"] == "recording"
+        assert report["pid"] == process.pid
+        assert report["connections"][0]["keys"] == 3
+        assert "recording" in tickrec("status", folder=tmp_path).stdout
+        process.kill()
+        process.wait()
+        report = json.loads(tickrec("status", "--json", folder=tmp_path, check=ExitCode.DATA).stdout)
+        assert report["state"] == "stale"
+        frames = sum(each.kind is EntryKind.MESSAGE for each in Journal(store.journal(store.dates()[0])).entries())
+        assert report["frames"] == frames
+
+
+def test_a_second_recorder_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path / "data")
+    with simulated_broker(tmp_path), running(*RECORD, folder=tmp_path) as process:
+        wait_for(lambda: journalled(store) > 10_000, "ticks are journalled")
+        refused = tickrec(*RECORD, folder=tmp_path, check=ExitCode.LOCKED)
+        assert f"pid {process.pid}" in refused.stderr
+        assert refused.stderr.count("\n") == 1
+
+
+def test_an_unknown_symbol_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    with simulated_broker(tmp_path):
+        refused = tickrec("record", "--now", "--symbols", "RELAINCE", folder=tmp_path, check=ExitCode.USAGE)
+    assert "RELAINCE" in refused.stderr
+    assert "RELIANCE" in refused.stderr
+    assert not Store(tmp_path / "data").dates()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[record]\nsymbol = ['fno']\n", ("record.symbol", "record.symbols")),
+        ("[record]\nflush_interval = 60\n", ("record.flush_interval", "60s")),
+        ("[upstox]\napi_url = 'http://api.upstox.com'\n", ("upstox.api_url", "loopback")),
+        ("[recod]\n", ("[recod]", "[record]")),
+    ],
+)
+def test_a_config_that_is_not_understood_is_refused(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    refused = tickrec("record", folder=tmp_path, check=ExitCode.USAGE)
+    assert refused.stderr.startswith("tickrec: ")
+    assert refused.stderr.count("\n") == 1
+    assert all(word in refused.stderr for word in words)
+
+
+def test_without_a_token_nothing_is_recorded(tmp_path: Path) -> None:
+    with simulated_broker(tmp_path):
+        env = {name: value for name, value in environment(tmp_path).items() if name != "UPSTOX_ACCESS_TOKEN"}
+        command = [sys.executable, "-m", "tickrec", *RECORD]
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == ExitCode.TOKEN
+    assert "UPSTOX_ACCESS_TOKEN" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_token_is_in_no_file_and_no_output(tmp_path: Path) -> None:
+    secret = "eyJhbGciOi.SECRET-SECRET-SECRET.sig"
+    env = {**environment(tmp_path), "UPSTOX_ACCESS_TOKEN": secret}
+    with simulated_broker(tmp_path):
+        outputs = []
+        for arguments in (
+            ("record", "--now", "--no-live", "--symbols", "RELIANCE", "--for", "30s"),
+            ("status",),
+            ("status", "--json"),
+            ("symbols", "NIFTY:opt:2"),
+            ("record", "--symbols", "RELAINCE"),
+        ):
+            command = [sys.executable, "-m", "tickrec", *arguments]
+            done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+            outputs.append(done.stdout + done.stderr)
+    assert "refused" in outputs[0]
+    assert not [text for text in outputs if "SECRET" in text]
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if b"SECRET" in path.read_bytes()]
