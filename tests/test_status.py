@@ -116,7 +116,9 @@ def test_a_recorder_that_seals_after_its_goodbye_is_stopped(store: Store, clock:
     recording.append(EntryKind.CLOSED, encode_facts(reason="planned end"), conn=0)
     recording.say(state=STOPPED)
     clock.pass_s(600)
-    assert facts(collect(store, clock)) == ("stopped", False, ExitCode.DONE)
+    report = collect(store, clock)
+    assert facts(report) == ("stopped", False, ExitCode.DONE)
+    assert report.reason == "sealing the day"
     recording.die()
 
 

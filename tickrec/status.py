@@ -147,8 +147,9 @@ def _alive(holder: Mapping[str, Any], run: RunStatus | None, tail: _Tail, now_ns
     pid = holder.get("pid", 0)
     if run is None or run.pid != pid:
         return _unheard(holder, tail, now_ns)
-    if run.state == STOPPED:  # and sealing
-        return StatusReport(state=STOPPED, now_ns=now_ns, run=_over(run), reason=run.reason, ended_ns=run.written_ns)
+    if run.state == STOPPED:
+        reason = run.reason or "sealing the day"
+        return StatusReport(state=STOPPED, now_ns=now_ns, run=_over(run), reason=reason, ended_ns=run.written_ns)
     present = _counted(run, tail.entries)
     if now_ns - run.written_ns < FRESH_NS:
         return _judged(present, now_ns)
