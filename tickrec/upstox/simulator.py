@@ -1,7 +1,7 @@
 """A local broker that speaks the Market Data Feed V3: REST and websocket on one loopback port, a synthetic market.
 
-Owns the server: who is connected, what is sent to them and when, faults, and the log of everything sent. The market,
-the messages and the REST answers live in the modules beside it. Behaves like the broker's feed of 2026-09; where that
+Owns the server: its port, who gets in, the schedule of faults, and the log of everything sent. The market, the stream
+of messages and the REST answers live in the modules beside it. Behaves like the broker's feed of 2026-09; where that
 was never observed (close codes, the interval of pings, the life of a code) it does the simplest thing.
 """
 
@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from tickrec.clock import SECOND, Clock, SystemClock
 from tickrec.entry import Entry, EntryKind, encode_facts
 from tickrec.errors import UsageError
-from tickrec.upstox.market import Market, Wheel
+from tickrec.upstox.market import Market
 from tickrec.upstox.simulator_access import Access
+from tickrec.upstox.simulator_broadcast import Broadcast
 from tickrec.upstox.simulator_faults import Fault, Lasting
 from tickrec.upstox.simulator_hours import Hours
 from tickrec.upstox.simulator_http import MAX_HEAD, Request, Response, read_request
 from tickrec.upstox.simulator_rest import FEED_PATH, Rest
 from tickrec.upstox.simulator_session import Session
-from tickrec.upstox.simulator_wire import Painter, empty_entry, frame, market_info_frame, varint
 
 if TYPE_CHECKING:
     from tickrec.journal import JournalWriter
@@ -54,7 +54,7 @@ class Settings:
     """False: the exchanges keep their real hours."""
     faults: tuple[Fault, ...] = ()
     sent_log: Path | None = None
-    """A folder for a journal of every message sent."""
+    """An empty folder for a journal of every message sent."""
     code_ttl: float = 60.0
     """Seconds that an authorized address stays good."""
     ping_interval: float = 20.0
@@ -75,6 +75,10 @@ class Simulator:
         self._clock = settings.clock
         self._stack = contextlib.AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
+        self._open: dict[asyncio.StreamWriter, asyncio.Task[Any] | None] = {}
+        self._opened = 0
+        self._frames = 0
+        self._bytes = 0
 
     @property
     def api_url(self) -> str:
@@ -98,27 +102,24 @@ class Simulator:
 
         Raises UsageError when the port is taken, StorageError when the log cannot be written.
         """
-        settings = self.settings
-        wall = self._clock.wall_ns()
-        self._market = Market(settings.seed, Hours(always_open=settings.always_open), wall)
-        self._access = Access(settings.token, code_ttl=settings.code_ttl, seed=settings.seed)
-        self._lasting = Lasting()
-        self._sessions: dict[int, Session] = {}
-        self._open: dict[asyncio.StreamWriter, asyncio.Task[Any] | None] = {}
-        self._painters: dict[tuple[str, str], Painter] = {}
-        self._wheel: Wheel | None = None
-        self._sent = {"frames": 0, "ticks": 0, "bytes": 0}
-        self._opened = 0
-        self._budget = 0.0
-        self._info = self._market.hours.market_info(wall)
-        self._info_second = wall // SECOND
-        self._log: JournalWriter | None = None
-        if settings.sent_log is not None:
-            self._log = _open_log(settings.sent_log, wall)
+        settings, wall = self.settings, self._clock.wall_ns()
+        self._log = _open_log(settings.sent_log, wall) if settings.sent_log else None
+        if self._log is not None:
             self._stack.callback(self._log.close)
-        await self._listen()
+        server = await self._bind()
+        market = Market(settings.seed, Hours(always_open=settings.always_open), wall)
+        self._lasting = Lasting()
+        self._access = Access(settings.token, code_ttl=settings.code_ttl, seed=settings.seed)
+        self._broadcast = Broadcast(
+            market,
+            self._lasting,
+            self._clock,
+            rate=settings.rate,
+            ping_interval=settings.ping_interval,
+            seed=settings.seed,
+        )
         self._rest = Rest(
-            self._market,
+            market,
             self._access,
             self._lasting,
             self._clock,
@@ -127,17 +128,20 @@ class Simulator:
             stats=self.stats,
             strike=self.strike,
         )
+        self._stack.push_async_callback(self._close, server)
+        await server.start_serving()
         tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
         self._tasks = [tasks.create_task(self._run_market()), tasks.create_task(self._run_faults())]
 
-    async def _listen(self) -> None:
+    async def _bind(self) -> asyncio.Server:
+        port = self.settings.port
         try:
-            server = await asyncio.start_server(self._serve_connection, HOST, self.settings.port, limit=MAX_HEAD)
+            server = await asyncio.start_server(self._serve_connection, HOST, port, limit=MAX_HEAD, start_serving=False)
         except OSError as error:
             await self._stack.aclose()
-            raise UsageError(f"port {self.settings.port} cannot be opened: {error.strerror}", where=HOST) from None
+            raise UsageError(f"port {port} cannot be opened: {error.strerror}", where=HOST) from None
         self.port = server.sockets[0].getsockname()[1]
-        self._stack.push_async_callback(self._close, server)
+        return server
 
     async def stop(self) -> None:
         """Close every connection and the port."""
@@ -146,51 +150,27 @@ class Simulator:
         await self._stack.aclose()
 
     def stats(self) -> dict[str, Any]:
-        """What was sent so far, and what is subscribed now."""
-        sessions = self._sessions.values()
-        subscribed = {key for session in sessions for key in session.subscriptions.modes}
-        return {"connections": len(sessions), "opened": self._opened, **self._sent, "subscribed": len(subscribed)}
+        """What was sent so far, and what is connected and subscribed now."""
+        return {"opened": self._opened, "frames": self._frames, "bytes": self._bytes, **self._broadcast.stats()}
 
     def strike(self, fault: Fault) -> None:
         """Let something go wrong now."""
-        now = self._clock.monotonic_ns()
-        if self._lasting.begin(fault, now):
-            return
         if fault.kind == "token":
             self._access.token = fault.arg
             self._lasting.forgive()
-            return
-        for session in [x for x in self._sessions.values() if x.open]:
-            self._strike_session(session, fault, now)
-
-    def _strike_session(self, session: Session, fault: Fault, now: int) -> None:
-        match fault.kind:
-            case "drop":
-                session.reset(self._frame(session, list(session.subscriptions.modes)) if fault.arg else b"")
-            case "close":
-                session.close(int(fault.arg or 1001), "simulated")
-            case "stall":
-                session.stalled_until = now + int(float(fault.arg or 30) * SECOND)
-            case "garbage" if fault.arg == "text":
-                session.send(b'{"status":"failed","error":"simulated"}', now, text=True)
-            case "garbage":
-                session.send(b"\x0a\xff\xff\xff\xff\xff\xff not a message", now)
-            case "oversize":
-                payload = self._frame(session, list(session.subscriptions.modes))
-                padding = bytes(int(float(fault.arg or 2 * 1024 * 1024)))
-                session.send(payload + varint(1000 << 3 | 2) + varint(len(padding)) + padding, now)
-            case "snapshot":
-                self._send_snapshot(session, list(session.subscriptions.modes))
+        elif not self._lasting.begin(fault, self._clock.monotonic_ns()):
+            self._broadcast.strike(fault)
 
     async def _run_market(self) -> None:
         """A frame each interval, counted from the first so that delays do not add up."""
         interval = int(self.settings.interval * SECOND)
+        longest = max(1.0, 2 * self.settings.interval)
         before = due = self._clock.monotonic_ns()
         while True:
             due = max(due + interval, before)
             await self._clock.sleep(max(0, due - self._clock.monotonic_ns()) / SECOND)
             now = self._clock.monotonic_ns()
-            self._flush((now - before) / SECOND, now)
+            self._broadcast.flush(min((now - before) / SECOND, longest), now)
             before = now
 
     async def _run_faults(self) -> None:
@@ -200,86 +180,11 @@ class Simulator:
             await self._clock.sleep(max(0.0, fault.at - passed))
             self.strike(fault)
 
-    def _flush(self, seconds: float, now: int) -> None:
-        """One frame's worth of the market, and what else is due."""
-        wall = self._clock.wall_ns()
-        self._market.turn(wall)
-        sessions = [x for x in self._sessions.values() if x.open]
-        if wall // SECOND != self._info_second:
-            self._announce(wall, sessions, now)
-        self._budget += self.settings.rate * min(seconds, 1.0)
-        wheel = self._spun()
-        count = int(self._budget)
-        self._budget -= count
-        moved = [x.listing.key for x in self._market.move(wheel.take(count), wall)]
-        for session in sessions:
-            self._stream(session, moved, now)
-
-    def _announce(self, wall: int, sessions: list[Session], now: int) -> None:
-        """Send market_info when a segment's state has changed; looked at once a second."""
-        self._info_second = wall // SECOND
-        info = self._market.hours.market_info(wall)
-        if info != self._info:
-            self._info = info
-            for session in sessions:
-                session.send(market_info_frame(info, wall // 1_000_000), now)
-
-    def _stream(self, session: Session, moved: list[str], now: int) -> None:
-        """Send a connection what changed among its keys; a ping when there is nothing."""
-        modes = session.subscriptions.modes
-        session.pending.update((key, None) for key in moved if key in modes)
-        if now < session.stalled_until or session.behind:
-            return
-        if self._lasting.mute(now):
-            session.pending.clear()
-        if session.pending:
-            keys = [key for key in session.pending if key in modes and key not in self._lasting.silent]
-            session.pending.clear()
-            if keys:
-                session.send(self._frame(session, keys), now)
-                self._sent["ticks"] += len(keys)
-        if now - session.last_sent > self.settings.ping_interval * SECOND:
-            session.ping(now)
-
-    def _spun(self) -> Wheel:
-        """The wheel of all subscribed instruments; a new one after subscriptions changed."""
-        if self._wheel is None:
-            wall = self._clock.wall_ns()
-            keys = dict.fromkeys(key for session in self._sessions.values() for key in session.subscriptions.modes)
-            securities = [self._market.security(key, wall) for key in keys]
-            self._wheel = Wheel([x for x in securities if x is not None], self.settings.seed)
-        return self._wheel
-
-    def _frame(self, session: Session, keys: list[str], *, snapshot: bool = False) -> bytes:
-        wall = self._clock.wall_ns()
-        now = wall // 1_000_000
-        modes = session.subscriptions.modes
-        return frame([self._entry(key, modes[key], wall) for key in keys], now, snapshot=snapshot)
-
-    def _entry(self, key: str, mode: str, wall: int) -> bytes:
-        painter = self._painters.get((key, mode))
-        security = self._market.security(key, wall)
-        if security is None:
-            return empty_entry(key, mode)
-        if painter is None:
-            painter = self._painters[(key, mode)] = Painter(security, mode)
-        entry = painter.entry(self._market.phase(security, wall), wall // 1_000_000)
-        if self._lasting.partial(self._clock.monotonic_ns()):
-            return painter.partial()
-        return entry
-
-    def _send_snapshot(self, session: Session, keys: list[str]) -> None:
-        now = self._clock.monotonic_ns()
-        wanted = [key for key in keys if key not in self._lasting.silent]
-        if wanted and now >= session.stalled_until and not self._lasting.mute(now):
-            session.send(self._frame(session, wanted, snapshot=True), now)
-            self._sent["ticks"] += len(wanted)
-
     async def _serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One TCP connection: requests until it ends or becomes a websocket."""
         self._open[writer] = asyncio.current_task()
         try:
-            while (request := await _read(reader)) is not None:
+            while (request := await self._read(reader, writer)) is not None:
                 if request.upgrade and request.path == FEED_PATH:
                     await self._serve_websocket(request, reader, writer)
                     return
@@ -287,13 +192,19 @@ class Simulator:
                 await writer.drain()
                 if request.close:
                     return
-        except ValueError:
-            writer.write(Response(400).encode(self._clock.wall_ns()))
         except ConnectionError:
             pass  # the client went away; there is nobody to tell
         finally:
             del self._open[writer]
             writer.close()
+
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request | None:
+        """The next request; None when there is none, with a complaint if what came is no HTTP."""
+        try:
+            return await read_request(reader)
+        except ValueError:
+            writer.write(Response(400).encode(self._clock.wall_ns()))
+            return None
 
     async def _serve_websocket(
         self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -303,19 +214,13 @@ class Simulator:
         if not session.shake_hands(request, refusal):
             return
         self._opened += 1
-        self._sessions[session.number] = session
         self._note(EntryKind.CONNECTED, session.number, encode_facts(host=HOST, attempt=1, keys=0))
+        self._broadcast.join(session)
         try:
-            now = self._clock.monotonic_ns()
-            session.send(market_info_frame(self._info, self._clock.wall_ns() // 1_000_000), now)
             async for message in session.requests(reader):
-                asked = session.subscriptions.take(message)
-                self._wheel = None
-                self._send_snapshot(session, asked.snapshot)
-                session.pending.update((key, None) for key in asked.changed)
+                self._broadcast.hear(session, message)
         finally:
-            del self._sessions[session.number]
-            self._wheel = None
+            self._broadcast.leave(session)
             code, reason = session.ending
             self._note(EntryKind.DISCONNECTED, session.number, encode_facts(code=code, reason=reason))
 
@@ -327,13 +232,13 @@ class Simulator:
             return "refused"
         if not fresh:
             return "the code is unknown, used or too old"
-        if len(self._sessions) >= (5 if self.settings.plus else 2):
+        if self._broadcast.connections >= (5 if self.settings.plus else 2):
             return "too many connections"
         return ""
 
     def _note_sent(self, number: int, payload: bytes, text: bool) -> None:
-        self._sent["frames"] += 1
-        self._sent["bytes"] += len(payload)
+        self._frames += 1
+        self._bytes += len(payload)
         self._note(EntryKind.MESSAGE, number, payload, text=text)
 
     def _note(self, kind: EntryKind, number: int, payload: bytes, *, text: bool = False) -> None:
@@ -373,10 +278,3 @@ def _wait_for_eof(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None
         pass
     with contextlib.suppress(RuntimeError):  # the loop may have ended first
         loop.call_soon_threadsafe(ended.set)
-
-
-async def _read(reader: asyncio.StreamReader) -> Request | None:
-    try:
-        return await read_request(reader)
-    except asyncio.IncompleteReadError:
-        return None

@@ -74,7 +74,10 @@ async def read_request(reader: asyncio.StreamReader) -> Request | None:
     length = int(headers.get("content-length", 0))
     if length > MAX_BODY:
         raise ValueError("the request's body is too long")
-    body = await reader.readexactly(length) if length else b""
+    try:
+        body = await reader.readexactly(length)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
     parts = urlsplit(target)
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     return Request(method, unquote(parts.path), query, headers, head, body)

@@ -20,7 +20,7 @@ _UNITS: Final = {"CRUDEOIL": "BBL", "GOLDM": "10 GRMS"}
 def master_file(name: str, listings: Iterable[Listing]) -> bytes:
     """The file `name` (one of FILES) as gzipped JSON."""
     rows = [record(x) for x in listings if name == "complete" or _exchange(x) == name]
-    return gzip.compress(json.dumps(rows, separators=(",", ":")).encode(), 6, mtime=0)
+    return gzip.compress(json.dumps(rows, separators=(",", ":")).encode(), 1, mtime=0)
 
 
 def record(listing: Listing) -> dict[str, Any]:

@@ -148,12 +148,15 @@ class Session:
         if self._protocol.close_rcvd:
             self.ending = (int(self._protocol.close_rcvd.code), self._protocol.close_rcvd.reason)
 
-    def send(self, payload: bytes, now: int, *, text: bool = False) -> None:
-        """Send one data message (at monotonic ns `now`)."""
+    def send(self, payload: bytes, now: int, *, text: bool = False) -> bool:
+        """Send one data message (at monotonic ns `now`); False when the connection is already ending."""
+        if not self.open:
+            return False
         self._on_send(self.number, payload, text)
         self.last_sent = now
         (self._protocol.send_text if text else self._protocol.send_binary)(payload)
         self._write()
+        return True
 
     def ping(self, now: int) -> None:
         """Send an empty ping."""

@@ -22,7 +22,7 @@ class Painter:
     """The messages of one instrument in one mode; `feed` brings them up to date and returns their bytes."""
 
     def __init__(self, security: Security, mode: str) -> None:
-        self._security = security
+        self.security = security
         self._mode = mode
         self._version = -1
         self._phase = Phase.OPEN
@@ -35,8 +35,8 @@ class Painter:
 
     def entry(self, phase: Phase, now: int) -> bytes:
         """The instrument's entry in the map of a frame made at `now` (ms)."""
-        if self._version != self._security.version or phase is not self._phase:
-            self._version = self._security.version
+        if self._version != self.security.version or phase is not self._phase:
+            self._version = self.security.version
             if phase is not self._phase:
                 self._phase = phase
                 self._leave_auction()
@@ -63,7 +63,7 @@ class Painter:
 
     def _bind(self) -> None:
         """Create the sub-messages that this kind of instrument has in this mode, and what never changes in them."""
-        listing = self._security.listing
+        listing = self.security.listing
         self._full: Any = None
         self._levels: list[Any] = []
         self._bars: list[Any] = []
@@ -87,7 +87,7 @@ class Painter:
             self._full.optionGreeks.SetInParent()
 
     def _paint(self) -> None:
-        security, ltpc = self._security, self._ltpc
+        security, ltpc = self.security, self._ltpc
         ltpc.ltp = security.ltp / 100
         ltpc.ltt = security.ltt
         ltpc.cp = security.cp / 100
@@ -110,7 +110,7 @@ class Painter:
             self._full.tsq = security.tsq
 
     def _paint_book(self) -> None:
-        book = self._security.book
+        book = self.security.book
         bid, ask = book.bid, book.ask
         rows = zip(self._levels, book.bid_offsets, book.bid_qtys, book.ask_offsets, book.ask_qtys, strict=False)
         for level, down, bid_qty, up, ask_qty in rows:
@@ -125,21 +125,21 @@ class Painter:
             level.askQ = ask_qty
 
     def _paint_greeks(self) -> None:
-        worth, greeks = self._security.valuation, self._full.optionGreeks
+        worth, greeks = self.security.valuation, self._full.optionGreeks
         assert worth is not None
         greeks.delta = round(worth.delta, 4)
         greeks.theta = round(worth.theta, 4)
         greeks.gamma = round(worth.gamma, 4)
         greeks.vega = round(worth.vega, 4)
         greeks.rho = round(worth.rho, 4)
-        self._full.iv = self._security.iv
+        self._full.iv = self.security.iv
 
     def _paint_bars(self) -> None:
         if not self._bars:
             return
         day, minute = self._bars
-        _paint_bar(day, self._security.day)
-        _paint_bar(minute, self._security.last_minute)
+        _paint_bar(day, self.security.day)
+        _paint_bar(minute, self.security.last_minute)
 
     def _leave_auction(self) -> None:
         """Take back what only an auction has."""
@@ -151,7 +151,7 @@ class Painter:
 
     def _paint_auction(self, phase: Phase, now: int) -> None:
         """The auction's numbers and its crossed book: four prices a side, then the orders without a price."""
-        auction = self._security.auction
+        auction = self.security.auction
         if auction is None or self._is_index:
             return
         self._ltpc.iep.value = auction.price / 100
@@ -163,7 +163,7 @@ class Painter:
         full.ieq = auction.quantity
         full.iiqTotal = auction.imbalance
         full.iiqM = auction.market_imbalance
-        tick = self._security.listing.tick
+        tick = self.security.listing.tick
         for number, level in enumerate(self._levels):
             away = (3 - number) * 3 * tick
             level.bidP = max(0.0, (auction.price + away) / 100) if number < 4 else 0.0
