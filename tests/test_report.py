@@ -75,9 +75,10 @@ def test_a_run_that_died_says_since_when_what_is_safe_and_what_to_do() -> None:
     page = status_page(
         report("stale", run, died=True, reason="ended without a goodbye", ended_ns=NOW - 9 * SECOND), 120
     )
-    assert lines(page)[:2] == [
+    assert lines(page)[:3] == [
         "stopped: the run of pid 4121 ended at 09:40:58 without a goodbye; nothing is recording (planned until 10:41).",
-        "Start it again with: tickrec record        (what was journalled until 09:40:58 is safe)",
+        "Start it again with: tickrec record",
+        "What was journalled until 09:40:58 is safe.",
     ]
     assert "without a goodbye" in alarms(page)
 

@@ -65,7 +65,7 @@ class Page:
 
     def say(self, text: str, tone: Tone = Tone.PLAIN) -> None:
         """Add a text that must not be cut, on as many lines as it takes."""
-        for line in textwrap.wrap(text, self.width, drop_whitespace=False, subsequent_indent="  ") or [""]:
+        for line in textwrap.wrap(text, self.width, subsequent_indent="  ") or [""]:
             self.add(line, [Mark(0, len(line.rstrip()), tone)] if tone is not Tone.PLAIN else [])
 
     def spread(self, left: Sequence[Chunk], right: Sequence[Chunk] = ()) -> None:

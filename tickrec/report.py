@@ -112,8 +112,9 @@ def _over(page: Page, report: StatusReport, run: RunStatus, option: str) -> None
         missing = run.stop_ns is not None and now_ns < run.stop_ns
         planned = f" (planned until {fmt.moment(run.stop_ns, now_ns)})" if missing and run.stop_ns else ""
         page.say(f"{words} without a goodbye; nothing is recording{planned}.", Tone.ALARM)
-        safe = f"        (what was journalled until {until} is safe)" if until else ""
-        page.say(f"Start it again with: tickrec record{option}{safe}")
+        page.say(f"Start it again with: tickrec record{option}")
+        if until:
+            page.say(f"What was journalled until {until} is safe.")
     else:
         because = f": {report.reason}" if report.reason else ""
         page.say(f"{words}{because}", Tone.ALARM if run.exit_code else Tone.STRONG)

@@ -176,7 +176,10 @@ class _Layout(NamedTuple):
 
 
 def _layout(extent: Extent, width: int, panels: int) -> _Layout:
-    """The most columns that fit: oi is left out first, then volume, the book and the change."""
+    """The most columns that fit: oi is left out first, then volume, the book and the change.
+
+    Columns move closer together before one is left out, except for open interest that no instrument has.
+    """
     whole = _Layout(
         max(_MIN_SYMBOL, extent.symbol),
         max(_MIN_VALUE, len(fmt.price(extent.price))),
@@ -186,9 +189,13 @@ def _layout(extent: Extent, width: int, panels: int) -> _Layout:
         change=True,
         between=2,
     )
-    fewer = [whole, whole._replace(oi=0), whole._replace(oi=0, volume=0)]
-    fewer += [fewer[-1]._replace(book=False), fewer[-1]._replace(book=False, change=False)]
-    for layout in (each._replace(between=between) for each in fewer for between in (2, 1)):
+    small = whole._replace(oi=0, volume=0)
+    bare = small._replace(book=False)
+    columns = [whole, whole._replace(oi=0), small, bare, bare._replace(change=False)]
+    fewer = [each._replace(between=between) for each in columns for between in (2, 1)]
+    if not extent.oi:
+        del fewer[1]
+    for layout in fewer:
         if layout.width <= width:
             return _widened(layout, width, panels)
     rest = layout.width - layout.symbol
