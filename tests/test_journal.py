@@ -99,6 +99,20 @@ def test_a_bad_tail_of_a_file_in_the_middle_is_damage(tmp_path: Path, entries: l
     assert journal.ending is Ending.CLEAN
 
 
+def test_a_bad_tail_before_a_damaged_header_is_named(tmp_path: Path, entries: list[Entry]) -> None:
+    second, third = tmp_path / "0002.journal", tmp_path / "0003.journal"
+    os.truncate(second, second.stat().st_size - 10)
+    third.write_bytes(b"?" * 64 + third.read_bytes()[64:])
+    journal = Journal(tmp_path)
+    read = [entry.seq for entry in journal.entries()]
+    (lost,) = set(range(1, 51)) - set(read)
+    assert read == sorted(read)
+    assert [(d.path, d.after_seq, d.before_seq) for d in journal.damage] == [
+        (third, lost - 1, lost + 1),
+        (second, lost - 1, lost + 1),
+    ]
+
+
 def test_a_damaged_header_in_the_middle_costs_no_entry(tmp_path: Path, entries: list[Entry]) -> None:
     path = tmp_path / "0003.journal"
     path.write_bytes(b"?" * 64 + path.read_bytes()[64:])

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.journal_fixtures import message, messages, seqs, write
+from tests.journal_fixtures import NINE, SOURCE, message, messages, seqs, write
 from tickrec.errors import DataError
-from tickrec.journal import Ending, Follow, Journal, Position, SetAside, compress, repair
+from tickrec.journal import Ending, Follow, Journal, JournalWriter, Position, SetAside, compress, repair
 
 
 def test_a_journal_in_order_is_left_as_it_is(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_a_run_without_entries_still_counts_those_before(tmp_path: Path) -> None
 
 
 def test_a_cut_anywhere_is_repaired_and_recording_goes_on(tmp_path: Path) -> None:
-    entries = write(tmp_path / "whole", messages(3))
+    entries = write(tmp_path / "whole", messages(2, size=1))
     data = (tmp_path / "whole" / "0001.journal").read_bytes()
     ends = [64] + [position.offset for _, position in Journal(tmp_path / "whole").positioned()]
     for length in range(len(data) + 1):
@@ -40,7 +40,7 @@ def test_a_cut_anywhere_is_repaired_and_recording_goes_on(tmp_path: Path) -> Non
         path.write_bytes(data[:length])
         good = max((end for end in ends if end <= length), default=0)
         repaired = repair(folder)
-        assert repaired.last_seq == max(ends.index(good), 0) if good else repaired.last_seq == 0
+        assert repaired.last_seq == (ends.index(good) if good else 0)
         assert path.read_bytes() == data[:good]
         if good == length:
             assert repaired.torn == ()
@@ -152,6 +152,19 @@ def test_compressing_makes_the_file_smaller_and_may_be_repeated(tmp_path: Path) 
         compress(tmp_path / "0002.journal")
 
 
+@pytest.mark.parametrize("size", [0, 64, 40_000_000])
+def test_files_of_any_size_are_compressed(tmp_path: Path, size: int) -> None:
+    writer = JournalWriter(tmp_path, source=SOURCE, next_seq=1, start_ns=NINE)
+    writer.append_many([message(b"%d" % i * 100_000) for i in range(size // 400_000)])
+    writer.close()
+    path = tmp_path / "0001.journal"
+    os.truncate(path, min(size, path.stat().st_size))
+    before = list(Journal(tmp_path).positioned())
+    compress(path)
+    assert list(Journal(tmp_path).positioned()) == before
+    assert len(before) == size // 400_000
+
+
 def test_a_damaged_compressed_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     write(tmp_path, [message(os.urandom(3000)) for _ in range(300)])
     packed = compress(tmp_path / "0001.journal")
@@ -188,6 +201,11 @@ def test_readers_under_way_go_on_when_their_file_is_replaced(tmp_path: Path) -> 
     assert list(reader) == entries[1:]
     assert follow.poll() == entries[1:]
     assert follow.poll() == []
+    last = max(tmp_path.iterdir())
+    kept = last.read_bytes()
+    last.write_bytes(b"unreadable")
+    assert follow.poll() == []  # what was read to its end is not read again
+    last.write_bytes(kept)
     more = write(tmp_path, messages(2), next_seq=61)
     assert follow.poll() == more
     assert list(Journal(tmp_path).entries(start=Position(1, 64))) == entries + more

@@ -11,6 +11,7 @@ from tickrec.entry import Entry
 from tickrec.errors import DataError
 from tickrec.journal import Damage, Ending, Journal
 from tickrec.journal_format import FRAME_MAGIC, encode_frame
+from tickrec.journal_scan import JournalFile, Scan
 
 HEADER = 64
 
@@ -59,7 +60,8 @@ def test_a_file_cut_anywhere_gives_the_entries_before_and_says_how_it_ends(small
         assert journal.damage == []
 
 
-def test_every_flipped_bit_is_found_and_costs_only_its_entry(small: Small) -> None:
+def test_every_flipped_bit_is_found_and_costs_only_its_entry(tmp_path: Path) -> None:
+    small = Small(tmp_path, messages(3, size=1))
     for offset in range(len(small.data)):
         hit = small.holder(offset)
         rest = [entry for i, entry in enumerate(small.entries) if i != hit]
@@ -167,7 +169,47 @@ def test_payloads_that_look_like_frames_are_payloads(tmp_path: Path) -> None:
     assert small.read(small.data, first_seq=4)[0] == small.entries[3:]
 
 
-@pytest.mark.parametrize("length", [0xFFFFFFFF, 64 * 1024 * 1024, 5_000_000, 0])
+def test_a_frame_inside_a_damaged_one_is_not_taken_for_an_entry(tmp_path: Path) -> None:
+    small = Small(tmp_path, [message(b"a"), message(b"odd" + encode_frame(message(b"inner"), 2) * 2), message(b"c")])
+    data = bytearray(small.data)
+    data[small.ends[0]] ^= 1
+    read, journal = small.read(bytes(data))
+    assert [entry.payload for entry in read] == [b"a", b"c"]
+    assert [(d.after_seq, d.before_seq) for d in journal.damage] == [(1, 3)]
+
+
+class Growing(JournalFile):
+    """A file that another process completes at the moment when its end has been seen."""
+
+    def __init__(self, folder: Path, rest: bytes) -> None:
+        super().__init__(folder, 1)
+        self.rest = rest
+
+    def read(self, size: int) -> bytes:
+        data = super().read(size)
+        if not data:
+            with self.path.open("ab") as stream:
+                stream.write(self.rest)
+            self.rest = b""
+        return data
+
+
+def test_a_frame_that_is_being_written_is_neither_lost_nor_damage(tmp_path: Path) -> None:
+    frames_inside = FRAME_MAGIC + bytes(4) + struct.pack("<I", 100) + b"\x01" + bytes(3) + struct.pack("<Q", 9)
+    small = Small(tmp_path, [message(b"a"), message(frames_inside * 9), message(b"c")])
+    small.path.write_bytes(small.data[: small.ends[1] - 50])
+    damage: list[Damage] = []
+    with Growing(tmp_path, small.data[small.ends[1] - 50 :]) as file:
+        scan = Scan(file, HEADER, 1, damage)
+        assert [entry.seq for batch in scan.batches() for entry, _ in batch] == [1]
+        assert scan.ending() is Ending.TORN
+        more = Scan(file, scan.end, scan.expected, damage)
+        assert [entry.seq for batch in more.batches() for entry, _ in batch] == [2, 3]
+        assert more.ending() is Ending.CLEAN
+    assert damage == []
+
+
+@pytest.mark.parametrize("length", [0xFFFFFFFF, 64 * 1024 * 1024, 5_000_000, 35_000, 0])
 def test_a_false_length_does_not_lead_past_good_frames(tmp_path: Path, length: int) -> None:
     small = Small(tmp_path, [message(b"y" * 10_000, i) for i in range(200)])
     data = bytearray(small.data)
@@ -176,7 +218,8 @@ def test_a_false_length_does_not_lead_past_good_frames(tmp_path: Path, length: i
     read, journal = small.read(bytes(data))
     assert read == expected
     assert [(d.after_seq, d.before_seq) for d in journal.damage] == [(50, 52)]
-    assert small.read(bytes(data), first_seq=60)[0] == expected[58:]
+    for first_seq in (53, 60):
+        assert small.read(bytes(data), first_seq=first_seq)[0] == expected[first_seq - 2 :]
 
 
 @pytest.mark.parametrize("size", [0, 1, 262_144, 3_000_000])

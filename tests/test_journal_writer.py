@@ -52,6 +52,23 @@ def test_an_entry_larger_than_a_file_may_be_gets_one_of_its_own(tmp_path: Path) 
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_many_at_once_are_what_one_by_one_are(tmp_path: Path) -> None:
+    entries = [message(b"x" * (i * 331 % 7000), i) for i in range(300)]
+    one = write(tmp_path / "one", entries, segment_bytes=20_000)
+    writer = begin(tmp_path / "many", segment_bytes=20_000)
+    assert writer.append_many([]) == 0
+    assert writer.append_many(entries[:10]) == 10
+    assert writer.append(entries[10]) == 11
+    assert writer.append_many(iter(entries[11:])) == 300
+    assert writer.next_seq == 301
+    writer.close()
+    journal = Journal(tmp_path / "many")
+    assert list(journal.entries()) == one
+    assert journal.damage == []
+    assert all(path.stat().st_size <= 20_000 for path in (tmp_path / "many").iterdir())
+    assert writer.size_bytes == sum(path.stat().st_size - 64 for path in (tmp_path / "many").iterdir())
+
+
 def test_positions_and_sizes_are_those_of_the_files(tmp_path: Path) -> None:
     writer = begin(tmp_path, segment_bytes=1000)
     assert writer.position == Position(1, 64)
@@ -184,6 +201,20 @@ def test_a_failed_fsync_ends_the_writer_and_is_not_tried_again(tmp_path: Path) -
     for fd in (kept, reading, writing):
         os.close(fd)
     assert seqs(tmp_path) == [1, 2]
+
+
+@linux_only
+def test_a_full_file_is_made_durable_too(tmp_path: Path) -> None:
+    writer = begin(tmp_path, segment_bytes=500)
+    while len(open_files(tmp_path)) == 1:
+        writer.append(message(b"x" * 100))
+    reading, writing = os.pipe()
+    os.dup2(writing, open_files(tmp_path)["0001.journal"])
+    with pytest.raises(StorageError, match="could not be made durable"):
+        writer.sync()
+    writer.close()
+    os.close(reading)
+    os.close(writing)
 
 
 def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ class _Walk:
     def _leads(self, start: Position, first_seq: int) -> bool:
         """Whether the next entry at `start` can only be `first_seq`."""
         with JournalFile(self.folder, start.file) as file:
-            return start.offset >= FILE_HEADER_BYTES and file.seq_at(start.offset) in (0, first_seq)
+            return file.seq_at(start.offset) in (0, first_seq)
 
     def _admit(self, header: Header | None, path: Path) -> None:
         """Refuse another source; a damaged header does not say which it is."""

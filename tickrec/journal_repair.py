@@ -15,6 +15,8 @@ from tickrec.journal_scan import CHUNK_BYTES, JournalFile, Scan, not_a_journal
 
 _RECENT_BYTES: Final = 256 * 1024 * 1024
 """How far back in the journal a crash can reach: what is written between two syncs is less."""
+_PACKED_BYTES: Final = 16 * 1024 * 1024
+"""Bytes compressed at a time; a zstd file may have any number of such frames."""
 
 
 class SetAside(NamedTuple):
@@ -114,9 +116,13 @@ def compress(path: Path) -> Path:
 def _pack(path: Path, temp: Path) -> None:
     import pyarrow as pa  # heavy, and only sealing needs it
 
-    with path.open("rb") as plain, pa.output_stream(str(temp), compression="zstd") as packed:
-        while chunk := plain.read(CHUNK_BYTES):
-            packed.write(chunk)
+    codec = pa.Codec("zstd", compression_level=3)  # streams take no level, and theirs makes files a third larger
+    with path.open("rb") as plain, temp.open("wb") as packed:
+        chunk = plain.read(_PACKED_BYTES)
+        while True:
+            packed.write(codec.compress(chunk, asbytes=True))
+            if not (chunk := plain.read(_PACKED_BYTES)):
+                return
 
 
 def _compare(path: Path, temp: Path) -> None:

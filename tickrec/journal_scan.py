@@ -90,9 +90,11 @@ class JournalFile:
 
     def seq_at(self, offset: int) -> int | None:
         """The seq of the frame at `offset`, which is not checked; 0 at the end of the file, None if there is none."""
+        if offset < FILE_HEADER_BYTES or offset % 8:
+            return None
         self.seek(offset - 1)
         data = self.read(1 + LINK.size)
-        if offset % 8 or not data:
+        if not data:
             return None
         if len(data) <= LINK.size:
             return 0

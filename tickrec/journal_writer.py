@@ -7,6 +7,7 @@ that killing the process loses nothing; `sync` bounds what a power cut can take.
 import errno
 import os
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -75,23 +76,43 @@ class JournalWriter:
         The frame is with the operating system when this returns. Raises StorageError when it could not be written
         whole, ValueError when the payload is longer than MAX_PAYLOAD (nothing is written then).
         """
+        return self._put(encode_frame(entry, self.next_seq), 1, entry.wall_ns)
+
+    def append_many(self, entries: Iterable[Entry]) -> int:
+        """Append entries with one write and return the seq of the last; for bursts.
+
+        Half the price of `append` for each of them, and less when other threads compute: every write gives the
+        interpreter lock away. Raises as `append` does, and then some of the entries may be in the journal.
+        """
+        frames: list[bytes] = []
+        size = wall_ns = 0
+        for entry in entries:
+            frame = encode_frame(entry, self.next_seq + len(frames))
+            if frames and self._offset + size + len(frame) > self._segment_bytes:
+                self._put(b"".join(frames), len(frames), wall_ns)
+                frames, size = [], 0
+            frames.append(frame)
+            size += len(frame)
+            wall_ns = entry.wall_ns
+        return self._put(b"".join(frames), len(frames), wall_ns) if frames else self.next_seq - 1
+
+    def _put(self, frames: bytes, count: int, wall_ns: int) -> int:
+        """Write frames that fit into a file, in a new one if need be, and return the last seq."""
         if self._dead is not None:
             raise self._dead
-        frame = encode_frame(entry, self.next_seq)
-        size = len(frame)
+        size = len(frames)
         try:
             if self._offset + size > self._segment_bytes and self._offset > FILE_HEADER_BYTES:
-                self._rotate(entry.wall_ns)
-            if (written := os.write(self._fd, frame)) != size:
-                _write_rest(self._fd, frame, written)
+                self._rotate(wall_ns)
+            if (written := os.write(self._fd, frames)) != size:
+                _write_rest(self._fd, frames, written)
         except OSError as error:
-            self._dead = _unwritable(error, file_path(self.folder, self._number), entry.wall_ns)
+            self._dead = _unwritable(error, file_path(self.folder, self._number), wall_ns)
             raise self._dead from error
         self._offset += size
         self.size_bytes += size
-        seq = self.next_seq
-        self.next_seq = seq + 1
-        return seq
+        self.next_seq += count
+        return self.next_seq - 1
 
     def sync(self) -> int:
         """Make everything durable that was appended before the call, and return the seq of the last such entry.
