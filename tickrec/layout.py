@@ -31,10 +31,14 @@ DRAFT_SUFFIX: Final = ".draft"
 
 
 class Store:
-    """The folder that holds everything recorded; `root` need not exist yet."""
+    """The folder that holds everything recorded; `root` need not exist yet.
 
-    def __init__(self, root: Path) -> None:
+    `journals` is where the journals are; elsewhere only while a date is made anew beside what is published.
+    """
+
+    def __init__(self, root: Path, *, journals: Path | None = None) -> None:
         self.root = root
+        self.journals = root / "journal" if journals is None else journals
         self.state = root / "state"
         self.status_path = self.state / "status.json"
         self.record_lock = self.state / "record.lock"
@@ -49,7 +53,7 @@ class Store:
 
     def journal(self, date: dt.date) -> Path:
         """The folder of the date's journal files."""
-        return self.root / "journal" / f"{date}"
+        return self.journals / f"{date}"
 
     def folder(self, table: str, date: dt.date) -> Path:
         """The folder of the date's Parquet files of a table."""
@@ -71,13 +75,17 @@ class Store:
         """The DuckDB day file."""
         return self.root / "duckdb" / f"{date}.duckdb"
 
+    def scratch(self, date: dt.date) -> Path:
+        """The folder in which a date is sealed before anything of it is published."""
+        return self.state / f"{date}.sealing"
+
     def manifest_path(self, date: dt.date) -> Path:
         """What was sealed."""
         return self.root / "manifest" / f"{date}.json"
 
     def dates(self) -> list[dt.date]:
         """Every date with a journal or with ticks, oldest first."""
-        names = {name for folder in ("journal", "ticks") for name in _names(self.root / folder)}
+        names = {name for folder in (self.journals, self.root / "ticks") for name in _names(folder)}
         return sorted({dt.date.fromisoformat(match[1]) for name in names if (match := _DATE.fullmatch(name))})
 
     def journal_files(self, date: dt.date) -> list[Path]:

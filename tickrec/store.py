@@ -13,33 +13,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tickrec import schema
+from tickrec import parquet, schema
 from tickrec.entry import Entry, EntryKind
 from tickrec.files import make_folder, publish
 from tickrec.journal import Journal
 from tickrec.layout import DRAFT_SUFFIX, Coverage, Footer, Part, Store, coverage, leftovers
 from tickrec.ledger import Ledger, Tables
-from tickrec.upstox.decode import decode
+from tickrec.upstox.decode import PIECE, decode
 from tickrec.upstox.peek import carries_feeds, served
 
 __all__ = ["Coverage", "Flushed", "Part", "PartWriter", "Store", "Tail", "coverage", "read_tail"]
 
 PART_TICKS: Final = 250_000
 """Ticks after which a part ends and another begins."""
-PIECE_BYTES: Final = 384 * 1024
-"""Payload bytes decoded at a time while recording: about 1,000 ticks, 3 ms in which the interpreter's lock is held."""
 LARGE_PIECE_BYTES: Final = 4 * 1024 * 1024
-"""The same where nothing else runs in the process."""
-_ROW_GROUP_TICKS: Final = 16_384
-"""Rows held in memory before they are written. Parts are read whole, so their row groups may be small."""
-_GROWING: Final = {"seq", "recv_ts", "vtt"}
-"""Columns whose values hardly repeat; all others of a part take two thirds of the space with a dictionary."""
-_MAX_ROW_GROUP: Final = 262_144
+"""Payload bytes handed to `decode` at a time where nothing else runs in the process."""
 _PIECE_MESSAGES: Final = 4_000
 _CARRIED_ENTRIES: Final = 100_000
 """Entries without ticks after which a part is published all the same, so that they are not read again and again."""
@@ -164,7 +157,7 @@ class PartWriter:
         return done
 
     def _part(self, last_seq: int, final: bool) -> "Flushed | None":
-        reader = _Reader(self._store, self._covered, last_seq, PIECE_BYTES)
+        reader = _Reader(self._store, self._covered, last_seq, PIECE)
         with _Draft(self._store, self._covered.date, self.next_seq) as draft:
             for piece in reader.pieces():
                 draft.add(piece)
@@ -192,7 +185,7 @@ class _Draft:
         folder = store.folder("ticks", date)
         make_folder(folder)
         self._path = folder / f"part-{first:012}{DRAFT_SUFFIX}"
-        self._writer = parquet_writer(self._path, schema.TICKS)
+        self._file = parquet.part_file(self._path)
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
         self._small: dict[str, list[pa.Table]] = {"market_status": [], "rejected": []}
@@ -201,7 +194,7 @@ class _Draft:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._writer.close()
+        self._file.close()
         self._path.unlink(missing_ok=True)
 
     def add(self, piece: _Piece) -> None:
@@ -211,7 +204,7 @@ class _Draft:
         self._waiting_rows += piece.ticks.num_rows
         self._small["market_status"].append(piece.market_status)
         self._small["rejected"].append(piece.rejected)
-        if self._waiting_rows >= _ROW_GROUP_TICKS:
+        if self._waiting_rows >= parquet.PART_ROWS:
             self._write()
 
     def small_tables(self) -> Tables:
@@ -224,11 +217,10 @@ class _Draft:
     def publish(self, footer: Footer, small: Tables) -> Part:
         """Publish the small tables, then the ticks, which makes the range count."""
         self._write()
-        self._writer.add_key_value_metadata(footer.to_metadata())
-        self._writer.close()
+        self._file.close(footer.to_metadata())
         for name, table in small.items():
             if table.num_rows:
-                publish(self._target(name, footer), partial(write_small, table))
+                publish(self._target(name, footer), partial(parquet.write_small, table))
         target = self._target("ticks", footer)
         publish(target, partial(os.replace, self._path))
         return Part(target, footer.first, footer.last)
@@ -238,35 +230,8 @@ class _Draft:
 
     def _write(self) -> None:
         if self._waiting:
-            self._writer.write_table(pa.concat_tables(self._waiting), _MAX_ROW_GROUP)
+            self._file.write(pa.concat_tables(self._waiting))
             self._waiting, self._waiting_rows = [], 0
-
-
-def parquet_writer(path: Path, fields: pa.Schema) -> Any:
-    """A `pyarrow.parquet.ParquetWriter` for a part: cheap to write, and read by everything that reads Parquet."""
-    import pyarrow.parquet as pq
-
-    repeating = [leaf for leaf in map(leaf_path, fields) if leaf not in _GROWING]
-    return pq.ParquetWriter(
-        path,
-        fields,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=repeating,
-        write_statistics=["seq", "recv_ts", "instrument_key"],
-    )
-
-
-def leaf_path(column: pa.Field) -> str:
-    """The name by which Parquet options speak of a column's values."""
-    return f"{column.name}.list.element" if pa.types.is_list(column.type) else str(column.name)
-
-
-def write_small(table: pa.Table, path: Path) -> None:
-    """Write a small table as one Parquet file."""
-    import pyarrow.parquet as pq
-
-    pq.write_table(table, path, compression="zstd", compression_level=3)
 
 
 def read_tail(store: Store, date: dt.date, covered: Coverage | None = None) -> Tail:

@@ -1,0 +1,104 @@
+"""How our Parquet files are encoded, measured on five levels of synthetic books.
+
+Owns the options of every file of `ticks` and of the small tables. Sorted by instrument, zstd finds the prices and
+quantities of the tick before, so plain values beat dictionaries there; in arrival order it is the other way round.
+Only encodings that every reader of Parquet knows are used.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+from tickrec import schema
+
+SEALED_ROWS: Final = 65_536
+"""Rows of a row group of a sealed file: small enough that reading one instrument skips most of the file."""
+PART_ROWS: Final = 16_384
+"""Rows of a row group of a part at least. Parts are read whole, and what is not written yet costs memory."""
+
+_MAX_ROWS: Final = 1_048_576
+_UNREPEATED: Final = {"seq", "recv_ts", "vtt"}
+"""Columns whose values hardly repeat in a part; with a dictionary for all others it takes two thirds of the space."""
+_DICTIONARY: Final = ("instrument_key", "symbol", "mode", "min_open", "min_high", "min_low", "min_close", "min_ts")
+_DELTA: Final = ("seq", "recv_ts", "feed_ts", "ltt", "vtt", "day_volume")
+_ORDER: Final = [("instrument_key", "ascending"), ("seq", "ascending")]
+
+
+class TicksFile:
+    """A file of `ticks` that is being written."""
+
+    def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
+        import pyarrow.parquet as pq
+
+        self._writer = pq.ParquetWriter(path, schema.TICKS, **options)
+
+    def write(self, rows: pa.Table) -> None:
+        """Write rows as one row group."""
+        self._writer.write_table(rows, _MAX_ROWS)
+
+    def close(self, metadata: Mapping[str, str] | None = None) -> None:
+        """Finish the file; without metadata it is given up. Harmless to repeat."""
+        if metadata is not None:
+            self._writer.add_key_value_metadata(dict(metadata))
+        self._writer.close()
+
+
+def part_file(path: Path) -> TicksFile:
+    """A part: cheap to write."""
+    options = {
+        "compression": "zstd",
+        "compression_level": 1,
+        "use_dictionary": [_leaf(column) for column in schema.TICKS if column.name not in _UNREPEATED],
+        "write_statistics": ["seq", "recv_ts", "instrument_key"],
+    }
+    return TicksFile(path, options)
+
+
+def sealed_file(path: Path) -> TicksFile:
+    """The sorted file of a date: small."""
+    import pyarrow.parquet as pq
+
+    options = {
+        "compression": "zstd",
+        "compression_level": 3,
+        "use_dictionary": list(_DICTIONARY),
+        "column_encoding": dict.fromkeys(_DELTA, "DELTA_BINARY_PACKED"),
+        "sorting_columns": pq.SortingColumn.from_ordering(schema.TICKS, _ORDER),
+    }
+    return TicksFile(path, options)
+
+
+def write_small(rows: pa.Table, path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a small table as one file."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetWriter(path, rows.schema, compression="zstd", compression_level=3) as writer:
+        writer.write_table(rows)
+        if metadata:
+            writer.add_key_value_metadata(dict(metadata))
+
+
+def read(path: Path, fields: pa.Schema) -> pa.Table:
+    """A whole file with exactly these columns."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        return conform(file.read(), fields)
+
+
+def conform(table: pa.Table, fields: pa.Schema) -> pa.Table:
+    """The table with exactly these columns; those it lacks, because an older version wrote it, are NULL."""
+    if table.schema.equals(fields):
+        return table.cast(fields)
+    columns = [
+        table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(table.num_rows, field.type)
+        for field in fields
+    ]
+    return pa.table(columns, schema=fields)
+
+
+def _leaf(column: pa.Field) -> str:
+    """The name by which Parquet options speak of a column's values."""
+    return f"{column.name}.list.element" if pa.types.is_list(column.type) else str(column.name)
