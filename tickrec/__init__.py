@@ -1,5 +1,36 @@
-"""tickrec records every tick of the Upstox market data feed: journal first, then Parquet and DuckDB."""
+"""tickrec records every tick of the Upstox market data feed: journal first, then Parquet and DuckDB.
 
-from typing import Final
+In Python, ask a store with SQL, also while it is recorded:
+
+    import tickrec
+    day = tickrec.open("data")
+    bars = day.sql("FROM candles('1 minute') WHERE symbol = 'RELIANCE'").df()
+"""
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import datetime as dt
+    import os
+
+    from tickrec.query import Session
 
 __version__: Final = "0.1.0"
+
+
+def open(data: "str | os.PathLike[str]", *, first: "dt.date | None" = None, last: "dt.date | None" = None) -> "Session":
+    """The store in the folder `data`, to be asked with `.sql(...)`; `first` and `last` narrow it to trading dates.
+
+    `.sql` returns a DuckDB relation over the tables, views and macros that `tickrec query --tables` describes. What is
+    recorded meanwhile is in the next answer. Raises UsageError when there is no such folder.
+    """
+    from pathlib import Path
+
+    from tickrec.errors import UsageError
+    from tickrec.layout import Store
+    from tickrec.query import DateRange, Session
+
+    folder = Path(data)
+    if not folder.is_dir():
+        raise UsageError(f"there is no store at {folder}", hint="Give the folder that `tickrec record` writes to")
+    return Session(Store(folder), DateRange(first, last), locked=False)

@@ -1,0 +1,197 @@
+"""Cells: the columns of a query's result as text, for people and for files.
+
+Owns how a value looks: IST times without noise, Indian digit grouping where numbers are large, NULL as NULL, and plain
+unambiguous text where a program reads. Works on columns, because what is noise depends on the whole column.
+"""
+
+import datetime as dt
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+
+from tickrec.clock import IST
+from tickrec.format import grouped
+
+NULL: Final = "NULL"
+_LARGE: Final = 10_000
+"""Columns of whole numbers that reach it are grouped; below it they may be years or strikes."""
+_QUANTITY: Final = 100_000
+_OFFSET_US: Final = 19_800_000_000
+# Times on an Indian clock, without a zone: it is told by the offset that was added.
+_EPOCH: Final = dt.datetime(1970, 1, 1)  # noqa: DTZ001
+_FIRST: Final = dt.datetime.min  # noqa: DTZ901
+_LAST: Final = dt.datetime.max  # noqa: DTZ901
+
+
+class Cells(NamedTuple):
+    """A column as text. `number`: aligned right, and never cut."""
+
+    texts: list[str]
+    number: bool
+
+
+# For people
+
+
+def readable(column: pa.Array, day: Sequence[dt.date | None] | None = None) -> Cells:
+    """A column for a table on a screen.
+
+    `day` is the date shown beside it, if there is one: times on that date do not repeat it.
+    """
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return readable(column.dictionary_decode(), day)
+    if pa.types.is_timestamp(kind):
+        return Cells(_times(column, day), False)
+    if pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0):
+        return Cells(_whole(column.to_pylist()), True)
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return Cells(_fractions(column.to_pylist()), True)
+    return Cells([NULL if value is None else _printable(text_of(value)) for value in column.to_pylist()], False)
+
+
+def _whole(values: Sequence[int | Decimal | None]) -> list[str]:
+    numbers = [None if value is None else int(value) for value in values]
+    show: Callable[[int], str] = grouped if any(abs(n) >= _LARGE for n in numbers if n is not None) else str
+    return [NULL if number is None else show(number) for number in numbers]
+
+
+def _fractions(values: Sequence[float | Decimal | None]) -> list[str]:
+    numbers = [None if value is None else float(value) for value in values]
+    decimals = _decimals([n for n in numbers if n is not None and math.isfinite(n)])
+    return [NULL if number is None else _fraction(number, decimals) for number in numbers]
+
+
+def _fraction(number: float, decimals: int) -> str:
+    if not math.isfinite(number):
+        return str(number)
+    whole, dot, rest = f"{number:.{decimals}f}".partition(".")
+    sign = "-" if whole.startswith("-") else ""
+    return sign + grouped(abs(int(whole))) + dot + rest
+
+
+def _decimals(numbers: Iterable[float]) -> int:
+    """Two, or as many as are needed to tell the values apart: four for rupees with paise in fractions, more for small
+    numbers. Averages and the like, which have no end, are cut; large whole numbers are quantities and have none."""
+    numbers = list(numbers)
+    largest = max(map(abs, numbers), default=0.0)
+    if largest >= _QUANTITY and all(number.is_integer() for number in numbers):
+        return 0
+    enough = 2 if largest >= 100 else 4 if largest >= 1 else 6
+    for decimals in (2, 4, 6):
+        if all(abs(number - round(number, decimals)) <= 1e-9 * max(1.0, largest) for number in numbers):
+            return decimals if decimals <= 4 else enough
+    return enough
+
+
+def _times(column: pa.Array, day: Sequence[dt.date | None] | None) -> list[str]:
+    moments = [None if us is None else _moment(us) for us in _local_us(column)]
+    known = [moment for moment in moments if moment is not None]
+    clock = _clock(known)
+    dated = not clock or day is None or any(m and m.date() != d for m, d in zip(moments, day, strict=True))
+    return [NULL if moment is None else _time(moment, dated, clock) for moment in moments]
+
+
+def _clock(moments: Sequence[dt.datetime]) -> str:
+    """The shortest `timespec` that tells all of them; none when all are midnight."""
+    if all(moment.time() == dt.time() for moment in moments) and moments:
+        return ""
+    if any(moment.microsecond % 1000 for moment in moments):
+        return "microseconds"
+    if any(moment.microsecond for moment in moments):
+        return "milliseconds"
+    return "seconds" if any(moment.second for moment in moments) else "minutes"
+
+
+def _time(moment: dt.datetime, dated: bool, clock: str) -> str:
+    if not clock:
+        return moment.date().isoformat()
+    return moment.isoformat(" ", clock) if dated else moment.time().isoformat(clock)
+
+
+def _printable(text: str) -> str:
+    """Text on one line that cannot do anything to a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+# For programs
+
+
+def plain(column: pa.Array) -> list[Any]:
+    """A column as values for JSON: instants as ISO 8601 with their offset, whole numbers whole, no number as null."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return plain(column.dictionary_decode())
+    if pa.types.is_timestamp(kind):
+        zone = "+05:30" if kind.tz else ""
+        return [None if us is None else _iso(us) + zone for us in _local_us(column)]
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_string(kind):
+        values: list[Any] = column.to_pylist()
+        return values
+    return [_plain(value) for value in column.to_pylist()]
+
+
+def text_of(value: Any) -> str:
+    """A value that is not NULL as text for a program: lists and structures as JSON."""
+    value = _plain(value)
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case dt.datetime():
+            return (value.astimezone(IST) if value.tzinfo else value).isoformat()
+        case dt.date() | dt.time():
+            return value.isoformat()
+        case bytes():
+            return value.hex()
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case pa.MonthDayNano():
+            return _interval(value)
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case _:
+            return str(value)
+
+
+def _interval(value: Any) -> str:
+    months, days, nanoseconds = value
+    parts = [f"{months} months"] * bool(months) + [f"{days} days"] * bool(days)
+    if nanoseconds or not parts:
+        parts.append(str(dt.timedelta(microseconds=nanoseconds // 1000)))
+    return " ".join(parts)
+
+
+def _iso(local_us: int) -> str:
+    return _moment(local_us).isoformat(timespec="microseconds")
+
+
+def _moment(local_us: int) -> dt.datetime:
+    """The time as Python can tell it; SQL's infinity is the last one."""
+    try:
+        return _EPOCH + dt.timedelta(microseconds=local_us)
+    except OverflowError:
+        return _LAST if local_us > 0 else _FIRST
+
+
+def _local_us(column: pa.Array) -> list[int | None]:
+    """Microseconds since the epoch on an Indian clock; of times without a zone, as they are."""
+    offset = _OFFSET_US if column.type.tz else 0
+    zone = "UTC" if column.type.tz else None
+    numbers: list[int | None] = column.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64()).to_pylist()
+    return [None if number is None else number + offset for number in numbers]

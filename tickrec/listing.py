@@ -1,0 +1,258 @@
+"""What a query reads: at one moment, the files and the journal tails that together hold each table once.
+
+Owns the choice of files by date and table, and the SQL that unites them. A date whose sealed file is all there is
+costs two listings of folders; a date that goes on costs a look at what its files cover, and its tail is read from the
+journal only when a query really scans it. The tail is read after the files were listed, from the first entry that
+none of them covers, so no row comes twice and none is missing. Does not know DuckDB: it writes SQL and offers Arrow.
+"""
+
+import datetime as dt
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+
+from tickrec import schema
+from tickrec.errors import TickrecError
+from tickrec.layout import Coverage, Store, coverage
+
+if TYPE_CHECKING:
+    from tickrec.store import Tail
+
+_MANIFEST_HEAD: Final = 4096
+"""Bytes of a manifest in which its schema version is looked for before the whole is read."""
+_VERSION: Final = re.compile(rb'"schema_version"\s*:\s*(\d+)')
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Rows of one table: Parquet files, or the tail of one date.
+
+    `below` leaves out rows of a file that another source brings: only those with seq <= `below` count. `version` is
+    the schema version the files were written with, None where it has to be looked up in them.
+    """
+
+    files: tuple[str, ...] = ()
+    version: int | None = schema.SCHEMA_VERSION
+    below: int | None = None
+    date: dt.date | None = None
+
+
+@dataclass(slots=True)
+class DayTail:
+    """The rows of a date that only the journal has, read when they are first asked for."""
+
+    store: Store
+    covered: Coverage
+    failure: TickrecError | OSError | None = None
+    """Why it could not be read; DuckDB passes only the text of an error on."""
+    _tail: "Tail | None" = field(default=None, repr=False)
+
+    def table(self, name: str) -> pa.Table:
+        """The rows of one table. Raises DataError, OSError."""
+        if self._tail is None:
+            from tickrec.store import read_tail
+
+            try:
+                self._tail = read_tail(self.store, self.covered.date, self.covered)
+            except (TickrecError, OSError) as error:
+                self.failure = error
+                raise
+        return self._tail.tables[name]
+
+
+class TailTable:
+    """One table of a `DayTail`, in the form that DuckDB scans: it asks for the stream only when it needs the rows."""
+
+    def __init__(self, tail: DayTail, name: str) -> None:
+        self._tail = tail
+        self._name = name
+
+    def __arrow_c_schema__(self) -> Any:
+        return schema.TABLES[self._name].__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self._tail.table(self._name).__arrow_c_stream__(requested_schema)
+
+
+class Listing:
+    """The files and tails of some dates, listed once; a table's files are chosen when the table is asked for.
+
+    Raises DataError when a footer cannot be read.
+    """
+
+    def __init__(self, store: Store, dates: Sequence[dt.date]) -> None:
+        self.dates = tuple(dates)
+        self.tails: dict[dt.date, DayTail] = {}
+        """By date, oldest first: the dates that go on."""
+        self._store = store
+        self._covered: dict[dt.date, Coverage] = {}
+        self._sealed: dict[str, tuple[int, int] | None] = {}
+        self._parts: set[str] = set()
+        for date in dates:
+            if not store.settled(date):
+                self._covered[date] = coverage(store, date)
+                self.tails[date] = DayTail(store, self._covered[date])
+
+    def sources(self, table: str) -> list[Source]:
+        """Where the rows of a table are, oldest date first."""
+        found: list[Source] = []
+        for date in self.dates:
+            if table == "instruments":
+                found += self._files([str(self._store.instruments_path(date))], date)
+            elif date not in self._covered:
+                path = f"{self._store.root}/{table}/date={date}/{table}.parquet"
+                found += self._files([path], date)
+            else:
+                found += self._lasting(table, date, self._covered[date])
+        return _joined(found)
+
+    def _lasting(self, table: str, date: dt.date, covered: Coverage) -> Iterator[Source]:
+        """The sources of a date that may still be recorded."""
+        if covered.sealed is not None:
+            sealed = covered.sealed if table == "ticks" else self._store.sealed_path(table, date)
+            yield from self._files([str(sealed)], date, below=covered.sealed_last)
+        paths = [part.path for part in covered.parts] if table == "ticks" else covered.small_parts.get(table, ())
+        if paths:
+            files = tuple(map(str, paths))
+            self._parts.update(files)
+            yield Source(files, version=None)
+        yield Source(date=date)
+
+    def _files(self, paths: Iterable[str], date: dt.date, below: int | None = None) -> Iterator[Source]:
+        for path in paths:
+            mark = self._sealed[path] = _mark(path)
+            if mark is not None:
+                yield Source((path,), _version(self._store, date), below)
+
+    def newest(self) -> dt.date | None:
+        """The newest date with a tick."""
+        return next((date for date in reversed(self.dates) if self._has_ticks(date)), None)
+
+    def _has_ticks(self, date: dt.date) -> bool:
+        covered = self._covered.get(date)
+        parts = covered.parts if covered else ()
+        if any(_rows(str(part.path)) for part in parts):
+            return True
+        if (covered is None or covered.sealed) and _rows(str(self._store.sealed_path("ticks", date))):
+            return True
+        return covered is not None and self.tails[date].table("ticks").num_rows > 0
+
+    def replaced(self) -> bool:
+        """Whether a sealed file has become another one since it was listed: what was read may be of both."""
+        return any(mark is not None and _mark(path) not in (mark, None) for path, mark in self._sealed.items())
+
+    def vanished(self) -> bool:
+        """Whether a file is gone or another one, as happens when a date is sealed: list again."""
+        gone = any(mark is not None and _mark(path) != mark for path, mark in self._sealed.items())
+        return gone or not all(map(os.path.exists, self._parts))
+
+
+def _mark(path: str) -> tuple[int, int] | None:
+    """What tells a file from its replacement; None when there is no such file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino
+
+
+def _rows(path: str) -> int:
+    import pyarrow.parquet as pq
+
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except OSError:
+        return 0
+
+
+def _version(store: Store, date: dt.date) -> int | None:
+    """The schema version of a sealed date, from its manifest; None when it says none."""
+    try:
+        with open(f"{store.root}/manifest/{date}.json", "rb") as file:
+            head = file.read(_MANIFEST_HEAD)
+            if match := _VERSION.search(head):
+                return int(match[1])
+            version = json.loads(head + file.read()).get("schema_version")
+    except (OSError, ValueError):
+        return None
+    return version if isinstance(version, int) else None
+
+
+def _joined(sources: Sequence[Source]) -> list[Source]:
+    """The same sources, those taken whole and of one version put together: one scan of many files, not many."""
+    joined: list[Source] = []
+    for source in sources:
+        last = joined[-1] if joined else None
+        if last and source.files and last.files and (last.version, last.below) == (source.version, None):
+            joined[-1] = Source((*last.files, *source.files), last.version)
+        else:
+            joined.append(source)
+    return joined
+
+
+def tail_name(table: str, date: dt.date) -> str:
+    """The name under which the tail of a date is known in the schema `stored`."""
+    return f"{table} of {date}"
+
+
+def union(table: str, sources: Sequence[Source], columns_of: Callable[[str], frozenset[str]]) -> str:
+    """The SELECT that yields a table, `date` first, from its sources, of which there must be one.
+
+    `columns_of` looks up the columns of a Parquet file; it is asked only for files not of the current version.
+    """
+    parts = (part for source in sources for part in _versions(source, columns_of))
+    return "\nUNION ALL\n".join(_select(table, part, columns_of) for part in parts)
+
+
+def _versions(source: Source, columns_of: Callable[[str], frozenset[str]]) -> list[Source]:
+    """Parts of a date that an upgrade fell into, told apart by what their first and last files hold."""
+    if source.version is not None or len(source.files) < 2:
+        return [source]
+    if columns_of(source.files[0]) == columns_of(source.files[-1]):
+        return [source]
+    return [Source((path,), None, source.below) for path in source.files]
+
+
+def _select(table: str, source: Source, columns_of: Callable[[str], frozenset[str]]) -> str:
+    names = schema.TABLES[table].names
+    if source.date is not None:
+        return (
+            f'''SELECT DATE '{source.date}' AS date, {", ".join(names)} FROM stored."{tail_name(table, source.date)}"'''
+        )
+    have = frozenset(names) if source.version == schema.SCHEMA_VERSION else columns_of(source.files[0])
+    columns = ", ".join(
+        name if name in have else f"CAST(NULL AS {duckdb_type(table, name)}) AS {name}" for name in names
+    )
+    files = ", ".join("'" + path.replace("\\", "/").replace("'", "''") + "'" for path in source.files)
+    scan = f"read_parquet([{files}], hive_partitioning = true, hive_types = {{'date': DATE}})"
+    where = f" WHERE seq <= {source.below}" if source.below is not None else ""
+    return f"SELECT date, {columns} FROM {scan}{where}"
+
+
+_TYPES: Final = {
+    pa.int16(): "SMALLINT",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE",
+    pa.string(): "VARCHAR",
+    pa.bool_(): "BOOLEAN",
+    pa.date32(): "DATE",
+}
+
+
+def duckdb_type(table: str, column: str) -> str:
+    """DuckDB's name for the type of a stored column."""
+    return _duckdb_type(schema.TABLES[table].field(column).type)
+
+
+def _duckdb_type(kind: pa.DataType) -> str:
+    if pa.types.is_timestamp(kind):
+        return "TIMESTAMP WITH TIME ZONE"
+    if pa.types.is_list(kind):
+        return _duckdb_type(kind.value_type) + "[]"
+    return _TYPES[kind]

@@ -1,0 +1,439 @@
+"""Ask SQL of everything recorded: sealed files, parts and the journal's tail at once, also while it is recorded.
+
+Owns a DuckDB connection in memory over a store, and the running of a checked statement on it: which tables it needs,
+how it is cancelled, and what is done when files change under it. Knows the rules of `sandbox`, the files of `listing`
+and the SQL of `views`; writes nothing.
+"""
+
+import datetime as dt
+import itertools
+import os
+import queue
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+import duckdb
+import pyarrow as pa
+
+from tickrec import schema, views
+from tickrec.errors import DataError, TickrecError, UsageError
+from tickrec.examples import EXAMPLES
+from tickrec.layout import Store
+from tickrec.listing import Listing, TailTable, duckdb_type, tail_name, union
+from tickrec.sandbox import Statement, check, explain
+
+__all__ = ["EXAMPLES", "DateRange", "Result", "Session", "yield_to_recorder"]
+
+MEMORY_LIMIT: Final = "50%"
+"""Of the machine's memory, unless said otherwise."""
+SIMULATED: Final = "simulated"
+"""The folder of simulated ticks, whose market is always open: it has no pre-open call auction."""
+
+_BATCH_ROWS: Final = 16_384
+_HELD_BYTES: Final = 32 * 1024 * 1024
+"""Of a result that are held back before the first row is handed out. Until then a query whose files were sealed away
+under it starts again unseen."""
+_ATTEMPTS: Final = 20
+_POLL_S: Final = 0.1
+_SPILL_SHARE: Final = 4
+"""A query's temporary files take at most one in so many free bytes: the disk may be the recorder's."""
+
+_counter = itertools.count(1)
+
+
+class DateRange(NamedTuple):
+    """Trading dates from `first` to `last`, both included; None is open."""
+
+    first: dt.date | None = None
+    last: dt.date | None = None
+
+    def holds(self, date: dt.date) -> bool:
+        """Whether the date is in the range."""
+        return (self.first is None or date >= self.first) and (self.last is None or date <= self.last)
+
+
+def yield_to_recorder() -> None:
+    """Lower this process's priority, so that a query never takes time that a recorder wants."""
+    if hasattr(os, "nice"):
+        os.nice(10)
+
+
+class Session:
+    """A store that can be asked questions, as of the moment of each question.
+
+    `dates` narrows every table. `memory_limit` is DuckDB's (`"2GB"`, `"50%"`). `locked` also keeps DuckDB itself from
+    files outside the store; statements are checked in any case. Use it as a context manager, or call `close`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        dates: DateRange | None = None,
+        *,
+        memory_limit: str | None = None,
+        locked: bool = True,
+    ) -> None:
+        """Raises UsageError for a memory limit that is none."""
+        self.store = store
+        self._dates = dates or DateRange()
+        self._spill = Path(tempfile.gettempdir()) / f"tickrec-query-{os.getpid()}-{next(_counter)}"
+        self._connection = _connect(self._spill, memory_limit or MEMORY_LIMIT)
+        self._hidden = self._connection.cursor()
+        """A connection whose tables are made in the schema `stored`, out of sight."""
+        self._hidden.execute("SET schema = 'stored'")
+        if locked:
+            _lock(self._connection, store.root)
+        self._finalizer = weakref.finalize(self, _close, self._hidden, self._connection, self._spill)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of memory and temporary files. A second call does nothing."""
+        self._finalizer()
+
+    def dates(self) -> list[dt.date]:
+        """The recorded dates that questions are about, oldest first."""
+        return [date for date in self.store.dates() if self._dates.holds(date)]
+
+    def notice(self) -> str | None:
+        """What a user should know when there is nothing to ask, or None."""
+        every = self.store.dates()
+        if any(map(self._dates.holds, every)):
+            return None
+        if every:
+            return f"nothing was recorded on these dates; there is {every[0]} to {every[-1]}"
+        if Store(self.store.root / SIMULATED).dates():
+            return f"nothing is recorded in {self.store.root} yet; --simulate asks the simulated market's days"
+        return f"nothing is recorded in {self.store.root} yet; start with `tickrec record`"
+
+    def execute(
+        self,
+        sql: str,
+        timeout: float | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> "Result":
+        """Run one reading statement and return its rows, the first of them at hand.
+
+        `timeout` is in seconds, counted until the last row was taken. `progress` is called some times a second with
+        the percentage done, from the thread that waits. Ctrl-C cancels. Raises UsageError, with the place in the
+        text, for a statement that is refused or wrong or takes too long; DataError when stored data cannot be read.
+        """
+        statement = check(self._connection, sql, views.TABLES, views.MACROS)
+        for _ in range(_ATTEMPTS):
+            rows = self._start(statement, timeout, progress)
+            if rows is not None:
+                return rows
+        raise DataError("the files of the store change too fast to be read", where=str(self.store.root))
+
+    def sql(self, sql: str) -> duckdb.DuckDBPyRelation:
+        """A DuckDB relation over one reading statement: `.df()`, `.pl()`, `.arrow()`, `.fetchall()`.
+
+        It is lazy, and sees what was recorded until the last call of `sql`. Raises as `execute` does, and DuckDB's own
+        errors when it is used.
+        """
+        statement = check(self._connection, sql, views.TABLES, views.MACROS)
+        for _ in range(_ATTEMPTS):
+            listing = Listing(self.store, self.dates())
+            if not self._prepare(statement, listing):
+                continue
+            try:
+                return self._connection.cursor().sql(sql)
+            except duckdb.Error as error:
+                if not listing.vanished():
+                    raise self._failure(error, sql, listing) from None
+        raise DataError("the files of the store change too fast to be read", where=str(self.store.root))
+
+    def _start(
+        self, statement: Statement, timeout: float | None, progress: Callable[[float], None] | None
+    ) -> "Result | None":
+        """One attempt; None when the files have changed and it has to be made again."""
+        listing = Listing(self.store, self.dates())
+        if not self._prepare(statement, listing):
+            return None
+        rows = _Rows(self._connection, statement.sql, timeout, progress)
+        try:
+            rows.hold(_HELD_BYTES)
+        except duckdb.Error as error:
+            rows.close()
+            if listing.vanished():
+                return None
+            raise self._failure(error, statement.sql, listing) from None
+        except BaseException:
+            rows.close()
+            raise
+        if rows.complete and listing.replaced():
+            return None
+        return Result(self, statement, listing, rows)
+
+    def _prepare(self, statement: Statement, listing: Listing) -> bool:
+        """Make the tables, views and macros that a statement uses. False when a file is gone and the listing old."""
+        try:
+            self._make(statement, listing)
+        except duckdb.IOException as error:
+            if listing.vanished():
+                return False
+            raise self._failure(error, statement.sql, listing) from None
+        except duckdb.InvalidInputException as error:
+            if str(self.store.root) in str(error):  # a file that is not Parquet; anything else is a mistake of ours
+                raise self._failure(error, statement.sql, listing) from None
+            raise
+        return True
+
+    def _make(self, statement: Statement, listing: Listing) -> None:
+        """Views over views are made while the tables are still empty: each is bound once more when it is made, and
+        hundreds of files make that slow."""
+        tables, made = views.needed(views.TABLES | views.MACROS if statement.catalog else statement.names)
+        newest = listing.newest() if views.OF_THE_NEWEST_DATE & set(made) else None
+        pre_open = self.store.root.name != SIMULATED
+        for table in tables:
+            columns = ", ".join(f"{name} {duckdb_type(table, name)}" for name in schema.TABLES[table].names)
+            self._connection.execute(f'CREATE OR REPLACE TABLE stored."no {table}" (date DATE, {columns})')
+            self._connection.execute(f'CREATE OR REPLACE VIEW {table} AS FROM stored."no {table}"')
+        for name in made:
+            self._connection.execute(views.create(name, newest=newest, pre_open=pre_open))
+        for table in tables:
+            self._fill(table, listing)
+
+    def _fill(self, table: str, listing: Listing) -> None:
+        """Let a table stand for its files and tails."""
+        sources = listing.sources(table)
+        for source in sources:
+            if source.date is not None:
+                rows = TailTable(listing.tails[source.date], table)
+                self._hidden.from_arrow(rows).create_view(tail_name(table, source.date), replace=True)
+        if sources:
+            select = union(table, sources, self._columns_of)
+            self._connection.execute(f"CREATE OR REPLACE VIEW {table} AS {select}")
+
+    def _columns_of(self, path: str) -> frozenset[str]:
+        """The columns of a Parquet file."""
+        rows = self._connection.execute("SELECT name FROM parquet_schema(?)", [path]).fetchall()
+        return frozenset(name for (name,) in rows)
+
+    def _failure(self, error: duckdb.Error, sql: str, listing: Listing) -> TickrecError:
+        """What to tell of an error of DuckDB's."""
+        for tail in listing.tails.values():
+            if isinstance(tail.failure, TickrecError):
+                return tail.failure
+            if tail.failure is not None:
+                return DataError(f"the journal cannot be read: {tail.failure}", where=str(tail.covered.date))
+        text = str(error)
+        if text.startswith("Out of Memory Error"):
+            return UsageError("the query needs more memory than it may take", hint="Ask for fewer dates or columns")
+        if text.startswith("IO Error") or str(self.store.root) in text:
+            hint = "`tickrec verify DATE` names what is damaged, `tickrec rebuild DATE` makes it anew"
+            return DataError(explain(error, sql).what, hint=hint)
+        return explain(error, sql)
+
+
+def _connect(spill: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
+    """A connection in memory, on Indian time, that takes nothing from its surroundings."""
+    connection = duckdb.connect(
+        config={
+            "python_enable_replacements": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "temp_directory": str(spill),
+        }
+    )
+    free = shutil.disk_usage(spill.parent).free
+    try:
+        connection.execute("SET memory_limit = ?", [memory_limit])
+    except duckdb.Error:
+        connection.close()
+        raise UsageError(f"not a memory limit: {memory_limit}", hint="Write it as 2GB or 50%") from None
+    connection.execute(f"SET max_temp_directory_size = '{free // _SPILL_SHARE}B'")
+    connection.execute("SET GLOBAL TimeZone = 'Asia/Kolkata'")
+    connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
+    connection.execute("CREATE SCHEMA stored")
+    return connection
+
+
+def _lock(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
+    """Keep DuckDB from every file outside the store, and from loosening that."""
+    folder = str(root).replace("'", "''")
+    connection.execute(f"SET allowed_directories = ['{folder}']")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def _close(hidden: duckdb.DuckDBPyConnection, connection: duckdb.DuckDBPyConnection, spill: Path) -> None:
+    hidden.close()
+    connection.close()
+    shutil.rmtree(spill, ignore_errors=True)
+
+
+class Result:
+    """The rows of a query, handed out once, in batches. Close it, or take them all."""
+
+    def __init__(self, session: Session, statement: Statement, listing: Listing, rows: "_Rows") -> None:
+        self.plan = statement.plan
+        """The rows are a plan (EXPLAIN): text."""
+        self.store_root = session.store.root
+        self._session = session
+        self._statement = statement
+        self._listing = listing
+        self._rows = rows
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns, under names that are all different. Times are instants, shown in Asia/Kolkata."""
+        return self._rows.schema
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows.
+
+        Raises UsageError when the statement fails or the time is up. Raises DataError when files were sealed away
+        after the first rows had been handed out: those are right, but they are not all.
+        """
+        try:
+            yield from self._rows
+            if not self._listing.replaced():
+                return
+        except duckdb.Error as error:
+            if not self._listing.vanished():
+                raise self._session._failure(error, self._statement.sql, self._listing) from None
+        finally:
+            self._rows.close()
+        raise DataError("a date was sealed while the query read it: the answer is not whole", hint="Ask again")
+
+    def close(self) -> None:
+        """Cancel what is still running."""
+        self._rows.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Rows:
+    """A statement that runs in a thread of its own, so that the thread that waits for it can be interrupted."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        sql: str,
+        timeout: float | None,
+        progress: Callable[[float], None] | None,
+    ) -> None:
+        self.schema: pa.Schema = pa.schema([])
+        self.complete = False
+        """All rows were taken from DuckDB."""
+        self._connection = connection.cursor()
+        self._sql = sql
+        self._timeout = timeout
+        self._progress = progress
+        self._held: list[pa.RecordBatch] = []
+        self._items: queue.Queue[pa.Schema | pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=2)
+        self._stopping = threading.Event()
+        self._late = threading.Event()
+        self._alarm = threading.Timer(timeout, self._late.set) if timeout else None
+        self._thread = threading.Thread(target=self._run, name="query", daemon=True)
+        if self._alarm:
+            self._alarm.daemon = True
+            self._alarm.start()
+        self._thread.start()
+
+    def hold(self, size: int) -> None:
+        """Take the columns and the first `size` bytes of rows. Raises duckdb.Error, UsageError when time is up."""
+        first = self._take()
+        assert isinstance(first, pa.Schema)
+        self.schema = _distinct(first)
+        held = 0
+        while not self.complete and held < size:
+            batch = self._take()
+            if batch is not None:
+                self._held.append(batch)
+                held += batch.nbytes
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        while self._held or not self.complete:
+            batch = self._held.pop(0) if self._held else self._take()
+            if batch is not None:
+                yield pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
+
+    def close(self) -> None:
+        """Stop the thread and let go of its connection. A second call does nothing."""
+        self._stopping.set()
+        if self._alarm:
+            self._alarm.cancel()
+        while self._thread.is_alive():
+            self._connection.interrupt()
+            while not self._items.empty():
+                self._items.get_nowait()
+            self._thread.join(0.01)
+        self._connection.close()
+
+    def _take(self) -> Any:
+        """The next thing from the thread: the columns, then batches, then None."""
+        while True:
+            try:
+                item = self._items.get(timeout=_POLL_S)
+            except queue.Empty:
+                self._waiting()
+                continue
+            if isinstance(item, BaseException):
+                raise self._too_late() if self._late.is_set() else item
+            self.complete = item is None
+            return item
+
+    def _waiting(self) -> None:
+        if self._late.is_set():
+            self._connection.interrupt()
+        elif self._progress is not None:
+            self._progress(self._connection.query_progress())
+
+    def _too_late(self) -> UsageError:
+        return UsageError(f"the query took longer than {self._timeout:g} s", hint="Narrow it, or raise --timeout")
+
+    def _run(self) -> None:
+        """The thread: what goes wrong is raised where the rows are taken."""
+        try:
+            reader = self._connection.sql(self._sql).to_arrow_reader(_BATCH_ROWS)
+            self._put(reader.schema)
+            for batch in reader:
+                self._put(batch)
+                if self._stopping.is_set():
+                    return
+            self._put(None)
+        except (OSError, pa.ArrowException) as error:  # what pyarrow makes of an error of DuckDB's
+            self._put(duckdb.Error(str(error)))
+        except BaseException as error:  # noqa: BLE001 - the boundary of this thread
+            self._put(error)
+
+    def _put(self, item: pa.Schema | pa.RecordBatch | BaseException | None) -> None:
+        while not self._stopping.is_set():
+            try:
+                return self._items.put(item, timeout=_POLL_S)
+            except queue.Full:
+                continue
+
+
+def _distinct(columns: pa.Schema) -> pa.Schema:
+    """The same columns with all names different: `a, a` becomes `a, a_1`."""
+    seen: set[str] = set()
+    names = []
+    for name in columns.names:
+        unique, number = name, 0
+        while unique in seen:
+            number += 1
+            unique = f"{name}_{number}"
+        seen.add(unique)
+        names.append(unique)
+    return pa.schema([field.with_name(name) for field, name in zip(columns, names, strict=True)])
