@@ -5,6 +5,7 @@ import datetime as dt
 import heapq
 import itertools
 import json
+import struct
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -14,10 +15,11 @@ from typing import Any, NamedTuple
 
 import websockets
 from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import InvalidStatus
 
 from tickrec.clock import IST, SECOND, from_datetime
 from tickrec.upstox import MarketDataFeedV3_pb2 as pb
-from tickrec.upstox.simulator import Settings, Simulator
+from tickrec.upstox.simulator import HOST, Settings, Simulator
 
 RELIANCE = "NSE_EQ|INE002A01018"
 TCS = "NSE_EQ|INE467B01029"
@@ -190,3 +192,28 @@ async def simulated(clock: HandClock | None = None, **settings: Any) -> AsyncIte
     clock = clock or HandClock()
     async with Simulator(Settings(clock=clock, **settings)) as simulator:
         yield simulator, clock
+
+
+async def status_of_handshake(uri: str) -> int:
+    """The HTTP status that a websocket handshake gets."""
+    try:
+        async with websockets.connect(uri):
+            return 101
+    except InvalidStatus as error:
+        return error.response.status_code
+
+
+async def raw_websocket(simulator: Simulator) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A websocket without a library, its market_info read."""
+    uri = urllib.parse.urlsplit(await authorize(simulator))
+    reader, writer = await asyncio.open_connection(HOST, simulator.port)
+    head = f"GET {uri.path}?{uri.query} HTTP/1.1\r\nHost: {uri.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    head += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    writer.write(head.encode())
+    async with asyncio.timeout(DEADLINE):
+        answer = await reader.readuntil(b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 101 ")
+        assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in answer
+        _, _, length = struct.unpack("!BBH", await reader.readexactly(4))
+        await reader.readexactly(length)
+    return reader, writer

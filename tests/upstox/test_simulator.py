@@ -6,14 +6,12 @@ import itertools
 import json
 import os
 import queue
-import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import upstox_client
@@ -22,7 +20,6 @@ import websockets
 from google.protobuf.unknown_fields import UnknownFieldSet
 from upstox_client.feeder import market_data_feeder_v3
 from upstox_client.feeder.proto import MarketDataFeedV3_pb2 as official
-from websockets.exceptions import InvalidStatus
 
 from tests.upstox.simulator_fixtures import (
     DEADLINE,
@@ -35,7 +32,9 @@ from tests.upstox.simulator_fixtures import (
     authorize,
     call,
     connected,
+    raw_websocket,
     simulated,
+    status_of_handshake,
 )
 from tickrec.entry import EntryKind
 from tickrec.journal import Journal
@@ -52,31 +51,6 @@ def contracts(*kinds: str, segment: str = "NSE_FO") -> list[str]:
     """Keys of the simulated contracts of some kinds."""
     listings = master_of(dt.date(2026, 11, 23)).listings
     return [x.key for x in listings.values() if x.kind in kinds and x.segment == segment]
-
-
-async def status_of_handshake(uri: str) -> int:
-    """The HTTP status that a websocket handshake gets."""
-    try:
-        async with websockets.connect(uri):
-            return 101
-    except InvalidStatus as error:
-        return error.response.status_code
-
-
-async def raw_websocket(simulator: Simulator) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A websocket without a library, its market_info read."""
-    uri = urlsplit(await authorize(simulator))
-    reader, writer = await asyncio.open_connection(HOST, simulator.port)
-    head = f"GET {uri.path}?{uri.query} HTTP/1.1\r\nHost: {uri.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    head += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    writer.write(head.encode())
-    async with asyncio.timeout(DEADLINE):
-        answer = await reader.readuntil(b"\r\n\r\n")
-        assert answer.startswith(b"HTTP/1.1 101 ")
-        assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in answer
-        _, _, length = struct.unpack("!BBH", await reader.readexactly(4))
-        await reader.readexactly(length)
-    return reader, writer
 
 
 class TestHandshake:

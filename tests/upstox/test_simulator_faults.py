@@ -18,9 +18,10 @@ from tests.upstox.simulator_fixtures import (
     authorize,
     call,
     connected,
+    raw_websocket,
     simulated,
+    status_of_handshake,
 )
-from tests.upstox.test_simulator import raw_websocket, status_of_handshake
 from tickrec.errors import UsageError
 from tickrec.upstox import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.simulator import Simulator

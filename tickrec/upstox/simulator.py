@@ -250,7 +250,7 @@ class Simulator:
         server.close()
         for writer in self._open:
             writer.transport.abort()
-        # The log is closed after this, and the end of each connection belongs into it.
+        # The log is closed after this, and the end of each connection belongs in it.
         await asyncio.gather(*(task for task in self._open.values() if task), return_exceptions=True)
         await server.wait_closed()
 
