@@ -218,9 +218,7 @@ class Security:
         """A new last price: the day's bar, the minute's bar, and the last completed minute when one is over."""
         self.ltp = price
         self.ltt = moment
-        day_volume = self.day.volume
-        self.day.trade(price, 0)
-        self.day.volume = day_volume
+        self.day.trade(price, 0)  # the day's volume lags behind vtt
         minute = moment // MINUTE_MS * MINUTE_MS
         bar = self._minute
         if bar.start == minute:
@@ -235,7 +233,9 @@ class Security:
         """The next trading date: yesterday's close becomes the previous close, volumes start again."""
         self.version += 1
         self.cp = self.ltp
+        open_interest = self.oi
         self._start_day(now, start)
+        self.oi = open_interest
 
     def _fair(self, now: int) -> float:
         """What it is worth now, paise; lets the spot walk on first."""
