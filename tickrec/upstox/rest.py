@@ -20,6 +20,7 @@ from typing import IO, Any, Final
 from tickrec import __version__
 from tickrec.errors import ExitCode, TickrecError, UsageError
 from tickrec.files import publish
+from tickrec.format import grouped
 from tickrec.upstox.auth import Token, parse_token
 from tickrec.upstox.protocol import Failure, Situation, explain, of_os_error, of_status
 from tickrec.values import check_url, is_loopback
@@ -245,7 +246,9 @@ def _copy(answer: Any, file: IO[bytes], progress: Progress | None) -> None:
         if progress is not None:
             progress(received, total)
     if received == 0 or total not in (None, received):
-        raise RestError(Failure(Situation.DROPPED, detail=f"{received:,} of {total} bytes came"), MASTER)
+        raise RestError(
+            Failure(Situation.DROPPED, detail=f"{grouped(received)} of {grouped(total)} bytes came"), MASTER
+        )
 
 
 def _refusal(error: urllib.error.HTTPError, path: str, hide: Sequence[str]) -> RestError:

@@ -3,6 +3,7 @@
 Owns the library's settings and the translation of its exceptions. Knows nothing of subscriptions and retries.
 """
 
+import logging
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -27,6 +28,9 @@ MAX_QUEUE: Final = 1024
 """Frames. The library's 16 is less than one read from the socket holds in a burst, and each excess costs a pause and a
 resume of the transport. All that is queued is taken before the next read, so the queue stays as small as one read."""
 STAGE: Final = "handshake"
+
+log = logging.getLogger("tickrec.websocket")
+log.setLevel(logging.WARNING)  # below that the library writes down one-time codes and whatever the peer says
 
 
 class Refused(Exception):
@@ -75,6 +79,7 @@ async def open_websocket(
             ping_timeout=ping_timeout,
             max_size=MAX_MESSAGE,
             max_queue=MAX_QUEUE,
+            logger=log,
             **tls,
         )
     except (InvalidHandshake, InvalidProxy, InvalidURI, OSError, UnicodeError, ImportError) as error:
