@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,9 +16,12 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from tickrec import examples
 from tickrec.errors import ExitCode, TickrecError, UsageError
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from tickrec.config import Config
     from tickrec.plan import Options
     from tickrec.recorder import Show
@@ -197,24 +201,99 @@ def status(
     raise SystemExit(report.exit_code)
 
 
-@app.command()
+@app.command(epilog=examples.text())
 def query(
     sql: Annotated[str | None, typer.Argument(metavar="SQL", help="One statement that only reads.")] = None,
-    form: Annotated[str | None, typer.Option("--format", help="table, csv, json, jsonl or markdown.")] = None,
+    form: Annotated[str, typer.Option("--format", help="table, csv, json, jsonl or markdown.")] = "table",
     output: Annotated[Path | None, typer.Option("--output", help="Write .csv .json .jsonl .parquet .arrow.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", help="Rows at most.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", help="Read the statement from a file.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="Rows at most.", min=0)] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="Read the statement from a file; - is stdin.")] = None,
     date: Annotated[str | None, typer.Option("--date", help="One date: 2026-11-23, today, yesterday.")] = None,
     first: Annotated[str | None, typer.Option("--from", help="First date.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last date.")] = None,
     timeout: Annotated[str | None, typer.Option("--timeout", help="Give up after so long: 30s.")] = None,
+    memory: Annotated[str | None, typer.Option("--memory", help="Memory at most: 2GB.")] = None,
     tables: Annotated[bool, typer.Option("--tables", help="Describe the tables, views and macros.")] = False,
     config: ConfigOption = None,
     data: DataOption = None,
     simulate: SimulateOption = False,
 ) -> None:
     """Ask the ticks anything, in SQL, also while they are being recorded."""
-    raise NotImplementedError
+    if tables:
+        from tickrec.views import describe
+
+        return _answer(describe())
+    from tickrec import output as out
+    from tickrec import values
+    from tickrec.clock import SECOND, SystemClock
+    from tickrec.layout import Store
+    from tickrec.query import DateRange, Session, yield_to_recorder
+
+    statement = _statement(sql, file)
+    seconds = limit_s.total_seconds() if (limit_s := _option("--timeout", values.duration, timeout)) else None
+    dates = DateRange(_date("--from", first or date), _date("--to", last or date))
+    store = Store(_config(config, data, simulate).store.data)
+    yield_to_recorder()
+    begun_ns = SystemClock.monotonic_ns()
+    with Session(store, dates, memory_limit=memory) as session:
+        if (notice := session.notice()) is not None:
+            _say(notice)
+        with _progress() as progress, session.execute(statement, seconds, progress) as result:
+            if output is not None:
+                written = out.write_file(result, output, limit)
+            else:
+                width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+                written = out.write_stdout(result, form, limit, width, sys.stdout.isatty())
+    if sys.stderr.isatty() or output is not None:
+        _say(written.line((SystemClock.monotonic_ns() - begun_ns) / SECOND))
+
+
+def _statement(sql: str | None, file: Path | None) -> str:
+    """The statement from the argument or from a file. Raises UsageError."""
+    if (sql is None) == (file is None):
+        raise UsageError("give a statement, or a file of one with --file", hint="See `tickrec query --help`")
+    if sql is not None:
+        return sql
+    try:
+        return sys.stdin.read() if str(file) == "-" else Path(str(file)).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the statement cannot be read: {error}", where=str(file)) from None
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[float], None] | None]:
+    """A line on stderr for what takes long, where somebody looks at it; gone when it is done."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    shown = False
+
+    def show(percent: float) -> None:
+        nonlocal shown
+        shown = True
+        print(f"\r{'#' * int(percent / 2.5):<40} {percent:3.0f} %", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        if shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _date(name: str, text: str | None) -> "dt.date | None":
+    """The date that 2026-11-23, today or yesterday stands for. Raises UsageError."""
+    import datetime as dt
+
+    from tickrec.calendar import trading_date
+    from tickrec.clock import SystemClock
+
+    today = trading_date(SystemClock.wall_ns())
+    if text is None or text in ("today", "yesterday"):
+        return today - dt.timedelta(days=text == "yesterday") if text else None
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{name} must be a date such as 2026-11-23, today or yesterday, not {text}") from None
 
 
 @app.command()
@@ -240,6 +319,33 @@ def symbols(
         _answer(json.dumps(selection.to_json(found), indent=1, ensure_ascii=False))
     else:
         _answer("\n".join(selection.to_lines(found)))
+
+
+@app.command()
+def login(
+    analytics: Annotated[bool, typer.Option("--analytics", help="Store a pasted one-year analytics token.")] = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    simulate: SimulateOption = False,
+) -> None:
+    """Log in to the broker and store the access token, readable by you only."""
+    import getpass
+
+    from tickrec.clock import SystemClock, ist
+    from tickrec.upstox.login import Talk, log_in, store_analytics_token
+    from tickrec.upstox.rest import Rest
+
+    settings = _config(config, data, simulate)
+    with _broker(settings, simulate) as (settings, environ):
+        rest = Rest(settings.upstox.api_url, settings.upstox.assets_url)
+        talk = Talk(say=_say)
+        if analytics:
+            text = getpass.getpass("Analytics token (not shown): ") if sys.stdin.isatty() else sys.stdin.readline()
+            token = store_analytics_token(text, settings.upstox, rest, environ, talk, SystemClock.wall_ns())
+        else:
+            token = log_in(settings.upstox, rest, environ, talk)
+    until = f", valid until {ist(token.expires_ns):%a %d %b %Y %H:%M} IST" if token.expires_ns is not None else ""
+    _say(f"stored in {settings.upstox.token_file}{until}")
 
 
 @app.command()
