@@ -173,6 +173,14 @@ def _option(name: str, read: Callable[[str], Result], text: str | None) -> Resul
         raise UsageError(f"{name} {error}") from None
 
 
+def _seconds(name: str, text: str | None) -> float | None:
+    """The seconds that an option such as 30s or 250ms stands for. Raises UsageError."""
+    from tickrec.values import duration
+
+    length = _option(name, duration, text)
+    return None if length is None else length.total_seconds()
+
+
 @app.command()
 def status(
     as_json: JsonOption = False,
@@ -224,13 +232,12 @@ def query(
 
         return _answer(describe())
     from tickrec import output as out
-    from tickrec import values
     from tickrec.clock import SECOND, SystemClock
     from tickrec.layout import Store
     from tickrec.query import DateRange, Session, yield_to_recorder
 
     statement = _statement(sql, file)
-    seconds = limit_s.total_seconds() if (limit_s := _option("--timeout", values.duration, timeout)) else None
+    seconds = _seconds("--timeout", timeout)
     dates = DateRange(_date("--from", first or date), _date("--to", last or date))
     store = Store(_config(config, data, simulate).store.data)
     yield_to_recorder()
@@ -360,6 +367,9 @@ def seal(
 def simulate(
     port: Annotated[int, typer.Option("--port", help="Loopback port; 0: any free one.")] = 0,
     rate: Annotated[float, typer.Option("--rate", help="Ticks a second over all subscribed instruments.")] = 1000.0,
+    interval: Annotated[
+        str, typer.Option("--interval", help="Between two messages, in which an instrument moves once.")
+    ] = "200ms",
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same market.")] = 1,
     plus: Annotated[bool, typer.Option("--plus", help="An Upstox Plus account.")] = False,
     real_hours: Annotated[bool, typer.Option("--real-hours", help="Keep the exchanges' hours.")] = False,
@@ -376,6 +386,7 @@ def simulate(
     settings = Settings(
         port=port,
         rate=rate,
+        interval=_seconds("--interval", interval) or 0.2,
         seed=seed,
         plus=plus,
         always_open=not real_hours,

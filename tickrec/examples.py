@@ -45,3 +45,8 @@ EXAMPLES: Final = (
         "GROUP BY start ORDER BY start",
     ),
 )
+
+
+def text() -> str:
+    """The examples for `--help`: a title and a statement each."""
+    return "\b\nExamples:\n" + "\n".join(f"  {each.title}:\n    {each.sql}" for each in EXAMPLES)
