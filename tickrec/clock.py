@@ -6,12 +6,16 @@ a fixed offset and needs no zone database.
 
 import asyncio
 import datetime as dt
+import sys
 import time
+from pathlib import Path
 from typing import Final, Protocol
 
 IST: Final = dt.timezone(dt.timedelta(hours=5, minutes=30), "IST")
 SECOND: Final = 1_000_000_000
 """Nanoseconds in a second."""
+LOCALTIME: Final = Path("/etc/localtime")
+"""The zone of a Unix machine; without it the zone is UTC."""
 
 
 class Clock(Protocol):
@@ -48,3 +52,27 @@ def from_datetime(moment: dt.datetime) -> int:
     """Nanoseconds since the epoch of an aware datetime."""
     delta = moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
     return (delta.days * 86_400 + delta.seconds) * SECOND + delta.microseconds * 1000
+
+
+def machine_offsets(now_ns: int, localtime: Path = LOCALTIME) -> tuple[dt.timedelta, ...]:
+    """The offsets from UTC that the machine's clock has in the year from `now_ns`, in order of appearance.
+
+    More than one: the zone has daylight saving time. It is the zone that cron and its like go by, which TZ, when set
+    for this process, does not change.
+    """
+    zone = _machine_zone(localtime)
+    days = (dt.datetime.fromtimestamp(now_ns // SECOND + day * 86_400, zone) for day in range(366))
+    return tuple(dict.fromkeys(day.astimezone(zone).utcoffset() or dt.timedelta() for day in days))
+
+
+def _machine_zone(localtime: Path) -> dt.tzinfo | None:
+    """None: as the system says, on Windows."""
+    if sys.platform == "win32":
+        return None
+    from zoneinfo import ZoneInfo
+
+    try:
+        with localtime.open("rb") as file:
+            return ZoneInfo.from_file(file)
+    except (OSError, ValueError):
+        return dt.UTC
