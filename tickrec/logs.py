@@ -40,14 +40,14 @@ def log_to_stderr() -> logging.Handler:
     return handler
 
 
-def log_to_file(path: Path) -> logging.Handler:
-    """Also keep the log in `path`, at most LOG_FILES of LOG_BYTES.
+def log_to_file(path: Path, max_bytes: int = LOG_BYTES) -> logging.Handler:
+    """Also keep the log in `path`, at most LOG_FILES of `max_bytes`.
 
     A log that cannot be written, as on a full disk, never disturbs the recording.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.handlers.RotatingFileHandler(
-        path, maxBytes=LOG_BYTES, backupCount=LOG_FILES - 1, encoding="utf-8", delay=True
+        path, maxBytes=max_bytes, backupCount=LOG_FILES - 1, encoding="utf-8", delay=True
     )
     handler.setFormatter(_IstFormatter(dated=True))
     handler.handleError = lambda record: None  # type: ignore[method-assign]

@@ -1,0 +1,52 @@
+"""The user's alert command: run once per topic and time, and never in the way."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from tickrec.alerts import QUIET_SECONDS, Alerts
+from tickrec.clock import SECOND, SystemClock
+
+
+class HandClock(SystemClock):
+    """Monotonic time moved by hand."""
+
+    def __init__(self) -> None:
+        self.now_ns = SECOND
+
+    def monotonic_ns(self) -> int:  # type: ignore[override]
+        return self.now_ns
+
+
+def command(out: Path) -> str:
+    program = out.with_suffix(".py")
+    program.write_text(f"import sys\nopen({str(out)!r}, 'a').write(sys.argv[-1] + '\\n')\n")
+    return f"'{sys.executable}' '{program}' --urgent"
+
+
+def test_the_text_is_the_last_argument_and_a_topic_is_told_once(tmp_path: Path) -> None:
+    out, clock = tmp_path / "said", HandClock()
+    alerts = Alerts(command(out), clock)
+
+    async def scenario() -> None:
+        await alerts.send("gap", "no data for 61s; it's broken")
+        await alerts.send("gap", "no data for 62s")
+        await alerts.send("disk", "2 GB free")
+        clock.now_ns += QUIET_SECONDS * SECOND
+        await alerts.send("gap", "no data for 11m")
+
+    asyncio.run(scenario())
+    assert out.read_text().splitlines() == ["no data for 61s; it's broken", "2 GB free", "no data for 11m"]
+
+
+@pytest.mark.parametrize("broken", ["/no/such/command", f"'{sys.executable}' -c 'raise SystemExit(3)'"])
+def test_a_command_that_fails_is_only_logged(broken: str, caplog: pytest.LogCaptureFixture) -> None:
+    asyncio.run(Alerts(broken, SystemClock()).send("gap", "text"))
+    assert "on_alert" in caplog.text
+
+
+def test_without_a_command_nothing_is_run(caplog: pytest.LogCaptureFixture) -> None:
+    asyncio.run(Alerts(None, SystemClock()).send("gap", "text"))
+    assert caplog.text == ""

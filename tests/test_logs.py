@@ -1,0 +1,54 @@
+"""The log: IST times, a rotated file, and the newest line for the live table."""
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tickrec import logs
+
+log = logging.getLogger("tickrec")
+
+
+@pytest.fixture(autouse=True)
+def _own_handlers() -> Iterator[None]:
+    before, level = list(log.handlers), log.level
+    log.setLevel(logging.INFO)
+    yield
+    for handler in set(log.handlers) - set(before):
+        log.removeHandler(handler)
+        handler.close()
+    log.setLevel(level)
+
+
+def test_a_line_of_the_file_has_date_level_and_text(tmp_path: Path) -> None:
+    logs.log_to_file(tmp_path / "state" / "tickrec.log")
+    log.warning("conn %d lost", 1)
+    (line,) = (tmp_path / "state" / "tickrec.log").read_text().splitlines()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d WARN  conn 1 lost", line)
+
+
+def test_the_file_is_rotated(tmp_path: Path) -> None:
+    logs.log_to_file(tmp_path / "tickrec.log", 2_000)
+    for number in range(500):
+        log.info("line %d", number)
+    files = sorted(tmp_path.glob("tickrec.log*"))
+    assert len(files) == logs.LOG_FILES
+    assert all(path.stat().st_size <= 2_000 for path in files)
+    assert "line 499" in (tmp_path / "tickrec.log").read_text()
+
+
+def test_a_log_that_cannot_be_written_disturbs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.log_to_file(tmp_path / "tickrec.log")
+    (tmp_path / "tickrec.log").mkdir()
+    log.info("into a folder")
+    assert capsys.readouterr().err == ""
+
+
+def test_the_newest_line_is_remembered() -> None:
+    latest = logs.Latest()
+    log.info("first")
+    log.info("second")
+    assert latest.line.endswith("INFO  second")
