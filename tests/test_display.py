@@ -16,7 +16,7 @@ from typing import TextIO
 import pytest
 
 from tests.run_fixtures import NOW, connection, run_status
-from tickrec.display import Screen, can_show, page_width, print_status, put, render, suits_live
+from tickrec.display import Screen, can_show, page_width, print_status, put, suits_live
 from tickrec.live import Extent, LiveView, Row
 from tickrec.page import Page, Tone
 from tickrec.painter import ENTER, LEAVE
@@ -62,18 +62,15 @@ def tty() -> Iterator[Tty]:
     tty.stream.close()
 
 
-def test_a_frame_is_one_text_of_the_size_of_the_terminal() -> None:
-    text = render(VIEW, 100, 30)
-    lines = text.plain.split("\n")
-    assert (len(lines), {len(line) for line in lines}) == (30, {100})
-
-
-def test_red_marks_what_needs_a_person_and_nothing_else() -> None:
+def test_red_marks_what_needs_a_person_and_nothing_else(tty: Tty) -> None:
     run = run_status(connections=(connection(state="waiting", attempt=5, retry_ns=NOW + 4 * 10**9, reason="403"),))
-    text = render(LiveView(run, NOW, (ROW,), 0, VIEW.extent), 100, 30)
-    red = [text.plain[span.start : span.end] for span in text.spans if "red" in str(span.style)]
-    assert red == ["retry in 4s (5th)"]
-    assert not [span for span in render(VIEW, 100, 30).spans if "red" in str(span.style)]
+    with Screen(tty.stream, {"TERM": "xterm"}) as screen:
+        screen.show(VIEW)
+        tty.wait_for("RELIANCE")
+        assert "\x1b[1;31m" not in tty.seen
+        screen.show(LiveView(run, NOW, (ROW,), 0, VIEW.extent))
+        tty.wait_for("403")
+    assert re.findall(r"\x1b\[1;31m([^\x1b]*)\x1b\[0m", tty.seen) == ["retry in 4s (5th)"]
 
 
 def test_a_live_table_needs_a_terminal_that_moves_its_cursor(tty: Tty) -> None:

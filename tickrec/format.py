@@ -25,14 +25,13 @@ def grouped(number: int | None) -> str:
         return NONE
     if -_LAKH < number < _LAKH:
         return f"{number:,}"
-    sign = "-" if number < 0 else ""
-    head, tail = divmod(abs(number), 1000)
-    groups = [f"{tail:03}"]
-    while head >= 100:
-        head, tail = divmod(head, 100)
-        groups.append(f"{tail:02}")
-    groups.append(str(head))
-    return sign + ",".join(reversed(groups))
+    digits = str(abs(number))
+    at = len(digits) - 3
+    groups = [digits[at:]]
+    while at > 0:
+        groups.append(digits[max(at - 2, 0) : at])
+        at -= 2
+    return ("-" if number < 0 else "") + ",".join(reversed(groups))
 
 
 def price(rupees: float | None, decimals: int = 2) -> str:

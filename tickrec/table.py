@@ -169,6 +169,11 @@ class _Layout(NamedTuple):
     panels: int = 1
 
     @property
+    def space(self) -> str:
+        """What stands between two columns."""
+        return " " * self.between
+
+    @property
     def width(self) -> int:
         """Characters of a panel."""
         columns = [self.price + 2, _PERCENT * self.change, *(self.price * self.book,) * 2, self.volume, self.oi, _AGE]
@@ -234,15 +239,14 @@ def _instruments(page: Page, view: LiveView, height: int) -> None:
 
 def _line(page: Page, layout: _Layout, rows: Sequence[Row]) -> None:
     """One line of rows side by side."""
-    marks = []
-    at = 0
+    marks, at = [], 0
+    width, arrow = layout.width, layout.symbol + layout.between + layout.price + 1
     for row in rows:
         if row.age_s is None or row.age_s > _OLD_S:
-            marks.append(Mark(at, at + layout.width, Tone.FAINT))
+            marks.append(Mark(at, at + width, Tone.FAINT))
         elif row.direction > 0:
-            arrow = at + layout.symbol + layout.between + layout.price + 1
-            marks.append(Mark(arrow, arrow + 1, Tone.ACCENT))
-        at += layout.width + _BETWEEN
+            marks.append(Mark(at + arrow, at + arrow + 1, Tone.ACCENT))
+        at += width + _BETWEEN
     page.add((" " * _BETWEEN).join([_cells(layout, row) for row in rows]), marks)
 
 
@@ -269,17 +273,18 @@ def _titles(layout: _Layout) -> str:
 def _joined(
     layout: _Layout, symbol: str, ltp: str, change: str, bid: str, ask: str, volume: str, oi: str, age: str
 ) -> str:
-    space = " " * layout.between
-    line = f"{symbol:<{layout.symbol}}{space}{ltp:>{layout.price + 2}}"
+    width = layout.price
+    cells = [symbol.ljust(layout.symbol), ltp.rjust(width + 2)]
     if layout.change:
-        line += f"{space}{change:>{_PERCENT}}"
+        cells.append(change.rjust(_PERCENT))
     if layout.book:
-        line += f"{space}{bid:>{layout.price}}{space}{ask:>{layout.price}}"
+        cells += (bid.rjust(width), ask.rjust(width))
     if layout.volume:
-        line += f"{space}{volume:>{layout.volume}}"
+        cells.append(volume.rjust(layout.volume))
     if layout.oi:
-        line += f"{space}{oi:>{layout.oi}}"
-    return f"{line}{space}{age:>{_AGE}}"
+        cells.append(oi.rjust(layout.oi))
+    cells.append(age.rjust(_AGE))
+    return layout.space.join(cells)
 
 
 def _footer(page: Page, view: LiveView, hidden: int) -> None:
