@@ -17,7 +17,7 @@ LAYERS = [
     "upstox.protocol upstox.wire upstox.flatten upstox.peek upstox.decode upstox.auth upstox.rest ledger store",
     "upstox.access upstox.websocket upstox.link upstox.feed upstox.login upstox.market upstox.simulator simulated",
     "dayfile manifest verify retention seal recent holdings status plan day flushing tally recorder record schedule",
-    "views sandbox examples listing cells output table query watch doctor report",
+    "views sandbox examples listing running cells output table query watch doctor report",
     "display",
     "cli __main__ __init__",
 ]
@@ -33,7 +33,7 @@ def place(module: str) -> str | None:
 
 ONLY = {
     "rich": {"display", "cli"},
-    "duckdb": {"dayfile", "seal", "verify", "query", "sandbox"},
+    "duckdb": {"dayfile", "seal", "verify", "query", "running", "sandbox"},
     "typer": {"cli"},
     "websockets": {"upstox.websocket", "upstox.link", "upstox.feed", "upstox.simulator", "upstox.simulator_session"},
 }

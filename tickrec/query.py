@@ -8,15 +8,13 @@ and the SQL of `views`; writes nothing.
 import datetime as dt
 import itertools
 import os
-import queue
 import shutil
 import tempfile
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import duckdb
 import pyarrow as pa
@@ -26,6 +24,7 @@ from tickrec.errors import DataError, TickrecError, UsageError
 from tickrec.examples import EXAMPLES
 from tickrec.layout import Store
 from tickrec.listing import Listing, TailTable, duckdb_type, tail_name, union
+from tickrec.running import Running
 from tickrec.sandbox import Statement, check, explain
 
 __all__ = ["EXAMPLES", "DateRange", "Result", "Session", "yield_to_recorder"]
@@ -35,12 +34,10 @@ MEMORY_LIMIT: Final = "50%"
 SIMULATED: Final = "simulated"
 """The folder of simulated ticks, whose market is always open: it has no pre-open call auction."""
 
-_BATCH_ROWS: Final = 16_384
 _HELD_BYTES: Final = 32 * 1024 * 1024
 """Of a result that are held back before the first row is handed out. Until then a query whose files were sealed away
 under it starts again unseen."""
 _ATTEMPTS: Final = 20
-_POLL_S: Final = 0.1
 _SPILL_SHARE: Final = 4
 """A query's temporary files take at most one in so many free bytes: the disk may be the recorder's."""
 
@@ -162,7 +159,7 @@ class Session:
         listing = Listing(self.store, self.dates())
         if not self._prepare(statement, listing):
             return None
-        rows = _Rows(self._connection, statement.sql, timeout, progress)
+        rows = Running(self._connection, statement.sql, timeout, progress)
         try:
             rows.hold(_HELD_BYTES)
         except duckdb.Error as error:
@@ -174,6 +171,7 @@ class Session:
             rows.close()
             raise
         if rows.complete and listing.replaced():
+            rows.close()
             return None
         return Result(self, statement, listing, rows)
 
@@ -278,7 +276,7 @@ def _close(hidden: duckdb.DuckDBPyConnection, connection: duckdb.DuckDBPyConnect
 class Result:
     """The rows of a query, handed out once, in batches. Close it, or take them all."""
 
-    def __init__(self, session: Session, statement: Statement, listing: Listing, rows: "_Rows") -> None:
+    def __init__(self, session: Session, statement: Statement, listing: Listing, rows: Running) -> None:
         self.plan = statement.plan
         """The rows are a plan (EXPLAIN): text."""
         self.store_root = session.store.root
@@ -320,120 +318,3 @@ class Result:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class _Rows:
-    """A statement that runs in a thread of its own, so that the thread that waits for it can be interrupted."""
-
-    def __init__(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        sql: str,
-        timeout: float | None,
-        progress: Callable[[float], None] | None,
-    ) -> None:
-        self.schema: pa.Schema = pa.schema([])
-        self.complete = False
-        """All rows were taken from DuckDB."""
-        self._connection = connection.cursor()
-        self._sql = sql
-        self._timeout = timeout
-        self._progress = progress
-        self._held: list[pa.RecordBatch] = []
-        self._items: queue.Queue[pa.Schema | pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=2)
-        self._stopping = threading.Event()
-        self._late = threading.Event()
-        self._alarm = threading.Timer(timeout, self._late.set) if timeout else None
-        self._thread = threading.Thread(target=self._run, name="query", daemon=True)
-        if self._alarm:
-            self._alarm.daemon = True
-            self._alarm.start()
-        self._thread.start()
-
-    def hold(self, size: int) -> None:
-        """Take the columns and the first `size` bytes of rows. Raises duckdb.Error, UsageError when time is up."""
-        first = self._take()
-        assert isinstance(first, pa.Schema)
-        self.schema = _distinct(first)
-        held = 0
-        while not self.complete and held < size:
-            batch = self._take()
-            if batch is not None:
-                self._held.append(batch)
-                held += batch.nbytes
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        while self._held or not self.complete:
-            batch = self._held.pop(0) if self._held else self._take()
-            if batch is not None:
-                yield pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
-
-    def close(self) -> None:
-        """Stop the thread and let go of its connection. A second call does nothing."""
-        self._stopping.set()
-        if self._alarm:
-            self._alarm.cancel()
-        while self._thread.is_alive():
-            self._connection.interrupt()
-            while not self._items.empty():
-                self._items.get_nowait()
-            self._thread.join(0.01)
-        self._connection.close()
-
-    def _take(self) -> Any:
-        """The next thing from the thread: the columns, then batches, then None."""
-        while True:
-            try:
-                item = self._items.get(timeout=_POLL_S)
-            except queue.Empty:
-                self._waiting()
-                continue
-            if isinstance(item, BaseException):
-                raise self._too_late() if self._late.is_set() else item
-            self.complete = item is None
-            return item
-
-    def _waiting(self) -> None:
-        if self._late.is_set():
-            self._connection.interrupt()
-        elif self._progress is not None:
-            self._progress(self._connection.query_progress())
-
-    def _too_late(self) -> UsageError:
-        return UsageError(f"the query took longer than {self._timeout:g} s", hint="Narrow it, or raise --timeout")
-
-    def _run(self) -> None:
-        """The thread: what goes wrong is raised where the rows are taken."""
-        try:
-            reader = self._connection.sql(self._sql).to_arrow_reader(_BATCH_ROWS)
-            self._put(reader.schema)
-            for batch in reader:
-                self._put(batch)
-                if self._stopping.is_set():
-                    return
-            self._put(None)
-        except (OSError, pa.ArrowException) as error:  # what pyarrow makes of an error of DuckDB's
-            self._put(duckdb.Error(str(error)))
-        except BaseException as error:  # noqa: BLE001 - the boundary of this thread
-            self._put(error)
-
-    def _put(self, item: pa.Schema | pa.RecordBatch | BaseException | None) -> None:
-        while not self._stopping.is_set():
-            try:
-                return self._items.put(item, timeout=_POLL_S)
-            except queue.Full:
-                continue
-
-
-def _distinct(columns: pa.Schema) -> pa.Schema:
-    """The same columns with all names different: `a, a` becomes `a, a_1`."""
-    seen: set[str] = set()
-    names = []
-    for name in columns.names:
-        unique, number = name, 0
-        while unique in seen:
-            number += 1
-            unique = f"{name}_{number}"
-        seen.add(unique)
-        names.append(unique)
-    return pa.schema([field.with_name(name) for field, name in zip(columns, names, strict=True)])

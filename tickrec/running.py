@@ -1,0 +1,140 @@
+"""A statement that runs: in a thread of its own, so that whoever waits for its rows can be interrupted.
+
+DuckDB does not return from a statement when a signal arrives, and a signal reaches only the main thread. So the
+statement runs beside it, and the waiting thread cancels it: on Ctrl-C, when the time is up, or when nobody wants more
+rows. Owns that, and the first rows, which are held back. Does not know the store.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from tickrec.errors import UsageError
+
+_BATCH_ROWS: Final = 16_384
+_POLL_S: Final = 0.1
+
+
+class Running:
+    """A statement on a connection of its own to the same database. Close it.
+
+    `timeout` is in seconds, until the last row was taken. `progress` is called with the percentage done, from the
+    thread that waits.
+    """
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        sql: str,
+        timeout: float | None,
+        progress: Callable[[float], None] | None,
+    ) -> None:
+        self.schema: pa.Schema = pa.schema([])
+        self.complete = False
+        """All rows were taken from DuckDB."""
+        self._connection = connection.cursor()
+        self._sql = sql
+        self._timeout = timeout
+        self._progress = progress
+        self._held: list[pa.RecordBatch] = []
+        self._items: queue.Queue[pa.Schema | pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=2)
+        self._stopping = threading.Event()
+        self._late = threading.Event()
+        self._alarm = threading.Timer(timeout, self._late.set) if timeout else None
+        self._thread = threading.Thread(target=self._run, name="query", daemon=True)
+        if self._alarm:
+            self._alarm.daemon = True
+            self._alarm.start()
+        self._thread.start()
+
+    def hold(self, size: int) -> None:
+        """Take the columns and the first `size` bytes of rows.
+
+        Raises duckdb.Error, UsageError when the time is up.
+        """
+        first = self._take()
+        assert isinstance(first, pa.Schema)
+        self.schema = _distinct(first)
+        held = 0
+        while not self.complete and held < size:
+            batch = self._take()
+            if batch is not None:
+                self._held.append(batch)
+                held += batch.nbytes
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        while self._held or not self.complete:
+            batch = self._held.pop(0) if self._held else self._take()
+            if batch is not None:
+                yield pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
+
+    def close(self) -> None:
+        """Stop the thread and let go of its connection. A second call does nothing."""
+        self._stopping.set()
+        if self._alarm:
+            self._alarm.cancel()
+        while self._thread.is_alive():
+            self._connection.interrupt()
+            while not self._items.empty():
+                self._items.get_nowait()
+            self._thread.join(0.01)
+        self._connection.close()
+
+    def _take(self) -> Any:
+        """The next thing from the thread: the columns, then batches, then None."""
+        while True:
+            if self._late.is_set():
+                raise self._too_late()
+            try:
+                item = self._items.get(timeout=_POLL_S)
+            except queue.Empty:
+                if self._progress is not None:
+                    self._progress(self._connection.query_progress())
+                continue
+            if isinstance(item, BaseException):
+                raise item
+            self.complete = item is None
+            return item
+
+    def _too_late(self) -> UsageError:
+        return UsageError(f"the query took longer than {self._timeout:g} s", hint="Narrow it, or raise --timeout")
+
+    def _run(self) -> None:
+        """The thread: what goes wrong is raised where the rows are taken."""
+        try:
+            reader = self._connection.sql(self._sql).to_arrow_reader(_BATCH_ROWS)
+            self._put(reader.schema)
+            for batch in reader:
+                self._put(batch)
+                if self._stopping.is_set():
+                    return
+            self._put(None)
+        except (OSError, pa.ArrowException) as error:  # what pyarrow makes of an error of DuckDB's
+            self._put(duckdb.Error(str(error)))
+        except BaseException as error:  # noqa: BLE001 - the boundary of this thread
+            self._put(error)
+
+    def _put(self, item: pa.Schema | pa.RecordBatch | BaseException | None) -> None:
+        while not self._stopping.is_set():
+            try:
+                return self._items.put(item, timeout=_POLL_S)
+            except queue.Full:
+                continue
+
+
+def _distinct(columns: pa.Schema) -> pa.Schema:
+    """The same columns with all names different: `a, a` becomes `a, a_1`."""
+    seen: set[str] = set()
+    names = []
+    for name in columns.names:
+        unique, number = name, 0
+        while unique in seen:
+            number += 1
+            unique = f"{name}_{number}"
+        seen.add(unique)
+        names.append(unique)
+    return pa.schema([field.with_name(name) for field, name in zip(columns, names, strict=True)])
