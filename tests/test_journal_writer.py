@@ -84,6 +84,8 @@ def test_another_source_or_a_seq_that_goes_back_is_refused(tmp_path: Path) -> No
     write(tmp_path, messages(3), next_seq=5)
     with pytest.raises(DataError, match=r"data of upstox\.v3, not of simulator.*0001"):
         JournalWriter(tmp_path, source="simulator", next_seq=8, start_ns=NINE)
+    with pytest.raises(ValueError, match="begin at 1"):
+        begin(tmp_path, next_seq=0)
     with pytest.raises(ValueError, match="seq 4 comes before 5"):
         begin(tmp_path, next_seq=4)
     assert os.listdir(tmp_path) == ["0001.journal"]

@@ -117,20 +117,23 @@ class Scan:
 
     def __init__(self, file: JournalFile, offset: int, expected: int, damage: list[Damage]) -> None:
         self.file = file
+        self.end = offset
+        self.expected = expected
         self.damage = damage
-        self._begin(offset, expected)
+        self._base = offset  # of the data at hand, which begins there in the file
+        self._data = b""
+        self._at = 0  # what is dealt with of it
+        self._lost: int | None = None  # where damage begins that is being passed over
+        self._ended = False
 
     def batches(self, first_seq: int = 0) -> Iterator[list[Placed]]:
         """The entries from `first_seq` on, in lists of whatever is at hand. Raises DataError, OSError.
 
-        Entries before `first_seq` are passed over by their lengths alone. Where those lead nowhere, everything is
-        read and checked.
+        Entries before `first_seq` are passed over by their lengths alone, as far as those lead from one to the next.
         """
-        offset, expected = self.end, self.expected
-        self.file.seek(offset)
-        if 0 < expected < first_seq and not self._skip(first_seq):
-            self._begin(offset, expected)
-            self.file.seek(offset)
+        self.file.seek(self.end)
+        if 0 < self.expected < first_seq:
+            self._skip(first_seq)
         while True:
             batch = self._run() if self._lost is None else []
             if batch and batch[0][0].seq < first_seq:
@@ -148,15 +151,6 @@ class Scan:
     def ending(self) -> Ending:
         """How the file ends; to be asked after the pass."""
         return _judge(self.file, self.end, self.tail) if self.tail else Ending.CLEAN
-
-    def _begin(self, offset: int, expected: int) -> None:
-        self.end = offset
-        self.expected = expected
-        self._base = offset
-        self._data = b""
-        self._at = 0
-        self._lost: int | None = None
-        self._ended = False
 
     def _run(self) -> list[Placed]:
         """Take good frames with the seqs that are due, as far as they go."""
@@ -247,26 +241,29 @@ class Scan:
         self._at = 0
         return bool(more)
 
-    def _skip(self, first_seq: int) -> bool:
-        """Pass over frames by their lengths; False when they do not lead to `first_seq` or to the end."""
-        while True:
+    def _skip(self, first_seq: int) -> None:
+        """Pass over frames by their lengths, up to `first_seq`.
+
+        Stays in front of what was read last when the lengths lead nowhere; from there on everything is checked.
+        """
+        missing = FRAME_HEADER_BYTES
+        while self._fill(missing):
             data, at, expected = self._data, self._at, self.expected
-            size, missing = len(data), FRAME_HEADER_BYTES
-            while size - at >= FRAME_HEADER_BYTES:
+            size = len(data)
+            missing = FRAME_HEADER_BYTES
+            while size - at >= FRAME_HEADER_BYTES and expected < first_seq:
                 magic, length, seq = LINK.unpack_from(data, at)
-                if magic != FRAME_MAGIC or seq != expected:
-                    return False
+                if magic != FRAME_MAGIC or seq != expected or length > MAX_PAYLOAD:
+                    return
                 following = (at + FRAME_HEADER_BYTES + length + 7) & ~7
-                if seq == first_seq or following > size:
+                if following > size:
                     missing = following - size
                     break
                 at = following
                 expected += 1
             self._at, self.expected, self.end = at, expected, self._base + at
             if expected == first_seq:
-                return True
-            if missing > MAX_PAYLOAD or not self._fill(missing):
-                return not self.tail
+                return
 
 
 def _judge(file: JournalFile, offset: int, size: int) -> Ending:

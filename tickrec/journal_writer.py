@@ -43,8 +43,10 @@ class JournalWriter:
         """Begin a file for entries from `next_seq` on, in a run that started at `start_ns` (wall time).
 
         To be called under the recording lock, after `repair`. Raises DataError when the journal is of another source,
-        StorageError when the file cannot be made.
+        StorageError when the file cannot be made, ValueError when `next_seq` is not above what is there.
         """
+        if next_seq < 1:
+            raise ValueError(f"seqs begin at 1: {next_seq}")
         self.folder = folder
         self.source = source
         self.next_seq = next_seq
