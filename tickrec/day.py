@@ -14,7 +14,7 @@ from tickrec.files import Lock
 from tickrec.gaps import Gap, Outages
 from tickrec.journal import Journal, JournalWriter, repair
 from tickrec.ledger import Ledger
-from tickrec.store import Flushed, PartWriter, Store, coverage
+from tickrec.store import Coverage, Flushed, PartWriter, Store, coverage
 from tickrec.upstox.peek import count_feeds
 
 SOURCE: Final = "upstox.v3"
@@ -43,18 +43,20 @@ class Day:
         try:
             self.repair = repair(store.journal(date))
             self._parts = PartWriter(store, date)
-            self.outages = self._restore(store)
+            covered = coverage(store, date)
+            self.outages = self._restore(store, covered)
+            # A journal may have lost its end, or be gone, where Parquet covers more: a seq is never used twice.
+            next_seq = max(self.repair.last_seq + 1, covered.next_seq)
             self.journal = JournalWriter(
-                store.journal(date), source=SOURCE, next_seq=self.repair.last_seq + 1, start_ns=clock.wall_ns()
+                store.journal(date), source=SOURCE, next_seq=next_seq, start_ns=clock.wall_ns()
             )
         except BaseException:
             self._lock.release()
             raise
         self.append(self._own(EntryKind.NOTE, event="start", version=__version__))
 
-    def _restore(self, store: Store) -> Outages:
+    def _restore(self, store: Store, covered: Coverage) -> Outages:
         """The gaps so far: as the last part knew them, and what the journal holds beyond it."""
-        covered = coverage(store, self.date)
         outages = Ledger.from_text(covered.ledger).outages
         for entry in Journal(store.journal(self.date)).entries(covered.next_seq, start=covered.position):
             ticks = count_feeds(entry.payload) if entry.kind is EntryKind.MESSAGE else 0
