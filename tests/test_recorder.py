@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from tests.recordings import FAST, Recording, ShiftedClock, messages, recording, until
 from tickrec.calendar import trading_date
-from tickrec.clock import IST, SystemClock, from_datetime
+from tickrec.clock import IST, SECOND, SystemClock, from_datetime
 from tickrec.entry import EntryKind
 from tickrec.errors import ExitCode
 from tickrec.journal import Journal
@@ -90,12 +90,14 @@ def test_what_cannot_be_decoded_is_kept_and_costs_nothing_else(tmp_path: Path) -
 
 
 def test_midnight_begins_a_new_date_with_its_own_numbers(tmp_path: Path) -> None:
-    before_midnight = from_datetime(dt.datetime(2026, 11, 23, 23, 59, 58, 500_000, tzinfo=IST))
-    clock = ShiftedClock(before_midnight - SystemClock.wall_ns())
+    midnight = from_datetime(dt.datetime(2026, 11, 24, tzinfo=IST))
+    clock = ShiftedClock(midnight - 3600 * SECOND - SystemClock.wall_ns())
 
     async def scenario() -> None:
         async with recording(tmp_path, clock=clock) as one:
-            await until(lambda: trading_date(clock.wall_ns()) == dt.date(2026, 11, 24))
+            await one.sent(100)
+            clock.shift_ns += midnight - clock.wall_ns() - SECOND // 5
+            await until(lambda: clock.wall_ns() > midnight)
             await one.sent(200)
             await one.stop()
             monday, tuesday = one.store.dates()
