@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import datetime as dt
 
     from tickrec.config import Config
+    from tickrec.layout import Store
+    from tickrec.manifest import Manifest
     from tickrec.plan import Options
     from tickrec.recorder import Show
     from tickrec.runstatus import RunStatus
@@ -47,6 +49,7 @@ SymbolsOption = Annotated[
     typer.Option("--symbols", help="What to record: fno, RELIANCE, NIFTY:opt:10, ... (repeatable)", metavar="SEL"),
 ]
 ModeOption = Annotated[str | None, typer.Option("--mode", help="ltpc, option_greeks, full or full_d30.")]
+ToOption = Annotated[str | None, typer.Option("--to", metavar="DATE", help="Every stored date from DATE to this one.")]
 DateArgument = Annotated[str, typer.Argument(metavar="DATE", help="2026-11-23, today or yesterday.")]
 
 
@@ -268,17 +271,19 @@ def _statement(sql: str | None, file: Path | None) -> str:
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Callable[[float], None] | None]:
+def _progress(what: str = "") -> "Iterator[Callable[..., None] | None]":
     """A line on stderr for what takes long, where somebody looks at it; gone when it is done."""
     if not sys.stderr.isatty():
         yield None
         return
     shown = False
 
-    def show(percent: float) -> None:
+    def show(percent: float, step: str = "") -> None:
         nonlocal shown
         shown = True
-        print(f"\r{'#' * int(percent / 2.5):<40} {percent:3.0f} %", end="", file=sys.stderr, flush=True)
+        print(
+            f"\r{what} {'#' * int(percent / 4):<25} {percent:3.0f} %  {step}\x1b[K", end="", file=sys.stderr, flush=True
+        )
 
     try:
         yield show
@@ -357,10 +362,101 @@ def login(
 
 @app.command()
 def seal(
-    date: DateArgument, config: ConfigOption = None, data: DataOption = None, simulate: SimulateOption = False
+    date: DateArgument,
+    to: ToOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    simulate: SimulateOption = False,
 ) -> None:
-    """Make one sorted Parquet file and one DuckDB file of a date, checked against the journal."""
-    raise NotImplementedError
+    """Make one sorted Parquet file and one DuckDB file of a date, checked against its journal."""
+    from tickrec.seal import seal as seal_date
+
+    _make_days(seal_date, "sealed", date, to, as_json, _config(config, data, simulate))
+
+
+@app.command()
+def rebuild(
+    date: DateArgument,
+    to: ToOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    simulate: SimulateOption = False,
+) -> None:
+    """Make the Parquet and DuckDB files of a date anew from its journal."""
+    from tickrec.seal import rebuild as rebuild_date
+
+    _make_days(rebuild_date, "rebuilt", date, to, as_json, _config(config, data, simulate))
+
+
+def _make_days(
+    make: "Callable[..., Manifest]", done: str, first: str, last: str | None, as_json: bool, config: "Config"
+) -> None:
+    """Seal or rebuild each date of a range, and say what came out."""
+    from tickrec.format import grouped, plural
+    from tickrec.layout import Store
+
+    store = Store(config.store.data)
+    for date in _dates(store, first, last):
+        with _steps(f"{date}") as progress:
+            manifest = make(store, date, progress, duckdb=config.store.duckdb)
+        if as_json:
+            _answer(manifest.to_json().decode().rstrip())
+        else:
+            _answer(
+                f"{done} {date}: {plural(manifest.rows['ticks'], 'tick')} of {grouped(len(manifest.instruments))} instruments"
+            )
+
+
+@app.command()
+def verify(
+    date: DateArgument,
+    to: ToOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    simulate: SimulateOption = False,
+) -> None:
+    """Read everything of a date again: journal against Parquet against DuckDB."""
+    from tickrec.format import plural
+    from tickrec.layout import Store
+    from tickrec.verify import verify as verify_date
+
+    store, ok = Store(_config(config, data, simulate).store.data), True
+    for day in _dates(store, date, to):
+        with _steps(f"{day}") as progress:
+            report = verify_date(store, day, progress)
+        ok = ok and not report.differences
+        if as_json:
+            _answer(json.dumps(report.to_json()))
+            continue
+        kind = "sealed" if report.sealed else "not sealed"
+        against = "" if report.journal else ", journal gone"
+        verdict = plural(len(report.differences), "difference") if report.differences else "everything agrees"
+        _answer(f"{day} {kind}{against}: {plural(report.ticks, 'tick')}, {verdict}")
+        for difference in report.differences:
+            _answer(f"  {difference}")
+    raise SystemExit(ExitCode.DONE if ok else ExitCode.DATA)
+
+
+def _dates(store: "Store", first: str, last: str | None) -> "list[dt.date]":
+    """The date, or the stored dates of a range. Raises UsageError."""
+    begin, end = _date("DATE", first), _date("--to", last)
+    assert begin is not None
+    if end is None:
+        return [begin]
+    found = [date for date in store.dates() if begin <= date <= end]
+    if not found:
+        raise UsageError(f"nothing is stored from {begin} to {end}", where=str(store.root))
+    return found
+
+
+@contextlib.contextmanager
+def _steps(what: str) -> "Iterator[Callable[[str, float], None] | None]":
+    """A line on stderr for the steps of something long, where somebody looks at it."""
+    with _progress(what) as show:
+        yield None if show is None else (lambda step, share: show(share * 100, step))
 
 
 @app.command()

@@ -121,12 +121,12 @@ class Flushing:
 
     async def seal(self, date: dt.date) -> bool:
         """Seal a date in a child; whether it is sealed now."""
-        code = await self._run_child("tickrec.seal", date)
+        code = await self._run_child("tickrec.seal", date, *([] if self._duckdb else ["--no-duckdb"]))
         if code:
             log.warning("sealing %s ended with exit code %d; `tickrec seal %s` tries again", date, code, date)
         return not code
 
-    async def _run_child(self, module: str, date: dt.date) -> int:
+    async def _run_child(self, module: str, date: dt.date, *options: str) -> int:
         # Its own process group: a Ctrl-C in the terminal is for the recorder, which then waits for its children.
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -134,6 +134,7 @@ class Flushing:
             module,
             str(self._store.root),
             str(date),
+            *options,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             process_group=0,
