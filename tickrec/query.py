@@ -25,7 +25,7 @@ from tickrec.examples import EXAMPLES
 from tickrec.layout import Store
 from tickrec.listing import Listing, TailTable, duckdb_type, tail_name, union
 from tickrec.running import Running
-from tickrec.sandbox import Statement, check, explain
+from tickrec.sandbox import EXPLAIN, Statement, check, explain
 
 __all__ = ["EXAMPLES", "DateRange", "Result", "Session", "yield_to_recorder"]
 
@@ -233,7 +233,18 @@ class Session:
         if text.startswith("IO Error") or str(self.store.root) in text:
             hint = "`tickrec verify DATE` names what is damaged, `tickrec rebuild DATE` makes it anew"
             return DataError(explain(error, sql).what, hint=hint)
-        return explain(error, sql)
+        return explain(self._placed(error, sql), sql)
+
+    def _placed(self, error: duckdb.Error, sql: str) -> duckdb.Error:
+        """The same error with its place in the text, which DuckDB leaves out where it makes a relation."""
+        if "\n\nLINE " in str(error):
+            return error
+        try:
+            self._connection.cursor().execute(EXPLAIN + sql).close()
+        except duckdb.Error as same:
+            if str(same).startswith(str(error)):
+                return same
+        return error
 
 
 def _connect(spill: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:

@@ -20,6 +20,8 @@ from tickrec.errors import UsageError
 if TYPE_CHECKING:
     import duckdb
 
+EXPLAIN: Final = "EXPLAIN "
+"""In front of a statement, lets DuckDB look at it without running it."""
 ALLOWED: Final = "Allowed: SELECT, WITH, FROM, VALUES, SUMMARIZE, DESCRIBE, SHOW, PIVOT, UNPIVOT, and EXPLAIN of these"
 
 _TREE: Final = frozenset(
@@ -268,12 +270,13 @@ def explain(error: BaseException, sql: str) -> UsageError:
 def _excerpt_place(line: int, shown: str, indent: int, sql: str) -> str:
     """The line and column that DuckDB marks under an excerpt of the text; long lines are shown in part."""
     text = shown.removeprefix("...").removesuffix("...")
+    skipped = len(f"LINE {line}: ") + len(shown) - len(shown.removeprefix("..."))
     lines = sql.splitlines()
-    start = lines[line - 1].find(text) if line <= len(lines) else -1
-    if start < 0:
-        return f"line {line}"
-    column = indent - len(f"LINE {line}: ") - (len(shown) - len(shown.removeprefix("..."))) + start
-    return f"line {line}, column {column + 1}"
+    written = lines[line - 1] if line <= len(lines) else ""
+    if text.startswith(EXPLAIN) and not written.startswith(EXPLAIN):
+        text, skipped = text.removeprefix(EXPLAIN), skipped + len(EXPLAIN)
+    start = written.find(text)
+    return f"line {line}, column {indent - skipped + start + 1}" if start >= 0 else f"line {line}"
 
 
 # EXPLAIN and PIVOT, which DuckDB does not turn into a tree
@@ -317,27 +320,29 @@ def _with_values(sql: str) -> str:
     looked at, never run; everything else in it is what will run.
     """
     tokens = _tokens(sql)
-    pivots = [index for index, (_, word) in enumerate(tokens) if word in ("PIVOT", "PIVOT_WIDER")]
     data = sql.encode()
-    for place in sorted({place for pivot in pivots for place in _on(tokens, pivot)}, reverse=True):
-        start = len(data) if place == len(tokens) else tokens[place][0]
-        data = data[:start].rstrip() + b" IN ('x') " + data[start:]
+    offsets = [offset for offset, _ in tokens] + [len(data)]
+    pivots = [index for index, (_, word) in enumerate(tokens) if word in ("PIVOT", "PIVOT_WIDER")]
+    inserts = [(offsets[start], b" (") for pivot in pivots for start, _ in _on(tokens, pivot)]
+    inserts += [(offsets[end], b"\n) IN ('x') ") for pivot in pivots for _, end in _on(tokens, pivot)]
+    for offset, text in sorted(set(inserts), reverse=True):
+        data = data[:offset] + text + data[offset:]
     return data.decode()
 
 
-def _on(tokens: list[tuple[int, str]], pivot: int) -> list[int]:
-    """Indexes of the tokens before which the columns of the PIVOT at `pivot` end without a list of values."""
-    found: list[int] = []
-    depth, on, listed = 0, False, False
+def _on(tokens: list[tuple[int, str]], pivot: int) -> list[tuple[int, int]]:
+    """The columns of the PIVOT at `pivot` that have no list of values: their first token, and the one after them."""
+    found: list[tuple[int, int]] = []
+    depth, start, listed = 0, 0, False
     for index in range(pivot + 1, len(tokens) + 1):
         word = tokens[index][1] if index < len(tokens) else ";"
         over = word in _PIVOT_ENDS or (word == ")" and depth == 0)
-        if on and depth == 0 and (over or word == ",") and not listed:
-            found.append(index)
+        if depth == 0 and start and not listed and (over or word == ","):
+            found.append((start, index))
         if depth == 0 and over:
             break
-        if depth == 0 and word in ("ON", ","):
-            on, listed = on or word == "ON", False
+        if depth == 0 and (word == "ON" or (word == "," and start)):
+            start, listed = index + 1, False
         listed |= depth == 0 and word == "IN"
         depth += (word in ("(", "[", "{")) - (word in (")", "]", "}"))
     return found
