@@ -6,6 +6,7 @@ master, the selectors, the plan's caps. Asks the broker over REST only, and keep
 
 import datetime as dt
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from tickrec.calendar import Calendar, ensure_calendar, exchange_of, load, tradi
 from tickrec.clock import IST, SECOND, Clock, from_datetime, ist
 from tickrec.config import Config
 from tickrec.errors import NothingToRecord, UsageError
+from tickrec.hours import Session
 from tickrec.instruments import Instrument, Master, ensure_master
 from tickrec.selectors import resolve
 from tickrec.store import Store
@@ -29,6 +31,7 @@ log = logging.getLogger("tickrec")
 SHARE_SEGMENTS: Final = ("NSE_EQ", "NSE_FO")
 """Whose hours count while the instruments are not known."""
 _SHOWN: Final = {"NFO": "F&O", "BFO": "BSE F&O", "CDS": "currency", "BCD": "BSE currency", "NSCOM": "NSE commodities"}
+_ORDER: Final = {name: place for place, name in enumerate(("NSE", "NFO", "BSE", "BFO", "MCX"))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +85,21 @@ class Plan:
     def session_text(self, wall_ns: int) -> str:
         """What the recorded exchanges do at a moment: `NSE open until 15:30, F&O until 15:40`."""
         wanted = {exchange_of(segment) for segment in self.segments}
-        sessions = {
-            _SHOWN.get(name, name): each
-            for name, each in self.calendar.sessions(trading_date(wall_ns)).items()
-            if name in wanted
-        }
-        opened = {name: each for name, each in sessions.items() if each.start_ns <= wall_ns < each.end_ns}
-        later = {name: each for name, each in sessions.items() if wall_ns < each.start_ns}
+        sessions = {_SHOWN.get(name, name): each for name, each in self._sessions(wall_ns) if name in wanted}
+        opened, later = defaultdict(list), defaultdict(list)
+        for name, each in sessions.items():
+            if wall_ns < each.start_ns:
+                later[each.start_ns].append(name)
+            elif wall_ns < each.end_ns:
+                opened[each.end_ns].append(name)
         if opened:
-            first, *others = [f"{name} {{}}until {ist(each.end_ns):%H:%M}" for name, each in opened.items()]
+            first, *others = [f"{', '.join(names)} {{}}until {ist(end):%H:%M}" for end, names in sorted(opened.items())]
             return ", ".join([first.format("open "), *(other.format("") for other in others)])
-        if later:
-            return ", ".join(f"{name} opens at {ist(each.start_ns):%H:%M}" for name, each in later.items())
-        return "exchanges closed"
+        texts = [f"{', '.join(names)} opens at {ist(start):%H:%M}" for start, names in sorted(later.items())]
+        return ", ".join(texts) or "exchanges closed"
+
+    def _sessions(self, wall_ns: int) -> list[tuple[str, Session]]:
+        return sorted(self.calendar.sessions(trading_date(wall_ns)).items(), key=lambda pair: _ORDER.get(pair[0], 9))
 
 
 def load_calendar(store: Store, rest: Rest, now_ns: int) -> Calendar:
