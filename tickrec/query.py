@@ -285,7 +285,7 @@ def _close(hidden: duckdb.DuckDBPyConnection, connection: duckdb.DuckDBPyConnect
 
 
 class Result:
-    """The rows of a query, handed out once, in batches. Close it, or take them all."""
+    """The rows of a query, handed out once, in batches. It ends when all are taken, when closed, and when dropped."""
 
     def __init__(self, session: Session, statement: Statement, listing: Listing, rows: Running) -> None:
         self.plan = statement.plan
@@ -295,6 +295,7 @@ class Result:
         self._statement = statement
         self._listing = listing
         self._rows = rows
+        weakref.finalize(self, rows.close)
 
     @property
     def schema(self) -> pa.Schema:
