@@ -16,13 +16,16 @@ from typing import Final
 from tickrec.clock import SECOND, Clock
 from tickrec.day import Day
 from tickrec.errors import ExitCode
-from tickrec.format import plural
+from tickrec.files import free_bytes
+from tickrec.format import plural, size
 from tickrec.store import PART_TICKS, Flushed, Store
 
 log = logging.getLogger("tickrec")
 
 POLL_SECONDS: Final = 0.5
 """How often it is looked at whether a flush is due."""
+RESERVE_BYTES: Final = 16_000_000
+"""Free space that derived files leave to the journal, beside as much as the entries take that are to be flushed."""
 
 
 class Flushing:
@@ -38,12 +41,14 @@ class Flushing:
         self.seq = 0
         """The last entry covered by a part."""
         self.failure = ""
-        """Why the last flush failed; empty when it did not."""
+        """Why the last flush was not made; empty when it was."""
         self._store = store
         self._clock = clock
         self._interval_ns = int(interval * SECOND)
         self._duckdb = duckdb
         self._duckdb_ticks = 0
+        self._flushed_bytes: dict[dt.date, int] = {}
+        """Size of each date's journal when it was flushed last."""
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="flush")
         self._child: asyncio.Task[None] | None = None
 
@@ -68,15 +73,20 @@ class Flushing:
         A flush that fails is logged, and what it should have published goes with the next one: nothing that can
         happen here is a reason to stop recording.
         """
+        if (reason := self._short_of_space(day)) is not None:
+            self._failed(reason)
+            return False
         waiting, last_seq, now_ns = day.unflushed, day.journal.next_seq - 1, self._clock.wall_ns()
+        journalled = day.journal.size_bytes
         loop = asyncio.get_running_loop()
         try:
             flushed = await loop.run_in_executor(self._worker, lambda: day.flush(last_seq, final=final))
         except Exception as error:  # noqa: BLE001 - the named boundary: derived data may fail, the journal has it all
-            self._failed(error)
+            self._failed(str(error) or type(error).__name__)
             return False
         if flushed.path is not None:
             day.unflushed -= waiting
+            self._flushed_bytes[day.date] = journalled
             self._published(flushed, now_ns)
             self._append_soon(day.date)
         return True
@@ -90,10 +100,16 @@ class Flushing:
         self.seq, self.parquet_ns = flushed.last, now_ns
         log.info("flushed %s", plural(flushed.ticks, "tick"))
 
-    def _failed(self, error: Exception) -> None:
-        reason = str(error) or type(error).__name__
+    def _short_of_space(self, day: Day) -> str | None:
+        """Why nothing derived is to be written now: the journal gets what is left of the disk."""
+        waiting = day.journal.size_bytes - self._flushed_bytes.get(day.date, 0)
+        if free_bytes(self._store.root) >= RESERVE_BYTES + waiting:
+            return None
+        return f"less than {size(RESERVE_BYTES + waiting)} free, which is left to the journal"
+
+    def _failed(self, reason: str) -> None:
         if reason != self.failure:
-            log.warning("flush failed, the journal keeps everything until it works again: %s", reason)
+            log.warning("not flushed, the journal keeps everything until it works again: %s", reason)
         self.failure = reason
 
     def _append_soon(self, date: dt.date) -> None:

@@ -4,6 +4,7 @@ The package only ever calls `logging.getLogger("tickrec")`; the command line dec
 IST like everything that tickrec shows.
 """
 
+import contextlib
 import logging
 import logging.handlers
 import sys
@@ -45,7 +46,8 @@ def log_to_file(path: Path, max_bytes: int = LOG_BYTES) -> logging.Handler:
 
     A log that cannot be written, as on a full disk, never disturbs the recording.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):  # the store's lock is what says that a store cannot be written
+        path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.handlers.RotatingFileHandler(
         path, maxBytes=max_bytes, backupCount=LOG_FILES - 1, encoding="utf-8", delay=True
     )
