@@ -86,6 +86,7 @@ def test_unanswered_keys_are_asked_again_once_and_then_named() -> None:
     subscription.serve(keys(some(57)))
     assert subscription.answered == 57
     assert subscription.ask_again(2 * SECOND - 1) == []
+    assert subscription.name_silent(2 * SECOND) == []
     again = subscription.ask_again(2 * SECOND)
     assert [keys(list(request.wanted)) for request in again] == [keys(some(60))[57:]]
     subscription.asked(2 * SECOND)
