@@ -24,6 +24,7 @@ from tickrec.errors import DataError, UsageError
 from tickrec.layout import Store
 from tickrec.ledger import Ledger
 from tickrec.query import DateRange, Session
+from tickrec.seal import seal
 from tickrec.store import PartWriter
 from tickrec.upstox.peek import carries_feeds, served_keys
 
@@ -51,8 +52,7 @@ def as_parts(store: Store, last_seq: int) -> None:
 
 
 def as_sealed(store: Store, last_seq: int) -> None:
-    as_parts(store, last_seq)
-    seal_parts(store, DATE)
+    seal(store, DATE, duckdb=False)
 
 
 def as_sealed_and_going_on(store: Store, last_seq: int) -> None:
@@ -243,22 +243,21 @@ RECORDER = """
 import sys
 from pathlib import Path
 from tests import days
-from tests.query_fixtures import seal_parts
 from tickrec.layout import Store
+from tickrec.seal import seal
 from tickrec.store import PartWriter
 store = Store(Path(sys.argv[1]))
 recording = days.Recording(store, instruments=8)
 recording.run()
 recording.connect()
 print("ready", flush=True)
-for step in range(240):
+for step in range(90):
     recording.updates(2, 4)
     if step % 3 == 0:
         PartWriter(store, days.DATE).flush(recording.written.last_seq)
-    if step % 5 == 0:
-        seal_parts(store, days.DATE)
-    if step % 60 == 59:
+    if step % 18 == 17:
         recording.die()
+        seal(store, days.DATE, duckdb=False)
         recording.run()
         recording.connect()
 recording.close()
