@@ -137,9 +137,11 @@ class Subscription:
     def _due(self, now_ns: int) -> bool:
         return self._deadline_ns is not None and now_ns >= self._deadline_ns
 
-    def _batches(self, wanted: Sequence[Wanted]) -> list[Request]:
+    def _batches(self, wanted: Iterable[Wanted]) -> list[Request]:
         size = self._batch_size
-        modes = {each.mode: [other for other in wanted if other.mode == each.mode] for each in wanted}
+        modes: dict[str, list[Wanted]] = {}
+        for each in wanted:
+            modes.setdefault(each.mode, []).append(each)
         return [
             subscribe(mode, group[start : start + size])
             for mode, group in modes.items()
