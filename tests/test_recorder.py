@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from tests.recordings import FAST, Recording, ShiftedClock, messages, recording, until
+from tickrec import status
 from tickrec.calendar import trading_date
 from tickrec.clock import IST, SECOND, SystemClock, from_datetime
 from tickrec.entry import EntryKind
@@ -187,5 +188,24 @@ def test_a_part_that_cannot_be_written_never_stops_the_recording(tmp_path: Path)
             assert recorded(one) == sent(one, tmp_path)
             assert stored_ticks(one) == last.ticks
             assert last.unflushed_ticks == 0
+
+    run(scenario())
+
+
+def test_the_journal_is_durable_within_the_interval(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with recording(tmp_path, config='[record]\nsync_interval = "200ms"\n[store]\nduckdb = false\n') as one:
+            seen: dict[int, int] = {}
+
+            def look() -> bool:
+                run = status.read(one.store.status_path)
+                if run is not None and run.durable_ns is not None:
+                    seen[run.written_ns] = run.durable_ns
+                return len(seen) >= 4
+
+            await until(look)
+            await one.stop()
+            assert all(written - durable < SECOND for written, durable in seen.items())
+            assert len(set(seen.values())) == len(seen)
 
     run(scenario())
