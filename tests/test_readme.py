@@ -38,7 +38,7 @@ def test_the_first_command_records_and_the_second_terminal_is_answered(tmp_path:
         answer = tickrec(*arguments(block("query --simulate")), folder=tmp_path).stdout.splitlines()
         with package.open(store.root) as day:
             for sql in queries():
-                day.sql(sql).fetchall()
+                day.sql(sql).arrow().read_all()
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 0
     assert len(answer) == 6
