@@ -1,0 +1,105 @@
+"""What a recording depends on on this machine: libraries, folders, space, days left unsealed, alerts.
+
+Owns what of that is good enough. Asks nobody outside.
+"""
+
+import datetime as dt
+import importlib.metadata
+import os
+import platform
+import shlex
+import shutil
+import sys
+import tempfile
+from typing import Final
+
+from tickrec import __version__
+from tickrec.config import Config
+from tickrec.doctor_check import FAIL, OK, WARN, Finding
+from tickrec.files import free_bytes, lock_holder
+from tickrec.format import plural, size
+from tickrec.holdings import holdings, usual_day
+from tickrec.layout import Store
+
+LIBRARIES: Final = ("duckdb", "protobuf", "ptars", "pyarrow", "rich", "typer", "websockets")
+FEW_DAYS: Final = 5
+"""Free space for fewer usual days than this warns."""
+_LISTED: Final = 3
+
+
+def versions() -> Finding:
+    """What runs here, and whether anything is missing."""
+    have, missing = [f"tickrec {__version__}", f"Python {platform.python_version()}"], []
+    for name in LIBRARIES:
+        try:
+            have.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    text = ", ".join([*have, f"{platform.system()} {platform.machine()}"])
+    if missing:
+        hint = f"Run: {shlex.quote(sys.executable)} -m pip install {' '.join(missing)}"
+        return Finding(FAIL, f"not installed: {', '.join(missing)} ({text})", hint)
+    return Finding(OK, text)
+
+
+def config_file(config: Config) -> Finding:
+    """Which settings these are; that they can be read is known by now."""
+    return Finding(OK, str(config.path) if config.path else "no config file: everything at its default")
+
+
+def store_folder(store: Store) -> Finding:
+    """Whether the store, or the folder that it would be made in, can be written and synced."""
+    folder = next(each for each in (store.root, *store.root.parents) if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"tickrec")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        hint = f"Look at its owner, its permissions and the disk: ls -ld {shlex.quote(str(folder))}"
+        return Finding(FAIL, f"{folder} cannot be written: {error.strerror or error}", hint)
+    if folder != store.root:
+        return Finding(OK, f"{store.root} will be made by the first recording")
+    holder = lock_holder(store.record_lock)
+    busy = "" if holder is None else f"; recording now (pid {holder.get('pid', 'unknown')})"
+    return Finding(OK, f"{store.root} can be written{busy}")
+
+
+def disk(store: Store, min_free: int) -> Finding:
+    """Free space, and for how many days of the usual size. `min_free` is in bytes. Raises OSError."""
+    free = free_bytes(store.root)
+    usual = usual_day(holdings(store))
+    days = free / usual if usual else None
+    lasts = f", {plural(int(days), 'day')} at {size(usual)} a day" if days is not None else ""
+    text, hint = f"{size(free)} free{lasts}", "Free some space, or keep journals for less time (keep_journal)"
+    if days is not None and days < 1:
+        return Finding(FAIL, f"{text}: not enough for another day", hint)
+    if free < min_free:
+        return Finding(WARN, f"{text}: less than min_free ({size(min_free)})", hint)
+    if days is not None and days < FEW_DAYS:
+        return Finding(WARN, text, hint)
+    return Finding(OK, text if days is not None else f"{text}; how long that lasts is known after a sealed day")
+
+
+def days(store: Store, today: dt.date) -> Finding:
+    """Whether earlier days were left with nothing but a journal and parts."""
+    dates = store.dates()
+    unsealed = [date for date in dates if date < today and not store.settled(date)]
+    if not unsealed:
+        return Finding(OK, f"{plural(len(dates), 'day')} kept, no earlier one unsealed" if dates else "none kept yet")
+    listed = ", ".join([*map(str, unsealed[:_LISTED]), *(["..."] if len(unsealed) > _LISTED else [])])
+    hint = f"`tickrec seal {unsealed[0]}`; or leave it to the next recording, which seals earlier days"
+    return Finding(WARN, f"{plural(len(unsealed), 'earlier day')} not sealed: {listed}", hint)
+
+
+def alerts(command: str | None) -> Finding:
+    """Whether `on_alert` can be run. It is not run."""
+    if command is None:
+        return Finding(OK, "nobody is told when a recording goes wrong", "Set on_alert in [record] to be told")
+    try:
+        program = shlex.split(command)[0]
+    except (ValueError, IndexError):
+        return Finding(FAIL, f"on_alert is not a command: {command}", "Look at its quotes")
+    if shutil.which(program) is None:
+        return Finding(FAIL, f"on_alert cannot be run: {program} is not found", "Write its full path")
+    return Finding(OK, f"on_alert runs {program}")
