@@ -1,0 +1,164 @@
+"""Sessions as the exchanges and the account allow them: closed days, waiting, two connections, faults."""
+
+import asyncio
+import dataclasses
+import datetime as dt
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.recordings import FAST, ShiftedClock, messages, recording, until
+from tickrec import status
+from tickrec.clock import IST, SECOND, SystemClock, from_datetime
+from tickrec.errors import ExitCode, NothingToRecord, UsageError
+from tickrec.layout import coverage
+from tickrec.plan import Options
+from tickrec.record import Stopped
+from tickrec.runstatus import WAITING
+from tickrec.upstox.peek import served_keys
+from tickrec.upstox.simulator_faults import Fault
+
+REAL_HOURS = dataclasses.replace(FAST, always_open=False)
+
+
+def clock_at(*moment: int) -> ShiftedClock:
+    """The machine's clock, moved so that it is this moment in India now."""
+    return ShiftedClock(from_datetime(dt.datetime(*moment, tzinfo=IST)) - SystemClock.wall_ns())  # type: ignore[arg-type,misc]
+
+
+def test_a_closed_exchange_is_said_and_nothing_recorded(tmp_path: Path) -> None:
+    holiday = clock_at(2026, 11, 24, 9, 0)
+
+    async def scenario() -> None:
+        options = Options(symbols=("RELIANCE",), mode="full")
+        async with recording(tmp_path, settings=REAL_HOURS, clock=holiday, options=options) as one:
+            with pytest.raises(NothingToRecord) as caught:
+                await one.result()
+            assert caught.value.code == ExitCode.NOTHING
+            assert "NSE is closed on Tue 24 Nov 2026" in str(caught.value)
+            assert "Next session: Wed 25 Nov" in str(caught.value)
+            assert not one.store.dates()
+
+    asyncio.run(scenario())
+
+
+def test_before_the_session_it_waits_and_then_records(tmp_path: Path) -> None:
+    early = clock_at(2026, 11, 23, 8, 59, 58)
+
+    async def scenario() -> None:
+        options = Options(symbols=("RELIANCE",), mode="full")
+        async with recording(tmp_path, settings=REAL_HOURS, clock=early, options=options) as one:
+
+            def waits() -> bool:
+                run = status.read(one.store.status_path)
+                return run is not None and run.state == WAITING
+
+            await until(waits)
+            await until(lambda: bool(one.store.dates()) and one.simulator.stats()["ticks"] > 0)
+            last = await one.stop()
+            assert last.started_ns >= from_datetime(dt.datetime(2026, 11, 23, 9, 0, tzinfo=IST))
+            assert last.stop_ns == from_datetime(dt.datetime(2026, 11, 23, 16, 1, tzinfo=IST))
+
+    asyncio.run(scenario())
+
+
+def test_a_signal_while_waiting_ends_it(tmp_path: Path) -> None:
+    early = clock_at(2026, 11, 23, 8, 0)
+
+    async def scenario() -> None:
+        options = Options(symbols=("RELIANCE",), mode="full")
+        async with recording(tmp_path, settings=REAL_HOURS, clock=early, options=options) as one:
+            await until(lambda: one.store.status_path.exists())
+            one.stopping.set()
+            with pytest.raises(Stopped):
+                await one.result()
+            assert not one.store.dates()
+
+    asyncio.run(scenario())
+
+
+def test_three_thousand_keys_take_two_connections_and_every_key_is_stored(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        options = Options(symbols=("fno:opt:3",), mode="full", now=True)
+        settings = dataclasses.replace(FAST, rate=4000.0, interval=0.2)
+        async with recording(tmp_path, settings=settings, options=options) as one:
+            await until(lambda: one.simulator.stats()["subscribed"] > 2_900)
+            wanted = one.simulator.stats()["subscribed"]
+            await one.sent(wanted)
+            last = await one.stop()
+            assert last.wanted == wanted
+            assert [each.answered for each in last.connections] == [each.keys for each in last.connections]
+            assert len(last.connections) == 2
+            assert sum(each.answered for each in last.connections) == wanted
+            (date,) = one.store.dates()
+            stored = {
+                key
+                for part in coverage(one.store, date).parts
+                for key in pq.read_table(part.path, columns=["instrument_key"])["instrument_key"].to_pylist()
+            }
+            assert len(stored) == wanted
+
+    asyncio.run(scenario())
+
+
+def test_more_keys_than_the_plan_serves_are_refused_with_the_numbers(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        options = Options(symbols=("all:NSE_FO",), mode="full", now=True)
+        async with recording(tmp_path, options=options) as one:
+            with pytest.raises(UsageError, match="4,000"):
+                await one.result()
+
+    asyncio.run(scenario())
+
+
+def test_an_instrument_that_never_answers_is_asked_again_and_named(tmp_path: Path) -> None:
+    silent = "NSE_EQ|INE467B01029"
+
+    async def scenario() -> None:
+        settings = dataclasses.replace(FAST, faults=(Fault("silent", silent),))
+        async with recording(tmp_path, settings=settings) as one:
+
+            def named() -> bool:
+                run = status.read(one.store.status_path)
+                return run is not None and [key for key, _ in run.silent] == [silent]
+
+            await until(named)
+            await one.stop()
+            (date,) = one.store.dates()
+            rows = [
+                row
+                for path in coverage(one.store, date).small_parts["subscriptions"]
+                for row in pq.read_table(path).to_pylist()
+            ]
+            assert [row["instrument_key"] for row in rows if row["answered_ts"] is None] == [silent]
+            assert not any(silent in served_keys(entry.payload) for entry in messages(one.store.journal(date)))
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault("drop"), "reset"),
+        (Fault("drop", "midframe"), ""),
+        (Fault("close", "1011"), "1011"),
+    ],
+    ids=lambda value: str(value),
+)
+def test_each_fault_is_exactly_the_gap_it_caused(tmp_path: Path, fault: Fault, reason: str) -> None:
+    async def scenario() -> None:
+        async with recording(tmp_path) as one:
+            await one.sent(60)
+            struck_ns = SystemClock.wall_ns()
+            one.simulator.strike(fault)
+            await until(lambda: one.simulator.stats()["opened"] == 2)
+            await one.sent(60)
+            last = await one.stop()
+            (gap,) = last.gaps
+            assert gap.start_ns <= struck_ns + SECOND // 10
+            assert gap.end_ns is not None
+            assert gap.end_ns > struck_ns
+            assert reason in gap.reason
+
+    asyncio.run(scenario())
