@@ -16,7 +16,7 @@ class HandClock(SystemClock):
     def __init__(self) -> None:
         self.now_ns = SECOND
 
-    def monotonic_ns(self) -> int:  # type: ignore[override]
+    def monotonic_ns(self) -> int:
         return self.now_ns
 
 

@@ -16,7 +16,7 @@ from tickrec.layout import Store
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```sh\n(.*?)\n```$", README, re.M | re.S)
+BLOCKS: list[str] = re.findall(r"^```sh\n(.*?)\n```$", README, re.M | re.S)
 TRIED = ("schedule", "doctor", "login", "status", "query")
 
 

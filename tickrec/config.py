@@ -57,7 +57,7 @@ class UpstoxConfig:
     plan: str | None = None
     """One of PLANS; None: as the token says."""
     connections: int | None = None
-    """Websockets at most; None: as many as the key caps make necessary."""
+    """How many websockets to use; None: as few as the key caps allow."""
     api_url: str = "https://api.upstox.com"
     assets_url: str = "https://assets.upstox.com"
     token_file: Path
