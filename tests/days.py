@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tickrec import schema
 from tickrec.clock import IST, SECOND, from_datetime
 from tickrec.entry import Entry, EntryKind, encode_facts
 from tickrec.journal import Journal, JournalWriter
@@ -310,16 +311,17 @@ def write_day(
 
 def everything(store: Store, date: dt.date = DATE) -> dict[str, pa.Table]:
     """All rows of a date as a reader sees them at this moment: sealed file, parts, and the journal's tail."""
+    if store.settled(date):
+        return {name: pq.ParquetFile(store.sealed_path(name, date)).read() for name in ("ticks", *schema.SMALL_TABLES)}
     covered = coverage(store, date)
     tail = read_tail(store, date, covered)
-    goes_on = tail.last_seq > covered.sealed_last
     found = {}
     for name, rows in tail.tables.items():
         parts = [part.path for part in covered.parts] if name == "ticks" else covered.small_parts.get(name, ())
         tables = [pq.ParquetFile(path).read().cast(rows.schema) for path in parts]
         if covered.sealed is not None:
             sealed = pq.ParquetFile(store.sealed_path(name, date)).read().cast(rows.schema)
-            tables.insert(0, sealed.filter(pc.field("seq") <= covered.sealed_last) if goes_on else sealed)
+            tables.insert(0, sealed.filter(pc.field("seq") <= covered.sealed_last))
         found[name] = pa.concat_tables([*tables, rows])
     return found
 

@@ -13,10 +13,13 @@ PACKAGE = Path(__file__).parent.parent / "tickrec"
 LAYERS = [
     "errors clock entry",
     "values config calendar hours files gaps format alerts logs page painter runstatus",
-    "journal_format journal_scan journal_repair journal_writer journal schema instruments selectors live layout",
-    "upstox.protocol upstox.wire upstox.flatten upstox.peek upstox.decode upstox.auth upstox.rest ledger store",
+    "journal_format journal_scan journal_repair journal_writer journal schema instruments selectors live "
+    "layout parquet",
+    "upstox.protocol upstox.wire upstox.flatten upstox.peek upstox.decode upstox.auth upstox.rest "
+    "upstox.census ledger store",
     "upstox.access upstox.websocket upstox.link upstox.feed upstox.login upstox.market upstox.simulator simulated",
-    "dayfile manifest verify retention seal recent holdings status plan day flushing tally recorder record schedule",
+    "dayfile manifest merge drafts verify retention seal recent holdings status plan day flushing tally "
+    "recorder record schedule",
     "views sandbox examples listing running cells output table query watch doctor report",
     "display",
     "cli __main__ __init__",

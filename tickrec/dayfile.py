@@ -14,7 +14,7 @@ import datetime as dt
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, Self
@@ -32,7 +32,8 @@ STORAGE_VERSION: Final = "v1.4.0"
 META: Final = "tickrec"
 """The table with one row about the file itself."""
 
-_MEMORY_LIMIT: Final = "256MB"
+_LIMITS: Final[dict[str, str | bool | int | float | list[str]]] = {"memory_limit": "256MB", "threads": 1}
+"""One thread: two compress every row group twice and make the file twice as large (measured with 2.0.0)."""
 _META_COLUMNS: Final = "last_seq BIGINT, schema_version INTEGER, version VARCHAR, instruments VARCHAR"
 _TYPES: Final = {
     pa.bool_(): "BOOLEAN",
@@ -50,6 +51,16 @@ class Appended(NamedTuple):
 
     last_seq: int
     ticks: int
+
+
+class Contents(NamedTuple):
+    """What a day file holds, counted from the rows themselves."""
+
+    last_seq: int
+    rows: dict[str, int]
+    """By table."""
+    by_key: dict[str, int]
+    """Ticks of each instrument."""
 
 
 class Meta(NamedTuple):
@@ -93,6 +104,51 @@ def rebuild(store: Store, date: dt.date) -> Appended:
     return appended
 
 
+def contents(path: Path) -> Contents:
+    """Count what a day file holds. Raises DataError when it cannot be read, OSError."""
+    with _reading(path) as session:
+        last = session.execute(f"SELECT max(last_seq) FROM day.{META}").fetchone()
+        rows = {table: _number(session, f"SELECT count(*) FROM day.{table}") for table in schema.TABLES}
+        by_key = session.execute("SELECT instrument_key, count(*) FROM day.ticks GROUP BY 1").fetchall()
+        return Contents(int(last[0] or 0) if last else 0, rows, dict(by_key))
+
+
+def unlike(path: Path, files: Mapping[str, Path]) -> list[str]:
+    """The tables whose rows in the day file are not those of their Parquet file, whatever the order.
+
+    Raises DataError when the day file cannot be read, OSError.
+    """
+    with _reading(path) as session:
+        return [table for table, file in files.items() if not _alike(session, table, file)]
+
+
+def _alike(session: duckdb.DuckDBPyConnection, table: str, file: Path) -> bool:
+    columns = ", ".join(schema.TABLES[table].names)
+    stored, published = (
+        session.execute(
+            f"SELECT count(*), sum(hash(row)::HUGEINT) FROM (SELECT {columns} FROM {source}) AS row"
+        ).fetchone()
+        for source in (f"day.{table}", _parquet([file]))
+    )
+    return stored == published
+
+
+def _number(session: duckdb.DuckDBPyConnection, query: str) -> int:
+    row = session.execute(query).fetchone()
+    return int(row[0]) if row else 0
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A day file opened read-only, as `day`."""
+    with duckdb.connect(config=_LIMITS) as session:
+        try:
+            session.execute(f"ATTACH {_sql(str(path))} AS day (READ_ONLY)")
+            yield session
+        except (duckdb.IOException, duckdb.CatalogException, duckdb.SerializationException) as error:
+            raise DataError(f"the DuckDB file cannot be read: {error}", where=str(path)) from error
+
+
 def put_in_place(draft: Path, store: Store, date: dt.date) -> None:
     """Make a finished file the date's day file. Programs that have the old one open go on reading that.
 
@@ -128,8 +184,7 @@ class DayFile:
         """Raises AlreadyRecording, DataError, duckdb.Error, OSError as `append` does."""
         make_folder(path.parent)
         self._date = date
-        # One thread: two compress every row group twice and make the file twice as large (measured with 2.0.0).
-        self._session = duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "threads": 1})
+        self._session = duckdb.connect(config=_LIMITS)
         try:
             self._attach(path)
             self._create_tables()
@@ -168,34 +223,55 @@ class DayFile:
         last_seq = self.meta.last_seq
         if covered.next_seq - 1 > last_seq:
             self._forget_open_rows()
-            for table, paths in _published_after(store, covered, last_seq).items():
+            if covered.sealed is not None and not last_seq:
+                # Of a date that goes on, rows without a seq were open when it was sealed, and are settled since.
+                where = f"WHERE seq <= {covered.sealed_last}" if covered.parts else ""
+                for table in ("ticks", *schema.SMALL_TABLES):
+                    self._insert(table, f"{_parquet([store.sealed_path(table, self._date)])} {where}")
+            for table, paths in _parts_after(covered, last_seq).items():
                 if paths:
                     self._insert(table, _parquet(paths))
-        self.finish(store, max(last_seq, covered.next_seq - 1))
+        self.finish(store.instruments_path(self._date), max(last_seq, covered.next_seq - 1))
 
-    def insert(self, table: str, rows: pa.Table) -> None:
-        """Insert rows that have the columns of `schema`."""
-        if rows.num_rows:
-            self._session.register("rows_to_insert", rows)
+    def insert(self, table: str, rows: Iterator[pa.RecordBatch]) -> None:
+        """Insert rows that have the columns of `schema`, holding on to one batch at a time.
+
+        What the iterator raises is raised here.
+        """
+        failure: list[BaseException] = []
+
+        def guarded() -> Iterator[pa.RecordBatch]:
+            try:
+                yield from rows
+            except BaseException as error:
+                failure.append(error)  # DuckDB only passes its text on
+                raise
+
+        reader = pa.RecordBatchReader.from_batches(schema.TABLES[table], guarded())
+        self._session.register("rows_to_insert", reader)
+        try:
             self._insert(table, "rows_to_insert")
+        except duckdb.Error:
+            if failure:
+                raise failure[0] from None
+            raise
+        finally:
             self._session.unregister("rows_to_insert")
 
-    def finish(self, store: Store, last_seq: int) -> None:
-        """Say that entries up to `last_seq` are in, and bring the instruments up to date."""
+    def finish(self, instruments: Path, last_seq: int) -> None:
+        """Say that entries up to `last_seq` are in, and bring the instruments up to date with their file."""
         loaded = self.meta.instruments
-        source = store.instruments_path(self._date)
-        found = _stamp(source)
+        found = _stamp(instruments)
         if found and found != loaded:
             self._session.execute("DELETE FROM day.instruments")
-            self._insert("instruments", _parquet([source]))
+            self._insert("instruments", _parquet([instruments]))
         meta = Meta(last_seq, schema.SCHEMA_VERSION, __version__, found or loaded)
         self._session.execute(f"DELETE FROM day.{META}")
         self._session.execute(f"INSERT INTO day.{META} VALUES (?, ?, ?, ?)", list(meta))
 
     def count(self, table: str) -> int:
         """Rows of a table."""
-        row = self._session.execute(f"SELECT count(*) FROM day.{table}").fetchone()
-        return int(row[0]) if row else 0
+        return _number(self._session, f"SELECT count(*) FROM day.{table}")
 
     def _attach(self, path: Path) -> None:
         try:
@@ -237,17 +313,12 @@ class DayFile:
             self._session.execute(f"DELETE FROM day.{table} WHERE seq IS NULL")
 
 
-def _published_after(store: Store, covered: Coverage, last_seq: int) -> dict[str, list[Path]]:
-    """The Parquet files of each table with the entries after `last_seq`, where one file ends."""
+def _parts_after(covered: Coverage, last_seq: int) -> dict[str, list[Path]]:
+    """The parts of each table with the entries after `last_seq`, where one of them ends."""
     parts = [part.path for part in covered.parts if part.first > last_seq]
     names = {path.name for path in parts}
-    found = {"ticks": parts}
-    for table in schema.SMALL_TABLES:
-        found[table] = [path for path in covered.small_parts.get(table, ()) if path.name in names]
-    if covered.sealed is not None and not last_seq:
-        for table, paths in found.items():
-            paths.insert(0, store.sealed_path(table, covered.date))
-    return found
+    small = {table: [path for path in found if path.name in names] for table, found in covered.small_parts.items()}
+    return {"ticks": parts, **small}
 
 
 def _stamp(path: Path) -> str:

@@ -91,7 +91,7 @@ def read(path: Path, fields: pa.Schema) -> pa.Table:
 def conform(table: pa.Table, fields: pa.Schema) -> pa.Table:
     """The table with exactly these columns; those it lacks, because an older version wrote it, are NULL."""
     if table.schema.equals(fields):
-        return table.cast(fields)
+        return pa.Table.from_arrays(table.columns, schema=fields)
     columns = [
         table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(table.num_rows, field.type)
         for field in fields

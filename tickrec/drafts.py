@@ -1,0 +1,153 @@
+"""The new files of a date that is being sealed, before anything of them is published.
+
+Owns how they are made, all at once from one pass over the sorted rows, and the check that they hold what the journal
+does. They lie in a scratch folder beside everything that readers see. The bytes of the Parquet files depend on the
+journal only, not on when it was flushed.
+"""
+
+import datetime as dt
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tickrec import parquet, schema
+from tickrec.dayfile import DayFile, contents
+from tickrec.layout import Coverage, Footer, Store
+from tickrec.ledger import Ledger, Tables
+from tickrec.manifest import FileFacts
+from tickrec.merge import Merge
+from tickrec.upstox.census import Census, count
+from tickrec.verify import Progress, Survey, differing, differing_keys
+
+_TICKS: Final = "ticks"
+_MANY_ROWS: Final = 200_000
+
+
+class Drafts:
+    """New files made of everything that `covered` covers in `source`, and of the file of the date's instruments."""
+
+    def __init__(self, folder: Path, source: Store, covered: Coverage, instruments: Path, *, duckdb: bool) -> None:
+        self.folder = folder
+        self.date: dt.date = covered.date
+        self.small: Tables = {}
+        self.census = Census()
+        """Counts of the journal, made while the files were."""
+        self._source = source
+        self._covered = covered
+        self._instruments = instruments
+        self._duckdb = duckdb
+
+    def path(self, table: str) -> Path:
+        """The new Parquet file of a table."""
+        return self.folder / f"{table}.new"
+
+    @property
+    def duckdb_path(self) -> Path | None:
+        """The new day file, if one is made."""
+        return self.folder / "duckdb.new" if self._duckdb else None
+
+    def make(self, tell: Progress) -> None:
+        """Write the files and count the journal. Raises OSError, pyarrow.ArrowException, duckdb.Error, DataError."""
+        covered = self._covered
+        self.small = _small_tables(self._source, covered)
+        paths = [*([covered.sealed] if covered.sealed else []), *(part.path for part in covered.parts)]
+        merge = Merge(paths, self.folder / "runs.arrow")
+        with ThreadPoolExecutor(1) as pool, _counting_beside(merge.rows) as other:
+            census = other.submit(count, self._source.journal(self.date))
+            rows = self._write_ticks(merge, pool, tell)
+            if self.duckdb_path is None:
+                for _ in rows:
+                    pass
+            else:
+                self._write_day(self.duckdb_path, rows)
+            self._write_small()
+            self.census = census.result()
+
+    def differences(self) -> list[str]:
+        """In what the files, read again, differ from the journal; empty when they hold exactly what it does."""
+        census, last_seq = self.census, self._covered.next_seq - 1
+        survey = Survey.of([self.path(_TICKS)])
+        found = differing(census, survey, "the new Parquet file")
+        if not survey.in_order:
+            found.append("the new Parquet file is not in order")
+        rejected = self.small["rejected"]["seq"].to_pylist()
+        if rejected != census.rejected:
+            found.append(f"{len(rejected)} messages are rejected, the journal has {len(census.rejected)}")
+        if census.last_seq != last_seq:
+            found.append(f"the files cover entries up to {last_seq}, the journal has {census.last_seq}")
+        if self.duckdb_path is not None:
+            found += self._duckdb_differences(self.duckdb_path, survey)
+        return found
+
+    def facts(self, store: Store) -> dict[str, FileFacts]:
+        """Size and hash of each file, by the path it gets in `store`."""
+        made = {store.sealed_path(table, self.date): self.path(table) for table in (_TICKS, *self.small)}
+        if self.duckdb_path is not None:
+            made[store.duckdb_path(self.date)] = self.duckdb_path
+        return {path.relative_to(store.root).as_posix(): FileFacts.of(draft) for path, draft in made.items()}
+
+    def _metadata(self) -> dict[str, str]:
+        return Footer(1, self._covered.next_seq - 1, self._covered.ledger).to_metadata()
+
+    def _write_ticks(self, merge: Merge, pool: ThreadPoolExecutor, tell: Progress) -> Iterator[pa.RecordBatch]:
+        """The sorted rows, each row group written to the Parquet file beside whoever takes them."""
+        file = parquet.sealed_file(self.path(_TICKS))
+        writing: Future[None] | None = None
+        written = 0
+        for rows in merge.groups(parquet.SEALED_ROWS):
+            if writing is not None:
+                writing.result()
+            writing = pool.submit(file.write, rows)
+            yield from rows.to_batches()
+            written += rows.num_rows
+            tell("sort", written / merge.rows)
+        if writing is not None:
+            writing.result()
+        file.close(self._metadata())
+
+    def _write_day(self, path: Path, rows: Iterator[pa.RecordBatch]) -> None:
+        with DayFile(path, self.date) as day, day.transaction():
+            day.insert(_TICKS, rows)
+            for table, small in self.small.items():
+                day.insert(table, iter(small.to_batches()))
+            day.finish(self._instruments, self._covered.next_seq - 1)
+
+    def _write_small(self) -> None:
+        for table, rows in self.small.items():
+            parquet.write_small(rows, self.path(table), self._metadata())
+
+    def _duckdb_differences(self, path: Path, survey: Survey) -> list[str]:
+        found = contents(path)
+        return differing_keys(survey.by_key, found.by_key, "the new DuckDB file") + [
+            f"the new DuckDB file has {found.rows[table]} rows of {table}, not {rows.num_rows}"
+            for table, rows in self.small.items()
+            if found.rows[table] != rows.num_rows
+        ]
+
+
+def _counting_beside(rows: int) -> Executor:
+    """Where the journal is counted. That is Python all through: a thread would hold the interpreter's lock against
+    everything else, and a process takes half a second to start."""
+    return ProcessPoolExecutor(1, get_context("spawn")) if rows > _MANY_ROWS else ThreadPoolExecutor(1)
+
+
+def _small_tables(store: Store, covered: Coverage) -> Tables:
+    """The rows of the small tables of everything covered, in an order that only depends on the rows."""
+    last = Ledger.from_text(covered.ledger).last_rows()
+    tables = {}
+    for name, fields in schema.SMALL_TABLES.items():
+        found = [parquet.read(path, fields) for path in covered.small_parts.get(name, ())]
+        if covered.sealed is not None:
+            before = parquet.read(store.sealed_path(name, covered.date), fields)
+            # Rows without a seq were open and are settled since; a file published just before a crash has more.
+            found.insert(0, before.filter(pc.field("seq") <= covered.sealed_last))
+        if name in last:
+            found.append(last[name])
+        rows = pa.concat_tables([fields.empty_table(), *found])
+        tables[name] = rows.sort_by([(column.name, "ascending") for column in fields]).combine_chunks()
+    return tables

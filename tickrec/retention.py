@@ -1,0 +1,67 @@
+"""Removing journals that have been kept long enough.
+
+Owns the only deletion of journals there is: of dates older than asked, that are sealed, and whose files, read again,
+agree with the journal. Nothing else of a date is ever removed.
+"""
+
+import datetime as dt
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from tickrec.clock import Clock, SystemClock, ist
+from tickrec.errors import AlreadyRecording
+from tickrec.files import Lock, make_folder, sync_folder
+from tickrec.layout import Store
+from tickrec.manifest import load
+from tickrec.verify import verify
+
+_EXPIRED: Final = ".expired"
+"""End of the name of a journal's folder on its way out: under it nobody takes it for a journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """A journal that was old enough: removed, or kept because of `differences`."""
+
+    date: dt.date
+    bytes: int
+    differences: tuple[str, ...] = ()
+
+    @property
+    def removed(self) -> bool:
+        """Whether it is gone."""
+        return not self.differences
+
+
+def expire(store: Store, keep: dt.timedelta, clock: Clock | None = None) -> Iterator[Expired]:
+    """Remove the journals of dates older than `keep`, oldest first; each date as it is dealt with.
+
+    Dates that are not sealed, or that somebody works on, are left alone. Raises DataError, OSError.
+    """
+    clock = clock or SystemClock()
+    for leftover in store.state.glob(f"*{_EXPIRED}"):
+        shutil.rmtree(leftover)
+    newest = ist(clock.wall_ns()).date() - keep
+    for date in store.dates():
+        if date < newest and store.journal_files(date) and store.settled(date) and load(store, date) is not None:
+            try:
+                with Lock(store.day_lock(date)) as lock:
+                    lock.acquire({"doing": f"removing the journal of {date}", "since_ns": clock.wall_ns()})
+                    yield _expire(store, date)
+            except AlreadyRecording:
+                continue
+
+
+def _expire(store: Store, date: dt.date) -> Expired:
+    size = sum(path.stat().st_size for path in store.journal(date).iterdir())
+    report = verify(store, date)
+    if not report.differences:
+        make_folder(store.state)
+        leaving = store.state / f"{date}{_EXPIRED}"
+        os.replace(store.journal(date), leaving)
+        sync_folder(store.journals)
+        shutil.rmtree(leaving)
+    return Expired(date, size, report.differences)

@@ -1,0 +1,283 @@
+"""Sealing: one trading date becomes one sorted Parquet file a table, a DuckDB file, and a manifest.
+
+Owns the order of the steps, which can be interrupted between or inside any of them and repeated from the beginning:
+
+    prepare     repair the journal's tail; find out what is there
+    flush       publish what the parts lack
+    sort        make the new files in a scratch folder, beside everything that is published
+    check       hold them against a count of the journal made by other code
+    publish     put them in place one by one, `ticks` after the small tables, the manifest last
+    compress    the journal
+    clean       remove the parts, and the scratch folder
+
+Nothing is removed before the check has passed. A reader takes parts that `ticks.parquet` covers for nothing, so it
+sees every tick once at any moment. Sealing a sealed date again only does what is left to do; a date that was recorded
+into again is sealed again.
+
+`python -m tickrec.seal DATA DATE` seals in a process of its own with low priority.
+"""
+
+import datetime as dt
+import errno
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+
+from tickrec import __version__, schema
+from tickrec.clock import Clock, SystemClock, ist
+from tickrec.dayfile import lower_priority, put_in_place
+from tickrec.drafts import Drafts
+from tickrec.errors import DataError, ExitCode, StorageError, TickrecError
+from tickrec.files import Lock, make_folder, publish
+from tickrec.journal import compress, repair
+from tickrec.layout import Store, coverage, leftovers
+from tickrec.manifest import Manifest, load
+from tickrec.store import PartWriter
+from tickrec.verify import Progress, sealed_with_this_schema
+
+_SHARES: Final = {
+    "prepare": 0.0,
+    "flush": 0.02,
+    "sort": 0.1,
+    "check": 0.7,
+    "publish": 0.75,
+    "compress": 0.8,
+    "clean": 0.98,
+}
+"""How far sealing is when a step begins."""
+
+
+class Step(NamedTuple):
+    """A step of sealing."""
+
+    name: str
+    run: Callable[[], None]
+
+
+def seal(
+    store: Store, date: dt.date, progress: Progress | None = None, *, duckdb: bool = True, clock: Clock | None = None
+) -> Manifest:
+    """Seal a date, or finish sealing it. Without `duckdb` no day file is made.
+
+    Raises AlreadyRecording while somebody records or seals the date, DataError when the journal is gone, damaged
+    beyond use, or does not agree with what was made of it (then nothing has been replaced or removed), StorageError
+    when the disk is full, OSError.
+    """
+    return _run(store, date, progress, duckdb=duckdb, anew=False, clock=clock)
+
+
+def rebuild(
+    store: Store, date: dt.date, progress: Progress | None = None, *, duckdb: bool = True, clock: Clock | None = None
+) -> Manifest:
+    """Make everything derived of a date anew from its journal and seal it; the old files stay until then.
+
+    Raises as `seal`; DataError also when the journal no longer has every message that was sealed.
+    """
+    return _run(store, date, progress, duckdb=duckdb, anew=True, clock=clock)
+
+
+def _run(
+    store: Store, date: dt.date, progress: Progress | None, *, duckdb: bool, anew: bool, clock: Clock | None
+) -> Manifest:
+    clock = clock or SystemClock()
+    tell = progress or (lambda _what, _share: None)
+    with Lock(store.day_lock(date)) as lock:
+        lock.acquire({"doing": f"sealing {date}", "since_ns": clock.wall_ns()})
+        sealing = Sealing(store, date, tell, duckdb=duckdb, anew=anew, clock=clock)
+        try:
+            for step in sealing.steps():
+                tell(step.name, _SHARES[step.name])
+                step.run()
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            what, hint = f"the disk is full: {date} could not be sealed", "Nothing is lost. Free space, then seal again"
+            raise StorageError(what, where=str(store.root), hint=hint) from error
+        tell("done", 1.0)
+        return sealing.manifest
+
+
+class Sealing:
+    """One date on its way from parts to sealed files. For the holder of the date's lock."""
+
+    def __init__(self, store: Store, date: dt.date, tell: Progress, *, duckdb: bool, anew: bool, clock: Clock) -> None:
+        self.store = store
+        self.date = date
+        self._tell = tell
+        self._duckdb = duckdb
+        self._anew = anew
+        self._clock = clock
+        self._scratch = store.scratch(date)
+        self._last_seq = 0
+        self._drafts: Drafts | None = None
+        self._manifest: Manifest | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        """What was sealed; after the last step."""
+        assert self._manifest is not None
+        return self._manifest
+
+    @property
+    def drafts(self) -> Drafts:
+        """The new files; after the flush."""
+        assert self._drafts is not None
+        return self._drafts
+
+    def steps(self) -> Iterator[Step]:
+        """What is left to do, in order; each step is to be run before the next is asked for."""
+        yield Step("prepare", self._prepare)
+        if self._manifest is None:
+            yield Step("flush", self._flush)
+            yield Step("sort", self._sort)
+            yield Step("check", self._check)
+            yield Step("publish", self._publish)
+        yield Step("compress", self._compress)
+        yield Step("clean", self._clean)
+
+    def _prepare(self) -> None:
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        sealed = load(self.store, self.date) if not self._anew else None
+        files = self.store.journal_files(self.date)
+        if not files and sealed is not None and self._is_all_there(sealed):
+            self._manifest = sealed
+            return
+        self._require_journal(files)
+        self._last_seq = repair(self.store.journal(self.date)).last_seq
+        if sealed is not None and sealed.last_seq == self._last_seq and self._is_all_there(sealed):
+            self._manifest = sealed
+
+    def _require_journal(self, files: list[Path]) -> None:
+        numbers = [int(path.name.split(".")[0]) for path in files]
+        if not numbers and not self.store.folder("ticks", self.date).exists():
+            raise DataError(f"nothing was recorded on {self.date}", where=str(self.store.root))
+        missing = sorted(set(range(1, max(numbers, default=1) + 1)) - set(numbers))
+        if missing:
+            raise DataError(
+                f"the journal of {self.date} is gone" if not numbers else f"file {missing[0]} of the journal is gone",
+                where=str(self.store.journal(self.date)),
+                hint="What is stored of the date stays as it is: it cannot be made again",
+            )
+
+    def _is_all_there(self, sealed: Manifest) -> bool:
+        """Whether what the manifest says was sealed is still what is published, as far as names and sizes tell."""
+        covered = coverage(self.store, self.date)
+        wanted = {self.store.duckdb_path(self.date)} if self._duckdb else set()
+        return (
+            covered.sealed_last == sealed.last_seq
+            and sealed.schema_version == schema.SCHEMA_VERSION
+            and wanted <= {self.store.root / name for name in sealed.files}
+            and all(_size(self.store.root / name) == facts.bytes for name, facts in sealed.files.items())
+        )
+
+    def _flush(self) -> None:
+        make_folder(self._scratch)
+        anew = self._anew or not sealed_with_this_schema(coverage(self.store, self.date))
+        source = Store(self._scratch, journals=self.store.journals) if anew else self.store
+        PartWriter(source, self.date).flush(self._last_seq, final=True)
+        instruments = self.store.instruments_path(self.date)
+        covered = coverage(source, self.date)
+        self._drafts = Drafts(self._scratch, source, covered, instruments, duckdb=self._duckdb)
+
+    def _sort(self) -> None:
+        start, share = _SHARES["sort"], _SHARES["check"] - _SHARES["sort"]
+        self.drafts.make(lambda what, done: self._tell(what, start + share * done))
+
+    def _check(self) -> None:
+        """Raises DataError unless the new files hold exactly what the journal does, and all that was sealed before."""
+        differences = self.drafts.differences()
+        before, messages = load(self.store, self.date), self.drafts.census.messages
+        if before is not None and messages < before.messages:
+            differences.append(f"the journal has {messages} messages, {before.messages} were sealed before")
+        if differences:
+            hint = "Nothing was replaced or removed"
+            raise DataError(f"sealing {self.date} does not add up: {'; '.join(differences)}", hint=hint)
+
+    def _publish(self) -> None:
+        manifest = self._describe()
+        for table in (*schema.SMALL_TABLES, "ticks"):
+            publish(self.store.sealed_path(table, self.date), partial(os.replace, self.drafts.path(table)))
+        if self.drafts.duckdb_path is not None:
+            put_in_place(self.drafts.duckdb_path, self.store, self.date)
+        manifest.publish(self.store)
+        self._manifest = manifest
+
+    def _describe(self) -> Manifest:
+        census, small = self.drafts.census, self.drafts.small
+        return Manifest(
+            schema_version=schema.SCHEMA_VERSION,
+            date=str(self.date),
+            sealed_at=ist(self._clock.wall_ns()).isoformat(timespec="seconds"),
+            versions=_versions(),
+            first_seq=1,
+            last_seq=census.last_seq,
+            messages=census.messages,
+            message_bytes=census.bytes,
+            rows={"ticks": census.ticks} | {table: rows.num_rows for table, rows in small.items()},
+            missing=census.missing,
+            gaps=[_plain(row) for row in small["gaps"].to_pylist()],
+            files=self.drafts.facts(self.store),
+            instruments=dict(sorted(census.by_key.items())),
+        )
+
+    def _compress(self) -> None:
+        plain = [path for path in self.store.journal_files(self.date) if path.suffix != ".zst"]
+        start, share = _SHARES["compress"], _SHARES["clean"] - _SHARES["compress"]
+        with ThreadPoolExecutor(2) as pool:
+            for number, _ in enumerate(pool.map(compress, plain), 1):
+                self._tell("compress", start + share * number / len(plain))
+
+    def _clean(self) -> None:
+        for path in leftovers(self.store, coverage(self.store, self.date)):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _plain(row: dict[str, object]) -> dict[str, object]:
+    """A row with its instants as text, IST."""
+    return {
+        name: ist(int(value.timestamp() * 1_000_000) * 1000).isoformat() if isinstance(value, dt.datetime) else value
+        for name, value in row.items()
+    }
+
+
+def _versions() -> dict[str, str]:
+    import duckdb
+
+    return {
+        "tickrec": __version__,
+        "python": platform.python_version(),
+        "pyarrow": pa.__version__,
+        "duckdb": duckdb.__version__,
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m tickrec.seal DATA DATE [--no-duckdb]`."""
+    root, date, *options = arguments
+    lower_priority()
+    try:
+        seal(Store(Path(root)), dt.date.fromisoformat(date), duckdb="--no-duckdb" not in options)
+    except TickrecError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.code
+    return ExitCode.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,232 @@
+"""Holding what is stored of a date against its journal, its manifest and itself.
+
+Owns the comparison, which sealing makes before anything is removed and `verify` makes again whenever it is asked.
+Changes nothing, takes no lock.
+"""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tickrec import dayfile, schema
+from tickrec.errors import DataError
+from tickrec.journal import Damage, Journal
+from tickrec.layout import Coverage, Store, coverage, read_footer
+from tickrec.manifest import FileFacts, Manifest, load
+from tickrec.upstox.census import Census
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share of the whole that is done, 0 to 1."""
+
+_BATCH_ROWS: Final = 131_072
+_NAMED: Final = 5
+"""Instruments or entries named in one line of a report."""
+
+
+@dataclass(slots=True)
+class Survey:
+    """What Parquet files of `ticks` hold, counted from their rows."""
+
+    rows: int = 0
+    by_key: Counter[str] = field(default_factory=Counter)
+    first: int = 0
+    last: int = 0
+    """The lowest and highest seq."""
+    in_order: bool = True
+    """Sorted by instrument, and by seq for each."""
+    _previous: tuple[str, int] = ("", 0)
+
+    @classmethod
+    def of(cls, paths: Iterable[Path]) -> Self:
+        """Read files; what they hold together. Raises pyarrow.ArrowException or OSError when one cannot be read."""
+        import pyarrow.parquet as pq
+
+        survey = cls()
+        for path in paths:
+            with pq.ParquetFile(path, pre_buffer=False) as file:
+                for batch in file.iter_batches(_BATCH_ROWS, columns=["instrument_key", "seq"]):
+                    survey._take(batch)
+        return survey
+
+    def _take(self, batch: pa.RecordBatch) -> None:
+        if not batch.num_rows:
+            return
+        keys, seqs = batch.column("instrument_key"), batch.column("seq")
+        self.rows += batch.num_rows
+        self.by_key.update({pair["values"]: pair["counts"] for pair in pc.value_counts(keys).to_pylist()})
+        low, high = pc.min_max(seqs).values()
+        self.first = min(self.first or low.as_py(), low.as_py())
+        self.last = max(self.last, high.as_py())
+        self.in_order = self.in_order and self._follows(keys, seqs)
+        self._previous = keys[-1].as_py(), seqs[-1].as_py()
+
+    def _follows(self, keys: pa.Array, seqs: pa.Array) -> bool:
+        if (keys[0].as_py(), seqs[0].as_py()) <= self._previous:
+            return False
+        up, same = pc.less(keys[:-1], keys[1:]), pc.equal(keys[:-1], keys[1:])
+        return bool(pc.all(pc.or_(up, pc.and_(same, pc.less(seqs[:-1], seqs[1:]))), min_count=0).as_py())
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `verify` found. No differences: everything agrees."""
+
+    date: dt.date
+    sealed: bool
+    journal: bool
+    """Whether there is a journal to hold the files against."""
+    entries: int
+    ticks: int
+    differences: tuple[str, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """As JSON values."""
+        return {
+            "date": str(self.date),
+            "ok": not self.differences,
+            "sealed": self.sealed,
+            "journal": self.journal,
+            "entries": self.entries,
+            "ticks": self.ticks,
+            "differences": list(self.differences),
+        }
+
+
+def verify(store: Store, date: dt.date, progress: Progress | None = None) -> Report:
+    """Read everything stored of a date again and say what does not agree.
+
+    A date that is not sealed is held against its journal as far as its parts go. Raises DataError when nothing is
+    stored of the date or when it is being sealed meanwhile, OSError.
+    """
+    tell = progress or (lambda _what, _share: None)
+    covered, manifest = coverage(store, date), load(store, date)
+    if not covered.parts and covered.sealed is None and not store.journal_files(date):
+        raise DataError(f"nothing is stored of {date}", where=str(store.root))
+    tell("reading the journal", 0.0)
+    census, damage = _read_journal(store, covered)
+    tell("reading Parquet", 0.5)
+    survey, differences = _read_ticks(covered)
+    differences += [f"journal: {_damage_words(each)}" for each in damage]
+    if census is not None:
+        differences += differing(census, survey, "Parquet")
+    if manifest is not None and covered.sealed is not None:
+        differences += _against_manifest(store, manifest, covered, survey, census)
+    tell("reading DuckDB", 0.8)
+    differences += _against_duckdb(store, covered, manifest, survey)
+    if coverage(store, date) != covered:
+        raise DataError(f"{date} changed while it was read", hint="Ask again")
+    tell("done", 1.0)
+    return Report(
+        date, covered.sealed is not None, census is not None, covered.next_seq - 1, survey.rows, tuple(differences)
+    )
+
+
+def differing(census: Census, survey: Survey, name: str) -> list[str]:
+    """In what the ticks that the journal holds and the rows of `name` differ."""
+    found = []
+    if census.ticks != survey.rows:
+        found.append(f"{name}: {survey.rows} ticks, the journal has {census.ticks}")
+    if (census.first_tick, census.last_tick) != (survey.first, survey.last):
+        ours, theirs = f"{survey.first} to {survey.last}", f"{census.first_tick} to {census.last_tick}"
+        found.append(f"{name}: ticks of entries {ours}, the journal's are {theirs}")
+    return found + differing_keys(census.by_key, survey.by_key, name)
+
+
+def differing_keys(expected: Mapping[str, int], found: Mapping[str, int], name: str) -> list[str]:
+    """The instruments with another number of ticks than expected, in one line."""
+    keys = sorted(key for key in expected.keys() | found.keys() if expected.get(key, 0) != found.get(key, 0))
+    if not keys:
+        return []
+    named = ", ".join(f"{key} has {found.get(key, 0)} of {expected.get(key, 0)} ticks" for key in keys[:_NAMED])
+    more = f", and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+    return [f"{name}: {named}{more}"]
+
+
+def _read_journal(store: Store, covered: Coverage) -> tuple[Census | None, Sequence[Damage]]:
+    """The entries that the files cover, counted; None when the journal is gone."""
+    if not store.journal_files(covered.date):
+        return None, ()
+    journal = Journal(store.journal(covered.date))
+    return Census.of(journal.entries(last_seq=covered.next_seq - 1)), journal.damage
+
+
+def _damage_words(damage: Damage) -> str:
+    lost = f"entries {damage.after_seq + 1} to {damage.before_seq - 1} are lost" if damage.before_seq else "at the end"
+    return f"{damage.length} bytes at offset {damage.offset} of {damage.path.name} are damaged, {lost}"
+
+
+def _read_ticks(covered: Coverage) -> tuple[Survey, list[str]]:
+    sealed = [covered.sealed] if covered.sealed else []
+    try:
+        survey = Survey.of([*sealed, *(part.path for part in covered.parts)])
+    except (pa.ArrowException, OSError) as error:
+        return Survey(), [f"Parquet: cannot be read: {error}"]
+    if sealed and not covered.parts and not survey.in_order:
+        return survey, ["Parquet: not sorted by (instrument_key, seq)"]
+    return survey, []
+
+
+def _against_manifest(
+    store: Store, manifest: Manifest, covered: Coverage, survey: Survey, census: Census | None
+) -> Iterator[str]:
+    if manifest.last_seq != covered.sealed_last:
+        yield f"manifest: covers entries up to {manifest.last_seq}, ticks.parquet up to {covered.sealed_last}"
+        return
+    for name, facts in manifest.files.items():
+        if not (covered.parts and name.startswith("duckdb/")):  # appended to since
+            yield from _against_facts(store.root / name, name, facts)
+    if covered.parts:
+        return
+    if manifest.rows["ticks"] != survey.rows:
+        yield f"manifest: {manifest.rows['ticks']} ticks, Parquet has {survey.rows}"
+    yield from differing_keys(manifest.instruments, survey.by_key, "Parquet")
+    if census is not None and census.messages != manifest.messages:
+        yield f"journal: {census.messages} messages, {manifest.messages} were sealed"
+
+
+def _against_facts(path: Path, name: str, facts: FileFacts) -> Iterator[str]:
+    try:
+        if FileFacts.of(path) != facts:
+            yield f"{name}: not the file that was sealed"
+    except FileNotFoundError:
+        yield f"{name}: is gone"
+
+
+def _against_duckdb(store: Store, covered: Coverage, manifest: Manifest | None, survey: Survey) -> Iterator[str]:
+    path = store.duckdb_path(covered.date)
+    name = f"duckdb/{path.name}"
+    if not path.exists():
+        return  # the manifest says whether there should be one
+    try:
+        found = dayfile.contents(path)
+        if covered.sealed is not None and not covered.parts:
+            yield from differing_keys(survey.by_key, found.by_key, name)
+            files = {table: store.sealed_path(table, covered.date) for table in ("ticks", *schema.SMALL_TABLES)}
+            for table in dayfile.unlike(path, files):
+                yield f"{name}: {table} is not what Parquet has"
+        else:
+            expected = Survey.of(_covered_by(covered, found.last_seq))
+            yield from differing_keys(expected.by_key, found.by_key, name)
+    except DataError as error:
+        yield f"{name}: {error.what}"
+
+
+def _covered_by(covered: Coverage, last_seq: int) -> Iterator[Path]:
+    """The files whose entries a day file up to `last_seq` holds."""
+    if covered.sealed is not None and covered.sealed_last <= last_seq:
+        yield covered.sealed
+    for part in covered.parts:
+        if part.last <= last_seq:
+            yield part.path
+
+
+def sealed_with_this_schema(covered: Coverage) -> bool:
+    """Whether every published file has the columns of this version."""
+    paths = [*([covered.sealed] if covered.sealed else []), *(part.path for part in covered.parts)]
+    return all(read_footer(path).schema_version == schema.SCHEMA_VERSION for path in paths)
