@@ -1,0 +1,112 @@
+"""What recording costs at a usual load: 900 ticks a second of 220 instruments in full mode, for whole minutes."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tests.benchmarks.bench import Bench, module, output
+from tests.benchmarks.machine import MB, Peaks, Usage, Watching, usage
+from tests.benchmarks.pool import MESSAGES_A_SECOND, TICKS_A_MESSAGE
+from tests.benchmarks.running import Recorder, environment, feeding, recording, terminal
+from tests.benchmarks.table import Row, megabytes, times
+
+RATE: Final = MESSAGES_A_SECOND * TICKS_A_MESSAGE
+_SETTLE_SECONDS: Final = 10
+_NEWEST: Final = "SELECT epoch_ns(max(recv_ts))::BIGINT AS newest FROM latest"
+_TERMINALS: Final = {"table 220x70": (220, 70), "table 100x30": (100, 30)}
+
+
+class Cost(NamedTuple):
+    """Two looks at a process, some seconds apart."""
+
+    before: Usage
+    after: Usage
+    seconds: float
+
+    @property
+    def share(self) -> float:
+        """Processor time of the process and its children, of one core."""
+        return (self.after.cpu - self.before.cpu) / self.seconds
+
+    @property
+    def parts(self) -> str:
+        """The process by itself, and its children."""
+        own = (self.after.own_cpu - self.before.own_cpu) / self.seconds
+        return f"recorder {own:.1%}, children {self.share - own:.1%}"
+
+
+def rows(bench: Bench) -> Iterator[Row]:
+    """Recorders with and without the live table, and the SDK's streamer, side by side; none takes a tenth of a core."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(bench.scratch("load"))
+        seconds = bench.minutes * 60
+        started = {name: _start(bench, stack, folder, name, seconds + 60) for name in ("none", *_TERMINALS, "sdk")}
+        recorder = started["none"]
+        assert isinstance(recorder, Recorder)
+        time.sleep(_SETTLE_SECONDS)
+        with Watching(recorder.pid) as watching:
+            costs = _costs({name: each.pid for name, each in started.items()}, seconds)
+        age = min(_newest_age(folder / "none") for _ in range(3))
+    yield from _cpu_rows(costs)
+    yield _memory_row(costs["none"], watching.peaks, bench.minutes)
+    yield Row("newest tick in a query's answer while recording", f"{age:.2f} s old", target="0.5 s", met=age <= 0.5)
+
+
+def _start(
+    bench: Bench, stack: ExitStack, folder: Path, name: str, seconds: float
+) -> "Recorder | subprocess.Popen[bytes]":
+    """A feeder of its own, and somebody who takes what it sends."""
+    messages = int(seconds * MESSAGES_A_SECOND)
+    feed = stack.enter_context(feeding(bench.pool, messages, RATE))
+    taker: Recorder | subprocess.Popen[bytes]
+    if name == "sdk":
+        command = module("tests.benchmarks.alternatives", name, feed.url, folder / name, messages)
+        taker = stack.enter_context(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+        stack.callback(taker.kill)
+    else:
+        screen = stack.enter_context(terminal(*_TERMINALS[name])) if name in _TERMINALS else -1
+        taker = stack.enter_context(recording(folder / name, feed, terminal=screen))
+    feed.event("began")
+    return taker
+
+
+def _costs(pids: dict[str, int], seconds: float) -> dict[str, Cost]:
+    before = {name: usage(pid) for name, pid in pids.items()}
+    time.sleep(seconds)
+    return {name: Cost(before[name], usage(pid), seconds) for name, pid in pids.items()}
+
+
+def _cpu_rows(costs: dict[str, Cost]) -> Iterator[Row]:
+    sdk = costs.pop("sdk").share
+    for name, cost in costs.items():
+        target = 0.025 if name == "none" else 0.045
+        what = "no live table" if name == "none" else name
+        yield Row(
+            f"processor at {RATE} ticks/s, {what}",
+            f"{cost.share:.1%} of a core",
+            f"SDK, nothing stored: {sdk:.1%}; {cost.parts}",
+            times(sdk / cost.share),
+            f"{target:.1%}",
+            cost.share <= target,
+        )
+
+
+def _memory_row(cost: Cost, peaks: Peaks, minutes: float) -> Row:
+    begin, end = megabytes(cost.before.resident), megabytes(cost.after.resident)
+    return Row(
+        "resident memory at that load",
+        megabytes(peaks.resident),
+        f"from {begin} to {end} in {minutes:g} min; its children {megabytes(peaks.children_resident)}",
+        target="150 MB, flat",
+        met=peaks.resident < 150 * MB,
+    )
+
+
+def _newest_age(folder: Path) -> float:
+    """Seconds between the receipt of the newest tick that a query knows of and the end of that command."""
+    options = ["--config", f"{folder}/config.toml", "--data", f"{folder}/data", "--format", "csv"]
+    answer = output(module("tickrec", "query", _NEWEST, *options), environment(folder))
+    return (time.time_ns() - int(answer.split()[-1])) / 1e9
