@@ -386,7 +386,7 @@ def test_days_that_were_never_sealed_are_named(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert days(store, today()).result == "ok"
     sealed_day(store, today() - dt.timedelta(days=9), 1)
-    assert days(store, today()) == ("ok", "1 day kept, no earlier one unsealed", "")
+    assert days(store, today()) == ("ok", "1 day kept, none left unsealed", "")
     for back in (0, 2):
         folder = store.journal(today() - dt.timedelta(days=back))
         folder.mkdir(parents=True)

@@ -246,10 +246,11 @@ def test_the_other_folder_of_settings_is_handed_on(tmp_path: Path) -> None:
     machine = this_machine(environ, NOW)
     assert machine.environment["XDG_CONFIG_HOME"] == str(tmp_path / "settings")
     assert machine.python == os.path.abspath(sys.executable)
+    assert machine.environment["HOME"] == str(tmp_path), "cron and systemd would set another"
     same = {**environ, "XDG_CONFIG_HOME": str(tmp_path / ".config")}
     assert "XDG_CONFIG_HOME" not in this_machine(same, NOW).environment
     line = crontab_lines(schedule_for(config_for(tmp_path), dataclasses.replace(machine, offsets=(UTC,))))[1]
-    assert f" XDG_CONFIG_HOME={tmp_path}/settings {machine.python} -m tickrec" in line
+    assert f" HOME={tmp_path} XDG_CONFIG_HOME={tmp_path}/settings {machine.python} -m tickrec" in line
 
 
 def test_a_package_that_is_not_installed_is_found_all_the_same(tmp_path: Path) -> None:
@@ -261,11 +262,13 @@ def test_a_package_that_is_not_installed_is_found_all_the_same(tmp_path: Path) -
     venv.create(tmp_path / "venv", symlinks=os.name != "nt")
     next(tmp_path.glob("venv/**/site-packages")).joinpath("libraries.pth").write_text("\n".join(libraries))
     python = next(tmp_path.glob("venv/[bS]*/python*"))
-    program = "import os; from tickrec.schedule import this_machine as m; print(m(os.environ, 0).environment)"
+    program = (
+        "import os; from tickrec.schedule import this_machine as m; print(m(os.environ, 0).environment['PYTHONPATH'])"
+    )
     environ = {**os.environ, "PYTHONPATH": "more"}
     done = subprocess.run([python, "-c", program], env=environ, cwd=copy, capture_output=True, text=True)
     assert done.stderr == ""
-    assert done.stdout.strip() == str({"PYTHONPATH": os.pathsep.join([str(copy), "more"])})
+    assert done.stdout.strip() == os.pathsep.join([str(copy), "more"])
 
 
 def test_what_the_schedule_lacks_is_said(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def days(store: Store, today: dt.date) -> Finding:
     dates = store.dates()
     unsealed = [date for date in dates if date < today and not store.settled(date)]
     if not unsealed:
-        return Finding(OK, f"{plural(len(dates), 'day')} kept, no earlier one unsealed" if dates else "none kept yet")
+        return Finding(OK, f"{plural(len(dates), 'day')} kept, none left unsealed" if dates else "none kept yet")
     listed = ", ".join([*map(str, unsealed[:_LISTED]), *(["..."] if len(unsealed) > _LISTED else [])])
     hint = f"`tickrec seal {unsealed[0]}`; or leave it to the next recording, which seals earlier days"
     return Finding(WARN, f"{plural(len(unsealed), 'earlier day')} not sealed: {listed}", hint)

@@ -106,6 +106,9 @@ def _needed(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables that this process depends on and that cron does not set."""
     needed = {}
     plain = {name: value for name, value in environ.items() if name not in ("XDG_CONFIG_HOME", "PYTHONPATH")}
+    home = environ.get("HOME")
+    if home and home != _home_of_user():
+        needed["HOME"] = home
     if config_folder(environ) != config_folder(plain):
         needed["XDG_CONFIG_HOME"] = environ["XDG_CONFIG_HOME"]
     package = Path(tickrec.__file__).parent
@@ -113,6 +116,18 @@ def _needed(environ: Mapping[str, str]) -> dict[str, str]:
     if subprocess.run(command, cwd=package.anchor, env=plain, capture_output=True).returncode:
         needed["PYTHONPATH"] = os.pathsep.join(filter(None, (str(package.parent), environ.get("PYTHONPATH"))))
     return needed
+
+
+def _home_of_user() -> str | None:
+    """The home folder that cron and systemd set; None where that is not told by HOME."""
+    if sys.platform == "win32":
+        return os.environ.get("HOME")
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:  # a user without a name, in a container
+        return None
 
 
 def plan_schedule(
