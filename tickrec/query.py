@@ -56,7 +56,7 @@ class DateRange(NamedTuple):
 
 
 def yield_to_recorder() -> None:
-    """Lower this process's priority, so that a query never takes time that a recorder wants."""
+    """Lower this process's priority, so that a query never takes time that a recorder wants. For commands."""
     if hasattr(os, "nice"):
         os.nice(10)
 
