@@ -20,7 +20,7 @@ LAYERS = [
     "upstox.access upstox.websocket upstox.link upstox.feed upstox.login upstox.market upstox.simulator simulated",
     "dayfile manifest merge drafts verify retention seal recent holdings status plan day flushing tally "
     "recorder record schedule",
-    "views sandbox examples listing running cells output ask table query watch doctor report",
+    "views sandbox examples listing running cells output table query watch doctor report",
     "display",
     "cli __main__ __init__",
 ]
