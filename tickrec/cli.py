@@ -460,6 +460,59 @@ def _steps(what: str) -> "Iterator[Callable[[str, float], None] | None]":
 
 
 @app.command()
+def schedule(
+    at: Annotated[str | None, typer.Option("--at", help="One start a day instead, IST: 9:15.")] = None,
+    install: Annotated[bool, typer.Option("--install", help="Put it into your crontab.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Take it out of your crontab again.")] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    simulate: SimulateOption = False,
+) -> None:
+    """Have the machine start the recorder every day: cron, a systemd timer, or Windows' Task Scheduler."""
+    from tickrec import schedule as schedules
+    from tickrec import values
+    from tickrec.clock import SystemClock
+    from tickrec.schedule_crontab import Crontab
+
+    settings = _config(config, data, simulate)
+    if install and remove:
+        raise UsageError("--install and --remove exclude each other")
+    if remove:
+        return _say(schedules.remove(schedules.mark_of(settings), Crontab()))
+    now_ns, start = SystemClock.wall_ns(), _option("--at", values.time_of_day, at)
+    machine = schedules.this_machine(os.environ, now_ns)
+    planned = schedules.plan_schedule(settings, machine, os.environ, now_ns, simulate=simulate, at=start)
+    if as_json:
+        _answer(json.dumps(schedules.to_json(planned), indent=2))
+    else:
+        _answer("\n".join(schedules.crontab_lines(planned)) if install else schedules.text(planned).rstrip())
+        for note in planned.notes:
+            _say(f"\n{note}")
+    if install:
+        _say(schedules.install(planned, Crontab()))
+
+
+@app.command()
+def doctor(
+    as_json: JsonOption = False, config: ConfigOption = None, data: DataOption = None, simulate: SimulateOption = False
+) -> None:
+    """Look at everything that a recording depends on, and say what to do about it."""
+    from tickrec import display
+    from tickrec import doctor as examination
+    from tickrec.clock import SystemClock
+
+    settings = _config(config, data, simulate)
+    with _broker(settings, simulate) as (settings, environ):
+        checks = list(examination.examine(settings, environ, SystemClock(), simulate=simulate))
+    if as_json:
+        _answer(json.dumps(examination.to_json(checks), indent=2))
+    else:
+        display.put(examination.page(checks, display.page_width(sys.stdout)), sys.stdout)
+    raise SystemExit(examination.exit_code(checks))
+
+
+@app.command()
 def simulate(
     port: Annotated[int, typer.Option("--port", help="Loopback port; 0: any free one.")] = 0,
     rate: Annotated[float, typer.Option("--rate", help="Ticks a second over all subscribed instruments.")] = 1000.0,
