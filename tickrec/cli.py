@@ -394,7 +394,7 @@ def _make_days(
     make: "Callable[..., Manifest]", done: str, first: str, last: str | None, as_json: bool, config: "Config"
 ) -> None:
     """Seal or rebuild each date of a range, and say what came out."""
-    from tickrec.format import grouped, plural
+    from tickrec.format import plural
     from tickrec.layout import Store
 
     store = Store(config.store.data)
@@ -404,9 +404,8 @@ def _make_days(
         if as_json:
             _answer(manifest.to_json().decode().rstrip())
         else:
-            _answer(
-                f"{done} {date}: {plural(manifest.rows['ticks'], 'tick')} of {grouped(len(manifest.instruments))} instruments"
-            )
+            ticks, count = manifest.rows["ticks"], len(manifest.instruments)
+            _answer(f"{done} {date}: {plural(ticks, 'tick')} of {plural(count, 'instrument')}")
 
 
 @app.command()
