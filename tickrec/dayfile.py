@@ -116,7 +116,7 @@ def contents(path: Path) -> Contents:
 def unlike(path: Path, files: Mapping[str, Path]) -> list[str]:
     """The tables whose rows in the day file are not those of their Parquet file, whatever the order.
 
-    Raises DataError when the day file cannot be read, OSError.
+    Raises DataError when one of the files cannot be read, OSError.
     """
     with _reading(path) as session:
         return [table for table, file in files.items() if not _alike(session, table, file)]
@@ -145,7 +145,7 @@ def _reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
             session.execute(f"ATTACH {_sql(str(path))} AS day (READ_ONLY)")
             yield session
-        except (duckdb.IOException, duckdb.CatalogException, duckdb.SerializationException) as error:
+        except duckdb.Error as error:
             raise DataError(f"the DuckDB file cannot be read: {error}", where=str(path)) from error
 
 

@@ -194,12 +194,20 @@ class Sealing:
     def _check(self) -> None:
         """Raises DataError unless the new files hold exactly what the journal does, and all that was sealed before."""
         differences = self.drafts.differences()
-        before, messages = load(self.store, self.date), self.drafts.census.messages
+        before, messages = self._sealed_before(), self.drafts.census.messages
         if before is not None and messages < before.messages:
             differences.append(f"the journal has {messages} messages, {before.messages} were sealed before")
         if differences:
             hint = "Nothing was replaced or removed"
             raise DataError(f"sealing {self.date} does not add up: {'; '.join(differences)}", hint=hint)
+
+    def _sealed_before(self) -> Manifest | None:
+        try:
+            return load(self.store, self.date)
+        except DataError:
+            if self._anew:  # that is what a rebuild mends
+                return None
+            raise
 
     def _publish(self) -> None:
         manifest = self._describe()

@@ -6,7 +6,7 @@ Changes nothing, takes no lock.
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -109,10 +109,10 @@ def verify(store: Store, date: dt.date, progress: Progress | None = None) -> Rep
     if not covered.parts and covered.sealed is None and not store.journal_files(date):
         raise DataError(f"nothing is stored of {date}", where=str(store.root))
     tell("reading the journal", 0.0)
-    census, damage = _read_journal(store, covered)
+    census, differences = _read_journal(store, covered)
     tell("reading Parquet", 0.5)
-    survey, differences = _read_ticks(covered)
-    differences += [f"journal: {_damage_words(each)}" for each in damage]
+    survey, unreadable = _read_ticks(covered)
+    differences += unreadable
     if census is not None:
         differences += differing(census, survey, "Parquet")
     if manifest is not None and covered.sealed is not None:
@@ -148,12 +148,16 @@ def differing_keys(expected: Mapping[str, int], found: Mapping[str, int], name: 
     return [f"{name}: {named}{more}"]
 
 
-def _read_journal(store: Store, covered: Coverage) -> tuple[Census | None, Sequence[Damage]]:
-    """The entries that the files cover, counted; None when the journal is gone."""
+def _read_journal(store: Store, covered: Coverage) -> tuple[Census | None, list[str]]:
+    """The entries that the files cover, counted, and the damage found; no count without a journal."""
     if not store.journal_files(covered.date):
-        return None, ()
+        return None, []
     journal = Journal(store.journal(covered.date))
-    return Census.of(journal.entries(last_seq=covered.next_seq - 1)), journal.damage
+    try:
+        census = Census.of(journal.entries(last_seq=covered.next_seq - 1))
+    except DataError as error:
+        return None, [f"journal: {error.what} ({error.where})"]
+    return census, [f"journal: {_damage_words(each)}" for each in journal.damage]
 
 
 def _damage_words(damage: Damage) -> str:
@@ -165,7 +169,7 @@ def _read_ticks(covered: Coverage) -> tuple[Survey, list[str]]:
     sealed = [covered.sealed] if covered.sealed else []
     try:
         survey = Survey.of([*sealed, *(part.path for part in covered.parts)])
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, KeyError, OSError) as error:
         return Survey(), [f"Parquet: cannot be read: {error}"]
     if sealed and not covered.parts and not survey.in_order:
         return survey, ["Parquet: not sorted by (instrument_key, seq)"]
