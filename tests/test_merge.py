@@ -37,6 +37,7 @@ def test_rows_come_in_order_whatever_is_held_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_rows: int
 ) -> None:
     monkeypatch.setattr("tickrec.merge.RUN_ROWS", run_rows)
+    monkeypatch.setattr("tickrec.merge.RANGE_ROWS", max(1, run_rows // 2))
     monkeypatch.setattr("tickrec.merge._READ_ROWS", max(1, run_rows // 2))
     rng = random.Random(run_rows)
     keys = ["NSE_EQ|A", "NSE_EQ|B", "NSE_FO|1", "NSE_FO|10", "NSE_INDEX|Nifty 50", "Ä"]

@@ -1,10 +1,14 @@
 import datetime as dt
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.days import DATE, Recording, write_day
 from tickrec.clock import SystemClock, from_datetime
+from tickrec.errors import ExitCode
 from tickrec.files import Lock
 from tickrec.layout import Store
 from tickrec.retention import expire
@@ -91,3 +95,13 @@ def test_a_removal_that_was_interrupted_is_finished(store: Store) -> None:
     store.journal(DATE).rename(leaving)
     assert list(expire(store, MONTH, Clock(31))) == []
     assert not leaving.exists()
+
+
+def test_the_child_says_what_it_removed(store: Store) -> None:
+    write_day(store, dt.date(2020, 1, 6))
+    seal(store, dt.date(2020, 1, 6))
+    command = [sys.executable, "-m", "tickrec.retention", str(store.root), str(MONTH.total_seconds())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (ExitCode.DONE, "")
+    assert json.loads(done.stdout)["date"] == "2020-01-06"
+    assert store.journal_files(dt.date(2020, 1, 6)) == []

@@ -361,6 +361,21 @@ def test_parts_that_do_not_agree_with_the_journal_are_not_sealed(store: Store) -
     assert verify(store, DATE).differences == ()
 
 
+def test_a_damaged_part_is_made_anew_by_a_rebuild(store: Store) -> None:
+    last = write_day(store).last_seq
+    flush(store, last, 30)
+    part = coverage(store, DATE).parts[0].path
+    data = bytearray(part.read_bytes())
+    data[1000:4000] = bytes(3000)
+    part.write_bytes(data)
+    before = tree(store)
+    with pytest.raises(DataError, match=r"cannot be read.*`tickrec rebuild 2026-11-23`"):
+        seal(store, DATE)
+    assert tree(store) == before
+    rebuild(store, DATE)
+    assert verify(store, DATE).differences == ()
+
+
 def test_parts_of_an_older_schema_are_made_anew(store: Store) -> None:
     last = write_day(store).last_seq
     flush(store, last)

@@ -6,6 +6,7 @@ import pytest
 from tests.days import DATE, Recording, everything, ordered, write_day
 from tickrec import schema
 from tickrec.entry import EntryKind, encode_facts
+from tickrec.errors import DataError
 from tickrec.journal import Journal
 from tickrec.layout import Store, coverage
 from tickrec.store import PartWriter, read_tail
@@ -174,6 +175,23 @@ def test_a_flush_that_fails_loses_nothing_and_is_caught_up(store: Store) -> None
     PartWriter(store, DATE).flush(written.last_seq)
     assert snapshot(store) == whole
     assert not list(store.root.rglob("*.draft"))
+
+
+def test_a_damaged_part_is_set_aside_and_written_again(store: Store) -> None:
+    written = write_day(store)
+    whole = snapshot(store)
+    writer = PartWriter(store, DATE)
+    writer.flush(30)
+    writer.flush(written.last_seq)
+    path = coverage(store, DATE).parts[1].path
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(DataError, match=path.name):
+        coverage(store, DATE)
+    again = PartWriter(store, DATE)
+    assert again.next_seq == 31
+    again.flush(written.last_seq)
+    assert snapshot(store) == whole
+    assert path.with_name(path.name + ".damaged").exists()
 
 
 def test_open_rows_are_seen_until_they_are_settled(store: Store) -> None:

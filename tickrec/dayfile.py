@@ -6,7 +6,7 @@ running it twice does no harm. The file is derived data: what is wrong with it i
 
 `python -m tickrec.dayfile DATA DATE` appends in a process of its own, because DuckDB takes 100 MB and a crash in it
 must not reach the recording. Prints {"last_seq", "ticks"}: what the file covers, and the rows of `ticks` added. Exit
-code 7: another program has the file open; nothing is lost, and the next append catches up.
+code 7: another program has the file open; 6: it could not be written. Nothing is lost, and the next append catches up.
 """
 
 import contextlib
@@ -368,6 +368,9 @@ def main(arguments: list[str]) -> int:
     except TickrecError as error:
         sys.stderr.write(f"{error}\n")
         return error.code
+    except (duckdb.Error, OSError) as error:
+        sys.stderr.write(f"the DuckDB file of {date} could not be written: {error}\n")
+        return ExitCode.STORAGE
     sys.stdout.write(json.dumps(appended._asdict()) + "\n")
     return ExitCode.DONE
 

@@ -30,6 +30,16 @@ DRAFT_SUFFIX: Final = ".draft"
 """End of the name of a file that is being written and was never published."""
 
 
+class UnreadableFile(DataError):
+    """A Parquet file that is damaged or not ours; whoever may write can make it anew from the journal."""
+
+    def __init__(self, path: Path, why: Exception) -> None:
+        super().__init__(
+            f"the Parquet file cannot be read: {why}", where=str(path), hint="`tickrec rebuild` makes the date anew"
+        )
+        self.path = path
+
+
 class Store:
     """The folder that holds everything recorded; `root` need not exist yet.
 
@@ -167,7 +177,7 @@ def coverage(store: Store, date: dt.date) -> Coverage:
     """What the Parquet files of `date` cover at this moment.
 
     Costs a listing of a handful of folders and one or two footers. Consistent although files are published and
-    removed meanwhile. Raises DataError when a footer cannot be read.
+    removed meanwhile. Raises UnreadableFile when a footer cannot be read.
     """
     folder = store.folder("ticks", date)
     for _ in range(_ATTEMPTS):
@@ -230,16 +240,14 @@ def leftovers(store: Store, covered: Coverage) -> Iterator[Path]:
 
 
 def read_footer(path: Path) -> Footer:
-    """What a Parquet file of ours covers. Raises FileNotFoundError, and DataError when it is not one of ours."""
+    """What a Parquet file of ours covers. Raises FileNotFoundError, and UnreadableFile when it is not one of ours."""
     import pyarrow.parquet as pq
 
     try:
         metadata: dict[bytes, bytes] = pq.read_metadata(path).metadata or {}
         return _footer({key.decode(): value.decode() for key, value in metadata.items() if key.startswith(b"tickrec.")})
     except (pa.ArrowInvalid, KeyError, ValueError) as error:
-        raise DataError(
-            f"the Parquet file cannot be read: {error}", where=str(path), hint="`tickrec rebuild` makes it anew"
-        ) from error
+        raise UnreadableFile(path, error) from error
 
 
 def _footer(metadata: Mapping[str, Any]) -> Footer:

@@ -18,8 +18,10 @@ import pyarrow.compute as pc
 
 from tickrec import parquet, schema
 
-RUN_ROWS: Final = 98_304
-"""Rows sorted at a time, and aimed at in a range of instruments: about 55 MB in full mode."""
+RUN_ROWS: Final = 131_072
+"""Rows of a run: about 70 MB in full mode, some of which are in memory while runs are sorted."""
+RANGE_ROWS: Final = 65_536
+"""Rows aimed at in a range of instruments; less than a run, because others need memory while ranges are gathered."""
 _READ_ROWS: Final = 32_768
 _AHEAD: Final = 1
 """Steps of work done beside the one whose result is in use."""
@@ -108,7 +110,7 @@ def _portions(places: Iterable[_Place], *, one: bool) -> Iterator[list[_Place]]:
     portion: list[_Place] = []
     rows = 0
     for place in places:
-        if one and portion and rows + place.rows > RUN_ROWS:
+        if one and portion and rows + place.rows > RANGE_ROWS:
             yield portion
             portion, rows = [], 0
         portion.append(place)
@@ -127,11 +129,11 @@ def _gather(reader: pa.ipc.RecordBatchFileReader, portion: _Portion) -> pa.Table
 
 
 def _ranges(counts: dict[str, int]) -> list[list[str]]:
-    """The instruments in order, put together to ranges of about RUN_ROWS rows."""
+    """The instruments in order, put together to ranges of about RANGE_ROWS rows."""
     ranges: list[list[str]] = []
-    rows = RUN_ROWS
+    rows = RANGE_ROWS
     for key, count in counts.items():
-        if rows + count > RUN_ROWS:
+        if rows + count > RANGE_ROWS:
             ranges.append([])
             rows = 0
         ranges[-1].append(key)

@@ -2,17 +2,24 @@
 
 Owns the only deletion of journals there is: of dates older than asked, that are sealed, and whose files, read again,
 agree with the journal. Nothing else of a date is ever removed.
+
+`python -m tickrec.retention DATA SECONDS` does it in a process of its own with low priority, and prints a JSON line
+for each journal that was old enough.
 """
 
 import datetime as dt
+import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from tickrec.clock import Clock, SystemClock, ist
-from tickrec.errors import AlreadyRecording
+from tickrec.dayfile import lower_priority
+from tickrec.errors import AlreadyRecording, ExitCode, TickrecError
 from tickrec.files import Lock, make_folder, sync_folder
 from tickrec.layout import Store
 from tickrec.manifest import load
@@ -65,3 +72,24 @@ def _expire(store: Store, date: dt.date) -> Expired:
         sync_folder(store.journals)
         shutil.rmtree(leaving)
     return Expired(date, size, report.differences)
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m tickrec.retention DATA SECONDS`."""
+    root, seconds = arguments
+    lower_priority()
+    code = ExitCode.DONE
+    try:
+        for expired in expire(Store(Path(root)), dt.timedelta(seconds=float(seconds))):
+            facts = {"date": str(expired.date), "bytes": expired.bytes, "differences": expired.differences}
+            sys.stdout.write(json.dumps(facts) + "\n")
+            if not expired.removed:
+                code = ExitCode.DATA
+    except TickrecError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.code
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -17,6 +17,7 @@ into again is sealed again.
 `python -m tickrec.seal DATA DATE` seals in a process of its own with low priority.
 """
 
+import contextlib
 import datetime as dt
 import errno
 import os
@@ -29,6 +30,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import duckdb
 import pyarrow as pa
 
 from tickrec import __version__, schema
@@ -92,17 +94,28 @@ def _run(
     with Lock(store.day_lock(date)) as lock:
         lock.acquire({"doing": f"sealing {date}", "since_ns": clock.wall_ns()})
         sealing = Sealing(store, date, tell, duckdb=duckdb, anew=anew, clock=clock)
-        try:
+        with _explained(store, date):
             for step in sealing.steps():
                 tell(step.name, _SHARES[step.name])
                 step.run()
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            what, hint = f"the disk is full: {date} could not be sealed", "Nothing is lost. Free space, then seal again"
-            raise StorageError(what, where=str(store.root), hint=hint) from error
         tell("done", 1.0)
         return sealing.manifest
+
+
+@contextlib.contextmanager
+def _explained(store: Store, date: dt.date) -> Iterator[None]:
+    """What goes wrong with disks and files, as errors that say what to do."""
+    try:
+        yield
+    except (OSError, pa.ArrowException, duckdb.Error) as error:
+        root, number = str(store.root), getattr(error, "errno", None)
+        if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+            hint = "Nothing is lost. Free space, then seal again"
+            raise StorageError(f"the disk is full: {date} could not be sealed", where=root, hint=hint) from error
+        if number is None and not isinstance(error, duckdb.Error):
+            hint = f"`tickrec rebuild {date}` makes it anew from the journal"
+            raise DataError(f"a Parquet file of {date} cannot be read: {error}", where=root, hint=hint) from error
+        raise
 
 
 class Sealing:
@@ -112,7 +125,7 @@ class Sealing:
         self.store = store
         self.date = date
         self._tell = tell
-        self._duckdb = duckdb
+        self._duckdb = duckdb or store.duckdb_path(date).exists()  # one that is there must not grow stale
         self._anew = anew
         self._clock = clock
         self._scratch = store.scratch(date)
@@ -180,9 +193,12 @@ class Sealing:
 
     def _flush(self) -> None:
         make_folder(self._scratch)
-        anew = self._anew or not sealed_with_this_schema(coverage(self.store, self.date))
-        source = Store(self._scratch, journals=self.store.journals) if anew else self.store
-        PartWriter(source, self.date).flush(self._last_seq, final=True)
+        source = self.store
+        writer = PartWriter(source, self.date)
+        if self._anew or not sealed_with_this_schema(coverage(source, self.date)):
+            source = Store(self._scratch, journals=self.store.journals)
+            writer = PartWriter(source, self.date)
+        writer.flush(self._last_seq, final=True)
         instruments = self.store.instruments_path(self.date)
         covered = coverage(source, self.date)
         self._drafts = Drafts(self._scratch, source, covered, instruments, duckdb=self._duckdb)
@@ -265,8 +281,6 @@ def _plain(row: dict[str, object]) -> dict[str, object]:
 
 
 def _versions() -> dict[str, str]:
-    import duckdb
-
     return {
         "tickrec": __version__,
         "python": platform.python_version(),

@@ -7,6 +7,7 @@ means from `upstox.decode`.
 """
 
 import datetime as dt
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,10 +24,12 @@ from tickrec import parquet, schema
 from tickrec.entry import Entry, EntryKind
 from tickrec.files import make_folder, publish
 from tickrec.journal import Journal
-from tickrec.layout import DRAFT_SUFFIX, Coverage, Footer, Part, Store, coverage, leftovers
+from tickrec.layout import DRAFT_SUFFIX, Coverage, Footer, Part, Store, UnreadableFile, coverage, leftovers
 from tickrec.ledger import Ledger, Tables
 from tickrec.upstox.decode import PIECE, decode
 from tickrec.upstox.peek import served
+
+log = logging.getLogger("tickrec")
 
 __all__ = ["Coverage", "Flushed", "Part", "PartWriter", "Store", "Tail", "coverage", "read_tail"]
 
@@ -136,10 +139,10 @@ class PartWriter:
     """Writes the parts of one date. For the process that holds the date's lock, from one thread at a time."""
 
     def __init__(self, store: Store, date: dt.date, *, part_ticks: int = PART_TICKS) -> None:
-        """Find out what is covered. Raises DataError when a footer cannot be read, OSError."""
+        """Find out what is covered. A damaged file is set aside, what it held is written again. Raises OSError."""
         self._store = store
         self._part_ticks = part_ticks
-        self._covered = coverage(store, date)
+        self._covered = _coverage_mended(store, date)
 
     @property
     def next_seq(self) -> int:
@@ -180,6 +183,17 @@ class PartWriter:
         self._covered = replace(self._covered, parts=parts, position=footer.position, ledger=footer.ledger)
         size = part.path.stat().st_size
         return Flushed(part.path, part.first, part.last, draft.ticks, small["rejected"].num_rows, size)
+
+
+def _coverage_mended(store: Store, date: dt.date) -> Coverage:
+    """What is covered, when files that cannot be read are out of the way."""
+    while True:
+        try:
+            return coverage(store, date)
+        except UnreadableFile as error:
+            aside = error.path.with_name(error.path.name + ".damaged")
+            log.warning("%s; set aside as %s, the journal has its rows", error.what, aside)
+            os.replace(error.path, aside)
 
 
 class _Draft:
