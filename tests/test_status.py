@@ -149,9 +149,11 @@ def test_a_killed_run_is_stale_and_ended_with_its_last_entry(store: Store, clock
 def test_a_run_killed_right_after_its_status_is_stale(store: Store, clock: HandClock) -> None:
     recording = Recording(store, clock)
     recording.receive({"a": 1.0})
-    recording.say()
+    recording.say(frames=1, ticks=1)
     recording.die()
-    assert facts(collect(store, clock)) == ("stale", True, ExitCode.DATA)
+    report = collect(store, clock)
+    assert facts(report) == ("stale", True, ExitCode.DATA)
+    assert (present(report).frames, present(report).ticks) == (1, 1)
 
 
 def test_a_run_killed_while_it_waited_is_stale(store: Store, clock: HandClock) -> None:

@@ -129,9 +129,9 @@ class _Tail:
 
     def last(self) -> Entry | None:
         """The newest entry; None when there is none, or when the date is sealed."""
-        if not self.entries and self._folder is not None and not self._settled:
-            self.entries = recent(self._folder, LAST_BYTES).entries[-1:]
-        return self.entries[-1] if self.entries else None
+        if self.entries or self._folder is None or self._settled:
+            return self.entries[-1] if self.entries else None
+        return next(iter(recent(self._folder, LAST_BYTES).entries[-1:]), None)
 
 
 def _holder(store: Store, run: RunStatus | None, now_ns: int) -> Mapping[str, Any] | None:
