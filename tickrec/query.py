@@ -124,8 +124,9 @@ class Session:
         """Run one reading statement and return its rows, the first of them at hand.
 
         `timeout` is in seconds, counted until the last row was taken. `progress` is called some times a second with
-        the percentage done, from the thread that waits. Ctrl-C cancels. Raises UsageError, with the place in the
-        text, for a statement that is refused or wrong or takes too long; DataError when stored data cannot be read.
+        the percentage done, from the thread that waits, once that takes longer than a second. Ctrl-C cancels. Raises
+        UsageError, with the place in the text, for a statement that is refused or wrong or takes too long; DataError
+        when stored data cannot be read.
         """
         statement = check(self._connection, sql, views.TABLES, views.MACROS)
         for _ in range(_ATTEMPTS):
@@ -265,7 +266,6 @@ def _connect(spill: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
         raise UsageError(f"not a memory limit: {memory_limit}", hint="Write it as 2GB or 50%") from None
     connection.execute(f"SET max_temp_directory_size = '{free // _SPILL_SHARE}B'")
     connection.execute("SET GLOBAL TimeZone = 'Asia/Kolkata'")
-    connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
     connection.execute("CREATE SCHEMA stored")
     return connection
 
@@ -275,6 +275,7 @@ def _lock(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
     folder = str(root).replace("'", "''")
     connection.execute(f"SET allowed_directories = ['{folder}']")
     connection.execute("SET enable_external_access = false")
+    connection.execute("SET allowed_configs = ['enable_progress_bar', 'enable_progress_bar_print']")
     connection.execute("SET lock_configuration = true")
 
 

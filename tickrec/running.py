@@ -17,13 +17,15 @@ from tickrec.errors import UsageError
 
 _BATCH_ROWS: Final = 16_384
 _POLL_S: Final = 0.1
+_PATIENT_POLLS: Final = 10
+"""Waits after which somebody may want to know how far the statement is."""
 
 
 class Running:
     """A statement on a connection of its own to the same database. Close it.
 
     `timeout` is in seconds, until the last row was taken. `progress` is called with the percentage done, from the
-    thread that waits.
+    thread that waits, when that takes longer than a second.
     """
 
     def __init__(
@@ -37,9 +39,12 @@ class Running:
         self.complete = False
         """All rows were taken from DuckDB."""
         self._connection = connection.cursor()
+        if progress is not None:
+            self._connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
         self._sql = sql
         self._timeout = timeout
         self._progress = progress
+        self._polls = 0
         self._held: list[pa.RecordBatch] = []
         self._items: queue.Queue[pa.Schema | pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=2)
         self._stopping = threading.Event()
@@ -92,13 +97,19 @@ class Running:
             try:
                 item = self._items.get(timeout=_POLL_S)
             except queue.Empty:
-                if self._progress is not None:
-                    self._progress(self._connection.query_progress())
+                self._tell()
                 continue
             if isinstance(item, BaseException):
                 raise item
             self.complete = item is None
             return item
+
+    def _tell(self) -> None:
+        self._polls += 1
+        if self._progress is not None and self._polls >= _PATIENT_POLLS:
+            percent = self._connection.query_progress()
+            if percent >= 0:  # negative: DuckDB does not know yet
+                self._progress(percent)
 
     def _too_late(self) -> UsageError:
         return UsageError(f"the query took longer than {self._timeout:g} s", hint="Narrow it, or raise --timeout")

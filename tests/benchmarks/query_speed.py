@@ -158,10 +158,10 @@ def main() -> None:
         make_day(store, chosen.ticks)
         size = store.sealed_path("ticks", DATE).stat().st_size
         alone = {name: in_sql(store, sql, chosen.turns) for name, (sql, _) in QUESTIONS.items()}
-        command = 0.0  # whole_command(store, chosen.turns)
+        command = whole_command(store, chosen.turns)
         add_days(store, chosen.days)
         among = {name: in_sql(store, sql, chosen.turns) for name, (sql, _) in QUESTIONS.items()}
-        command_among = 0.0  # whole_command(store, chosen.turns)
+        command_among = whole_command(store, chosen.turns)
     print(f"{chosen.ticks:,} ticks of {INSTRUMENTS} instruments a day, {size / 1e6:.0f} MB; best of {chosen.turns}\n")
     print(f"{'':<40}{'one day':>10}{'target':>10}{f'{chosen.days} days':>12}{'more':>10}{'target':>10}")
     for name, (_, target) in QUESTIONS.items():
