@@ -162,6 +162,8 @@ def test_an_empty_result_has_its_columns(session: Session) -> None:
         ([at("00:00")], UTC, ["2026-11-23"]),
         ([dt.datetime(2026, 11, 23, 9, 15)], pa.timestamp("ms"), ["2026-11-23 09:15"]),  # noqa: DTZ001
         ([None], pa.null(), ["NULL"]),
+        ([pa.MonthDayNano((0, 0, -78_000_000))], pa.month_day_nano_interval(), ["-0:00:00.078000"]),
+        ([pa.MonthDayNano((1, 2, 10**9))], pa.month_day_nano_interval(), ["1 months 2 days 0:00:01"]),
     ],
 )
 def test_values_are_shown_without_noise(values: Sequence[Any], kind: pa.DataType, texts: list[str]) -> None:

@@ -173,7 +173,7 @@ def _interval(value: Any) -> str:
     months, days, nanoseconds = value
     parts = [f"{months} months"] * bool(months) + [f"{days} days"] * bool(days)
     if nanoseconds or not parts:
-        parts.append(str(dt.timedelta(microseconds=nanoseconds // 1000)))
+        parts.append("-" * (nanoseconds < 0) + str(dt.timedelta(microseconds=abs(nanoseconds) // 1000)))
     return " ".join(parts)
 
 

@@ -149,15 +149,16 @@ TABLES: Final = frozenset(relation.name for relation in RELATIONS) - MACROS
 
 def describe() -> str:
     """The tables, views and macros with their columns, one line each, for `tickrec query --tables`."""
-    return "\n\n".join(
-        "\n".join([f"{relation.usage}: {relation.comment}", *_lines(relation.columns)]) for relation in RELATIONS
-    )
+    return "\n\n".join("\n".join([f"{each.usage}: {each.comment}", *_lines(each)]) for each in RELATIONS)
 
 
-def _lines(columns: Collection[Column]) -> Iterator[str]:
+def _lines(relation: Relation) -> Iterator[str]:
+    columns = relation.columns
+    if relation.name != "ticks" and columns[: len(_TICKS)] == tuple(_TICKS.values()):
+        yield "    all columns of ticks"
+        columns = columns[len(_TICKS) :]
     for column in columns:
-        kind = column.type.replace("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ")
-        yield f"    {column.name:<16} {kind:<12} {column.comment}"
+        yield f"    {column.name:<16} {column.type.replace(_TIME, 'TIMESTAMPTZ'):<12} {column.comment}"
 
 
 # The SQL. `{newest}` is the newest date with ticks, `{pre_open}` whether prices from before the open may be in the
