@@ -43,7 +43,7 @@ class Settings:
     """0: any free one."""
     rate: float = 1000.0
     """Most instrument updates a second, over all subscribed keys."""
-    interval: float = 0.2
+    interval: float = 0.25
     """Seconds between frames; in each an instrument changes at most once."""
     seed: int = 1
     token: str = field(default="simulated", repr=False)
