@@ -403,6 +403,18 @@ def test_a_query_that_needs_too_much_memory_says_so(store: Store) -> None:
         answer(session, "SELECT list(range) AS l FROM range(20000000)")
 
 
+def test_a_store_may_be_named_from_the_current_folder(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = days.write_day(store, messages=3)
+    as_parts_and_tail(store, written.last_seq)
+    monkeypatch.chdir(tmp_path)
+    with Session(Store(Path("data"))) as session:
+        assert answer(session, "SELECT count(*) AS n FROM ticks") == [{"n": written.ticks}]
+        with pytest.raises(UsageError, match='"data" not found'):
+            answer(session, "SELECT data FROM ticks")
+
+
 def test_a_memory_limit_that_is_none_is_refused(store: Store) -> None:
     with pytest.raises(UsageError, match="not a memory limit: much"):
         Session(store, memory_limit="much")

@@ -10,7 +10,7 @@ import pytest
 
 from tests import days
 from tests.query_fixtures import Row, answer, at, feeds, tick, write_sealed
-from tickrec import schema, views
+from tickrec import views
 from tickrec.clock import IST
 from tickrec.examples import EXAMPLES
 from tickrec.layout import Store
@@ -68,7 +68,7 @@ def test_every_table_view_and_macro_is_as_it_is_described(recorded: Store) -> No
 
 
 def test_the_description_names_every_column_once_a_line() -> None:
-    blocks = {block.split(":", 1)[0]: block.splitlines()[1:] for block in views.describe().split("\n\n")}
+    blocks = {block.split(": ", 1)[0]: block.splitlines()[1:] for block in views.describe().split("\n\n")}
     assert list(blocks) == [relation.usage for relation in views.RELATIONS]
     for relation in views.RELATIONS:
         described: list[str] = []

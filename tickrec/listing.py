@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from tickrec import schema
-from tickrec.errors import TickrecError
+from tickrec.errors import DataError
 from tickrec.layout import Coverage, Store, coverage
 
 if TYPE_CHECKING:
@@ -48,20 +48,24 @@ class DayTail:
 
     store: Store
     covered: Coverage
-    failure: TickrecError | OSError | None = None
+    failure: DataError | None = None
     """Why it could not be read; DuckDB passes only the text of an error on."""
     _tail: "Tail | None" = field(default=None, repr=False)
 
     def table(self, name: str) -> pa.Table:
-        """The rows of one table. Raises DataError, OSError."""
+        """The rows of one table. Raises DataError."""
         if self._tail is None:
             from tickrec.store import read_tail
 
             try:
                 self._tail = read_tail(self.store, self.covered.date, self.covered)
-            except (TickrecError, OSError) as error:
+            except DataError as error:
                 self.failure = error
                 raise
+            except OSError as error:
+                where = str(self.store.journal(self.covered.date))
+                self.failure = DataError(f"the journal cannot be read: {error.strerror or error}", where=where)
+                raise self.failure from error
         return self._tail.tables[name]
 
 

@@ -27,7 +27,7 @@ FILES: Final = (".csv", ".json", ".jsonl", ".parquet", ".arrow")
 SCREEN_ROWS: Final = 100
 """Rows shown in a terminal when nobody asked for a number."""
 
-_COUNTED: Final = 1_000_000
+_COUNTED: Final = 100_000
 """Rows behind the shown ones that are counted before giving up."""
 _LAID_OUT: Final = 10_000
 """Rows after which the widths of a table are fixed."""

@@ -6,7 +6,6 @@ and the SQL of `views`; writes nothing.
 """
 
 import datetime as dt
-import itertools
 import os
 import shutil
 import tempfile
@@ -40,8 +39,6 @@ under it starts again unseen."""
 _ATTEMPTS: Final = 20
 _SPILL_SHARE: Final = 4
 """A query's temporary files take at most one in so many free bytes: the disk may be the recorder's."""
-
-_counter = itertools.count(1)
 
 
 class DateRange(NamedTuple):
@@ -79,7 +76,7 @@ class Session:
         """Raises UsageError for a memory limit that is none."""
         self.store = store
         self._dates = dates or DateRange()
-        self._spill = Path(tempfile.gettempdir()) / f"tickrec-query-{os.getpid()}-{next(_counter)}"
+        self._spill = Path(tempfile.mkdtemp(prefix="tickrec-query-"))
         self._connection = _connect(self._spill, memory_limit or MEMORY_LIMIT)
         self._hidden = self._connection.cursor()
         """A connection whose tables are made in the schema `stored`, out of sight."""
@@ -185,7 +182,7 @@ class Session:
                 return False
             raise self._failure(error, statement.sql, listing) from None
         except duckdb.InvalidInputException as error:
-            if str(self.store.root) in str(error):  # a file that is not Parquet; anything else is a mistake of ours
+            if self._names_a_file(str(error)):  # it is not Parquet; anything else is a mistake of ours
                 raise self._failure(error, statement.sql, listing) from None
             raise
         return True
@@ -224,17 +221,19 @@ class Session:
     def _failure(self, error: duckdb.Error, sql: str, listing: Listing) -> TickrecError:
         """What to tell of an error of DuckDB's."""
         for tail in listing.tails.values():
-            if isinstance(tail.failure, TickrecError):
-                return tail.failure
             if tail.failure is not None:
-                return DataError(f"the journal cannot be read: {tail.failure}", where=str(tail.covered.date))
+                return tail.failure
         text = str(error)
         if text.startswith("Out of Memory Error"):
             return UsageError("the query needs more memory than it may take", hint="Ask for fewer dates or columns")
-        if text.startswith("IO Error") or str(self.store.root) in text:
+        if text.startswith("IO Error") or self._names_a_file(text):
             hint = "`tickrec verify DATE` names what is damaged, `tickrec rebuild DATE` makes it anew"
             return DataError(explain(error, sql).what, hint=hint)
         return explain(self._placed(error, sql), sql)
+
+    def _names_a_file(self, text: str) -> bool:
+        """Whether an error is about a file of the store."""
+        return any(f"{self.store.root}/{table}/date=" in text for table in schema.TABLES)
 
     def _placed(self, error: duckdb.Error, sql: str) -> duckdb.Error:
         """The same error with its place in the text, which DuckDB leaves out where it makes a relation."""
@@ -263,6 +262,7 @@ def _connect(spill: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
         connection.execute("SET memory_limit = ?", [memory_limit])
     except duckdb.Error:
         connection.close()
+        spill.rmdir()
         raise UsageError(f"not a memory limit: {memory_limit}", hint="Write it as 2GB or 50%") from None
     connection.execute(f"SET max_temp_directory_size = '{free // _SPILL_SHARE}B'")
     connection.execute("SET GLOBAL TimeZone = 'Asia/Kolkata'")
