@@ -129,20 +129,49 @@ def plain(column: pa.Array) -> list[Any]:
     if pa.types.is_dictionary(kind):
         return plain(column.dictionary_decode())
     if pa.types.is_timestamp(kind):
-        zone = "+05:30" if kind.tz else ""
-        return [None if us is None else _iso(us) + zone for us in _local_us(column)]
+        return _iso_texts(column)
+    if pa.types.is_list(kind) and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
+        return _lists(column)
+    values: list[Any] = column.to_pylist()
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_string(kind):
-        values: list[Any] = column.to_pylist()
         return values
-    return [_plain(value) for value in column.to_pylist()]
+    if pa.types.is_floating(kind) and all(map(math.isfinite, filter(None, values))):
+        return values
+    return [_plain(value) for value in values]
 
 
 def text_of(value: Any) -> str:
     """A value that is not NULL as text for a program: lists and structures as JSON."""
     value = _plain(value)
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else to_json(value)
+
+
+to_json: Final = json.JSONEncoder(ensure_ascii=False).encode
+"""JSON on one line of a value made by `plain`."""
+
+
+def _iso_texts(column: pa.Array) -> list[str | None]:
+    """Instants as ISO 8601. Neighbours mostly share their second."""
+    zone = "+05:30" if column.type.tz else ""
+    seconds: dict[int, str] = {}
+    texts: list[str | None] = []
+    for us in _local_us(column):
+        if us is None:
+            texts.append(None)
+            continue
+        second, rest = divmod(us, 1_000_000)
+        if second not in seconds:
+            seconds[second] = _moment(second * 1_000_000).isoformat(timespec="seconds")
+        texts.append(f"{seconds[second]}.{rest:06}{zone}")
+    return texts
+
+
+def _lists(column: pa.Array) -> list[list[Any] | None]:
+    """Lists of numbers, taken out of the one array that they share."""
+    numbers = plain(column.values)
+    ends = column.offsets.to_pylist()
+    known = [True] * len(column) if not column.null_count else column.is_valid().to_pylist()
+    return [numbers[start:end] if valid else None for start, end, valid in zip(ends, ends[1:], known, strict=False)]
 
 
 def _plain(value: Any) -> Any:
@@ -175,10 +204,6 @@ def _interval(value: Any) -> str:
     if nanoseconds or not parts:
         parts.append("-" * (nanoseconds < 0) + str(dt.timedelta(microseconds=abs(nanoseconds) // 1000)))
     return " ".join(parts)
-
-
-def _iso(local_us: int) -> str:
-    return _moment(local_us).isoformat(timespec="microseconds")
 
 
 def _moment(local_us: int) -> dt.datetime:

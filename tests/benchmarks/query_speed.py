@@ -22,10 +22,12 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tickrec import parquet, schema
 from tickrec.layout import Footer, Store
 from tickrec.ledger import Ledger
+from tickrec.merge import GROUP_ROWS
 from tickrec.query import Session
 
 DATE = dt.date(2026, 11, 23)
@@ -86,8 +88,13 @@ def make_day(store: Store, ticks: int) -> None:
     path = store.sealed_path("ticks", DATE)
     path.parent.mkdir(parents=True)
     file = parquet.sealed_file(path)
-    for start in range(0, len(table), parquet.SEALED_ROWS):
-        file.write(table.slice(start, parquet.SEALED_ROWS))
+    start = end = 0
+    for count in pc.value_counts(table["instrument_key"]).field("counts").to_pylist():  # groups end with an instrument
+        if end + count - start > GROUP_ROWS:
+            file.write(table.slice(start, end - start))
+            start = end
+        end += count
+    file.write(table.slice(start))
     file.close(metadata)
     for name, fields in schema.SMALL_TABLES.items():
         store.folder(name, DATE).mkdir(parents=True)
