@@ -4,7 +4,6 @@ All instants are integers of nanoseconds since the Unix epoch. India has one zon
 a fixed offset and needs no zone database.
 """
 
-import asyncio
 import datetime as dt
 import sys
 import time
@@ -39,6 +38,8 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""
+        import asyncio  # takes as long to import as most commands run
+
         await asyncio.sleep(seconds)
 
 
