@@ -1,6 +1,7 @@
 """A session answers from sealed files, parts and the journal's tail as if they were one table."""
 
 import datetime as dt
+import gc
 import json
 import os
 import signal
@@ -482,6 +483,13 @@ def test_python_variables_are_not_tables(store: Store) -> None:
 def test_opening_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no store"):
         tickrec.open(tmp_path / "dta")
+
+
+def test_a_relation_outlives_the_session_it_came_from(store: Store) -> None:
+    written = days.write_day(store)
+    relation = tickrec.open(store.root).sql("SELECT * FROM ticks ORDER BY ltp").filter("seq > 0")
+    gc.collect()
+    assert relation.to_arrow_table().num_rows == written.ticks
 
 
 def test_a_session_left_open_says_nothing_when_python_ends(store: Store) -> None:

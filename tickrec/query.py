@@ -5,6 +5,7 @@ how it is cancelled, and what is done when files change under it. Knows the rule
 and the SQL of `views`; writes nothing.
 """
 
+import atexit
 import datetime as dt
 import os
 import shutil
@@ -83,7 +84,8 @@ class Session:
         self._hidden.execute("SET schema = 'stored'")
         if locked:
             _lock(self._connection, store.root)
-        self._finalizer = weakref.finalize(self, _close, self._hidden, self._connection, self._spill)
+        self._remove_spill = weakref.finalize(self, shutil.rmtree, self._spill, ignore_errors=True)
+        _open.add(self)
 
     def __enter__(self) -> Self:
         return self
@@ -94,8 +96,10 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Let go of memory and temporary files. A second call does nothing."""
-        self._finalizer()
+        """Let go of memory and temporary files; relations made by `sql` end too. A second call does nothing."""
+        self._hidden.close()
+        self._connection.close()
+        self._remove_spill()
 
     def dates(self) -> list[dt.date]:
         """The recorded dates that questions are about, oldest first."""
@@ -279,10 +283,14 @@ def _lock(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
     connection.execute("SET lock_configuration = true")
 
 
-def _close(hidden: duckdb.DuckDBPyConnection, connection: duckdb.DuckDBPyConnection, spill: Path) -> None:
-    hidden.close()
-    connection.close()
-    shutil.rmtree(spill, ignore_errors=True)
+_open: Final[weakref.WeakSet[Session]] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """What a notebook leaves open would make DuckDB complain when Python ends."""
+    for session in list(_open):
+        session.close()
 
 
 class Result:
