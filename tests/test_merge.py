@@ -13,12 +13,18 @@ from tickrec.merge import Merge
 def part(path: Path, rows: list[tuple[str, int]]) -> Path:
     """A Parquet file of ticks with these keys and seqs, and a value that tells rows apart."""
     records = [{"instrument_key": key, "seq": seq, "ltp": seq + len(key) / 100, "bid_qtys": [seq]} for key, seq in rows]
-    pq.write_table(pa.Table.from_pylist(records, schema.TICKS), path, row_group_size=100)
+    pq.write_table(pa.Table.from_pylist(records, schema.TICKS), path, row_group_size=20)
     return path
 
 
-def merged(merge: Merge, size: int) -> tuple[list[tuple[str, int]], list[int]]:
-    tables = list(merge.groups(size))
+def sorted_merge(paths: list[Path], scratch: Path) -> Merge:
+    merge = Merge(paths, scratch)
+    merge.sort_runs()
+    return merge
+
+
+def merged(merge: Merge) -> tuple[list[tuple[str, int]], list[int]]:
+    tables = list(merge.groups())
     for table in tables:
         assert table.schema.equals(schema.TICKS)
         assert all(column.num_chunks <= 1 for column in table.columns)
@@ -32,13 +38,27 @@ def merged(merge: Merge, size: int) -> tuple[list[tuple[str, int]], list[int]]:
     return rows, [table.num_rows for table in tables]
 
 
+def expected_sizes(counts: dict[str, int], most: int) -> list[int]:
+    """Groups end with an instrument, or after `most` rows of one that has more."""
+    sizes: list[int] = []
+    room = 0
+    for count in counts.values():
+        if count <= room:
+            sizes[-1] += count
+            room -= count
+            continue
+        sizes += [most] * (count // most) + ([count % most] if count % most else [])
+        room = most - count if count <= most else 0
+    return sizes
+
+
 @pytest.mark.parametrize("run_rows", [1, 7, 64, 1000, 100_000])
 def test_rows_come_in_order_whatever_is_held_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_rows: int
 ) -> None:
     monkeypatch.setattr("tickrec.merge.RUN_ROWS", run_rows)
-    monkeypatch.setattr("tickrec.merge.RANGE_ROWS", max(1, run_rows // 2))
-    monkeypatch.setattr("tickrec.merge._READ_ROWS", max(1, run_rows // 2))
+    monkeypatch.setattr("tickrec.merge.GROUP_ROWS", 50)
+    monkeypatch.setattr("tickrec.merge._PLAIN_ROWS", run_rows)
     rng = random.Random(run_rows)
     keys = ["NSE_EQ|A", "NSE_EQ|B", "NSE_FO|1", "NSE_FO|10", "NSE_INDEX|Nifty 50", "Ä"]
     weights = [1, 50, 5, 5, 20, 1]
@@ -52,33 +72,32 @@ def test_rows_come_in_order_whatever_is_held_at_a_time(
         part(tmp_path / f"{number}.parquet", rows[start:end])
         for number, (start, end) in enumerate(itertools.pairwise(cuts))
     ]
-    merge = Merge(paths, tmp_path / "scratch")
-    found, sizes = merged(merge, 50)
+    merge = sorted_merge(paths, tmp_path / "scratch")
+    found, sizes = merged(merge)
     assert found == sorted(rows)
     assert merge.rows == len(rows)
     assert list(merge.counts.items()) == sorted((key, sum(k == key for k, _ in rows)) for key in {k for k, _ in rows})
-    assert set(sizes[:-1]) == {50}
-    assert 0 < sizes[-1] <= 50
+    assert sizes == expected_sizes(merge.counts, 50)
 
 
 def test_a_sorted_file_and_later_parts_merge(tmp_path: Path) -> None:
     sealed = part(tmp_path / "sealed.parquet", [("A", 1), ("A", 3), ("B", 2), ("C", 1)])
     later = part(tmp_path / "later.parquet", [("C", 4), ("A", 4), ("D", 5), ("B", 6)])
-    found, _ = merged(Merge([sealed, later], tmp_path / "scratch"), 3)
+    found, _ = merged(sorted_merge([sealed, later], tmp_path / "scratch"))
     assert found == [("A", 1), ("A", 3), ("A", 4), ("B", 2), ("B", 6), ("C", 1), ("C", 4), ("D", 5)]
 
 
 def test_no_rows_are_no_groups(tmp_path: Path) -> None:
-    merge = Merge([part(tmp_path / "empty.parquet", [])], tmp_path / "scratch")
+    merge = sorted_merge([part(tmp_path / "empty.parquet", [])], tmp_path / "scratch")
     assert (merge.rows, merge.counts) == (0, {})
-    assert list(merge.groups(10)) == []
-    assert list(Merge([], tmp_path / "scratch").groups(10)) == []
+    assert list(merge.groups()) == []
+    assert list(sorted_merge([], tmp_path / "scratch").groups()) == []
 
 
 def test_columns_that_an_older_version_did_not_write_are_null(tmp_path: Path) -> None:
     path = part(tmp_path / "old.parquet", [("B", 1), ("A", 2)])
     pq.write_table(pq.ParquetFile(path).read().drop_columns(["vtt", "bid_qtys"]), path)
-    (table,) = Merge([path], tmp_path / "scratch").groups(10)
+    (table,) = sorted_merge([path], tmp_path / "scratch").groups()
     assert table["vtt"].null_count == 2
     assert table["bid_qtys"].null_count == 2
     assert table["seq"].to_pylist() == [2, 1]

@@ -6,6 +6,7 @@ journal only, not on when it was flushed.
 """
 
 import datetime as dt
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -26,6 +27,8 @@ from tickrec.verify import Progress, Survey, differing, differing_keys
 
 _TICKS: Final = "ticks"
 _MANY_ROWS: Final = 200_000
+_UNWRITTEN_GROUPS: Final = 2
+"""Groups that DuckDB may be ahead of Parquet."""
 
 
 class Drafts:
@@ -57,8 +60,10 @@ class Drafts:
         self.small = _small_tables(self._source, covered)
         paths = [*([covered.sealed] if covered.sealed else []), *(part.path for part in covered.parts)]
         merge = Merge(paths, self.folder / "runs.arrow")
+        merge.sort_runs()
         with ThreadPoolExecutor(1) as pool, _counting_beside(merge.rows) as other:
-            census = other.submit(count, self._source.journal(self.date))
+            suspects = set(self.small["rejected"]["seq"].to_pylist())
+            census = other.submit(count, self._source.journal(self.date), suspects)
             rows = self._write_ticks(merge, pool, tell)
             if self.duckdb_path is None:
                 for _ in rows:
@@ -95,19 +100,19 @@ class Drafts:
         return Footer(1, self._covered.next_seq - 1, self._covered.ledger).to_metadata()
 
     def _write_ticks(self, merge: Merge, pool: ThreadPoolExecutor, tell: Progress) -> Iterator[pa.RecordBatch]:
-        """The sorted rows, each row group written to the Parquet file beside whoever takes them."""
+        """The sorted rows, each group written to the Parquet file beside whoever takes them."""
         file = parquet.sealed_file(self.path(_TICKS))
-        writing: Future[None] | None = None
+        writing: deque[Future[None]] = deque()
         written = 0
-        for rows in merge.groups(parquet.SEALED_ROWS):
-            if writing is not None:
-                writing.result()
-            writing = pool.submit(file.write, rows)
+        for rows in merge.groups():
+            writing.append(pool.submit(file.write, rows))
+            if len(writing) > _UNWRITTEN_GROUPS:
+                writing.popleft().result()
             yield from rows.to_batches()
             written += rows.num_rows
             tell("sort", written / merge.rows)
-        if writing is not None:
-            writing.result()
+        for future in writing:
+            future.result()
         file.close(self._metadata())
 
     def _write_day(self, path: Path, rows: Iterator[pa.RecordBatch]) -> None:

@@ -1,9 +1,9 @@
 """The ticks of a date in the order (instrument_key, seq), out of core.
 
-Owns the sorting. Parts come in the order of seq, so rows only have to be told apart by instrument: runs of rows are
+Owns the sorting. Files come in the order of seq, so rows only have to be told apart by instrument: runs of rows are
 sorted one by one and kept in a scratch file, cut into ranges of instruments; then range after range is gathered over
-all runs. What is held in memory is some runs, however large the day. Does not know where the parts come from nor what
-becomes of the rows.
+all runs. What is held in memory is a few runs or ranges, however large the day. Does not know where the files come
+from nor what becomes of the rows.
 """
 
 import itertools
@@ -18,13 +18,13 @@ import pyarrow.compute as pc
 
 from tickrec import parquet, schema
 
-RUN_ROWS: Final = 131_072
-"""Rows of a run: about 70 MB in full mode, some of which are in memory while runs are sorted."""
-RANGE_ROWS: Final = 65_536
-"""Rows aimed at in a range of instruments; less than a run, because others need memory while ranges are gathered."""
-_READ_ROWS: Final = 32_768
-_AHEAD: Final = 1
-"""Steps of work done beside the one whose result is in use."""
+RUN_ROWS: Final = 98_304
+"""Rows of a run: about 55 MB in full mode."""
+GROUP_ROWS: Final = 65_536
+"""Rows of a group at most. Groups become row groups: as they end with an instrument, reading one skips all others."""
+_PLAIN_ROWS: Final = 4_000_000
+"""Rows up to which the scratch file is not compressed: a sixth of the sorting less for at most 2 GB of disk."""
+_WORKERS: Final = 2
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,17 +38,27 @@ class _Place(NamedTuple):
 
 
 class _Portion(NamedTuple):
-    """Instruments and batches that hold them, in the order of seq for each instrument."""
+    """Instruments, and batches that hold all their rows, or the next ones of a single instrument."""
 
     keys: Sequence[str]
     places: Sequence[_Place]
+
+
+class _Slice(NamedTuple):
+    """Row groups of a Parquet file."""
+
+    path: Path
+    groups: list[int]
 
 
 class Merge:
     """The rows of some Parquet files of `ticks`, which follow each other in seq, sorted."""
 
     def __init__(self, paths: Sequence[Path], scratch: Path) -> None:
-        """`scratch` is the file to sort in; it takes about 90 bytes a tick. Raises OSError, pyarrow.ArrowException."""
+        """`scratch` is the file to sort in; compressed it takes about 90 bytes a tick.
+
+        Everything here raises OSError and pyarrow.ArrowException.
+        """
         self._paths = paths
         self._scratch = scratch
         counts: Counter[str] = Counter()
@@ -57,83 +67,51 @@ class Merge:
         self.counts = {key: counts[key] for key in sorted(counts)}
         """Rows of each instrument, in order."""
         self.rows = sum(self.counts.values())
+        self._ranges = _ranges(self.counts)
+        self._places: list[list[_Place]] = [[] for _ in self._ranges]
 
-    def groups(self, size: int) -> Iterator[pa.Table]:
-        """All rows in order, `size` at a time, each table in one chunk; fewer only in the last."""
-        waiting: list[pa.Table] = []
-        rows = 0
-        for table in self._ranges_in_order():
-            waiting.append(table)
-            rows += table.num_rows
-            while rows >= size:
-                whole = pa.concat_tables(waiting)
-                yield whole.slice(0, size).combine_chunks()
-                rows -= size
-                waiting = [whole.slice(size)] if rows else []
-        if rows:
-            yield pa.concat_tables(waiting).combine_chunks()
-
-    def _ranges_in_order(self) -> Iterator[pa.Table]:
-        ranges = _ranges(self.counts)
-        with ThreadPoolExecutor(_AHEAD) as pool:
-            places = self._write_runs(pool, ranges)
-            with pa.OSFile(str(self._scratch)) as file:
-                reader = pa.ipc.open_file(file)
-                portions = [
-                    _Portion(keys, portion)
-                    for keys, found in zip(ranges, places, strict=True)
-                    for portion in _portions(found, one=len(keys) == 1)
-                ]
-                yield from ahead(pool, lambda portion: _gather(reader, portion), portions)
-
-    def _write_runs(self, pool: ThreadPoolExecutor, ranges: Sequence[Sequence[str]]) -> list[list[_Place]]:
-        """Sort run after run into the scratch file; where in it the batches of each range are."""
-        keys = pa.array(itertools.chain.from_iterable(ranges), pa.string())
-        ends = list(itertools.accumulate(map(len, ranges)))
-        places: list[list[_Place]] = [[] for _ in ranges]
-        options = pa.ipc.IpcWriteOptions(compression="lz4")
+    def sort_runs(self) -> None:
+        """Sort run after run into the scratch file."""
+        keys = pa.array(itertools.chain.from_iterable(self._ranges), pa.string())
+        ends = list(itertools.accumulate(map(len, self._ranges)))
+        options = pa.ipc.IpcWriteOptions(compression="lz4" if self.rows > _PLAIN_ROWS else None)
+        scratch = pa.OSFile(str(self._scratch), "wb")
         written = 0
         with (
-            pa.OSFile(str(self._scratch), "wb") as file,
-            pa.ipc.new_file(file, schema.TICKS, options=options) as writer,
+            ThreadPoolExecutor(_WORKERS) as pool,
+            scratch,
+            pa.ipc.new_file(scratch, schema.TICKS, options=options) as writer,
         ):
-            for batches in ahead(pool, lambda run: _cut(run, keys, ends), _runs(self._paths)):
+            for batches in ahead(pool, lambda run: _cut(_read(run), keys, ends), _runs(self._paths)):
                 for number, batch in batches:
                     writer.write_batch(batch)
-                    places[number].append(_Place(written, batch.num_rows))
+                    self._places[number].append(_Place(written, batch.num_rows))
                     written += 1
-        return places
 
+    def groups(self) -> Iterator[pa.Table]:
+        """All rows in order, each table in one chunk; after `sort_runs`.
 
-def _portions(places: Iterable[_Place], *, one: bool) -> Iterator[list[_Place]]:
-    """The batches of a range; those of `one` large instrument, which follow each other, a few at a time."""
-    portion: list[_Place] = []
-    rows = 0
-    for place in places:
-        if one and portion and rows + place.rows > RANGE_ROWS:
-            yield portion
-            portion, rows = [], 0
-        portion.append(place)
-        rows += place.rows
-    if portion:
-        yield portion
-
-
-def _gather(reader: pa.ipc.RecordBatchFileReader, portion: _Portion) -> pa.Table:
-    table = pa.Table.from_batches([reader.get_batch(place.number) for place in portion.places], schema.TICKS)
-    if len(portion.keys) == 1:
-        return table
-    table = table.combine_chunks()
-    codes = pc.index_in(table["instrument_key"], pa.array(portion.keys, pa.string()))
-    return table.take(pc.sort_indices(codes))  # stable: an instrument's rows keep their order
+        Where a table ends only depends on the rows of each instrument: with an instrument, or after GROUP_ROWS of one
+        that has more.
+        """
+        portions = [
+            _Portion(keys, portion)
+            for keys, found in zip(self._ranges, self._places, strict=True)
+            for portion in _portions(found, one=len(keys) == 1)
+        ]
+        with ThreadPoolExecutor(_WORKERS) as pool, pa.OSFile(str(self._scratch)) as file:
+            reader = pa.ipc.open_file(file)
+            gathered = ahead(pool, lambda portion: _gather(reader, portion), portions)
+            for keys, pairs in itertools.groupby(zip(portions, gathered, strict=True), lambda pair: pair[0].keys):
+                yield from _cut_evenly((table for _, table in pairs), one=len(keys) == 1)
 
 
 def _ranges(counts: dict[str, int]) -> list[list[str]]:
-    """The instruments in order, put together to ranges of about RANGE_ROWS rows."""
+    """The instruments in order, put together to ranges of at most GROUP_ROWS rows, or of one instrument."""
     ranges: list[list[str]] = []
-    rows = RANGE_ROWS
+    rows = GROUP_ROWS
     for key, count in counts.items():
-        if rows + count > RANGE_ROWS:
+        if rows + count > GROUP_ROWS:
             ranges.append([])
             rows = 0
         ranges[-1].append(key)
@@ -141,37 +119,41 @@ def _ranges(counts: dict[str, int]) -> list[list[str]]:
     return ranges
 
 
-def _runs(paths: Iterable[Path]) -> Iterator[pa.RecordBatch]:
-    """The rows of the files, in their order, about RUN_ROWS at a time."""
-    waiting: list[pa.Table] = []
-    rows = 0
-    for table in _tables(paths):
-        if rows + table.num_rows > RUN_ROWS:
-            yield _one_batch(waiting)
-            waiting, rows = [], 0
-        waiting.append(table)
-        rows += table.num_rows
-    if rows:
-        yield _one_batch(waiting)
-
-
-def _tables(paths: Iterable[Path]) -> Iterator[pa.Table]:
+def _runs(paths: Iterable[Path]) -> Iterator[list[_Slice]]:
+    """The row groups of the files, in their order, about RUN_ROWS rows at a time."""
     import pyarrow.parquet as pq
 
+    run: list[_Slice] = []
+    rows = 0
     for path in paths:
+        metadata = pq.read_metadata(path)
+        for number in range(metadata.num_row_groups):
+            count = metadata.row_group(number).num_rows
+            if rows and rows + count > RUN_ROWS:
+                yield run
+                run, rows = [], 0
+            if not run or run[-1].path != path:
+                run.append(_Slice(path, []))
+            run[-1].groups.append(number)
+            rows += count
+    if rows:
+        yield run
+
+
+def _read(run: Sequence[_Slice]) -> pa.RecordBatch:
+    import pyarrow.parquet as pq
+
+    tables = []
+    for path, groups in run:
         with pq.ParquetFile(path, pre_buffer=False) as file:
-            for batch in file.iter_batches(_READ_ROWS):
-                yield parquet.conform(pa.Table.from_batches([batch]), schema.TICKS)
-
-
-def _one_batch(tables: list[pa.Table]) -> pa.RecordBatch:
+            tables.append(parquet.conform(file.read_row_groups(groups, use_threads=False), schema.TICKS))
     return pa.concat_tables(tables).combine_chunks().to_batches()[0]
 
 
 def _cut(run: pa.RecordBatch, keys: pa.Array, ends: Sequence[int]) -> list[tuple[int, pa.RecordBatch]]:
     """A run sorted by instrument and cut at the ends of the ranges: (number of the range, its rows)."""
     codes = pc.index_in(run.column("instrument_key"), keys)
-    rows = run.take(pc.sort_indices(codes))
+    rows = run.take(pc.sort_indices(codes))  # stable: an instrument's rows keep their order
     counted = sorted((pair["values"], pair["counts"]) for pair in pc.value_counts(codes).to_pylist())
     cut = []
     number = start = length = 0
@@ -187,6 +169,45 @@ def _cut(run: pa.RecordBatch, keys: pa.Array, ends: Sequence[int]) -> list[tuple
     return cut
 
 
+def _portions(places: Iterable[_Place], *, one: bool) -> Iterator[list[_Place]]:
+    """The batches of a range; those of `one` instrument, which follow each other, a few at a time."""
+    portion: list[_Place] = []
+    rows = 0
+    for place in places:
+        if one and portion and rows + place.rows > GROUP_ROWS:
+            yield portion
+            portion, rows = [], 0
+        portion.append(place)
+        rows += place.rows
+    if portion:
+        yield portion
+
+
+def _gather(reader: pa.ipc.RecordBatchFileReader, portion: _Portion) -> pa.Table:
+    table = pa.Table.from_batches([reader.get_batch(place.number) for place in portion.places], schema.TICKS)
+    table = table.combine_chunks()
+    if len(portion.keys) == 1:
+        return table
+    codes = pc.index_in(table["instrument_key"], pa.array(portion.keys, pa.string()))
+    return table.take(pc.sort_indices(codes))
+
+
+def _cut_evenly(tables: Iterable[pa.Table], *, one: bool) -> Iterator[pa.Table]:
+    """The tables as they are; those of `one` instrument, whose sizes are those of the runs, GROUP_ROWS at a time."""
+    waiting: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        waiting.append(table)
+        rows += table.num_rows
+        while one and rows >= GROUP_ROWS:
+            whole = pa.concat_tables(waiting)
+            yield whole.slice(0, GROUP_ROWS).combine_chunks()
+            rows -= GROUP_ROWS
+            waiting = [whole.slice(GROUP_ROWS)] if rows else []
+    if rows:
+        yield pa.concat_tables(waiting).combine_chunks()
+
+
 def count_keys(path: Path) -> Counter[str]:
     """Rows of each instrument in a Parquet file of `ticks`."""
     import pyarrow.parquet as pq
@@ -196,11 +217,11 @@ def count_keys(path: Path) -> Counter[str]:
 
 
 def ahead(pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`work` done for each item in the pool, a few in advance; the results in order."""
+    """`work` done for each item in the pool, some in advance; the results in order."""
     under_way: deque[Future[Result]] = deque()
     for item in items:
         under_way.append(pool.submit(work, item))
-        if len(under_way) > _AHEAD:
+        if len(under_way) > _WORKERS:
             yield under_way.popleft().result()
     while under_way:
         yield under_way.popleft().result()

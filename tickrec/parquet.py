@@ -13,8 +13,6 @@ import pyarrow as pa
 
 from tickrec import schema
 
-SEALED_ROWS: Final = 65_536
-"""Rows of a row group of a sealed file: small enough that reading one instrument skips most of the file."""
 PART_ROWS: Final = 8_192
 """Rows of a row group of a part at least. Parts are read whole, and what is not written yet costs memory."""
 

@@ -4,6 +4,7 @@ Owns the comparison, which sealing makes before anything is removed and `verify`
 Changes nothing, takes no lock.
 """
 
+import contextlib
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,7 +15,7 @@ from typing import Final, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tickrec import dayfile, schema
+from tickrec import dayfile, parquet, schema
 from tickrec.errors import DataError
 from tickrec.journal import Damage, Journal
 from tickrec.layout import Coverage, Store, coverage, read_footer
@@ -154,10 +155,20 @@ def _read_journal(store: Store, covered: Coverage) -> tuple[Census | None, list[
         return None, []
     journal = Journal(store.journal(covered.date))
     try:
-        census = Census.of(journal.entries(last_seq=covered.next_seq - 1))
+        census = Census.of(journal.entries(last_seq=covered.next_seq - 1), _rejected(store, covered))
     except DataError as error:
         return None, [f"journal: {error.what} ({error.where})"]
     return census, [f"journal: {_damage_words(each)}" for each in journal.damage]
+
+
+def _rejected(store: Store, covered: Coverage) -> set[int]:
+    """The messages that the files call rejected; none when that cannot be read, which is for others to tell."""
+    sealed = [store.sealed_path("rejected", covered.date)] if covered.sealed else []
+    found: set[int] = set()
+    for path in [*sealed, *covered.small_parts.get("rejected", ())]:
+        with contextlib.suppress(pa.ArrowException, OSError):
+            found.update(parquet.read(path, schema.REJECTED)["seq"].to_pylist())
+    return found
 
 
 def _damage_words(damage: Damage) -> str:
