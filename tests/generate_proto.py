@@ -13,9 +13,9 @@ import textwrap
 
 PACKAGE = pathlib.Path(__file__).parent.parent / "tickrec" / "upstox"
 MESSAGES = (
-    "FeedResponse Feed FullFeed MarketFullFeed IndexFullFeed FirstLevelWithGreeks LTPC MarketLevel Quote "
-    "OptionGreeks MarketOHLC OHLC MarketInfo StatusInfo"
-).split()
+    *("FeedResponse", "Feed", "FullFeed", "MarketFullFeed", "IndexFullFeed", "FirstLevelWithGreeks", "LTPC"),
+    *("MarketLevel", "Quote", "OptionGreeks", "MarketOHLC", "OHLC", "MarketInfo", "StatusInfo"),
+)
 HEADER = '''\
 """Generated from MarketDataFeedV3.proto by `python -m tests.generate_proto`. Do not edit.
 
@@ -34,8 +34,10 @@ def descriptor_set() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "set"
         subprocess.run(
-            [sys.executable, "-m", "grpc_tools.protoc", f"-I{PACKAGE}", "--include_imports"]
-            + [f"--descriptor_set_out={out}", "MarketDataFeedV3.proto"],
+            [
+                *(sys.executable, "-m", "grpc_tools.protoc", f"-I{PACKAGE}", "--include_imports"),
+                *(f"--descriptor_set_out={out}", "MarketDataFeedV3.proto"),
+            ],
             check=True,
         )
         return out.read_bytes()
@@ -49,7 +51,8 @@ def main() -> None:
     text += "for _file in descriptor_pb2.FileDescriptorSet.FromString(_FILES).file:\n"
     text += "    POOL.AddSerializedFile(_file.SerializeToString())\n\n"
     text += 'DESCRIPTOR = POOL.FindFileByName("MarketDataFeedV3.proto")\n\n\n'
-    text += "def _message(name):\n    return message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name[name])\n\n\n"
+    text += "def _message(name):\n"
+    text += "    return message_factory.GetMessageClass(DESCRIPTOR.message_types_by_name[name])\n\n\n"
     text += "".join(f'{name} = _message("{name}")\n' for name in MESSAGES)
     (PACKAGE / "MarketDataFeedV3_pb2.py").write_text(text)
 

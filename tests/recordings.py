@@ -34,12 +34,13 @@ class ShiftedClock(SystemClock):
         return SystemClock.wall_ns() + self.shift_ns
 
 
-def config_for(tmp_path: Path, simulator: Simulator, text: str = "") -> Config:
+def config_for(tmp_path: Path, simulator: Simulator, text: str = "", data: Path | None = None) -> Config:
     """The configuration of a user whose broker is the simulator."""
+    tmp_path.mkdir(exist_ok=True)
     path = tmp_path / "config.toml"
     upstox = f'[upstox]\napi_url = "{simulator.api_url}"\nassets_url = "{simulator.assets_url}"\n'
     path.write_text(upstox + text)
-    return load(path, data=None, simulate=False, environ={"HOME": str(tmp_path)})
+    return load(path, data=data, simulate=False, environ={"HOME": str(tmp_path)})
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -91,13 +92,14 @@ async def recording(
     config: str = "[store]\nduckdb = false\n",
     clock: Clock | None = None,
     token: str = "simulated",
+    data: Path | None = None,
 ) -> AsyncIterator[Recording]:
     """A recording of a simulated market, stopped at the end of the block if it still runs."""
     clock = clock or SystemClock()
     settings = dataclasses.replace(settings or FAST, sent_log=tmp_path / "sent", clock=clock)
     options = options or Options(symbols=SELECTORS, mode="full", now=True)
     async with Simulator(settings) as simulator:
-        run = Recording(config_for(tmp_path, simulator, config), simulator)
+        run = Recording(config_for(tmp_path, simulator, config, data), simulator)
         environ = {"UPSTOX_ACCESS_TOKEN": token}
         run.task = asyncio.create_task(Record(run.config, options, environ, clock, run.stopping).run())
         try:

@@ -11,12 +11,12 @@ from tickrec.clock import SECOND, SystemClock
 
 
 class HandClock(SystemClock):
-    """Monotonic time moved by hand."""
+    """Wall time moved by hand."""
 
     def __init__(self) -> None:
         self.now_ns = SECOND
 
-    def monotonic_ns(self) -> int:
+    def wall_ns(self) -> int:
         return self.now_ns
 
 
@@ -28,12 +28,13 @@ def command(out: Path) -> str:
 
 def test_the_text_is_the_last_argument_and_a_topic_is_told_once(tmp_path: Path) -> None:
     out, clock = tmp_path / "said", HandClock()
-    alerts = Alerts(command(out), clock)
+    alerts = Alerts(command(out), clock, tmp_path / "state" / "alerts.json")
 
     async def scenario() -> None:
         await alerts.send("gap", "no data for 61s; it's broken")
         await alerts.send("gap", "no data for 62s")
         await alerts.send("disk", "2 GB free")
+        await Alerts(command(out), clock, tmp_path / "state" / "alerts.json").send("gap", "from the next run")
         clock.now_ns += QUIET_SECONDS * SECOND
         await alerts.send("gap", "no data for 11m")
 
@@ -42,11 +43,11 @@ def test_the_text_is_the_last_argument_and_a_topic_is_told_once(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("broken", ["/no/such/command", f"'{sys.executable}' -c 'raise SystemExit(3)'"])
-def test_a_command_that_fails_is_only_logged(broken: str, caplog: pytest.LogCaptureFixture) -> None:
-    asyncio.run(Alerts(broken, SystemClock()).send("gap", "text"))
+def test_a_command_that_fails_is_only_logged(tmp_path: Path, broken: str, caplog: pytest.LogCaptureFixture) -> None:
+    asyncio.run(Alerts(broken, SystemClock(), tmp_path / "alerts.json").send("gap", "text"))
     assert "on_alert" in caplog.text
 
 
-def test_without_a_command_nothing_is_run(caplog: pytest.LogCaptureFixture) -> None:
-    asyncio.run(Alerts(None, SystemClock()).send("gap", "text"))
+def test_without_a_command_nothing_is_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    asyncio.run(Alerts(None, SystemClock(), tmp_path / "alerts.json").send("gap", "text"))
     assert caplog.text == ""

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "tickrec"
 
 LAYERS = [
     "errors clock entry",
-    "values config calendar hours files gaps format alerts logs page painter runstatus",
+    "children signals values config calendar hours files gaps format alerts logs page painter runstatus",
     "journal_format journal_scan journal_repair journal_writer journal schema instruments selectors live "
     "layout parquet",
     "upstox.protocol upstox.wire upstox.flatten upstox.peek upstox.decode upstox.auth upstox.rest "

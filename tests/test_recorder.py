@@ -209,3 +209,65 @@ def test_the_journal_is_durable_within_the_interval(tmp_path: Path) -> None:
             assert len(set(seen.values())) == len(seen)
 
     run(scenario())
+
+
+def test_an_outage_over_midnight_is_a_gap_on_both_dates(tmp_path: Path) -> None:
+    midnight = from_datetime(dt.datetime(2026, 11, 24, tzinfo=IST))
+    clock = ShiftedClock(midnight - 3600 * SECOND - SystemClock.wall_ns())
+
+    async def scenario() -> None:
+        async with recording(tmp_path, clock=clock) as one:
+            await one.sent(60)
+            one.simulator.strike(Fault("refuse", "2"))
+            one.simulator.strike(Fault("drop"))
+            await until(lambda: one.simulator.stats()["connections"] == 0)
+            clock.shift_ns += midnight - clock.wall_ns() + SECOND
+            await until(lambda: one.simulator.stats()["opened"] == 2)
+            await one.sent(60)
+            await one.stop()
+            monday, tuesday = (gap_rows(one, date) for date in one.store.dates())
+            assert [gap["end_ts"].date() for gap in monday] == [dt.date(2026, 11, 23)]
+            assert len(tuesday) == 1
+            assert monday[0]["reason"] == tuesday[0]["reason"]
+            assert tuesday[0]["end_ts"] > tuesday[0]["start_ts"] >= monday[0]["end_ts"]
+
+    run(scenario())
+
+
+def gap_rows(one: Recording, date: dt.date) -> list[dict[str, dt.datetime]]:
+    paths = coverage(one.store, date).small_parts["gaps"]
+    return [row for path in paths for row in pq.read_table(path).to_pylist()]
+
+
+def test_a_clock_set_forward_over_midnight_and_back_leaves_every_tick_on_its_date(tmp_path: Path) -> None:
+    noon = from_datetime(dt.datetime(2026, 11, 23, 12, tzinfo=IST))
+    clock = ShiftedClock(noon - SystemClock.wall_ns())
+
+    async def scenario() -> None:
+        async with recording(tmp_path, clock=clock) as one:
+            for step in (24 * 3600, -24 * 3600, 0):
+                await one.sent(60)
+                clock.shift_ns += step * SECOND
+            await one.sent(60)
+            await one.stop()
+            for date in one.store.dates():
+                entries = messages(one.store.journal(date))
+                assert {trading_date(entry.wall_ns) for entry in entries} == {date}
+            assert sorted(recorded(one)) == sorted(sent(one, tmp_path))
+
+    run(scenario())
+
+
+def test_a_status_file_that_cannot_be_written_and_a_child_that_cannot_start_change_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        config = '[record]\nflush_interval = "1s"\n[store]\nduckdb = true\n'
+        async with recording(tmp_path, config=config) as one:
+            one.store.status_path.mkdir(parents=True)
+            (one.store.root / "duckdb").write_text("in the way")
+            await one.sent(600)
+            last = await one.stop()
+            assert last.exit_code == ExitCode.DONE
+            assert recorded(one) == sent(one, tmp_path)
+            assert stored_ticks(one) == last.ticks
+
+    run(scenario())

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import datetime as dt
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -10,12 +11,14 @@ import pytest
 
 from tests.recordings import FAST, ShiftedClock, messages, recording, until
 from tickrec import status
+from tickrec.calendar import trading_date
 from tickrec.clock import IST, SECOND, SystemClock, from_datetime
-from tickrec.errors import ExitCode, NothingToRecord, UsageError
-from tickrec.layout import coverage
+from tickrec.errors import AlreadyRecording, ExitCode, NothingToRecord, TokenError, UsageError
+from tickrec.files import Lock, lock_holder
+from tickrec.layout import Store, coverage
 from tickrec.plan import Options
-from tickrec.record import Stopped
-from tickrec.runstatus import WAITING
+from tickrec.recorder import Stopped
+from tickrec.runstatus import STOPPED, WAITING
 from tickrec.upstox.peek import served_keys
 from tickrec.upstox.simulator_faults import Fault
 
@@ -74,6 +77,9 @@ def test_a_signal_while_waiting_ends_it(tmp_path: Path) -> None:
             with pytest.raises(Stopped):
                 await one.result()
             assert not one.store.dates()
+            report = status.collect(one.store, early)
+            assert report.state == STOPPED
+            assert report.exit_code == ExitCode.DONE
 
     asyncio.run(scenario())
 
@@ -160,5 +166,56 @@ def test_each_fault_is_exactly_the_gap_it_caused(tmp_path: Path, fault: Fault, r
             assert gap.end_ns is not None
             assert gap.end_ns > struck_ns
             assert reason in gap.reason
+
+    asyncio.run(scenario())
+
+
+def test_a_token_refused_while_planning_is_read_again(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        options = Options(symbols=("NIFTY:opt:1",), mode="full", now=True)
+        async with recording(tmp_path, options=options, token="yesterday") as one:
+            with pytest.raises(TokenError, match="refused"):
+                await one.result()
+            assert not one.store.dates()
+
+    asyncio.run(scenario())
+
+
+def test_a_run_that_cannot_begin_tells_its_owner_once(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    program = tmp_path / "tell.py"
+    program.write_text(f"import sys\nopen({str(told)!r}, 'a').write(sys.argv[-1] + '\\n')\n")
+    config = f"[record]\non_alert = \"'{sys.executable}' '{program}'\"\n"
+
+    async def scenario() -> None:
+        for _ in range(2):
+            async with recording(tmp_path, config=config, token="not a token") as one:
+                with pytest.raises(TokenError):
+                    await one.result()
+
+    asyncio.run(scenario())
+    assert len(told.read_text().splitlines()) == 1
+
+
+def test_a_date_that_is_being_sealed_is_waited_for(tmp_path: Path) -> None:
+    store = Store(tmp_path / "data")
+    date = trading_date(SystemClock.wall_ns())
+    lock = Lock(store.day_lock(date))
+
+    async def scenario() -> None:
+        lock.acquire({"doing": f"sealing {date}"})
+        async with recording(tmp_path) as one:
+            await until(lambda: lock_holder(store.record_lock) is not None)
+            assert not store.journal_files(date)
+            lock.release()
+            await one.sent(20)
+            last = await one.stop()
+            assert last.ticks >= 20
+        lock.acquire({"doing": f"sealing {date}"})
+        options = Options(symbols=("RELIANCE",), mode="full", duration=dt.timedelta(seconds=1), now=True)
+        async with recording(tmp_path / "again", options=options, data=store.root) as one:
+            with pytest.raises(AlreadyRecording):
+                await one.result()
+        lock.release()
 
     asyncio.run(scenario())

@@ -1,40 +1,44 @@
 """Alerts: the user's own command, run with one line of text when somebody should look.
 
 Nobody watches a cron job, so `on_alert` is how a recording that goes wrong reaches its owner. The command gets the
-text as its last argument. Alerts of one topic are debounced; a command that fails or hangs never touches the
-recording.
+text as its last argument. Alerts of one topic are debounced, over runs too: cron starts a recorder that cannot record
+again and again. A command that fails or hangs never touches the recording.
 """
 
 import asyncio
+import contextlib
+import json
 import logging
 import shlex
+from pathlib import Path
 from typing import Final
 
 from tickrec.clock import SECOND, Clock
+from tickrec.files import make_folder
 
 log = logging.getLogger("tickrec")
 
-QUIET_SECONDS: Final = 600
+QUIET_SECONDS: Final = 1800
 """The same topic is not alerted again within this time."""
 COMMAND_SECONDS: Final = 30
 """A command that takes longer is killed."""
 
 
 class Alerts:
-    """Runs `command` (None: nothing is run) with a text, at most once per topic and QUIET_SECONDS."""
+    """Runs `command` (None: nothing is run) with a text, at most once per topic and QUIET_SECONDS.
 
-    def __init__(self, command: str | None, clock: Clock) -> None:
+    `path` is the file that remembers what was told when.
+    """
+
+    def __init__(self, command: str | None, clock: Clock, path: Path) -> None:
         self._command = shlex.split(command) if command else []
         self._clock = clock
-        self._last: dict[str, int] = {}
+        self._path = path
 
     async def send(self, topic: str, text: str) -> None:
         """Run the command with `text`, unless this topic was alerted lately. Returns when the command has ended."""
-        now = self._clock.monotonic_ns()
-        last = self._last.get(topic)
-        if not self._command or (last is not None and now - last < QUIET_SECONDS * SECOND):
+        if not self._command or not self._due(topic):
             return
-        self._last[topic] = now
         try:
             process = await asyncio.create_subprocess_exec(*self._command, text, stdin=asyncio.subprocess.DEVNULL)
         except OSError as error:
@@ -42,14 +46,35 @@ class Alerts:
             return
         await self._finish(process)
 
+    def _due(self, topic: str) -> bool:
+        """Whether the topic may be told; if so, it counts as told now."""
+        now = self._clock.wall_ns()
+        told = self._told()
+        last = told.get(topic)
+        if last is not None and 0 <= now - last < QUIET_SECONDS * SECOND:
+            return False
+        with contextlib.suppress(OSError):  # better told twice than not at all
+            make_folder(self._path.parent)
+            self._path.write_text(json.dumps({**told, topic: now}))
+        return True
+
+    def _told(self) -> dict[str, int]:
+        """When each topic was told last."""
+        try:
+            told = json.loads(self._path.read_bytes())
+            return {str(topic): int(when) for topic, when in told.items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}
+
     async def _finish(self, process: asyncio.subprocess.Process) -> None:
         try:
             async with asyncio.timeout(COMMAND_SECONDS):
                 code = await process.wait()
         except TimeoutError:
-            process.kill()
-            await process.wait()
             log.warning("on_alert took more than %d s and was killed", COMMAND_SECONDS)
             return
+        finally:
+            if process.returncode is None:
+                process.kill()
         if code:
             log.warning("on_alert ended with exit code %d", code)

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from tickrec.layout import Store
     from tickrec.manifest import Manifest
     from tickrec.plan import Options
-    from tickrec.recorder import Show
     from tickrec.runstatus import RunStatus
 
 Result = TypeVar("Result")
@@ -67,7 +66,9 @@ def _config(config: Path | None, data: Path | None, simulate: bool) -> "Config":
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    """Tell a person, if somebody listens."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        print(text, file=sys.stderr)
 
 
 def _answer(text: str) -> None:
@@ -94,7 +95,7 @@ def record(
     options = Options(
         symbols=_symbols(settings, symbols),
         mode=_option("--mode", _mode, mode) or settings.record.mode,
-        duration=_option("--for", values.duration, duration),
+        duration=_option("--for", _span, duration),
         until=_option("--until", values.time_of_day, until),
         now=now or simulate,
     )
@@ -109,36 +110,35 @@ def _record(config: "Config", options: "Options", environ: Mapping[str, str], li
     from tickrec import display, logs
     from tickrec.clock import SystemClock
     from tickrec.layout import Store
-    from tickrec.record import Record, Stopped
-    from tickrec.recorder import signals_stop
+    from tickrec.record import Record
+    from tickrec.recorder import Stopped
+    from tickrec.signals import Signals
 
-    clock = SystemClock()
     logs.log_to_file(config.store.data / "state" / "tickrec.log")
     wanted = display.suits_live(sys.stdout, environ) if live is None else live and display.can_show(sys.stdout, environ)
-
-    async def run(show: "Show | None", leave: Callable[[], None]) -> "RunStatus | None":
-        stopping = asyncio.Event()
+    with contextlib.ExitStack() as stack:
+        screen = stack.enter_context(display.Screen(sys.stdout, environ)) if wanted else None
 
         def abandon() -> None:
-            leave()
+            if screen is not None:
+                screen.close()
             os._exit(ExitCode.DONE)
 
-        with signals_stop(stopping.set, abandon):
-            try:
-                return await Record(config, options, environ, clock, stopping, show).run()
-            except Stopped:
-                return None
+        async def run() -> "RunStatus":
+            show = screen.show if screen is not None else None
+            return await Record(config, options, environ, SystemClock(), signals.event(), show).run()
 
-    if wanted:
-        with display.Screen(sys.stdout, environ) as screen:
-            last = asyncio.run(run(screen.show, screen.close))
-    else:
-        logs.log_to_stderr()
-        last = asyncio.run(run(None, lambda: None))
-    if last is None:
-        _say("stopped before the recording began")
-        return ExitCode.DONE
-    display.print_summary(last, Store(config.store.data), sys.stderr)
+        if screen is None:
+            _log_to_stderr()
+        signals = stack.enter_context(Signals(abandon))
+        try:
+            last = asyncio.run(run())
+        except Stopped:
+            stack.close()
+            _say("stopped before the recording began")
+            return ExitCode.DONE
+    with contextlib.suppress(OSError, ValueError):  # nobody reads stderr: what was recorded is no worse for it
+        display.print_summary(last, Store(config.store.data), sys.stderr)
     return ExitCode(last.exit_code)
 
 
@@ -158,6 +158,13 @@ def _broker(config: "Config", simulate: bool) -> "Iterator[tuple[Config, Mapping
 def _symbols(config: "Config", given: Sequence[str] | None) -> tuple[str, ...]:
     """The selectors of the command line, else those of the configuration."""
     return tuple(given) if given else config.record.symbols
+
+
+def _span(text: str) -> "dt.timedelta":
+    from tickrec import values
+
+    span: dt.timedelta = values.span("100ms", "30d")(text, Path())
+    return span
 
 
 def _mode(text: str) -> str:

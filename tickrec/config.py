@@ -140,7 +140,7 @@ READERS: Final[Mapping[str, Mapping[str, values.Read]]] = {
         "sync_interval": values.span("10ms", "60s"),
         "start": values.moment,
         "stop": values.moment,
-        "on_alert": values.string,
+        "on_alert": values.command,
     },
     "store": {
         "data": values.path,

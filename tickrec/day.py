@@ -5,13 +5,15 @@ run that crosses midnight hands over from one Day to the next. Does not know soc
 """
 
 import datetime as dt
+from collections import deque
 from typing import Final
 
 from tickrec import __version__
 from tickrec.clock import IST, Clock, from_datetime
 from tickrec.entry import Entry, EntryKind, encode_facts
+from tickrec.errors import StorageError
 from tickrec.files import Lock
-from tickrec.gaps import Gap, Outages
+from tickrec.gaps import MIDNIGHT, Gap, Outages
 from tickrec.journal import Journal, JournalWriter, repair
 from tickrec.ledger import Ledger
 from tickrec.store import Coverage, Flushed, PartWriter, Store, coverage
@@ -19,6 +21,7 @@ from tickrec.upstox.peek import count_feeds
 
 SOURCE: Final = "upstox.v3"
 """What the journal header says of where its messages come from."""
+NEWEST_GAPS: Final = 100
 
 
 class Day:
@@ -31,29 +34,40 @@ class Day:
 
     def __init__(self, store: Store, date: dt.date, clock: Clock) -> None:
         self.date = date
+        self.begin_ns = from_datetime(dt.datetime.combine(date, dt.time(), IST))
         self.end_ns = from_datetime(dt.datetime.combine(date + dt.timedelta(days=1), dt.time(), IST))
-        self.gaps: list[Gap] = []
-        """Gaps that have ended since this Day was opened."""
+        self.gaps: deque[Gap] = deque(maxlen=NEWEST_GAPS)
+        """The newest of the gaps that have ended since this Day was opened."""
+        self.gaps_ended = 0
+        self.gaps_ns = 0
+        """How many have ended in all, and how long they were together."""
         self.unflushed = 0
         """Ticks in the journal that are not in Parquet."""
         self._clock = clock
         self._spoken: dict[int, list[Entry]] = {}
         self._lock = Lock(store.day_lock(date))
-        self._lock.acquire({"since_ns": clock.wall_ns(), "doing": f"recording {date}", "date": str(date)})
         try:
+            self._open(store)
+        except BaseException:
+            self._lock.release()
+            raise
+        self.append(self._own(EntryKind.NOTE, event="start", version=__version__))
+
+    def _open(self, store: Store) -> None:
+        now_ns, date = self._clock.wall_ns(), self.date
+        try:
+            self._lock.acquire({"since_ns": now_ns, "doing": f"recording {date}", "date": str(date)})
             self.repair = repair(store.journal(date))
             self._parts = PartWriter(store, date)
             covered = coverage(store, date)
             self.outages = self._restore(store, covered)
             # A journal may have lost its end, or be gone, where Parquet covers more: a seq is never used twice.
             next_seq = max(self.repair.last_seq + 1, covered.next_seq)
-            self.journal = JournalWriter(
-                store.journal(date), source=SOURCE, next_seq=next_seq, start_ns=clock.wall_ns()
-            )
-        except BaseException:
-            self._lock.release()
-            raise
-        self.append(self._own(EntryKind.NOTE, event="start", version=__version__))
+            self.journal = JournalWriter(store.journal(date), source=SOURCE, next_seq=next_seq, start_ns=now_ns)
+        except OSError as error:
+            what = f"{date} cannot be recorded: {error.strerror or error}"
+            where = str(error.filename or store.root)
+            raise StorageError(what, where=where, hint="Check that it is there and writable") from error
 
     def _restore(self, store: Store, covered: Coverage) -> Outages:
         """The gaps so far: as the last part knew them, and what the journal holds beyond it."""
@@ -69,11 +83,21 @@ class Day:
         seq = self.journal.append(entry)
         message = entry.kind is EntryKind.MESSAGE
         ticks = count_feeds(entry.payload) if message else 0
-        self.gaps += self.outages.feed(entry._replace(seq=seq), ticks > 0)
+        for gap in self.outages.feed(entry._replace(seq=seq), ticks > 0):
+            self._count(gap)
         self.unflushed += ticks
         if not message:
             self._remember(entry)
         return ticks
+
+    def _count(self, gap: Gap) -> None:
+        self.gaps.append(gap)
+        self.gaps_ended += 1
+        self.gaps_ns += (gap.end_ns or gap.start_ns) - gap.start_ns
+
+    def newest_gaps(self, count: int) -> list[Gap]:
+        """The last `count` of the gaps that have ended, as far as they are still known."""
+        return list(self.gaps)[-count:] if count else []
 
     def _remember(self, entry: Entry) -> None:
         match entry.kind:
@@ -85,12 +109,19 @@ class Day:
                 self._spoken.pop(entry.conn, None)
 
     def succeed(self, old: "Day") -> None:
-        """Take over from the date before: the living connections and what they asked for are said again."""
-        old.say_goodbye("midnight")
+        """Take over from another date: what its connections said, and what is lost, is said again."""
+        lost = old.outages.lasting()
+        old.say_goodbye(MIDNIGHT)
+        if self.outages.over:  # a date that the clock comes back to
+            self.append(self._own(EntryKind.NOTE, event="start", version=__version__))
         wall_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
         for entries in old._spoken.values():
             for entry in entries:
                 self.append(entry._replace(wall_ns=wall_ns, mono_ns=mono_ns))
+        for gap in lost:
+            if gap.conn not in old._spoken:
+                facts = encode_facts(event="lost", reason=gap.reason, keys=gap.keys)
+                self.append(Entry(EntryKind.NOTE, gap.conn, wall_ns, mono_ns, facts))
 
     def say_goodbye(self, reason: str) -> None:
         """Journal that the run ends here. Raises StorageError."""

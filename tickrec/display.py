@@ -46,16 +46,16 @@ _ASCII: Final = str.maketrans({"▲": "^", "▼": "v", "…": "~"})
 _DUMB: Final = ("", "dumb", "unknown")
 
 
-def can_show(stream: TextIO, environ: Mapping[str, str]) -> bool:
+def can_show(stream: TextIO | None, environ: Mapping[str, str]) -> bool:
     """Whether the live table can be shown there: a terminal that can move its cursor."""
-    if not stream.isatty():
+    if stream is None or not stream.isatty():  # None: started with the stream closed
         return False
     if sys.platform == "win32":
         return not Console(file=stream).legacy_windows
     return environ.get("TERM", "") not in _DUMB
 
 
-def suits_live(stream: TextIO, environ: Mapping[str, str]) -> bool:
+def suits_live(stream: TextIO | None, environ: Mapping[str, str]) -> bool:
     """Whether to show the live table there unasked: where it can be shown, unless NO_COLOR is set."""
     return can_show(stream, environ) and not environ.get("NO_COLOR")
 

@@ -13,6 +13,8 @@ from tickrec.entry import Entry, EntryKind
 
 DIED: Final = "the recorder died"
 """Reason of a gap, and end of a connection, when a run left no goodbye."""
+MIDNIGHT: Final = "midnight"
+"""Reason of the goodbye to a date that a run leaves behind; what lasts then goes on in the next."""
 STOPPED: Final = "stopped"
 """Reason of a gap between runs when the goodbye gave none."""
 
@@ -95,6 +97,11 @@ class Outages:
         self._last_seq, self._last_ns = entry.seq, entry.wall_ns
         return gaps
 
+    @property
+    def over(self) -> bool:
+        """Whether the last run has said goodbye."""
+        return not self._running
+
     def lasting(self) -> list[Gap]:
         """Gaps that have not ended, as a reader of a date that is being recorded sees them."""
         return [
@@ -157,7 +164,7 @@ class Outages:
             loss = line.loss
             if loss is None:
                 line.loss = _Loss(line.last_ns, reason, lasting=False)
-            elif loss.lasting and loss.tried:
+            elif loss.lasting and (loss.tried or reason == MIDNIGHT):
                 gaps.append(_ended(entry, conn, loss.start_ns, loss.reason, line.keys))
                 line.loss = _Loss(entry.wall_ns, reason, lasting=False)
             else:
@@ -168,14 +175,19 @@ class Outages:
         event = entry.facts().get("event")
         if event == "start":
             self._started()
+        elif event == "lost":  # already on the date before
+            facts = entry.facts()
+            loss = _Loss(entry.wall_ns, str(facts["reason"]), lasting=True, tried=True)
+            self._lines[entry.conn] = _Line(int(facts["keys"]), entry.wall_ns, loss)
         elif event == "attempt" and (line := self._lines.get(entry.conn)) is not None and line.loss is not None:
             line.loss.lasting = line.loss.tried = True
 
     def _started(self) -> None:
-        if self._running:
-            for line in self._lines.values():
-                if line.loss is None:
-                    line.loss = _Loss(line.last_ns, DIED, lasting=False)
+        for line in self._lines.values():
+            if line.loss is None and self._running:
+                line.loss = _Loss(line.last_ns, DIED, lasting=False)
+            elif line.loss is not None:  # the new run may have no such connection
+                line.loss.lasting = line.loss.tried = False
         self._running = True
 
     def to_state(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tickrec import children
 from tickrec.clock import from_datetime, ist
 from tickrec.errors import DataError, TickrecError
 from tickrec.files import publish
@@ -158,8 +159,10 @@ def ensure_master(download: Callable[[Path], None], path_for: Callable[[dt.date]
 
 def convert(source: Path, destination: Path, downloaded_ns: int = 0) -> None:
     """Turn the broker's .json.gz into the day's Parquet file, in a child process. Raises DataError."""
-    command = [sys.executable, "-m", "tickrec.instruments", str(source), str(destination), str(downloaded_ns)]
-    child = subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
+    command = children.command("tickrec.instruments", str(source), str(destination), str(downloaded_ns))
+    child = subprocess.run(
+        command, env=children.environment(), capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL
+    )
     if child.returncode:
         said = child.stderr.strip().splitlines()[-1:] or [f"exit code {child.returncode}"]
         raise DataError(f"the broker's instrument file could not be used: {said[0]}")

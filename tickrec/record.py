@@ -4,23 +4,34 @@ Owns the order before a run: lock, plan, wait for the session. The run itself is
 """
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Awaitable, Mapping
 from typing import Final, TypeVar
 
 from tickrec import status
+from tickrec.alerts import Alerts
 from tickrec.clock import SECOND, Clock, ist
 from tickrec.config import Config
-from tickrec.errors import BrokerUnreachable, StorageError
+from tickrec.errors import (
+    AlreadyRecording,
+    BrokerUnreachable,
+    DataError,
+    NothingToRecord,
+    StorageError,
+    TickrecError,
+    TokenError,
+)
 from tickrec.files import Lock
 from tickrec.format import duration
 from tickrec.live import Live
 from tickrec.plan import Options, Plan, latest_end, make_plan
-from tickrec.recorder import REPORT_SECONDS, Recorder, Show
-from tickrec.runstatus import RunStatus
+from tickrec.recorder import REPORT_SECONDS, Recorder, Show, Stopped
+from tickrec.runstatus import STOPPED, RunStatus
 from tickrec.store import Store
 from tickrec.tally import Tally
-from tickrec.upstox.auth import TokenSource
+from tickrec.upstox.access import in_thread
+from tickrec.upstox.auth import Token, TokenSource
 from tickrec.upstox.feed import Feed
 from tickrec.upstox.protocol import Verdict, classify
 from tickrec.upstox.rest import Rest, RestError
@@ -32,10 +43,6 @@ FIRST_RETRY_SECONDS: Final = 1.0
 LONGEST_RETRY_SECONDS: Final = 30.0
 STALE_PLAN_NS: Final = 3600 * SECOND
 """A plan made longer than this before the session is made again: the broker renews its instruments at about 06:00."""
-
-
-class Stopped(Exception):
-    """A signal came before the recording began."""
 
 
 class Record:
@@ -58,28 +65,45 @@ class Record:
         self._store = Store(config.store.data)
         self._rest = Rest(config.upstox.api_url, config.upstox.assets_url)
         self._tokens = TokenSource(config.upstox, environ)
+        self._alerts = Alerts(config.record.on_alert, clock, self._store.state / "alerts.json")
         self._started_ns = clock.wall_ns()
 
     async def run(self) -> RunStatus:
         """Lock, plan, wait, record; what the run last said of itself.
 
-        Raises Stopped; what `make_plan` raises, but a broker that does not answer is waited for; AlreadyRecording,
-        StorageError and DataError when recording cannot begin; BrokerUnreachable when the session ended before a plan.
+        Raises Stopped; what `make_plan` raises, but a broker that does not answer is waited for; AlreadyRecording and
+        StorageError when recording cannot begin; BrokerUnreachable when the session ended before there was a plan.
         """
-        with self._locked():
-            plan = await self._make_plan()
-            if plan.times.start_ns > self._clock.wall_ns():
-                plan = await self._wait(plan)
-            feed = Feed(
-                self._rest,
-                self._tokens,
-                plan.connections,
-                self._clock,
-                batch_size=self._config.record.batch_size,
-                quiet=plan.quiet,
-            )
-            recorder = Recorder(self._config, self._store, feed, plan, self._clock, self._stopping, show=self._show)
-            return await recorder.run()
+        try:
+            with self._locked():
+                return await self._run()
+        except DataError as error:  # recording reads no data that could be incomplete: it is in the way
+            raise await self._alerted(StorageError(error.what, where=error.where, hint=error.hint)) from error
+        except (AlreadyRecording, NothingToRecord):
+            raise
+        except TickrecError as error:
+            raise await self._alerted(error) from None
+
+    async def _alerted(self, error: TickrecError) -> TickrecError:
+        await self._alerts.send("end", f"tickrec cannot record: {error}")
+        return error
+
+    async def _run(self) -> RunStatus:
+        plan = await self._make_plan()
+        if plan.times.start_ns > self._clock.wall_ns():
+            plan = await self._wait(plan)
+        feed = Feed(
+            self._rest,
+            self._tokens,
+            plan.connections,
+            self._clock,
+            batch_size=self._config.record.batch_size,
+            quiet=plan.quiet,
+        )
+        recorder = Recorder(
+            self._config, self._store, feed, plan, self._clock, self._stopping, self._alerts, show=self._show
+        )
+        return await recorder.run()
 
     def _locked(self) -> Lock:
         lock = Lock(self._store.record_lock)
@@ -94,20 +118,28 @@ class Record:
     async def _make_plan(self) -> Plan:
         """The plan, however long the broker takes to answer; until the session would be over."""
         pause = FIRST_RETRY_SECONDS
+        refused: Token | None = None
         while True:
             try:
-                return await self._unless_stopped(
-                    asyncio.to_thread(
-                        make_plan, self._config, self._options, self._store, self._rest, self._tokens, self._clock
-                    )
-                )
+                return await self._unless_stopped(in_thread(self._plan))
             except RestError as error:
-                if classify(error.failure) is not Verdict.RETRY:
-                    raise
-                self._give_up_when_over(error)
-                log.warning("the broker cannot be asked yet: %s; retry in %s", error, duration(pause))
+                match classify(error.failure):
+                    case Verdict.RETRY:
+                        self._give_up_when_over(error)
+                        log.warning("the broker cannot be asked yet: %s; retry in %s", error, duration(pause))
+                    case Verdict.REREAD_TOKEN:
+                        token = await self._unless_stopped(in_thread(self._tokens.read))
+                        if token == refused:
+                            what, hint = "the broker refused the access token twice", "Run `tickrec login`"
+                            raise TokenError(what, where=str(error), hint=hint) from None
+                        refused = token
+                    case _:
+                        raise
             await self._unless_stopped(self._clock.sleep(pause))
             pause = min(pause * 2, LONGEST_RETRY_SECONDS)
+
+    def _plan(self) -> Plan:
+        return make_plan(self._config, self._options, self._store, self._rest, self._tokens, self._clock)
 
     def _give_up_when_over(self, error: RestError) -> None:
         end_ns = latest_end(self._config, self._options, self._store, self._started_ns)
@@ -116,11 +148,20 @@ class Record:
             raise BrokerUnreachable(what, where=str(error)) from error
 
     async def _wait(self, plan: Plan) -> Plan:
-        """Until the session begins; the plan for it."""
-        start_ns, planned_ns = plan.times.start_ns, self._clock.wall_ns()
+        """Until the session begins; the plan for it. However it ends, the status does not say `waiting` for ever."""
         tally = Tally(self._store, plan, self._clock, min_free=self._config.store.min_free)
+        try:
+            return await self._waited(plan, tally)
+        except BaseException as error:
+            reason, code = (str(error), error.code) if isinstance(error, TickrecError) else ("", 0)
+            last = dataclasses.replace(tally.waiting(), state=STOPPED, reason=reason, exit_code=int(code))
+            status.write(self._store.status_path, last)
+            raise
+
+    async def _waited(self, plan: Plan, tally: Tally) -> Plan:
+        start_ns, planned_ns = plan.times.start_ns, self._clock.wall_ns()
         live = Live(plan.symbols)
-        log.info("waiting until %s for %s", f"{ist(start_ns):%H:%M:%S}", plan.session_text(planned_ns))
+        log.info("waiting until %s: %s", f"{ist(start_ns):%H:%M:%S}", plan.session_text(planned_ns))
         while (now_ns := self._clock.wall_ns()) < start_ns:
             waiting = tally.waiting()
             await asyncio.to_thread(status.write, self._store.status_path, waiting)

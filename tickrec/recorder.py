@@ -1,4 +1,4 @@
-"""Recorder: the record run. Connections to journal to flushes; signals and the staged stop.
+"""Recorder: the record run. Connections to journal to flushes; the staged stop.
 
 Owns the order of things: an entry is journalled before anything else is done with it. A journal that cannot be
 written ends the run, and nothing else does but the planned end, a signal, or a token that is refused.
@@ -6,14 +6,12 @@ written ends the run, and nothing else does but the planned end, a signal, or a 
 
 import asyncio
 import contextlib
-import dataclasses
 import datetime as dt
 import logging
-import signal
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from enum import Enum
-from typing import Final
+from typing import Any, Final, NoReturn
 
 from tickrec import status
 from tickrec.alerts import Alerts
@@ -39,6 +37,8 @@ log = logging.getLogger("tickrec")
 
 REPORT_SECONDS: Final = 1.0
 FRAME_SECONDS: Final = 0.25
+FRAME_BUDGET_NS: Final = 5_000_000
+"""How long the loop may be held for a frame of the live table; what is left over waits for the next."""
 TAP_MESSAGES: Final = 2_000
 """Messages that may wait for the live table before it skips the oldest."""
 LOCK_POLL_SECONDS: Final = 0.5
@@ -47,6 +47,8 @@ HOUSEKEEPING_SECONDS: Final = 60
 LONG_GAP_SECONDS: Final = 60
 ROWS: Final = 400
 """More instruments than any terminal shows."""
+CLOCK_STEP_NS: Final = 5 * SECOND
+"""A clock set back by less than this over midnight does not bring the date before back."""
 
 
 class Stop(Enum):
@@ -55,6 +57,10 @@ class Stop(Enum):
     PLANNED = "planned end"
     SIGNAL = "stopped"
     ERROR = "error"
+
+
+class Stopped(Exception):
+    """A signal came before the recording began."""
 
 
 Show = Callable[[LiveView], None]
@@ -75,6 +81,7 @@ class Recorder:
         plan: Plan,
         clock: Clock,
         stopping: asyncio.Event,
+        alerts: Alerts,
         *,
         show: Show | None = None,
     ) -> None:
@@ -83,35 +90,35 @@ class Recorder:
         self._feed = feed
         self._plan = plan
         self._clock = clock
+        self._stopping = stopping
         self._show = show
         self._latest = Latest()
-        self._alerts = Alerts(config.record.on_alert, clock)
+        self._alerts = alerts
         self._tally = Tally(store, plan, clock, min_free=config.store.min_free)
         self._flushing = Flushing(
             store, clock, interval=config.record.flush_interval.total_seconds(), duckdb=config.store.duckdb
         )
         self._live = Live(plan.symbols)
         self._tap: deque[Entry] = deque(maxlen=TAP_MESSAGES)
-        self._stopping = stopping
         self._stop = Stop.SIGNAL
         self._ended: deque[Day] = deque()
+        """Days that the clock has left, until they are finished."""
+        self._to_seal: deque[dt.date] = deque()
         self._gaps_told = 0
-        self._answered: dict[int, int] = {}
-        """Instruments that had answered on each connection when it was closed."""
         self._day: Day
 
     async def run(self) -> RunStatus:
         """Record; returns what the run last had to say of itself, with the exit code in it.
 
-        Raises AlreadyRecording, DataError or StorageError if recording cannot even begin. What ends a run that has
-        begun is in the status, and has been logged and alerted.
+        Raises Stopped, AlreadyRecording, DataError or StorageError if recording cannot even begin. What ends a run
+        that has begun is in the status, and has been logged and alerted.
         """
         self._day = await self._open_day(trading_date(self._clock.wall_ns()))
         self._tell_repair()
         self._tell_plan()
         error = await self._record()
         final = await self._wind_down(error)
-        if error is None and self._stop is Stop.PLANNED:
+        if final.exit_code == ExitCode.DONE and self._stop is Stop.PLANNED:
             await self._seal()
         self._flushing.close()
         return final
@@ -136,16 +143,19 @@ class Recorder:
             log.warning("the journal is damaged, everything else of it is used: %s", damage)
 
     async def _open_day(self, date: dt.date) -> Day:
-        """The day, as soon as nobody seals or rebuilds it any more."""
+        """The day, as soon as nobody seals or rebuilds it any more. Raises Stopped; AlreadyRecording at the end."""
         told = False
         while True:
             try:
                 return Day(self._store, date, self._clock)
             except AlreadyRecording as error:
+                if self._seconds_left() <= 0:
+                    raise
                 if not told:
                     log.warning("waiting: %s", error)
                 told = True
-                await self._clock.sleep(LOCK_POLL_SECONDS)
+            if await self._signalled_within(LOCK_POLL_SECONDS):
+                raise Stopped
 
     async def _record(self) -> TickrecError | None:
         """Run everything until the stop; the error that ended it, if one did."""
@@ -153,10 +163,11 @@ class Recorder:
         try:
             async with asyncio.TaskGroup() as tasks:
                 feeding = tasks.create_task(self._feed.run(self._take))
-                work = (self._sync(), self._flushing.run(lambda: self._day), self._report(), self._end_on_time())
-                background = [tasks.create_task(each) for each in (*work, self._keep_house(), self._draw())]
-                await self._stopping.wait()
-                self._answered = {each.conn: each.answered for each in self._feed.states()}
+                background = [tasks.create_task(self._sync())] + [
+                    tasks.create_task(self._keep_doing(name, work)) for name, work in self._side_work()
+                ]
+                self._stop = await self._until_over()
+                self._tally.status(self._day, self._feed, self._flushing)  # while connections can say who answered
                 self._feed.stop()
                 await feeding
                 for task in background:
@@ -168,22 +179,49 @@ class Recorder:
             return BrokerUnreachable(what, where=self._feed.reason)
         return failure
 
+    def _side_work(self) -> Iterator[tuple[str, Callable[[], Coroutine[Any, Any, NoReturn]]]]:
+        """What goes on beside feed and journal, none of it a reason to stop."""
+        yield "flushing", lambda: self._flushing.run(lambda: self._day)
+        yield "the status file", self._report
+        yield "alerting", self._watch
+        yield "housekeeping", self._keep_house
+        if self._show is not None:
+            yield "the live table", self._draw
+
+    async def _keep_doing(self, name: str, work: Callable[[], Coroutine[Any, Any, NoReturn]]) -> None:
+        """The named boundary of side work: a failure is logged, and the work begun again."""
+        told = ""
+        while True:
+            try:
+                await work()
+            except StorageError:
+                raise
+            except Exception as error:  # noqa: BLE001 - nothing beside feed and journal may end the recording
+                if (text := repr(error)) != told:
+                    log.warning("%s failed, and goes on: %s", name, text)
+                told = text
+            await self._clock.sleep(REPORT_SECONDS)
+
     def _take(self, entry: Entry) -> None:
         """Journal an entry, then count it. Raises StorageError, which ends the run."""
-        if entry.wall_ns >= self._day.end_ns:
-            self._begin_next_day(entry)
+        if not self._day.begin_ns - CLOCK_STEP_NS <= entry.wall_ns < self._day.end_ns:
+            self._change_day(trading_date(entry.wall_ns))
         ticks = self._day.append(entry)
         if entry.kind is EntryKind.MESSAGE:
             self._tally.message(entry, ticks)
             if self._show is not None:
                 self._tap.append(entry)
 
-    def _begin_next_day(self, entry: Entry) -> None:
-        day = Day(self._store, trading_date(entry.wall_ns), self._clock)
+    def _change_day(self, date: dt.date) -> None:
+        """Midnight, or a clock that was set: go on in the day of the clock."""
+        known = next((day for day in self._ended if day.date == date), None)
+        if known is not None:
+            self._ended.remove(known)
+        day = known or Day(self._store, date, self._clock)
         day.succeed(self._day)
         self._ended.append(self._day)
-        self._day, self._gaps_told = day, 0
-        log.info("midnight: recording %s", day.date)
+        self._day, self._gaps_told = day, day.gaps_ended
+        log.info("the date has changed: recording %s", day.date)
 
     async def _sync(self) -> None:
         """Make the journal durable every `sync_interval`. Raises StorageError when the disk refuses."""
@@ -191,19 +229,25 @@ class Recorder:
         while True:
             await self._clock.sleep(interval)
             now_ns = self._clock.wall_ns()
-            await asyncio.to_thread(self._day.journal.sync)
+            for day in (*self._ended, self._day):
+                await asyncio.to_thread(day.journal.sync)
             self._tally.durable_ns = now_ns
 
-    async def _report(self) -> None:
-        """Once a second: the status file, gaps to the log, alerts."""
+    async def _report(self) -> NoReturn:
+        """Once a second: the status file, and gaps to the log."""
         while True:
             run = self._tally.status(self._day, self._feed, self._flushing)
-            for gap in self._day.gaps[self._gaps_told :]:
+            for gap in self._day.newest_gaps(self._day.gaps_ended - self._gaps_told):
                 log.info("gap of %s on conn %d since %s: %s", *_gap_words(gap))
-            self._gaps_told = len(self._day.gaps)
+            self._gaps_told = self._day.gaps_ended
             await asyncio.to_thread(status.write, self._store.status_path, run)
-            await self._alert(run)
             await self._clock.sleep(REPORT_SECONDS)
+
+    async def _watch(self) -> NoReturn:
+        """Tell the owner what needs a person. The user's command may take its time, so this is a task of its own."""
+        while True:
+            await self._clock.sleep(REPORT_SECONDS)
+            await self._alert(self._tally.status(self._day, self._feed, self._flushing))
 
     async def _alert(self, run: RunStatus) -> None:
         if run.silent:
@@ -216,61 +260,76 @@ class Recorder:
         if run.disk_free_bytes is not None and run.disk_free_bytes < run.min_free_bytes:
             await self._alerts.send("disk", f"only {size(run.disk_free_bytes)} free for {self._store.root}")
         if self._flushing.failure:
-            await self._alerts.send("flush", f"flushing fails: {self._flushing.failure}")
+            await self._alerts.send("flush", f"not flushed: {self._flushing.failure}")
 
-    async def _draw(self) -> None:
+    async def _draw(self) -> NoReturn:
         """The live table, from what arrived since the last frame."""
-        if self._show is None:
-            return
+        assert self._show is not None
         while True:
-            while self._tap:
+            end_ns = self._clock.monotonic_ns() + FRAME_BUDGET_NS
+            while self._tap and self._clock.monotonic_ns() < end_ns:
                 entry = self._tap.popleft()
                 self._live.update(quotes(entry.payload), entry.wall_ns)
             run = self._tally.status(self._day, self._feed, self._flushing)
             self._show(self._live.view(run, run.written_ns, limit=ROWS, news=self._latest.line))
             await self._clock.sleep(FRAME_SECONDS)
 
-    async def _end_on_time(self) -> None:
-        """Stop at the planned end. Looks at the wall clock, which may be set while the run sleeps."""
-        stop_ns = self._plan.times.stop_ns
-        while stop_ns is not None:
-            left = (stop_ns - self._clock.wall_ns()) / SECOND
-            if left <= 0:
-                self._stop = Stop.PLANNED
-                self._stopping.set()
-                return
-            await self._clock.sleep(min(left, REPORT_SECONDS))
+    async def _until_over(self) -> Stop:
+        """Why the run is to end, when it is. Looks at the wall clock, which may be set while the run waits."""
+        while (left := self._seconds_left()) > 0:
+            if await self._signalled_within(min(left, REPORT_SECONDS)):
+                return Stop.SIGNAL
+        return Stop.PLANNED
 
-    async def _keep_house(self) -> None:
-        """Finish days that midnight ended, and seal earlier ones that a crash left open."""
+    def _seconds_left(self) -> float:
+        stop_ns = self._plan.times.stop_ns
+        return float("inf") if stop_ns is None else (stop_ns - self._clock.wall_ns()) / SECOND
+
+    async def _signalled_within(self, seconds: float) -> bool:
+        """Whether a signal comes within so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _keep_house(self) -> NoReturn:
+        """Finish days that the clock has left; seal them and those that a crash left open; remove old journals."""
         left_open = [date for date in self._store.dates() if date < self._day.date and not self._store.settled(date)]
-        await self._clock.sleep(HOUSEKEEPING_SECONDS)
-        for date in left_open:
-            await self._flushing.seal(date)
+        due_ns = self._clock.monotonic_ns() + HOUSEKEEPING_SECONDS * SECOND
+        expired = False
         while True:
-            await self._clock.sleep(HOUSEKEEPING_SECONDS)
-            if self._ended:
-                date = self._ended[0].date
-                await self._finish_ended()
-                await self._flushing.seal(date)
+            await self._clock.sleep(REPORT_SECONDS)
+            await self._finish_ended()
+            if self._clock.monotonic_ns() < due_ns:
+                continue
+            self._to_seal.extend(left_open)
+            left_open = []
+            while self._to_seal:
+                await self._flushing.seal(self._to_seal.popleft())
+            if not expired:
+                expired = True
+                await self._flushing.expire(self._config.store.keep_journal)
 
     async def _finish_ended(self) -> None:
+        """The last flush of days that the clock has left. Raises StorageError."""
         while self._ended:
             day = self._ended[0]
             await self._flushing.finish(day)
-            day.close()
-            self._ended.popleft()
+            if self._ended and self._ended[0] is day:  # the clock may have gone back to it meanwhile
+                self._ended.popleft()
+                day.close()
+                self._to_seal.append(day.date)
 
     async def _wind_down(self, error: TickrecError | None) -> RunStatus:
-        """Goodbye, drain, flush, close; the same after an error as far as it allows."""
+        """Goodbye, drain, flush, close; the same after an error as far as it allows. The run's last status.
+
+        A journal that cannot be written now is as bad as at any other moment.
+        """
         log.info("stopping: %s", error or self._stop.value)
-        if not isinstance(error, StorageError):
-            with _storage_errors_logged():
-                self._day.say_goodbye(str(error.what) if error else self._stop.value)
-        await self._finish_ended()
-        await self._flushing.finish(self._day)
-        with _storage_errors_logged():
-            self._day.close()
+        for step in (self._say_goodbye(error), self._finish_ended(), self._flushing.finish(self._day), self._close()):
+            error = await _storage_error(step) or error
         final = self._tally.status(
             self._day,
             self._feed,
@@ -279,16 +338,31 @@ class Recorder:
             reason=str(error) if error else "",
             exit_code=error.code if error else ExitCode.DONE,
         )
-        closed = [dataclasses.replace(each, answered=self._answered.get(each.conn, 0)) for each in final.connections]
-        final = dataclasses.replace(final, connections=tuple(closed), answered=sum(self._answered.values()))
         status.write(self._store.status_path, final)
         if error is not None:
+            log.error("%s", error)
             await self._alerts.send("end", f"tickrec stopped recording: {error}")
         return final
 
+    async def _say_goodbye(self, error: TickrecError | None) -> None:
+        if not isinstance(error, StorageError):
+            self._day.say_goodbye(str(error.what) if error else self._stop.value)
+
+    async def _close(self) -> None:
+        self._day.close()
+
     async def _seal(self) -> None:
+        """Seal the day, unless a signal comes: the next recording does it then."""
         log.info("sealing %s", self._day.date)
-        await self._flushing.seal(self._day.date)
+        sealing = asyncio.create_task(self._flushing.seal(self._day.date))
+        signalled = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait((sealing, signalled), return_when=asyncio.FIRST_COMPLETED)
+        signalled.cancel()
+        if not sealing.done():
+            log.info("sealing is left to the next recording, or `tickrec seal %s`", self._day.date)
+            sealing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sealing
 
 
 def _gap_words(gap: Gap) -> tuple[str, int, str, str]:
@@ -310,32 +384,10 @@ def _leaves(group: BaseExceptionGroup[TickrecError]) -> Iterator[TickrecError]:
             yield each
 
 
-@contextlib.contextmanager
-def _storage_errors_logged() -> Iterator[None]:
-    """At the end of a run there is nothing left to stop; what could not be written is said and the rest is done."""
+async def _storage_error(step: Awaitable[object]) -> StorageError | None:
+    """Do a step of the end; the error of the journal in it. The steps after it are still worth doing."""
     try:
-        yield
+        await step
     except StorageError as error:
-        log.error("%s", error)
-
-
-@contextlib.contextmanager
-def signals_stop(stop: Callable[[], None], abandon: Callable[[], None]) -> Iterator[None]:
-    """While the block runs, the first SIGINT or SIGTERM calls `stop` in the event loop, the second `abandon`."""
-    loop = asyncio.get_running_loop()
-    seen = 0
-
-    def caught(*_: object) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == 1:
-            loop.call_soon_threadsafe(stop)
-        else:
-            abandon()
-
-    before = {number: signal.signal(number, caught) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        return error
+    return None

@@ -175,12 +175,12 @@ def _gaps(run: RunStatus, now_ns: int) -> Iterator[Chunk]:
     if not run.gaps:
         yield Chunk("gaps 0")
         return
-    head = f"gaps {len(run.gaps)} ({fmt.duration(run.gap_seconds(now_ns))})"
-    if len(run.gaps) == 1:
+    head = f"gaps {run.gap_count} ({fmt.duration(run.gap_seconds(now_ns))})"
+    if run.gap_count == 1:
         yield Chunk(f"{head}: {_gap(run.gaps[0])}")
         return
     newest = run.gaps[-_GAPS:]
-    yield Chunk(head if len(newest) == len(run.gaps) else f"{head}, the last {len(newest)}:")
+    yield Chunk(head if len(newest) == run.gap_count else f"{head}, the last {len(newest)}:")
     for gap in newest:
         yield Chunk(f"  {_gap(gap)}")
 

@@ -98,6 +98,10 @@ class RunStatus:
     silent: tuple[tuple[str, str], ...] = ()
     """Key and symbol of each instrument that was asked for twice and never answered."""
     gaps: tuple[Gap, ...] = ()
+    """The newest, and those that last."""
+    earlier_gaps: int = 0
+    earlier_gap_ns: int = 0
+    """How many there were before these, and how long together."""
 
     disk_free_bytes: int | None = None
     min_free_bytes: int = 0
@@ -136,7 +140,13 @@ class RunStatus:
 
     def gap_seconds(self, now_ns: int) -> float:
         """Length of all gaps together, lasting ones until `now_ns`."""
-        return sum((now_ns if gap.end_ns is None else gap.end_ns) - gap.start_ns for gap in self.gaps) / SECOND
+        newest = sum((now_ns if gap.end_ns is None else gap.end_ns) - gap.start_ns for gap in self.gaps)
+        return (newest + self.earlier_gap_ns) / SECOND
+
+    @property
+    def gap_count(self) -> int:
+        """All gaps of the run."""
+        return len(self.gaps) + self.earlier_gaps
 
 
 def encode(run: RunStatus) -> bytes:

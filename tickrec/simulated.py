@@ -7,10 +7,10 @@ recorder however that ends.
 import contextlib
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from tickrec import children
 from tickrec.errors import BrokerUnreachable
 
 TOKEN = "simulated"
@@ -30,9 +30,11 @@ def simulated_market() -> Iterator[Addresses]:
 
     Raises BrokerUnreachable if the child does not come up.
     """
-    command = [sys.executable, "-m", "tickrec", "simulate", "--until-eof"]
+    command = children.command("tickrec", "simulate", "--until-eof")
     # A Ctrl-C in the terminal reaches the whole process group; the child has to outlive the recorder's last messages.
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0)
+    child = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0, env=children.environment()
+    )
     assert child.stdin is not None
     assert child.stdout is not None
     try:

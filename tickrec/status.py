@@ -285,6 +285,7 @@ def to_json(report: StatusReport) -> dict[str, Any]:
             }
             for gap in run.gaps
         ],
+        "gap_count": run.gap_count,
         "gap_s": round(run.gap_seconds(report.ended_ns or now_ns), 3),
         "token_expires": _iso(run.token_expires_ns),
         "disk_free_bytes": report.disk_free_bytes,

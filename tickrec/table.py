@@ -123,7 +123,7 @@ def _lost(connection: ConnectionStatus, now_ns: int) -> list[Chunk]:
 
 
 def _gaps(run: RunStatus, now_ns: int) -> Chunk:
-    short = f"gaps {len(run.gaps)}"
+    short = f"gaps {run.gap_count}"
     if not run.gaps:
         return Chunk(short, rank=3, short=short)
     total = fmt.duration(run.gap_seconds(now_ns))

@@ -16,7 +16,7 @@ from tickrec.files import free_bytes
 from tickrec.flushing import Flushing
 from tickrec.live import Rate
 from tickrec.plan import Plan
-from tickrec.runstatus import RECORDING, WAITING, ConnectionStatus, RunStatus
+from tickrec.runstatus import CONNECTED, RECORDING, STOPPED, WAITING, ConnectionStatus, RunStatus
 from tickrec.store import Store
 from tickrec.upstox.feed import ConnectionState, Feed
 
@@ -33,6 +33,8 @@ class _Line:
     frames: int = 0
     ticks: int = 0
     last_ns: int | None = None
+    answered: int = 0
+    """Instruments that had answered when the connection was last open."""
 
 
 class Tally:
@@ -83,7 +85,7 @@ class Tally:
         now_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
         position = day.journal.position
         lag = flushing.duckdb_lag
-        connections = tuple(self._connection(each, mono_ns) for each in feed.states())
+        connections = tuple(self._connection(each, mono_ns, over=state == STOPPED) for each in feed.states())
         return RunStatus(
             state=state,
             frames=self.frames,
@@ -108,6 +110,8 @@ class Tally:
             answered=sum(each.answered for each in connections),
             silent=tuple((key, self._plan.symbols.get(key, key)) for key in feed.silent()),
             gaps=(*day.gaps, *day.outages.lasting()),
+            earlier_gaps=day.gaps_ended - len(day.gaps),
+            earlier_gap_ns=day.gaps_ns - sum((gap.end_ns or gap.start_ns) - gap.start_ns for gap in day.gaps),
             day_bytes=self._day_bytes(day, now_ns),
             reason=reason,
             exit_code=exit_code,
@@ -130,13 +134,15 @@ class Tally:
             "stop_ns": self._plan.times.stop_ns,
         }
 
-    def _connection(self, state: ConnectionState, mono_ns: int) -> ConnectionStatus:
-        line = self._lines.get(state.conn, _Line())
+    def _connection(self, state: ConnectionState, mono_ns: int, *, over: bool) -> ConnectionStatus:
+        line = self._lines.setdefault(state.conn, _Line())
+        if state.state == CONNECTED:
+            line.answered = state.answered
         return ConnectionStatus(
             conn=state.conn,
             state=state.state,
             keys=state.keys,
-            answered=state.answered,
+            answered=line.answered if over else state.answered,
             frames=line.frames,
             ticks=line.ticks,
             since_ns=state.since_ns,

@@ -9,6 +9,7 @@ import difflib
 import ipaddress
 import math
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -103,6 +104,16 @@ def string(value: object, _folder: Path) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("must be a text in quotes")
     return value
+
+
+def command(value: object, folder: Path) -> str:
+    """A command line, quoted like a shell's."""
+    text = string(value, folder)
+    try:
+        shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"must be a command line: {error}") from None
+    return text
 
 
 def flag(value: object, _folder: Path) -> bool:
