@@ -2,6 +2,9 @@
 
 import random
 
+import pytest
+
+from tests.run_fixtures import run_status
 from tickrec.clock import SECOND
 from tickrec.live import REORDER_NS, Live, LiveView, Quote, Rate
 from tickrec.runstatus import RECORDING, RunStatus
@@ -165,3 +168,16 @@ def test_a_rate_survives_a_long_pause_between_samples() -> None:
     rate.sample(0, NOW)
     rate.sample(100, NOW + SECOND)
     assert rate.sample(700, NOW + 61 * SECOND) == 10.0
+
+
+@pytest.mark.parametrize("nothing", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_no_number_is_not_shown(nothing: float) -> None:
+    live = Live({"a": "A"})
+    live.update([Quote("a", 10.0, 9.0, 9.9, 10.1, 5, 7.0, 1)], 0)
+    for place in range(1, 7):
+        values = [10.5, 9.0, 9.9, 10.1, 5, 7.0]
+        if place != 5:  # volume is a whole number
+            values[place - 1] = nothing
+            live.update([Quote("a", *values, 2)], 1)  # type: ignore[arg-type]
+    (row,) = live.view(run_status(), 2).rows
+    assert (row.ltp, row.bid, row.ask, row.oi) == (10.0, 9.9, 10.1, 7.0)

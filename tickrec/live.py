@@ -8,6 +8,7 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Final, NamedTuple
 
 from tickrec.clock import SECOND
@@ -124,6 +125,8 @@ class Live:
         last price, volume or open interest that was once sent is not taken back.
         """
         for key, ltp, cp, bid, ask, volume, oi, ltt_ms in quotes:
+            if not isfinite((ltp or 0.0) + (cp or 0.0) + (bid or 0.0) + (ask or 0.0) + (oi or 0.0)):
+                continue  # a double may be no number at all; there is nothing to show then
             instrument = self._instruments.get(key) or self._add(key)
             if ltp and ltp != instrument.ltp:
                 if instrument.ltp is not None:
