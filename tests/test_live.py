@@ -15,7 +15,7 @@ RUN = RunStatus(state=RECORDING, pid=1, date="2026-11-23", started_ns=NOW, writt
 
 def quote(key: str, ltp: float | None = None, **rest: float | None) -> Quote:
     fields = {"cp": None, "bid": None, "ask": None, "volume": None, "oi": None, "ltt_ms": None} | rest
-    return Quote(key, ltp, **fields)  # type: ignore[arg-type]
+    return Quote(key, ltp, **fields)  # type: ignore[arg-type, call-arg]
 
 
 def view(live: Live, now_ns: int = NOW, limit: int = 100) -> LiveView:
@@ -178,6 +178,6 @@ def test_what_is_no_number_is_not_shown(nothing: float) -> None:
         values = [10.5, 9.0, 9.9, 10.1, 5, 7.0]
         if place != 5:  # volume is a whole number
             values[place - 1] = nothing
-            live.update([Quote("a", *values, 2)], 1)  # type: ignore[arg-type]
+            live.update([Quote("a", *values, 2)], 1)  # type: ignore[arg-type, call-arg]
     (row,) = live.view(run_status(), 2).rows
     assert (row.ltp, row.bid, row.ask, row.oi) == (10.0, 9.9, 10.1, 7.0)
