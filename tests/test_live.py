@@ -15,7 +15,7 @@ RUN = RunStatus(state=RECORDING, pid=1, date="2026-11-23", started_ns=NOW, writt
 
 def quote(key: str, ltp: float | None = None, **rest: float | None) -> Quote:
     fields = {"cp": None, "bid": None, "ask": None, "volume": None, "oi": None, "ltt_ms": None} | rest
-    return Quote(key, ltp, **fields)  # type: ignore[arg-type, call-arg]
+    return Quote(key, ltp, **fields)  # type: ignore[arg-type]
 
 
 def view(live: Live, now_ns: int = NOW, limit: int = 100) -> LiveView:
