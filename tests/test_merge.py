@@ -19,7 +19,10 @@ def part(path: Path, rows: list[tuple[str, int]]) -> Path:
 
 def sorted_merge(paths: list[Path], scratch: Path) -> Merge:
     merge = Merge(paths, scratch)
-    merge.sort_runs()
+    told = [0.0]
+    merge.sort_runs(told.append)
+    assert told == sorted(told)
+    assert told[-1] == (1.0 if merge.rows else 0.0)
     return merge
 
 

@@ -19,6 +19,7 @@ from tickrec import __version__, dayfile, schema
 from tickrec.errors import AlreadyRecording, DataError, ExitCode
 from tickrec.files import Lock
 from tickrec.gaps import DIED
+from tickrec.journal import Journal
 from tickrec.layout import Footer, Store, coverage, read_footer
 from tickrec.manifest import load
 from tickrec.seal import rebuild, seal
@@ -192,7 +193,32 @@ def test_a_journal_that_lost_messages_does_not_replace_what_was_sealed(store: St
         path.unlink()
         path.with_suffix("").write_bytes(data)
     before = tree(store)
-    with pytest.raises(DataError, match=r"messages, \d+ were sealed before.*Nothing was replaced"):
+    with pytest.raises(DataError, match=r"lost \d+ ticks that are still stored.*Nothing was replaced"):
+        rebuild(store, DATE)
+    assert tree(store) == before
+
+
+def test_parts_keep_what_the_journal_has_lost_since(store: Store) -> None:
+    written = write_day(store)
+    flush(store, written.last_seq, 20)
+    whole = rows(store)
+    entry, place = [
+        (entry, place) for entry, place in Journal(store.journal(DATE)).positioned() if len(entry.payload) > 2000
+    ][7]
+    path = store.journal_files(DATE)[place.file - 1]
+    data = bytearray(path.read_bytes())
+    data[place.offset - 100] ^= 1
+    path.write_bytes(data)
+    manifest = seal(store, DATE)
+    assert manifest.missing == [(entry.seq, entry.seq)]
+    assert manifest.rows["ticks"] == written.ticks
+    assert manifest.instruments == written.by_key
+    assert rows(store) == whole
+    (line,) = verify(store, DATE).differences
+    assert line.startswith("journal: ")
+    assert f"entries {entry.seq} to {entry.seq} are lost" in line
+    before = tree(store)
+    with pytest.raises(DataError, match=r"lost \d+ ticks that are still stored"):
         rebuild(store, DATE)
     assert tree(store) == before
 

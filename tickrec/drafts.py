@@ -40,6 +40,8 @@ class Drafts:
         self.small: Tables = {}
         self.census = Census()
         """Counts of the journal, made while the files were."""
+        self.survey = Survey()
+        """Counts of the new ticks, made when they were checked."""
         self._source = source
         self._covered = covered
         self._instruments = instruments
@@ -54,13 +56,23 @@ class Drafts:
         """The new day file, if one is made."""
         return self.folder / "duckdb.new" if self._duckdb else None
 
+    @property
+    def last_seq(self) -> int:
+        """The last entry that the files cover."""
+        return self._covered.next_seq - 1
+
+    @property
+    def lost(self) -> list[tuple[int, int]]:
+        """Ranges of seq covered by the files that the journal has lost to damage since."""
+        return self.census.lost(self.last_seq)
+
     def make(self, tell: Progress) -> None:
         """Write the files and count the journal. Raises OSError, pyarrow.ArrowException, duckdb.Error, DataError."""
         covered = self._covered
         self.small = _small_tables(self._source, covered)
         paths = [*([covered.sealed] if covered.sealed else []), *(part.path for part in covered.parts)]
         merge = Merge(paths, self.folder / "runs.arrow")
-        merge.sort_runs()
+        merge.sort_runs(lambda done: tell("sort", 0.3 * done))
         with ThreadPoolExecutor(1) as pool, _counting_beside(merge.rows) as other:
             suspects = set(self.small["rejected"]["seq"].to_pylist())
             census = other.submit(count, self._source.journal(self.date), suspects)
@@ -75,16 +87,17 @@ class Drafts:
 
     def differences(self) -> list[str]:
         """In what the files, read again, differ from the journal; empty when they hold exactly what it does."""
-        census, last_seq = self.census, self._covered.next_seq - 1
-        survey = Survey.of([self.path(_TICKS)])
+        census = self.census
+        self.survey = survey = Survey.of([self.path(_TICKS)], self.lost)
         found = differing(census, survey, "the new Parquet file")
         if not survey.in_order:
             found.append("the new Parquet file is not in order")
-        rejected = self.small["rejected"]["seq"].to_pylist()
+        lost = {seq for first, last in self.lost for seq in range(first, last + 1)}
+        rejected = [seq for seq in self.small["rejected"]["seq"].to_pylist() if seq not in lost]
         if rejected != census.rejected:
             found.append(f"{len(rejected)} messages are rejected, the journal has {len(census.rejected)}")
-        if census.last_seq != last_seq:
-            found.append(f"the files cover entries up to {last_seq}, the journal has {census.last_seq}")
+        if census.last_seq > self.last_seq:
+            found.append(f"the new files end with entry {self.last_seq}, the journal with {census.last_seq}")
         if self.duckdb_path is not None:
             found += self._duckdb_differences(self.duckdb_path, survey)
         return found
@@ -97,7 +110,7 @@ class Drafts:
         return {path.relative_to(store.root).as_posix(): FileFacts.of(draft) for path, draft in made.items()}
 
     def _metadata(self) -> dict[str, str]:
-        return Footer(1, self._covered.next_seq - 1, self._covered.ledger).to_metadata()
+        return Footer(1, self.last_seq, self._covered.ledger).to_metadata()
 
     def _write_ticks(self, merge: Merge, pool: ThreadPoolExecutor, tell: Progress) -> Iterator[pa.RecordBatch]:
         """The sorted rows, each group written to the Parquet file beside whoever takes them."""
@@ -110,7 +123,7 @@ class Drafts:
                 writing.popleft().result()
             yield from rows.to_batches()
             written += rows.num_rows
-            tell("sort", written / merge.rows)
+            tell("sort", 0.3 + 0.7 * written / merge.rows)
         for future in writing:
             future.result()
         file.close(self._metadata())
@@ -120,7 +133,7 @@ class Drafts:
             day.insert(_TICKS, rows)
             for table, small in self.small.items():
                 day.insert(table, iter(small.to_batches()))
-            day.finish(self._instruments, self._covered.next_seq - 1)
+            day.finish(self._instruments, self.last_seq)
 
     def _write_small(self) -> None:
         for table, rows in self.small.items():

@@ -70,8 +70,9 @@ class Merge:
         self._ranges = _ranges(self.counts)
         self._places: list[list[_Place]] = [[] for _ in self._ranges]
 
-    def sort_runs(self) -> None:
-        """Sort run after run into the scratch file."""
+    def sort_runs(self, tell: Callable[[float], None]) -> None:
+        """Sort run after run into the scratch file; `tell` is told the share that is done."""
+        done = 0
         keys = pa.array(itertools.chain.from_iterable(self._ranges), pa.string())
         ends = list(itertools.accumulate(map(len, self._ranges)))
         options = pa.ipc.IpcWriteOptions(compression="lz4" if self.rows > _PLAIN_ROWS else None)
@@ -87,6 +88,8 @@ class Merge:
                     writer.write_batch(batch)
                     self._places[number].append(_Place(written, batch.num_rows))
                     written += 1
+                    done += batch.num_rows
+                tell(done / self.rows)
 
     def groups(self) -> Iterator[pa.Table]:
         """All rows in order, each table in one chunk; after `sort_runs`.

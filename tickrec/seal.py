@@ -43,7 +43,7 @@ from tickrec.journal import compress, repair
 from tickrec.layout import Store, coverage, leftovers
 from tickrec.manifest import Manifest, load
 from tickrec.store import PartWriter
-from tickrec.verify import Progress, sealed_with_this_schema
+from tickrec.verify import Progress, Survey, sealed_with_this_schema
 
 _SHARES: Final = {
     "prepare": 0.0,
@@ -55,6 +55,8 @@ _SHARES: Final = {
     "clean": 0.98,
 }
 """How far sealing is when a step begins."""
+_FLUSHED_ENTRIES: Final = 20_000
+"""Entries flushed between two words about it."""
 
 
 class Step(NamedTuple):
@@ -71,7 +73,7 @@ def seal(
 
     Raises AlreadyRecording while somebody records or seals the date, DataError when the journal is gone, damaged
     beyond use, or does not agree with what was made of it (then nothing has been replaced or removed), StorageError
-    when the disk is full, OSError.
+    when something could not be written.
     """
     return _run(store, date, progress, duckdb=duckdb, anew=False, clock=clock)
 
@@ -81,7 +83,7 @@ def rebuild(
 ) -> Manifest:
     """Make everything derived of a date anew from its journal and seal it; the old files stay until then.
 
-    Raises as `seal`; DataError also when the journal no longer has every message that was sealed.
+    Raises as `seal`; DataError also when the journal has lost entries that are still stored.
     """
     return _run(store, date, progress, duckdb=duckdb, anew=True, clock=clock)
 
@@ -109,13 +111,13 @@ def _explained(store: Store, date: dt.date) -> Iterator[None]:
         yield
     except (OSError, pa.ArrowException, duckdb.Error) as error:
         root, number = str(store.root), getattr(error, "errno", None)
-        if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
-            hint = "Nothing is lost. Free space, then seal again"
-            raise StorageError(f"the disk is full: {date} could not be sealed", where=root, hint=hint) from error
         if number is None and not isinstance(error, duckdb.Error):
             hint = f"`tickrec rebuild {date}` makes it anew from the journal"
             raise DataError(f"a Parquet file of {date} cannot be read: {error}", where=root, hint=hint) from error
-        raise
+        full = number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+        why = "the disk is full" if full else str(error)
+        hint = f"Nothing is lost. {'Free space' if full else 'Check the disk'}, then seal again"
+        raise StorageError(f"{date} could not be sealed: {why}", where=root, hint=hint) from error
 
 
 class Sealing:
@@ -198,6 +200,10 @@ class Sealing:
         if self._anew or not sealed_with_this_schema(coverage(source, self.date)):
             source = Store(self._scratch, journals=self.store.journals)
             writer = PartWriter(source, self.date)
+        start, share = _SHARES["flush"], _SHARES["sort"] - _SHARES["flush"]
+        for seq in range(writer.next_seq + _FLUSHED_ENTRIES, self._last_seq, _FLUSHED_ENTRIES):
+            writer.flush(seq)
+            self._tell("flush", start + share * seq / self._last_seq)
         writer.flush(self._last_seq, final=True)
         instruments = self.store.instruments_path(self.date)
         covered = coverage(source, self.date)
@@ -208,22 +214,20 @@ class Sealing:
         self.drafts.make(lambda what, done: self._tell(what, start + share * done))
 
     def _check(self) -> None:
-        """Raises DataError unless the new files hold exactly what the journal does, and all that was sealed before."""
+        """Raises DataError unless the new files hold exactly what the journal does, and all that is stored already."""
         differences = self.drafts.differences()
-        before, messages = self._sealed_before(), self.drafts.census.messages
-        if before is not None and messages < before.messages:
-            differences.append(f"the journal has {messages} messages, {before.messages} were sealed before")
+        if self._anew and self.drafts.lost:
+            differences += self._stored_only()
         if differences:
             hint = "Nothing was replaced or removed"
             raise DataError(f"sealing {self.date} does not add up: {'; '.join(differences)}", hint=hint)
 
-    def _sealed_before(self) -> Manifest | None:
-        try:
-            return load(self.store, self.date)
-        except DataError:
-            if self._anew:  # that is what a rebuild mends
-                return None
-            raise
+    def _stored_only(self) -> list[str]:
+        """What is stored of entries that the journal has lost, in words; a rebuild would lose it too."""
+        covered = coverage(self.store, self.date)
+        sealed = [covered.sealed] if covered.sealed else []
+        stored = Survey.of([*sealed, *(part.path for part in covered.parts)], self.drafts.lost).orphans.total()
+        return [f"the journal is damaged and has lost {stored} ticks that are still stored"] if stored else []
 
     def _publish(self) -> None:
         manifest = self._describe()
@@ -235,21 +239,21 @@ class Sealing:
         self._manifest = manifest
 
     def _describe(self) -> Manifest:
-        census, small = self.drafts.census, self.drafts.small
+        census, survey, small = self.drafts.census, self.drafts.survey, self.drafts.small
         return Manifest(
             schema_version=schema.SCHEMA_VERSION,
             date=str(self.date),
             sealed_at=ist(self._clock.wall_ns()).isoformat(timespec="seconds"),
             versions=_versions(),
             first_seq=1,
-            last_seq=census.last_seq,
+            last_seq=self.drafts.last_seq,
             messages=census.messages,
             message_bytes=census.bytes,
-            rows={"ticks": census.ticks} | {table: rows.num_rows for table, rows in small.items()},
-            missing=census.missing,
+            rows={"ticks": survey.rows} | {table: rows.num_rows for table, rows in small.items()},
+            missing=self.drafts.lost,
             gaps=[_plain(row) for row in small["gaps"].to_pylist()],
             files=self.drafts.facts(self.store),
-            instruments=dict(sorted(census.by_key.items())),
+            instruments=dict(sorted(survey.by_key.items())),
         )
 
     def _compress(self) -> None:

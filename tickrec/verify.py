@@ -6,8 +6,9 @@ Changes nothing, takes no lock.
 
 import contextlib
 import datetime as dt
+import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -36,42 +37,60 @@ class Survey:
 
     rows: int = 0
     by_key: Counter[str] = field(default_factory=Counter)
+    orphans: Counter[str] = field(default_factory=Counter)
+    """Those of messages that the journal has lost: it was damaged after they were written here."""
     first: int = 0
     last: int = 0
-    """The lowest and highest seq."""
+    """The lowest and highest seq that is no orphan's."""
     in_order: bool = True
     """Sorted by instrument, and by seq for each."""
     _previous: tuple[str, int] = ("", 0)
 
     @classmethod
-    def of(cls, paths: Iterable[Path]) -> Self:
-        """Read files; what they hold together. Raises pyarrow.ArrowException or OSError when one cannot be read."""
+    def of(cls, paths: Iterable[Path], lost: Sequence[tuple[int, int]] = ()) -> Self:
+        """Read files; what they hold together. `lost` are ranges of seq that the journal no longer has.
+
+        Raises pyarrow.ArrowException, KeyError or OSError when one cannot be read.
+        """
         import pyarrow.parquet as pq
 
         survey = cls()
         for path in paths:
             with pq.ParquetFile(path, pre_buffer=False) as file:
                 for batch in file.iter_batches(_BATCH_ROWS, columns=["instrument_key", "seq"]):
-                    survey._take(batch)
+                    if batch.num_rows:
+                        survey._take(batch, lost)
         return survey
 
-    def _take(self, batch: pa.RecordBatch) -> None:
-        if not batch.num_rows:
-            return
+    def _take(self, batch: pa.RecordBatch, lost: Sequence[tuple[int, int]]) -> None:
         keys, seqs = batch.column("instrument_key"), batch.column("seq")
         self.rows += batch.num_rows
-        self.by_key.update({pair["values"]: pair["counts"] for pair in pc.value_counts(keys).to_pylist()})
-        low, high = pc.min_max(seqs).values()
-        self.first = min(self.first or low.as_py(), low.as_py())
-        self.last = max(self.last, high.as_py())
+        self.by_key.update(_counts(keys))
         self.in_order = self.in_order and self._follows(keys, seqs)
         self._previous = keys[-1].as_py(), seqs[-1].as_py()
+        if lost:
+            is_lost = _within(seqs, lost)
+            self.orphans.update(_counts(keys.filter(is_lost)))
+            seqs = seqs.filter(pc.invert(is_lost))
+        if len(seqs):
+            low, high = (bound.as_py() for bound in pc.min_max(seqs).values())
+            self.first = min(self.first or low, low)
+            self.last = max(self.last, high)
 
     def _follows(self, keys: pa.Array, seqs: pa.Array) -> bool:
         if (keys[0].as_py(), seqs[0].as_py()) <= self._previous:
             return False
         up, same = pc.less(keys[:-1], keys[1:]), pc.equal(keys[:-1], keys[1:])
         return bool(pc.all(pc.or_(up, pc.and_(same, pc.less(seqs[:-1], seqs[1:]))), min_count=0).as_py())
+
+
+def _counts(keys: pa.Array) -> dict[str, int]:
+    return {pair["values"]: pair["counts"] for pair in pc.value_counts(keys).to_pylist()}
+
+
+def _within(seqs: pa.Array, ranges: Sequence[tuple[int, int]]) -> pa.Array:
+    inside = (pc.and_(pc.greater_equal(seqs, first), pc.less_equal(seqs, last)) for first, last in ranges)
+    return functools.reduce(pc.or_, inside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +131,7 @@ def verify(store: Store, date: dt.date, progress: Progress | None = None) -> Rep
     tell("reading the journal", 0.0)
     census, differences = _read_journal(store, covered)
     tell("reading Parquet", 0.5)
-    survey, unreadable = _read_ticks(covered)
+    survey, unreadable = _read_ticks(covered, census.lost(covered.next_seq - 1) if census else [])
     differences += unreadable
     if census is not None:
         differences += differing(census, survey, "Parquet")
@@ -129,14 +148,15 @@ def verify(store: Store, date: dt.date, progress: Progress | None = None) -> Rep
 
 
 def differing(census: Census, survey: Survey, name: str) -> list[str]:
-    """In what the ticks that the journal holds and the rows of `name` differ."""
+    """In what the ticks that the journal holds and the rows of `name` differ; orphans are no difference."""
     found = []
-    if census.ticks != survey.rows:
-        found.append(f"{name}: {survey.rows} ticks, the journal has {census.ticks}")
+    rows = survey.rows - survey.orphans.total()
+    if census.ticks != rows:
+        found.append(f"{name}: {rows} ticks, the journal has {census.ticks}")
     if (census.first_tick, census.last_tick) != (survey.first, survey.last):
         ours, theirs = f"{survey.first} to {survey.last}", f"{census.first_tick} to {census.last_tick}"
         found.append(f"{name}: ticks of entries {ours}, the journal's are {theirs}")
-    return found + differing_keys(census.by_key, survey.by_key, name)
+    return found + differing_keys(census.by_key, survey.by_key - survey.orphans, name)
 
 
 def differing_keys(expected: Mapping[str, int], found: Mapping[str, int], name: str) -> list[str]:
@@ -176,10 +196,10 @@ def _damage_words(damage: Damage) -> str:
     return f"{damage.length} bytes at offset {damage.offset} of {damage.path.name} are damaged, {lost}"
 
 
-def _read_ticks(covered: Coverage) -> tuple[Survey, list[str]]:
+def _read_ticks(covered: Coverage, lost: Sequence[tuple[int, int]]) -> tuple[Survey, list[str]]:
     sealed = [covered.sealed] if covered.sealed else []
     try:
-        survey = Survey.of([*sealed, *(part.path for part in covered.parts)])
+        survey = Survey.of([*sealed, *(part.path for part in covered.parts)], lost)
     except (pa.ArrowException, KeyError, OSError) as error:
         return Survey(), [f"Parquet: cannot be read: {error}"]
     if sealed and not covered.parts and not survey.in_order:

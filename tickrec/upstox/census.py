@@ -74,6 +74,10 @@ class Census:
                 census._message(entry, entry.seq in suspects)
         return census
 
+    def lost(self, last_seq: int) -> list[tuple[int, int]]:
+        """Ranges of seq up to `last_seq`, which was written once, that the journal does not have."""
+        return [*self.missing, *([(self.last_seq + 1, last_seq)] if self.last_seq < last_seq else [])]
+
     def _message(self, entry: Entry, suspect: bool) -> None:
         self.messages += 1
         self.bytes += len(entry.payload)
