@@ -137,7 +137,7 @@ def _record(config: "Config", options: "Options", environ: Mapping[str, str], li
             stack.close()
             _say("stopped before the recording began")
             return ExitCode.DONE
-    with contextlib.suppress(OSError, ValueError):  # nobody reads stderr: what was recorded is no worse for it
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # nobody reads stderr: the recording is no worse
         display.print_summary(last, Store(config.store.data), sys.stderr)
     return ExitCode(last.exit_code)
 
