@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -507,6 +506,4 @@ def test_the_newest_tick_is_visible_at_once(store: Store) -> None:
     with Session(store) as session:
         answer(session, "SELECT max(seq) FROM ticks")
         recording.updates(1)
-        began = time.monotonic_ns()
         assert answer(session, "SELECT max(seq) AS last FROM latest") == [{"last": recording.written.last_seq}]
-    assert time.monotonic_ns() > began
