@@ -246,6 +246,8 @@ def query(
     from tickrec.layout import Store
     from tickrec.query import DateRange, Session, yield_to_recorder
 
+    if output is not None:
+        out.file_format(output)
     statement = _statement(sql, file)
     seconds = _seconds("--timeout", timeout)
     dates = DateRange(_date("--from", first or date), _date("--to", last or date))
