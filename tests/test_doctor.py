@@ -20,16 +20,16 @@ from tests.upstox.rest_fixtures import jwt
 from tickrec.clock import IST, SECOND, SystemClock, from_datetime, ist
 from tickrec.config import Config, load
 from tickrec.doctor import Check, check_of, examine, exit_code, page, to_json
-from tickrec.doctor_broker import Broker, clock_offset
-from tickrec.doctor_check import Finding
-from tickrec.doctor_local import alerts, days, disk, store_folder
-from tickrec.doctor_schedule import look
+from tickrec.doctor.broker import Broker, clock_offset
+from tickrec.doctor.check import Finding
+from tickrec.doctor.local import alerts, days, disk, store_folder
+from tickrec.doctor.schedule import look
 from tickrec.errors import ExitCode
 from tickrec.layout import Store
 from tickrec.schedule import Machine, crontab_lines, plan_schedule, service_unit
-from tickrec.schedule_crontab import Crontab
+from tickrec.schedule.crontab import Crontab
 from tickrec.upstox.simulator import Settings, Simulator
-from tickrec.upstox.simulator_faults import Fault
+from tickrec.upstox.simulator.faults import Fault
 
 TOKEN = "s3cret-token-of-somebody"
 NOWHERE = Crontab("no-such-crontab")
@@ -280,7 +280,7 @@ def test_a_token_of_this_shell_alone_is_said(tmp_path: Path, market: Simulator) 
 def test_the_token_is_in_no_check_whatever_goes_wrong(tmp_path: Path, instruments: Path) -> None:
     faults: tuple[Fault | None, ...] = (None, Fault("error", "500"), Fault("unauthorized"), Fault("error", "429"))
     secret = jwt({"exp": SystemClock.wall_ns() // SECOND + 86_400})
-    body = f'[record]\nsymbols = ["NIFTY:opt:2"]\non_alert = \'say "{secret}\'\n'
+    body = f'[record]\nsymbols = ["NIFTY:opt:2"]\non_alert = \'{secret} now\'\n'
     with broker(Settings(token=secret)) as simulator:
         config = keep_instruments(config_for(tmp_path, simulator.api_url, body), instruments)
         for fault in faults:
@@ -400,7 +400,6 @@ def test_days_that_were_never_sealed_are_named(tmp_path: Path) -> None:
 def test_an_alert_that_cannot_be_run_fails(tmp_path: Path) -> None:
     assert alerts(None).result == "ok"
     assert alerts("no-such-program --loud").result == "fail"
-    assert alerts('unfinished "quote').result == "fail"
     program = tmp_path / "alert.exe"
     program.write_text("")
     program.chmod(0o700)

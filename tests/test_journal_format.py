@@ -8,12 +8,12 @@ from zlib import crc32
 import pytest
 
 from tests.journal_fixtures import NINE, SOURCE, message
-from tickrec import journal_format
 from tickrec.clock import SECOND
 from tickrec.entry import Entry, EntryKind, encode_facts
 from tickrec.errors import DataError, ExitCode
 from tickrec.journal import MAX_PAYLOAD, Journal, JournalWriter
-from tickrec.journal_format import Header, decode_header, encode_frame, encode_header, file_numbers
+from tickrec.journal import format as journal_format
+from tickrec.journal.format import Header, decode_header, encode_frame, encode_header, file_numbers
 
 GOLDEN = [
     message(b"tick!", 250)._replace(mono_ns=5 * SECOND),

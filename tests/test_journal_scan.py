@@ -10,8 +10,8 @@ from tests.journal_fixtures import message, messages, write
 from tickrec.entry import Entry
 from tickrec.errors import DataError
 from tickrec.journal import Damage, Ending, Journal
-from tickrec.journal_format import FRAME_MAGIC, encode_frame
-from tickrec.journal_scan import JournalFile, Scan
+from tickrec.journal.format import FRAME_MAGIC, encode_frame
+from tickrec.journal.scan import JournalFile, Scan
 
 HEADER = 64
 

@@ -13,32 +13,37 @@ PACKAGE = Path(__file__).parent.parent / "tickrec"
 LAYERS = [
     "errors clock entry",
     "children signals values config calendar hours files gaps format alerts logs page painter runstatus",
-    "journal_format journal_scan journal_repair journal_writer journal schema instruments selectors live "
-    "layout parquet",
+    "journal schema instruments selectors live layout parquet",
     "upstox.protocol upstox.wire upstox.flatten upstox.peek upstox.decode upstox.auth upstox.rest "
     "upstox.census ledger store",
-    "upstox.access upstox.websocket upstox.link upstox.feed upstox.login upstox.market upstox.simulator simulated",
+    "upstox.access upstox.websocket upstox.link upstox.feed upstox.login upstox.simulator simulated",
     "dayfile manifest merge drafts verify retention seal recent holdings status plan day flushing tally "
     "recorder record schedule selection",
     "views sandbox examples listing running cells output table query watch doctor report",
     "display",
     "cli __main__ __init__",
 ]
-"""Each module may import from its own row and the rows above it. `simulator` stands for `simulator_rest` too."""
+"""Each module may import from its own row and the rows above it. `simulator` stands for everything in it."""
 
 RANK = {module: rank for rank, row in enumerate(LAYERS) for module in row.split()}
 
 
 def place(module: str) -> str | None:
     """The entry of LAYERS that a module belongs to."""
-    return module if module in RANK else next((name for name in RANK if module.startswith(name + "_")), None)
+    return module if module in RANK else next((name for name in RANK if module.startswith(f"{name}.")), None)
 
 
 ONLY = {
     "rich": {"display", "cli"},
     "duckdb": {"dayfile", "seal", "verify", "query", "running", "sandbox"},
     "typer": {"cli"},
-    "websockets": {"upstox.websocket", "upstox.link", "upstox.feed", "upstox.simulator", "upstox.simulator_session"},
+    "websockets": {
+        "upstox.websocket",
+        "upstox.link",
+        "upstox.feed",
+        "upstox.simulator.server",
+        "upstox.simulator.session",
+    },
 }
 """Libraries that only the named modules import."""
 
@@ -59,7 +64,8 @@ POSIX_ONLY = {"fcntl", "resource", "termios", "pwd", "grp", "tty", "pty"}
 def modules() -> Iterator[tuple[str, ast.Module]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         if not path.name.endswith("_pb2.py") and path != PACKAGE / "upstox" / "__init__.py":
-            yield ".".join(path.relative_to(PACKAGE).with_suffix("").parts), ast.parse(path.read_text())
+            name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+            yield name.removesuffix(".__init__"), ast.parse(path.read_text())
 
 
 MODULES = [name for name, _ in modules()]

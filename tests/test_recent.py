@@ -7,7 +7,7 @@ import pytest
 from tests.journal_fixtures import messages, write
 from tickrec.entry import Entry
 from tickrec.journal import Follow, Position, compress
-from tickrec.journal_format import FILE_HEADER_BYTES, file_path
+from tickrec.journal.format import FILE_HEADER_BYTES, file_path
 from tickrec.recent import recent, since
 
 EVERYTHING = 1 << 30

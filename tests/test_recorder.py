@@ -18,7 +18,7 @@ from tickrec.layout import coverage
 from tickrec.plan import Options
 from tickrec.store import read_tail
 from tickrec.upstox.peek import count_feeds
-from tickrec.upstox.simulator_faults import Fault
+from tickrec.upstox.simulator.faults import Fault
 
 
 def run(coroutine) -> None:  # type: ignore[no-untyped-def]

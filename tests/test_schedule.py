@@ -32,9 +32,9 @@ from tickrec.schedule import (
     timer_unit,
     to_json,
 )
-from tickrec.schedule_crontab import Crontab, entry, marks, with_entry, without_entry
-from tickrec.schedule_hours import EVERY, last_end, recorded_segments
-from tickrec.schedule_notation import Job, calendar_events, cron_command, cron_times, task_command
+from tickrec.schedule.crontab import Crontab, entry, marks, with_entry, without_entry
+from tickrec.schedule.hours import EVERY, last_end, recorded_segments
+from tickrec.schedule.notation import Job, calendar_events, cron_command, cron_times, task_command
 
 NOW = from_datetime(dt.datetime.combine(TODAY, dt.time(8), IST))
 UTC, INDIA = dt.timedelta(0), dt.timedelta(hours=5, minutes=30)

@@ -20,7 +20,7 @@ from tickrec.plan import Options
 from tickrec.recorder import Stopped
 from tickrec.runstatus import STOPPED, WAITING
 from tickrec.upstox.peek import served_keys
-from tickrec.upstox.simulator_faults import Fault
+from tickrec.upstox.simulator.faults import Fault
 
 REAL_HOURS = dataclasses.replace(FAST, always_open=False)
 

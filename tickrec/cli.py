@@ -481,7 +481,7 @@ def schedule(
     from tickrec import schedule as schedules
     from tickrec import values
     from tickrec.clock import SystemClock
-    from tickrec.schedule_crontab import Crontab
+    from tickrec.schedule.crontab import Crontab
 
     settings = _config(config, data, simulate)
     if install and remove:
@@ -538,7 +538,7 @@ def simulate(
     import asyncio
 
     from tickrec.upstox.simulator import Settings, serve
-    from tickrec.upstox.simulator_faults import parse_fault
+    from tickrec.upstox.simulator.faults import parse_fault
 
     settings = Settings(
         port=port,

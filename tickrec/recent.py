@@ -10,8 +10,8 @@ from typing import NamedTuple
 from tickrec.entry import Entry
 from tickrec.errors import DataError
 from tickrec.journal import Journal, Position
-from tickrec.journal_format import FILE_HEADER_BYTES, Damage, file_numbers
-from tickrec.journal_scan import JournalFile, Scan
+from tickrec.journal.format import FILE_HEADER_BYTES, Damage, file_numbers
+from tickrec.journal.scan import JournalFile, Scan
 
 
 class Recent(NamedTuple):

@@ -21,12 +21,12 @@ from websockets.server import ServerProtocol
 
 from tests.benchmarks.pool import INSTRUMENTS, TICKS_A_MESSAGE, Pool, Quotes, Sums
 from tickrec.clock import SystemClock
-from tickrec.upstox.simulator_access import Access
-from tickrec.upstox.simulator_faults import Lasting
-from tickrec.upstox.simulator_http import MAX_HEAD, Request, read_request
-from tickrec.upstox.simulator_rest import FEED_PATH, Rest
-from tickrec.upstox.simulator_session import Subscriptions
-from tickrec.upstox.simulator_wire import market_info_frame
+from tickrec.upstox.simulator.access import Access
+from tickrec.upstox.simulator.faults import Lasting
+from tickrec.upstox.simulator.http import MAX_HEAD, Request, read_request
+from tickrec.upstox.simulator.rest import FEED_PATH, Rest
+from tickrec.upstox.simulator.session import Subscriptions
+from tickrec.upstox.simulator.wire import market_info_frame
 
 HOST: Final = "127.0.0.1"
 TOKEN: Final = "simulated"

@@ -17,9 +17,9 @@ from websockets.frames import Frame, Opcode
 
 from tickrec.calendar import trading_date
 from tickrec.clock import IST, SECOND, SystemClock, from_datetime
-from tickrec.upstox.market import Market, Security, Wheel
-from tickrec.upstox.simulator_hours import Hours
-from tickrec.upstox.simulator_wire import Painter, frame
+from tickrec.upstox.simulator.hours import Hours
+from tickrec.upstox.simulator.market import Market, Security, Wheel
+from tickrec.upstox.simulator.wire import Painter, frame
 
 TICKS_A_MESSAGE: Final = 30
 MESSAGES_A_SECOND: Final = 30

@@ -15,7 +15,7 @@ from tickrec.clock import SystemClock
 from tickrec.config import load
 from tickrec.plan import Options
 from tickrec.record import Record
-from tickrec.recorder import signals_stop
+from tickrec.signals import Signals
 
 EVERY: Final = 0.001
 
@@ -39,9 +39,9 @@ class Probe:
 async def record(config: Path, data: Path, symbols: str) -> list[float]:
     """Record until stopped; lateness in seconds from the first tick on."""
     settings = load(config, data=data, simulate=False, environ=os.environ)
-    stopping = asyncio.Event()
     options = Options(symbols=(symbols,), mode="full", now=True)
-    with signals_stop(stopping.set, lambda: os._exit(1)):
+    with Signals(lambda: os._exit(1)) as signals:
+        stopping = signals.event()
         task = asyncio.create_task(Record(settings, options, os.environ, SystemClock(), stopping).run())
         status = data / "state" / "status.json"
         while not task.done() and not status.exists():  # noqa: ASYNC110 - written by another object

@@ -43,7 +43,7 @@ from tickrec.upstox.auth import TokenSource
 from tickrec.upstox.feed import Feed, Timing, Wanted
 from tickrec.upstox.rest import Rest
 from tickrec.upstox.simulator import Settings, Simulator
-from tickrec.upstox.simulator_faults import Fault
+from tickrec.upstox.simulator.faults import Fault
 
 MESSAGE, CONNECTED, SUBSCRIBED = EntryKind.MESSAGE, EntryKind.CONNECTED, EntryKind.SUBSCRIBED
 DISCONNECTED, NOTE = EntryKind.DISCONNECTED, EntryKind.NOTE

@@ -14,13 +14,13 @@ import pytest
 from tests.upstox.simulator_fixtures import NIFTY, RELIANCE, at
 from tickrec.clock import IST
 from tickrec.upstox import MarketDataFeedV3_pb2 as pb
-from tickrec.upstox.market import MINUTE_MS, Market, Security, Wheel
-from tickrec.upstox.simulator_hours import HOLIDAYS, SEGMENTS, Hours, Phase
-from tickrec.upstox.simulator_master import Listing, Master
-from tickrec.upstox.simulator_pricing import RATE, smile, value
-from tickrec.upstox.simulator_records import FILES, master_file, record
-from tickrec.upstox.simulator_stocks import stocks
-from tickrec.upstox.simulator_wire import Painter, frame, market_info_frame
+from tickrec.upstox.simulator.hours import HOLIDAYS, SEGMENTS, Hours, Phase
+from tickrec.upstox.simulator.market import MINUTE_MS, Market, Security, Wheel
+from tickrec.upstox.simulator.master import Listing, Master
+from tickrec.upstox.simulator.pricing import RATE, smile, value
+from tickrec.upstox.simulator.records import FILES, master_file, record
+from tickrec.upstox.simulator.stocks import stocks
+from tickrec.upstox.simulator.wire import Painter, frame, market_info_frame
 
 DATE = dt.date(2026, 11, 22)
 MASTER = Master(DATE)

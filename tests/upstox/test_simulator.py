@@ -39,10 +39,10 @@ from tests.upstox.simulator_fixtures import (
 from tickrec.entry import EntryKind
 from tickrec.journal import Journal
 from tickrec.upstox.simulator import HOST, Settings, Simulator
-from tickrec.upstox.simulator_faults import Fault
-from tickrec.upstox.simulator_hours import SEGMENTS
-from tickrec.upstox.simulator_master import master_of
-from tickrec.upstox.simulator_session import COMBINED, INDIVIDUAL, Subscriptions
+from tickrec.upstox.simulator.faults import Fault
+from tickrec.upstox.simulator.hours import SEGMENTS
+from tickrec.upstox.simulator.master import master_of
+from tickrec.upstox.simulator.session import COMBINED, INDIVIDUAL, Subscriptions
 
 NO_SUCH_KEY = "NSE_FO|NIFTY18NOV2025PE25950"
 

@@ -25,7 +25,7 @@ from tests.upstox.simulator_fixtures import (
 from tickrec.errors import UsageError
 from tickrec.upstox import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.simulator import Simulator
-from tickrec.upstox.simulator_faults import KINDS, Fault, fault_from_json, parse_fault
+from tickrec.upstox.simulator.faults import KINDS, Fault, fault_from_json, parse_fault
 
 
 async def strike(simulator: Simulator, kind: str, arg: str = "") -> None:

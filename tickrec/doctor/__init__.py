@@ -7,17 +7,17 @@ token.
 import logging
 from collections.abc import Callable, Iterator, Mapping
 
-from tickrec import doctor_local as local
 from tickrec.calendar import trading_date
 from tickrec.clock import Clock
 from tickrec.config import Config
-from tickrec.doctor_broker import Broker
-from tickrec.doctor_check import FAIL, OK, WARN, Check, Finding, exit_code, page, to_json
-from tickrec.doctor_schedule import look
+from tickrec.doctor import local
+from tickrec.doctor.broker import Broker
+from tickrec.doctor.check import FAIL, OK, WARN, Check, Finding, exit_code, page, to_json
+from tickrec.doctor.schedule import look
 from tickrec.errors import TickrecError
 from tickrec.layout import Store
 from tickrec.schedule import this_machine
-from tickrec.schedule_crontab import Crontab
+from tickrec.schedule.crontab import Crontab
 
 __all__ = ["Check", "check_of", "examine", "exit_code", "page", "to_json"]
 

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from tickrec.clock import ist
-from tickrec.upstox.simulator_hours import Hours, Phase
-from tickrec.upstox.simulator_master import Listing, master_of
-from tickrec.upstox.simulator_pricing import RATE, YEAR_MS, Valuation, smile, value
+from tickrec.upstox.simulator.hours import Hours, Phase
+from tickrec.upstox.simulator.master import Listing, master_of
+from tickrec.upstox.simulator.pricing import RATE, YEAR_MS, Valuation, smile, value
 
 DEPTH: Final = 30
 """Levels kept of a book."""

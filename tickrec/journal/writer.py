@@ -15,7 +15,7 @@ from tickrec.clock import ist
 from tickrec.entry import Entry
 from tickrec.errors import StorageError
 from tickrec.files import make_folder, sync_descriptor, sync_folder
-from tickrec.journal_format import (
+from tickrec.journal.format import (
     FILE_HEADER_BYTES,
     Header,
     Position,
@@ -24,7 +24,7 @@ from tickrec.journal_format import (
     file_numbers,
     file_path,
 )
-from tickrec.journal_scan import JournalFile
+from tickrec.journal.scan import JournalFile
 
 SEGMENT_BYTES: Final = 256 * 1024 * 1024
 """A file that would grow past this is followed by a new one."""

@@ -11,12 +11,12 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
 
 from tickrec.clock import Clock, ist
-from tickrec.upstox.market import Market, Security
-from tickrec.upstox.simulator_access import Access
-from tickrec.upstox.simulator_faults import Fault, Lasting, fault_from_json
-from tickrec.upstox.simulator_hours import Phase
-from tickrec.upstox.simulator_http import Request, Response, json_response
-from tickrec.upstox.simulator_records import FILES, master_file
+from tickrec.upstox.simulator.access import Access
+from tickrec.upstox.simulator.faults import Fault, Lasting, fault_from_json
+from tickrec.upstox.simulator.hours import Phase
+from tickrec.upstox.simulator.http import Request, Response, json_response
+from tickrec.upstox.simulator.market import Market, Security
+from tickrec.upstox.simulator.records import FILES, master_file
 
 FEED_PATH: Final = "/market-data-feeder/v3/upstox-developer-api/feeds"
 """Where the websocket of an authorized address lives."""

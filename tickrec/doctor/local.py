@@ -15,7 +15,7 @@ from typing import Final
 
 from tickrec import __version__
 from tickrec.config import Config
-from tickrec.doctor_check import FAIL, OK, WARN, Finding
+from tickrec.doctor.check import FAIL, OK, WARN, Finding
 from tickrec.files import free_bytes, lock_holder
 from tickrec.format import plural, size
 from tickrec.holdings import holdings, usual_day
@@ -96,10 +96,7 @@ def alerts(command: str | None) -> Finding:
     """Whether `on_alert` can be run. It is not run."""
     if command is None:
         return Finding(OK, "nobody is told when a recording goes wrong", "Set on_alert in [record] to be told")
-    try:
-        program = shlex.split(command)[0]
-    except (ValueError, IndexError):
-        return Finding(FAIL, f"on_alert is not a command: {command}", "Look at its quotes")
+    program = shlex.split(command)[0]
     if shutil.which(program) is None:
         return Finding(FAIL, f"on_alert cannot be run: {program} is not found", "Write its full path")
     return Finding(OK, f"on_alert runs {program}")

@@ -7,10 +7,10 @@ tokens and how a connection came to be.
 from typing import Any, Final
 
 from tickrec.clock import SECOND, Clock
-from tickrec.upstox.market import Market, Wheel
-from tickrec.upstox.simulator_faults import Fault, Lasting
-from tickrec.upstox.simulator_session import Session
-from tickrec.upstox.simulator_wire import Painter, empty_entry, frame, market_info_frame, varint
+from tickrec.upstox.simulator.faults import Fault, Lasting
+from tickrec.upstox.simulator.market import Market, Wheel
+from tickrec.upstox.simulator.session import Session
+from tickrec.upstox.simulator.wire import Painter, empty_entry, frame, market_info_frame, varint
 
 _UNKNOWN_FIELD: Final = varint(1000 << 3 | 2)
 """Tag of a bytes field that no schema has."""

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final
 
-from tickrec.upstox.simulator_master import Listing
+from tickrec.upstox.simulator.master import Listing
 
 FILES: Final = ("complete", "NSE", "BSE", "MCX")
 """The files served, as in .../instruments/exchange/<name>.json.gz."""

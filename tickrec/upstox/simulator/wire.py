@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from tickrec.upstox import MarketDataFeedV3_pb2 as pb
-from tickrec.upstox.market import DEPTH, Bar, Security, midnight
-from tickrec.upstox.simulator_hours import Phase
+from tickrec.upstox.simulator.hours import Phase
+from tickrec.upstox.simulator.market import DEPTH, Bar, Security, midnight
 
 MODES: Final = {"ltpc": "ltpc", "option_greeks": "option_greeks", "full": "full_d5", "full_d30": "full_d30"}
 """Requested modes and what they are called on the wire."""

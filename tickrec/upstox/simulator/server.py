@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from tickrec.clock import SECOND, Clock, SystemClock
 from tickrec.entry import Entry, EntryKind, encode_facts
 from tickrec.errors import UsageError
-from tickrec.upstox.market import Market
-from tickrec.upstox.simulator_access import Access
-from tickrec.upstox.simulator_broadcast import Broadcast
-from tickrec.upstox.simulator_faults import Fault, Lasting
-from tickrec.upstox.simulator_hours import Hours
-from tickrec.upstox.simulator_http import MAX_HEAD, Request, Response, read_request
-from tickrec.upstox.simulator_rest import FEED_PATH, Rest
-from tickrec.upstox.simulator_session import Session
+from tickrec.upstox.simulator.access import Access
+from tickrec.upstox.simulator.broadcast import Broadcast
+from tickrec.upstox.simulator.faults import Fault, Lasting
+from tickrec.upstox.simulator.hours import Hours
+from tickrec.upstox.simulator.http import MAX_HEAD, Request, Response, read_request
+from tickrec.upstox.simulator.market import Market
+from tickrec.upstox.simulator.rest import FEED_PATH, Rest
+from tickrec.upstox.simulator.session import Session
 
 if TYPE_CHECKING:
     from tickrec.journal import JournalWriter

@@ -24,9 +24,9 @@ from tickrec.clock import machine_offsets
 from tickrec.config import SIMULATED, Config, config_folder
 from tickrec.errors import UsageError
 from tickrec.files import make_folder
-from tickrec.schedule_crontab import Crontab, cron_runs
-from tickrec.schedule_hours import EVERY, recorded_segments, starts
-from tickrec.schedule_notation import (
+from tickrec.schedule.crontab import Crontab, cron_runs
+from tickrec.schedule.hours import EVERY, recorded_segments, starts
+from tickrec.schedule.notation import (
     Job,
     calendar_events,
     clock_text,

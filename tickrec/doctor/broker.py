@@ -11,8 +11,8 @@ from typing import Final
 from tickrec.calendar import Calendar, Window, exchange_of, trading_date
 from tickrec.clock import SECOND, Clock, from_datetime, ist
 from tickrec.config import Config
-from tickrec.doctor_check import FAIL, OK, WARN, Finding
-from tickrec.doctor_reach import host_of, proxy_for, reach
+from tickrec.doctor.check import FAIL, OK, WARN, Finding
+from tickrec.doctor.reach import host_of, proxy_for, reach
 from tickrec.errors import NothingToRecord, TokenError
 from tickrec.format import grouped, moment, plural
 from tickrec.layout import Store

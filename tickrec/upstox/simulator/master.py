@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from tickrec.clock import IST, from_datetime
-from tickrec.upstox.simulator_hours import HOLIDAYS
-from tickrec.upstox.simulator_stocks import Stock, stocks
+from tickrec.upstox.simulator.hours import HOLIDAYS
+from tickrec.upstox.simulator.stocks import Stock, stocks
 
 
 class Listing(NamedTuple):

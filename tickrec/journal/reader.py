@@ -1,10 +1,6 @@
-"""The journal of a date: a folder of numbered files that together hold every entry, in the order of seq.
+"""Reading a journal, over all its files, and following one that grows.
 
-Owns reading a journal and following one that grows; the rest of it is behind this door: `journal_format` specifies the
-bytes, `journal_writer` appends, `journal_scan` reads a single file, `journal_repair` puts a journal in order after a
-crash. Knows nothing about the broker.
-
-One process writes, under the recording lock; any number read at the same time, without a lock.
+What a single file holds is for `scan` to find out.
 """
 
 from collections import deque
@@ -12,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tickrec.entry import Entry
-from tickrec.journal_format import (
+from tickrec.journal.format import (
     FILE_HEADER_BYTES,
-    MAX_PAYLOAD,
     Damage,
     Ending,
     Header,
@@ -22,24 +17,7 @@ from tickrec.journal_format import (
     decode_header,
     file_numbers,
 )
-from tickrec.journal_repair import Repair, SetAside, compress, repair
-from tickrec.journal_scan import JournalFile, Placed, Scan, judge_head, not_a_journal
-from tickrec.journal_writer import SEGMENT_BYTES, JournalWriter
-
-__all__ = [
-    "MAX_PAYLOAD",
-    "SEGMENT_BYTES",
-    "Damage",
-    "Ending",
-    "Follow",
-    "Journal",
-    "JournalWriter",
-    "Position",
-    "Repair",
-    "SetAside",
-    "compress",
-    "repair",
-]
+from tickrec.journal.scan import JournalFile, Placed, Scan, judge_head, not_a_journal
 
 
 class Journal:

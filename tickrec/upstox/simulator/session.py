@@ -18,8 +18,8 @@ from websockets.http11 import Request as Upgrade
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from tickrec.upstox.simulator_hours import SEGMENTS
-from tickrec.upstox.simulator_http import Request
+from tickrec.upstox.simulator.hours import SEGMENTS
+from tickrec.upstox.simulator.http import Request
 
 INDIVIDUAL: Final = {"ltpc": 5000, "option_greeks": 3000, "full": 2000, "full_d30": 50}
 """Keys of a connection when it uses one mode only (page Market Data Feed V3; full_d30 with Plus only)."""

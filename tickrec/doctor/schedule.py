@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from tickrec.config import Config
-from tickrec.doctor_check import FAIL, OK, WARN, Finding
+from tickrec.doctor.check import FAIL, OK, WARN, Finding
 from tickrec.errors import UsageError
 from tickrec.schedule import NAME, Machine, Schedule, plan_schedule
-from tickrec.schedule_crontab import MARK, Crontab, entry
-from tickrec.schedule_notation import cron_command, offset_text, unit_text
+from tickrec.schedule.crontab import MARK, Crontab, entry
+from tickrec.schedule.notation import cron_command, offset_text, unit_text
 
 SYSTEM_UNITS: Final = Path("/etc/systemd/system")
 LINGER: Final = Path("/var/lib/systemd/linger")

@@ -15,7 +15,7 @@ from tickrec.config import Config
 from tickrec.errors import DataError, UsageError
 from tickrec.hours import at, regular
 from tickrec.layout import Store
-from tickrec.schedule_notation import clock_text
+from tickrec.schedule.notation import clock_text
 
 EVERY: Final = 5
 """Minutes between starts."""

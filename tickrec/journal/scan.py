@@ -11,7 +11,7 @@ from zlib import crc32
 
 from tickrec.entry import Entry, EntryKind
 from tickrec.errors import DataError
-from tickrec.journal_format import (
+from tickrec.journal.format import (
     CRC_FROM,
     FILE_HEADER_BYTES,
     FILE_MAGIC,
