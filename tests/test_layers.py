@@ -34,9 +34,9 @@ def place(module: str) -> str | None:
 
 
 ONLY = {
-    "rich": {"display", "cli"},
+    "rich": {"display"},
     "duckdb": {"dayfile", "seal", "verify", "query", "running", "sandbox"},
-    "typer": {"cli"},
+    "typer": {"cli.common", "cli.recording", "cli.days"},
     "websockets": {
         "upstox.websocket",
         "upstox.link",

@@ -1,0 +1,280 @@
+"""The commands around a recording: record, status, symbols, login, schedule, doctor, simulate."""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tickrec.cli.common import (
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    ModeOption,
+    SimulateOption,
+    SymbolsOption,
+    answer,
+    app,
+    broker,
+    configured,
+    log_to_stderr,
+    mode_of,
+    say,
+    seconds_of,
+    selectors_of,
+    value_of,
+)
+from tickrec.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from tickrec.config import Config
+    from tickrec.plan import Options
+    from tickrec.runstatus import RunStatus
+
+
+@app.command()
+def record(
+    symbols: SymbolsOption = None,
+    mode: ModeOption = None,
+    duration: Annotated[str | None, typer.Option("--for", help="Record for so long: 30s, 5m, 6h.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Record until then, IST: 15:45.")] = None,
+    now: Annotated[bool, typer.Option("--now", help="Begin at once, whatever the exchange calendar says.")] = False,
+    live: Annotated[bool | None, typer.Option("--live/--no-live", help="The live table.")] = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    simulate: SimulateOption = False,
+) -> None:
+    """Record the market data feed until the session ends, or Ctrl-C."""
+    from tickrec import values
+    from tickrec.plan import Options
+
+    settings = configured(config, data, simulate)
+    options = Options(
+        symbols=selectors_of(settings, symbols),
+        mode=value_of("--mode", mode_of, mode) or settings.record.mode,
+        duration=value_of("--for", _span, duration),
+        until=value_of("--until", values.time_of_day, until),
+        now=now or simulate,
+    )
+    with broker(settings, simulate) as (settings, environ):
+        raise SystemExit(_record(settings, options, environ, live))
+
+
+def _record(config: "Config", options: "Options", environ: Mapping[str, str], live: bool | None) -> ExitCode:
+    """Run the recorder with a log or a live table; its exit code."""
+    import asyncio
+
+    from tickrec import display, logs
+    from tickrec.clock import SystemClock
+    from tickrec.layout import Store
+    from tickrec.record import Record
+    from tickrec.recorder import Stopped
+    from tickrec.signals import Signals
+
+    logs.log_to_file(config.store.data / "state" / "tickrec.log")
+    wanted = display.suits_live(sys.stdout, environ) if live is None else live and display.can_show(sys.stdout, environ)
+    with contextlib.ExitStack() as stack:
+        screen = stack.enter_context(display.Screen(sys.stdout, environ)) if wanted else None
+
+        def abandon() -> None:
+            if screen is not None:
+                screen.close()
+            os._exit(ExitCode.DONE)
+
+        async def run() -> "RunStatus":
+            show = screen.show if screen is not None else None
+            return await Record(config, options, environ, SystemClock(), signals.event(), show).run()
+
+        if screen is None:
+            log_to_stderr()
+        signals = stack.enter_context(Signals(abandon))
+        try:
+            last = asyncio.run(run())
+        except Stopped:
+            stack.close()
+            say("stopped before the recording began")
+            return ExitCode.DONE
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # nobody reads stderr: the recording is no worse
+        display.print_summary(last, Store(config.store.data), sys.stderr)
+    return ExitCode(last.exit_code)
+
+
+def _span(text: str) -> "dt.timedelta":
+    """How long to record. Raises ValueError."""
+    from tickrec import values
+
+    span: dt.timedelta = values.span("100ms", "30d")(text, Path())
+    return span
+
+
+@app.command()
+def status(
+    as_json: JsonOption = False,
+    watch: Annotated[bool, typer.Option("--watch", help="The live table of a recorder running elsewhere.")] = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    simulate: SimulateOption = False,
+) -> None:
+    """Say whether it records, how far it is, and what is kept."""
+    import asyncio
+
+    from tickrec import display
+    from tickrec import status as reports
+    from tickrec.clock import SystemClock
+    from tickrec.layout import Store
+
+    store, clock = Store(configured(config, data, simulate).store.data), SystemClock()
+    if watch:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(display.watch(store, clock, sys.stdout, os.environ))
+    report = reports.collect(store, clock)
+    if as_json:
+        answer(json.dumps(reports.to_json(report), indent=2))
+    else:
+        display.print_status(report, sys.stdout, simulate=simulate)
+    raise SystemExit(report.exit_code)
+
+
+@app.command()
+def symbols(
+    selectors: Annotated[list[str], typer.Argument(metavar="SEL...", help="fno, RELIANCE, NIFTY:opt:10, @file, ...")],
+    mode: ModeOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    simulate: SimulateOption = False,
+) -> None:
+    """Show what a selector means today, and what it needs."""
+    from tickrec import selection
+    from tickrec.clock import SystemClock
+    from tickrec.plan import Options
+
+    settings = configured(config, data, simulate)
+    options = Options(symbols=tuple(selectors), mode=value_of("--mode", mode_of, mode) or settings.record.mode)
+    log_to_stderr()
+    with broker(settings, simulate) as (settings, environ):
+        found = selection.select(settings, options, environ, SystemClock())
+    if as_json:
+        answer(json.dumps(selection.to_json(found), indent=1, ensure_ascii=False))
+    else:
+        answer("\n".join(selection.to_lines(found)))
+
+
+@app.command()
+def login(
+    analytics: Annotated[bool, typer.Option("--analytics", help="Store a pasted one-year analytics token.")] = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    simulate: SimulateOption = False,
+) -> None:
+    """Log in to the broker and store the access token, readable by you only."""
+    import getpass
+
+    from tickrec.clock import SystemClock, ist
+    from tickrec.upstox.login import Talk, log_in, store_analytics_token
+    from tickrec.upstox.rest import Rest
+
+    settings = configured(config, data, simulate)
+    with broker(settings, simulate) as (settings, environ):
+        rest = Rest(settings.upstox.api_url, settings.upstox.assets_url)
+        talk = Talk(say=say)
+        if analytics:
+            text = getpass.getpass("Analytics token (not shown): ") if sys.stdin.isatty() else sys.stdin.readline()
+            token = store_analytics_token(text, settings.upstox, rest, environ, talk, SystemClock.wall_ns())
+        else:
+            token = log_in(settings.upstox, rest, environ, talk)
+    until = f", valid until {ist(token.expires_ns):%a %d %b %Y %H:%M} IST" if token.expires_ns is not None else ""
+    say(f"stored in {settings.upstox.token_file}{until}")
+
+
+@app.command()
+def schedule(
+    at: Annotated[str | None, typer.Option("--at", help="One start a day instead, IST: 9:15.")] = None,
+    install: Annotated[bool, typer.Option("--install", help="Put it into your crontab.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Take it out of your crontab again.")] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    simulate: SimulateOption = False,
+) -> None:
+    """Have the machine start the recorder every day: cron, a systemd timer, or Windows' Task Scheduler."""
+    from tickrec import schedule as schedules
+    from tickrec import values
+    from tickrec.clock import SystemClock
+    from tickrec.schedule.crontab import Crontab
+
+    settings = configured(config, data, simulate)
+    if install and remove:
+        raise UsageError("--install and --remove exclude each other")
+    if remove:
+        return say(schedules.remove(schedules.mark_of(settings), Crontab()))
+    now_ns, start = SystemClock.wall_ns(), value_of("--at", values.time_of_day, at)
+    machine = schedules.this_machine(os.environ, now_ns)
+    planned = schedules.plan_schedule(settings, machine, os.environ, now_ns, simulate=simulate, at=start)
+    if as_json:
+        answer(json.dumps(schedules.to_json(planned), indent=2))
+    else:
+        answer("\n".join(schedules.crontab_lines(planned)) if install else schedules.text(planned).rstrip())
+        for note in planned.notes:
+            say(f"\n{note}")
+    if install:
+        say(schedules.install(planned, Crontab()))
+
+
+@app.command()
+def doctor(
+    as_json: JsonOption = False, config: ConfigOption = None, data: DataOption = None, simulate: SimulateOption = False
+) -> None:
+    """Look at everything that a recording depends on, and say what to do about it."""
+    from tickrec import display
+    from tickrec import doctor as examination
+    from tickrec.clock import SystemClock
+
+    settings = configured(config, data, simulate)
+    with broker(settings, simulate) as (settings, environ):
+        checks = list(examination.examine(settings, environ, SystemClock(), simulate=simulate))
+    if as_json:
+        answer(json.dumps(examination.to_json(checks), indent=2))
+    else:
+        display.put(examination.page(checks, display.page_width(sys.stdout)), sys.stdout)
+    raise SystemExit(examination.exit_code(checks))
+
+
+@app.command()
+def simulate(
+    port: Annotated[int, typer.Option("--port", help="Loopback port; 0: any free one.")] = 0,
+    rate: Annotated[float, typer.Option("--rate", help="Ticks a second over all subscribed instruments.")] = 1000.0,
+    interval: Annotated[
+        str, typer.Option("--interval", help="Between two messages, in which an instrument moves once.")
+    ] = "200ms",
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same market.")] = 1,
+    plus: Annotated[bool, typer.Option("--plus", help="An Upstox Plus account.")] = False,
+    real_hours: Annotated[bool, typer.Option("--real-hours", help="Keep the exchanges' hours.")] = False,
+    fault: Annotated[list[str] | None, typer.Option("--fault", help="KIND[:ARG]@SECONDS (repeatable).")] = None,
+    sent_log: Annotated[Path | None, typer.Option("--sent-log", help="Journal of every message sent.")] = None,
+    until_eof: Annotated[bool, typer.Option("--until-eof", help="End when stdin closes.")] = False,
+) -> None:
+    """Serve a synthetic market in the broker's own protocol, on this machine only."""
+    import asyncio
+
+    from tickrec.upstox.simulator import Settings, serve
+    from tickrec.upstox.simulator.faults import parse_fault
+
+    settings = Settings(
+        port=port,
+        rate=rate,
+        interval=seconds_of("--interval", interval) or 0.2,
+        seed=seed,
+        plus=plus,
+        always_open=not real_hours,
+        faults=tuple(map(parse_fault, fault or ())),
+        sent_log=sent_log,
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve(settings, lambda line: print(line, flush=True), until_eof))
