@@ -280,7 +280,7 @@ def test_a_token_of_this_shell_alone_is_said(tmp_path: Path, market: Simulator) 
 def test_the_token_is_in_no_check_whatever_goes_wrong(tmp_path: Path, instruments: Path) -> None:
     faults: tuple[Fault | None, ...] = (None, Fault("error", "500"), Fault("unauthorized"), Fault("error", "429"))
     secret = jwt({"exp": SystemClock.wall_ns() // SECOND + 86_400})
-    body = f'[record]\nsymbols = ["NIFTY:opt:2"]\non_alert = \'{secret} now\'\n'
+    body = f"[record]\nsymbols = [\"NIFTY:opt:2\"]\non_alert = '{secret} now'\n"
     with broker(Settings(token=secret)) as simulator:
         config = keep_instruments(config_for(tmp_path, simulator.api_url, body), instruments)
         for fault in faults:

@@ -191,7 +191,8 @@ class Flushing:
             if process.returncode is None:  # what it was at can be done again from the beginning
                 process.kill()
         lines = err.decode("utf-8", "replace").strip().splitlines()
-        return process.returncode or 0, lines[-1] if lines else f"exit code {process.returncode}"
+        code = process.returncode or 0
+        return code, lines[-1] if lines else f"exit code {code}" if code else ""
 
     def close(self) -> None:
         """End the worker thread, once what it does is done."""
