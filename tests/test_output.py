@@ -287,7 +287,8 @@ def test_files_are_refused_by_name_and_place(session: Session, store: Store, tmp
         (store.root / "rows.parquet", "writes nothing into the store"),
         (store.sealed_path("ticks", DATE), "writes nothing into the store"),
         (store.root / "ticks" / ".." / "rows.csv", "writes nothing into the store"),
-        (Path("/proc/nowhere/rows.csv"), "cannot be written"),
+        (Path("/proc/rows.csv"), "cannot be written"),
+        (tmp_path / "nowhere" / "rows.csv", "does not exist"),
     ]:
         with pytest.raises(UsageError, match=message):
             write_file(session.execute("SELECT 1 AS one"), path)

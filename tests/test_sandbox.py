@@ -268,3 +268,11 @@ def test_behind_the_rules_duckdb_itself_is_locked(store: Store) -> None:
             with pytest.raises(duckdb.Error):
                 connection.execute(sql)
     assert [path.name for path in store.root.parent.iterdir()] == ["data"]
+
+
+def test_a_with_cannot_hide_a_file_behind_its_name(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    file = tmp_path / "secret.csv"
+    file.write_text("a\n1\n")
+    sql = f"""SELECT * FROM '{file}', (WITH "{file}" AS (SELECT 1) FROM "{file}")"""
+    with pytest.raises(UsageError, match="no name for a WITH"):
+        check(connection, sql, TABLES, MACROS)

@@ -62,6 +62,7 @@ def test_a_sealed_date_agrees_with_itself(store: Store) -> None:
         "journal": True,
         "entries": written.last_seq,
         "ticks": written.ticks,
+        "unflushed": 0,
         "differences": [],
     }
 
@@ -203,3 +204,31 @@ def test_a_survey_knows_whether_rows_are_in_order(tmp_path: Path, rows: list[tup
     survey = Survey.of([path])
     assert (survey.rows, survey.in_order) == (len(rows), in_order)
     assert (survey.first, survey.last) == (min(seqs, default=0), max(seqs, default=0))
+
+
+def test_a_journal_that_has_lost_its_end_is_told_and_never_rebuilt_from(sealed: Store) -> None:
+    ticks = sealed.sealed_path("ticks", DATE).read_bytes()
+    sealed.journal_files(DATE)[-1].unlink()
+    assert any("are gone" in line for line in verify(sealed, DATE).differences)
+    with pytest.raises(DataError, match="has lost"):
+        rebuild(sealed, DATE)
+    assert sealed.sealed_path("ticks", DATE).read_bytes() == ticks
+
+
+def test_a_sealed_date_without_its_manifest_is_told_and_sealed_again(sealed: Store) -> None:
+    sealed.manifest_path(DATE).unlink()
+    assert verify(sealed, DATE).differences == ("manifest: is gone",)
+    seal(sealed, DATE)
+    assert verify(sealed, DATE).differences == ()
+
+
+def test_ticks_that_only_the_journal_has_are_told(store: Store) -> None:
+    recording = Recording(store)
+    recording.run()
+    recording.connect()
+    PartWriter(store, DATE).flush(recording.written.last_seq)
+    before = recording.written.ticks
+    recording.updates(3, each=7)
+    report = verify(store, DATE)
+    assert (report.differences, report.ticks, report.unflushed) == ((), before, 21)
+    assert not report.sealed

@@ -16,7 +16,7 @@ from tickrec.files import Lock
 from tickrec.gaps import MIDNIGHT, Gap, Outages
 from tickrec.journal import Journal, JournalWriter, repair
 from tickrec.ledger import Ledger
-from tickrec.store import Coverage, Flushed, PartWriter, Store, coverage
+from tickrec.store import Coverage, Flushed, PartWriter, Store, coverage, stored_rows
 from tickrec.upstox.peek import count_feeds
 
 SOURCE: Final = "upstox.v3"
@@ -37,7 +37,7 @@ class Day:
         self.begin_ns = from_datetime(dt.datetime.combine(date, dt.time(), IST))
         self.end_ns = from_datetime(dt.datetime.combine(date + dt.timedelta(days=1), dt.time(), IST))
         self.gaps: deque[Gap] = deque(maxlen=NEWEST_GAPS)
-        """The newest of the gaps that have ended since this Day was opened."""
+        """The newest of the date's gaps that have ended, in this run or before."""
         self.gaps_ended = 0
         self.gaps_ns = 0
         """How many have ended in all, and how long they were together."""
@@ -72,9 +72,14 @@ class Day:
     def _restore(self, store: Store, covered: Coverage) -> Outages:
         """The gaps so far: as the last part knew them, and what the journal holds beyond it."""
         outages = Ledger.from_text(covered.ledger).outages
+        for row in stored_rows(store, covered, "gaps"):
+            if row["end_ts"] is not None:
+                times = from_datetime(row["start_ts"]), from_datetime(row["end_ts"])
+                self._count(Gap(row["seq"], row["conn"], *times, row["reason"], row["keys"]))
         for entry in Journal(store.journal(self.date)).entries(covered.next_seq, start=covered.position):
             ticks = count_feeds(entry.payload) if entry.kind is EntryKind.MESSAGE else 0
-            outages.feed(entry, ticks > 0)
+            for gap in outages.feed(entry, ticks > 0):
+                self._count(gap)
             self.unflushed += ticks
         return outages
 

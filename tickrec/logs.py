@@ -35,9 +35,7 @@ def log_to_stderr() -> logging.Handler:
     """Send the log to stderr; the returned handler can be taken away while a live table owns the terminal."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_IstFormatter(dated=False))
-    logger = logging.getLogger("tickrec")
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
+    _add(handler)
     return handler
 
 
@@ -53,8 +51,14 @@ def log_to_file(path: Path, max_bytes: int = LOG_BYTES) -> logging.Handler:
     )
     handler.setFormatter(_IstFormatter(dated=True))
     handler.handleError = lambda record: None  # type: ignore[method-assign]
-    logging.getLogger("tickrec").addHandler(handler)
+    _add(handler)
     return handler
+
+
+def _add(handler: logging.Handler) -> None:
+    logger = logging.getLogger("tickrec")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
 
 
 class Latest(logging.Handler):
@@ -64,7 +68,7 @@ class Latest(logging.Handler):
         super().__init__()
         self.line = ""
         self.setFormatter(_IstFormatter(dated=False))
-        logging.getLogger("tickrec").addHandler(self)
+        _add(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a line."""

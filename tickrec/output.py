@@ -354,6 +354,8 @@ def write_file(result: Rows, path: Path, limit: int | None = None) -> Written:
     """
     try:
         write = _WRITERS[file_format(path)]
+        if not path.resolve().parent.is_dir():
+            raise UsageError("the folder of the output does not exist", where=str(path.parent), hint="Make it first")
         if result.store_root.resolve() in path.resolve().parents:
             raise UsageError("a query writes nothing into the store", where=str(path), hint="Choose another folder")
         counted = _Counted(result, limit)

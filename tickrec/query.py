@@ -6,6 +6,7 @@ and the SQL of `views`; writes nothing.
 """
 
 import atexit
+import contextlib
 import datetime as dt
 import os
 import shutil
@@ -54,9 +55,11 @@ class DateRange(NamedTuple):
 
 
 def yield_to_recorder() -> None:
-    """Lower this process's priority, so that a query never takes time that a recorder wants. For commands."""
+    """Let a query never take what a recorder wants: lower priority, and the first to go when memory is short."""
     if hasattr(os, "nice"):
         os.nice(10)
+    with contextlib.suppress(OSError):  # Linux only
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 class Session:

@@ -114,6 +114,7 @@ class Recorder:
         that has begun is in the status, and has been logged and alerted.
         """
         self._day = await self._open_day(trading_date(self._clock.wall_ns()))
+        self._gaps_told = self._day.gaps_ended
         self._tell_repair()
         self._tell_plan()
         error = await self._record()

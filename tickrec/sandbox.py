@@ -166,6 +166,8 @@ def _uses(tree: Any) -> _Uses:
     for node in _nodes(tree):
         kind = node.get("type")
         for entry in node.get("cte_map", {}).get("map", []):
+            if re.search(r"[./\\:*?\[]", entry["key"]):  # it would hide a file of that name from the check
+                raise UsageError(f'"{entry["key"]}" is no name for a WITH', hint="Take letters, digits and _")
             uses.ctes.add(entry["key"].lower())
         if node.get("function_name", "").lower() in _REFUSED_FUNCTIONS:
             raise UsageError(f"the function {node['function_name']} is refused: a query only reads")

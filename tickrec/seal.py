@@ -129,6 +129,8 @@ class Sealing:
         self._tell = tell
         self._duckdb = duckdb or store.duckdb_path(date).exists()  # one that is there must not grow stale
         self._anew = anew
+        self._from_journal = anew
+        """Whether the new files are made from the journal alone, and not from what is stored."""
         self._clock = clock
         self._scratch = store.scratch(date)
         self._last_seq = 0
@@ -197,7 +199,8 @@ class Sealing:
         make_folder(self._scratch)
         source = self.store
         writer = PartWriter(source, self.date)
-        if self._anew or not sealed_with_this_schema(coverage(source, self.date)):
+        self._from_journal = self._anew or not sealed_with_this_schema(coverage(source, self.date))
+        if self._from_journal:
             source = Store(self._scratch, journals=self.store.journals)
             writer = PartWriter(source, self.date)
         start, share = _SHARES["flush"], _SHARES["sort"] - _SHARES["flush"]
@@ -216,7 +219,7 @@ class Sealing:
     def _check(self) -> None:
         """Raises DataError unless the new files hold exactly what the journal does, and all that is stored already."""
         differences = self.drafts.differences()
-        if self._anew and self.drafts.lost:
+        if self._from_journal:
             differences += self._stored_only()
         if differences:
             hint = "Nothing was replaced or removed"
@@ -225,12 +228,15 @@ class Sealing:
     def _stored_only(self) -> list[str]:
         """What is stored of entries that the journal has lost, in words; a rebuild would lose it too."""
         covered = coverage(self.store, self.date)
+        lost = self.drafts.census.lost(covered.next_seq - 1)
         sealed = [covered.sealed] if covered.sealed else []
-        stored = Survey.of([*sealed, *(part.path for part in covered.parts)], self.drafts.lost).orphans.total()
+        stored = Survey.of([*sealed, *(part.path for part in covered.parts)], lost).orphans.total() if lost else 0
         return [f"the journal is damaged and has lost {stored} ticks that are still stored"] if stored else []
 
     def _publish(self) -> None:
         manifest = self._describe()
+        # Until the new one is there nothing says that the date is sealed, so an interruption is taken up again.
+        self.store.manifest_path(self.date).unlink(missing_ok=True)
         for table in (*schema.SMALL_TABLES, "ticks"):
             publish(self.store.sealed_path(table, self.date), partial(os.replace, self.drafts.path(table)))
         if self.drafts.duckdb_path is not None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -31,7 +31,7 @@ from tickrec.upstox.peek import served
 
 log = logging.getLogger("tickrec")
 
-__all__ = ["Coverage", "Flushed", "Part", "PartWriter", "Store", "Tail", "coverage", "read_tail"]
+__all__ = ["Coverage", "Flushed", "Part", "PartWriter", "Store", "Tail", "coverage", "read_tail", "stored_rows"]
 
 PART_TICKS: Final = 250_000
 """Ticks after which a part ends and another begins."""
@@ -277,3 +277,10 @@ def read_tail(store: Store, date: dt.date, covered: Coverage | None = None) -> T
         {name: pa.concat_tables([schema.TABLES[name].empty_table(), *found]) for name, found in tables.items()},
         reader.last_seq,
     )
+
+
+def stored_rows(store: Store, covered: Coverage, table: str) -> list[dict[str, Any]]:
+    """The rows of a small table in the files of a date; times are datetimes in UTC. Raises OSError, DataError."""
+    sealed = [store.sealed_path(table, covered.date)] if covered.sealed else []
+    paths = [*sealed, *covered.small_parts.get(table, ())]
+    return [row for path in paths if path.exists() for row in parquet.read(path, schema.TABLES[table]).to_pylist()]

@@ -17,11 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tickrec import dayfile, parquet, schema
+from tickrec.entry import EntryKind
 from tickrec.errors import DataError
 from tickrec.journal import Damage, Journal
 from tickrec.layout import Coverage, Store, coverage, read_footer
 from tickrec.manifest import FileFacts, Manifest, load
 from tickrec.upstox.census import Census
+from tickrec.upstox.peek import count_feeds
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of the whole that is done, 0 to 1."""
@@ -104,6 +106,8 @@ class Report:
     entries: int
     ticks: int
     differences: tuple[str, ...]
+    unflushed: int = 0
+    """Ticks that only the journal has yet: the next recording, or sealing, takes them."""
 
     def to_json(self) -> dict[str, object]:
         """As JSON values."""
@@ -114,6 +118,7 @@ class Report:
             "journal": self.journal,
             "entries": self.entries,
             "ticks": self.ticks,
+            "unflushed": self.unflushed,
             "differences": list(self.differences),
         }
 
@@ -135,7 +140,11 @@ def verify(store: Store, date: dt.date, progress: Progress | None = None) -> Rep
     differences += unreadable
     if census is not None:
         differences += differing(census, survey, "Parquet")
-    if manifest is not None and covered.sealed is not None:
+        if census.last_seq < covered.next_seq - 1:
+            differences.append(f"journal: entries {census.last_seq + 1} to {covered.next_seq - 1} are gone")
+    if covered.sealed is not None and manifest is None:
+        differences.append("manifest: is gone")
+    elif covered.sealed is not None and manifest is not None:
         differences += _against_manifest(store, manifest, covered, survey, census)
     tell("reading DuckDB", 0.8)
     differences += _against_duckdb(store, covered, manifest, survey)
@@ -143,8 +152,20 @@ def verify(store: Store, date: dt.date, progress: Progress | None = None) -> Rep
         raise DataError(f"{date} changed while it was read", hint="Ask again")
     tell("done", 1.0)
     return Report(
-        date, covered.sealed is not None, census is not None, covered.next_seq - 1, survey.rows, tuple(differences)
+        date,
+        store.settled(date),
+        census is not None,
+        covered.next_seq - 1,
+        survey.rows,
+        tuple(differences),
+        _unflushed(store, covered),
     )
+
+
+def _unflushed(store: Store, covered: Coverage) -> int:
+    """Ticks of the entries that no Parquet file covers."""
+    entries = Journal(store.journal(covered.date)).entries(covered.next_seq, start=covered.position)
+    return sum(count_feeds(entry.payload) for entry in entries if entry.kind is EntryKind.MESSAGE)
 
 
 def differing(census: Census, survey: Survey, name: str) -> list[str]:
@@ -213,13 +234,16 @@ def _against_manifest(
     if manifest.last_seq != covered.sealed_last:
         yield f"manifest: covers entries up to {manifest.last_seq}, ticks.parquet up to {covered.sealed_last}"
         return
+    for table in ("ticks", *schema.SMALL_TABLES):
+        if store.sealed_path(table, covered.date).relative_to(store.root).as_posix() not in manifest.files:
+            yield f"manifest: says nothing of {table}"
     for name, facts in manifest.files.items():
         if not (covered.parts and name.startswith("duckdb/")):  # appended to since
             yield from _against_facts(store.root / name, name, facts)
     if covered.parts:
         return
-    if manifest.rows["ticks"] != survey.rows:
-        yield f"manifest: {manifest.rows['ticks']} ticks, Parquet has {survey.rows}"
+    if manifest.rows.get("ticks") != survey.rows:
+        yield f"manifest: {manifest.rows.get('ticks')} ticks, Parquet has {survey.rows}"
     yield from differing_keys(manifest.instruments, survey.by_key, "Parquet")
     if census is not None and census.messages != manifest.messages:
         yield f"journal: {census.messages} messages, {manifest.messages} were sealed"

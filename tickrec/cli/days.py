@@ -67,7 +67,14 @@ def query(
         out.file_format(output)
     statement = _statement(sql, file)
     seconds = seconds_of("--timeout", timeout)
-    dates = DateRange(date_of("--from", first or date), date_of("--to", last or date))
+    if date is not None and (first or last):
+        raise UsageError("--date and --from, --to exclude each other")
+    if date is not None:
+        dates = DateRange(date_of("--date", date), date_of("--date", date))
+    else:
+        dates = DateRange(date_of("--from", first), date_of("--to", last))
+    if dates.first is not None and dates.last is not None and dates.first > dates.last:
+        raise UsageError(f"--from {dates.first} is after --to {dates.last}")
     store = Store(configured(config, data, simulate).store.data)
     yield_to_recorder()
     begun_ns = SystemClock.monotonic_ns()
@@ -167,9 +174,10 @@ def verify(
             answer(json.dumps(report.to_json()))
             continue
         kind = "sealed" if report.sealed else "not sealed"
+        waiting = f", {plural(report.unflushed, 'tick')} more in the journal only" if report.unflushed else ""
         against = "" if report.journal else ", journal gone"
         verdict = plural(len(report.differences), "difference") if report.differences else "everything agrees"
-        answer(f"{day} {kind}{against}: {plural(report.ticks, 'tick')}, {verdict}")
+        answer(f"{day} {kind}{against}: {plural(report.ticks, 'tick')}{waiting}, {verdict}")
         for difference in report.differences:
             answer(f"  {difference}")
     raise SystemExit(ExitCode.DONE if ok else ExitCode.DATA)

@@ -85,6 +85,7 @@ def _record(config: "Config", options: "Options", environ: Mapping[str, str], li
         def abandon() -> None:
             if screen is not None:
                 screen.close()
+            say("stopped at once; everything received is in the journal, and the next recording goes on from there")
             os._exit(ExitCode.DONE)
 
         async def run() -> "RunStatus":
@@ -127,6 +128,7 @@ def status(
     from tickrec import display
     from tickrec import status as reports
     from tickrec.clock import SystemClock
+    from tickrec.config import SIMULATED
     from tickrec.layout import Store
 
     store, clock = Store(configured(config, data, simulate).store.data), SystemClock()
@@ -138,6 +140,8 @@ def status(
         answer(json.dumps(reports.to_json(report), indent=2))
     else:
         display.print_status(report, sys.stdout, simulate=simulate)
+        if not store.dates() and Store(store.root / SIMULATED).dates():
+            say("the simulated market has been recorded: see `tickrec status --simulate`")
     raise SystemExit(report.exit_code)
 
 
