@@ -36,7 +36,7 @@ def place(module: str) -> str | None:
 ONLY = {
     "rich": {"display"},
     "duckdb": {"dayfile", "seal", "verify", "query", "running", "sandbox"},
-    "typer": {"cli.common", "cli.recording", "cli.days"},
+    "typer": {"cli", "cli.common", "cli.recording", "cli.days"},
     "websockets": {
         "upstox.websocket",
         "upstox.link",

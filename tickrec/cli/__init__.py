@@ -3,10 +3,28 @@
 Everything heavy is imported inside the commands, so that `--help` and a refused option answer at once.
 """
 
+from typing import Annotated
+
+import typer
+
+from tickrec import __version__
+
 # Importing the commands is what adds them to the app; help lists them in this order.
-from tickrec.cli import recording, days  # noqa: F401, I001
-from tickrec.cli.common import app, say
+# isort: off
+from tickrec.cli import recording  # noqa: F401
+from tickrec.cli import days  # noqa: F401
+
+# isort: on
+from tickrec.cli.common import answer, app, say
 from tickrec.errors import ExitCode, TickrecError
+
+
+@app.callback(invoke_without_command=True)
+def tickrec(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Record every tick of the Upstox market data feed, and ask questions of it, also while it records."""
+    if version:
+        answer(__version__)
+        raise SystemExit(ExitCode.DONE)
 
 
 def main() -> None:

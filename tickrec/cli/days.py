@@ -53,7 +53,7 @@ def query(
     data: DataOption = None,
     simulate: SimulateOption = False,
 ) -> None:
-    """Ask the ticks anything, in SQL, also while they are being recorded."""
+    """Ask the ticks anything in SQL, also while recording."""
     if tables:
         from tickrec.views import describe
 
@@ -112,7 +112,10 @@ def seal(
     data: DataOption = None,
     simulate: SimulateOption = False,
 ) -> None:
-    """Make one sorted Parquet file and one DuckDB file of a date, checked against its journal."""
+    """Make the final files of a date, checked.
+
+    One sorted Parquet file and one DuckDB file, held against the journal, which is compressed.
+    """
     from tickrec.seal import seal as seal_date
 
     _make_days(seal_date, "sealed", date, to, as_json, configured(config, data, simulate))
@@ -127,7 +130,7 @@ def rebuild(
     data: DataOption = None,
     simulate: SimulateOption = False,
 ) -> None:
-    """Make the Parquet and DuckDB files of a date anew from its journal."""
+    """Make the files of a date anew from its journal."""
     from tickrec.seal import rebuild as rebuild_date
 
     _make_days(rebuild_date, "rebuilt", date, to, as_json, configured(config, data, simulate))
@@ -160,7 +163,10 @@ def verify(
     data: DataOption = None,
     simulate: SimulateOption = False,
 ) -> None:
-    """Read everything of a date again: journal against Parquet against DuckDB."""
+    """Compare journal, Parquet and DuckDB of a date.
+
+    Reads everything again; exit code 5 with what differs.
+    """
     from tickrec.format import plural
     from tickrec.layout import Store
     from tickrec.verify import verify as verify_date

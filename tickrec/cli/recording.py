@@ -50,7 +50,10 @@ def record(
     data: DataOption = None,
     simulate: SimulateOption = False,
 ) -> None:
-    """Record the market data feed until the session ends, or Ctrl-C."""
+    """Record the market data feed until the session ends.
+
+    Ctrl-C stops it in good order; a second one at once.
+    """
     from tickrec import values
     from tickrec.plan import Options
 
@@ -177,7 +180,10 @@ def login(
     data: DataOption = None,
     simulate: SimulateOption = False,
 ) -> None:
-    """Log in to the broker and store the access token, readable by you only."""
+    """Log in to the broker and store the access token.
+
+    The file can be read by you only.
+    """
     import getpass
 
     from tickrec.clock import SystemClock, ist
@@ -207,7 +213,10 @@ def schedule(
     data: DataOption = None,
     simulate: SimulateOption = False,
 ) -> None:
-    """Have the machine start the recorder every day: cron, a systemd timer, or Windows' Task Scheduler."""
+    """Have the machine start the recorder every day.
+
+    Prints a crontab entry, a systemd timer, or a task for Windows.
+    """
     from tickrec import schedule as schedules
     from tickrec import values
     from tickrec.clock import SystemClock
@@ -235,7 +244,10 @@ def schedule(
 def doctor(
     as_json: JsonOption = False, config: ConfigOption = None, data: DataOption = None, simulate: SimulateOption = False
 ) -> None:
-    """Look at everything that a recording depends on, and say what to do about it."""
+    """Look at everything that a recording depends on.
+
+    Says what to do about what is wrong; exit code 5 if something fails.
+    """
     from tickrec import display
     from tickrec import doctor as examination
     from tickrec.clock import SystemClock
@@ -263,13 +275,20 @@ def simulate(
     fault: Annotated[list[str] | None, typer.Option("--fault", help="KIND[:ARG]@SECONDS (repeatable).")] = None,
     sent_log: Annotated[Path | None, typer.Option("--sent-log", help="Journal of every message sent.")] = None,
     until_eof: Annotated[bool, typer.Option("--until-eof", help="End when stdin closes.")] = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    simulate: SimulateOption = False,
 ) -> None:
-    """Serve a synthetic market in the broker's own protocol, on this machine only."""
+    """Serve a synthetic market in the broker's protocol.
+
+    On a loopback port of this machine only, REST and websocket alike.
+    """
     import asyncio
 
     from tickrec.upstox.simulator import Settings, serve
     from tickrec.upstox.simulator.faults import parse_fault
 
+    configured(config, data, simulate)  # every command refuses a configuration that it does not understand
     settings = Settings(
         port=port,
         rate=rate,
