@@ -35,9 +35,9 @@ __all__ = ["Coverage", "Flushed", "Part", "PartWriter", "Store", "Tail", "covera
 
 PART_TICKS: Final = 250_000
 """Ticks after which a part ends and another begins."""
-_BEHIND_PIECE: Final = 1536 * 1024
-"""Payload bytes decoded at a time when there is much to catch up with: a third faster, and the interpreter's lock is
-held for 8 ms instead of 4."""
+_BEHIND_PIECE: Final = 3072 * 1024
+"""Payload bytes decoded at a time when there is much to catch up with: half as fast again, and the event loop waits up
+to 16 ms instead of 8."""
 _SMALL_PIECES: Final = 32
 """Pieces of a flush that are decoded the gentle way; a minute of 900 ticks a second is fewer."""
 _READER_PIECE: Final = 4 * 1024 * 1024
