@@ -265,7 +265,7 @@ def doctor(
 @app.command()
 def simulate(
     port: Annotated[int, typer.Option("--port", help="Loopback port; 0: any free one.")] = 0,
-    rate: Annotated[float, typer.Option("--rate", help="Ticks a second over all subscribed instruments.")] = 1000.0,
+    rate: Annotated[float, typer.Option("--rate", help="Ticks a second over all subscribed instruments.")] = 1100.0,
     interval: Annotated[
         str, typer.Option("--interval", help="Between two messages, in which an instrument moves once.")
     ] = "200ms",
