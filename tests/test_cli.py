@@ -22,7 +22,7 @@ def journalled(store: Store) -> int:
 
 
 def test_one_command_records_the_simulated_market_into_its_own_store(tmp_path: Path) -> None:
-    done = tickrec("record", "--simulate", "--no-live", "--symbols", "RELIANCE", "--for", "2s", folder=tmp_path)
+    done = tickrec("record", "--simulate", "--no-live", "--symbols", "RELIANCE", "--for", "4s", folder=tmp_path)
     assert done.stdout == ""
     assert "recorded" in done.stderr
     assert "Traceback" not in done.stderr

@@ -57,7 +57,7 @@ def test_a_full_disk_ends_the_recording_and_the_next_run_catches_up(tmp_path: Pa
         report = json.loads(tickrec("status", "--json", folder=tmp_path, check=ExitCode.DATA).stdout)
         assert report["state"] in ("stopped", "stale")  # stale: there was no room for the last status either
         subprocess.run(["mount", "-o", f"remount,size={LARGE}", str(data)], check=True)
-        tickrec(*RECORD, "--for", "2s", folder=tmp_path)
+        tickrec(*RECORD, "--for", "5s", folder=tmp_path)
         nothing_twice_none_missing(tmp_path, store)
         tickrec("verify", store.dates()[0], folder=tmp_path)
 

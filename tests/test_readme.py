@@ -53,7 +53,7 @@ def queries() -> list[str]:
 
 
 def test_the_python_recipe_runs(tmp_path: Path) -> None:
-    tickrec("record", "--simulate", "--no-live", "--symbols", "RELIANCE", "--for", "2s", folder=tmp_path)
+    tickrec("record", "--simulate", "--no-live", "--symbols", "RELIANCE", "--for", "4s", folder=tmp_path)
     code = re.findall(r"```python\n(.*?)\n```", README, re.S)[0].replace('"data"', '"data/simulated"')
     program = code.replace("day.sql", "bars = day.sql") + "\nprint(bars.read_all().num_rows)"
     done = subprocess.run(

@@ -147,7 +147,7 @@ def test_a_token_refused_twice_ends_the_run_and_is_safe(tmp_path: Path) -> None:
 
 
 def test_the_planned_end_ends_the_run(tmp_path: Path) -> None:
-    options = Options(symbols=("RELIANCE",), mode="ltpc", duration=dt.timedelta(seconds=1), now=True)
+    options = Options(symbols=("RELIANCE",), mode="ltpc", duration=dt.timedelta(seconds=3), now=True)
 
     async def scenario() -> None:
         async with recording(tmp_path, options=options) as one:
@@ -160,7 +160,7 @@ def test_the_planned_end_ends_the_run(tmp_path: Path) -> None:
 
 
 def test_a_broker_that_never_opens_a_websocket_is_unreachable(tmp_path: Path) -> None:
-    options = Options(symbols=("RELIANCE",), mode="full", duration=dt.timedelta(seconds=2), now=True)
+    options = Options(symbols=("RELIANCE",), mode="full", duration=dt.timedelta(seconds=4), now=True)
 
     async def scenario() -> None:
         async with recording(

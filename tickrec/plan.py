@@ -161,7 +161,8 @@ def make_plan(config: Config, options: Options, store: Store, rest: Rest, tokens
     check_expiry(token, now_ns)
     master = load_master(store, rest, now_ns)
     instruments = resolve_options(config, options, master, rest, token, now_ns)
-    times = plan_times(config, options, calendar, {each.segment for each in instruments}, now_ns)
+    # Counted from here: the instruments may have taken a while to come.
+    times = plan_times(config, options, calendar, {each.segment for each in instruments}, clock.wall_ns())
     del master
     pa.default_memory_pool().release_unused()
     connections = deal_out(config, instruments, options.mode, account_plan(config, token))
