@@ -5,6 +5,7 @@ import dataclasses
 import datetime as dt
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 
 from tests.recordings import FAST, Recording, ShiftedClock, messages, recording, until
@@ -269,5 +270,18 @@ def test_a_status_file_that_cannot_be_written_and_a_child_that_cannot_start_chan
             assert last.exit_code == ExitCode.DONE
             assert recorded(one) == sent(one, tmp_path)
             assert stored_ticks(one) == last.ticks
+
+    run(scenario())
+
+
+def test_after_the_run_the_duckdb_file_has_everything(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with recording(tmp_path, config='[record]\nflush_interval = "1s"\n') as one:
+            await one.sent(400)
+            last = await one.stop()
+            assert last.duckdb_lag_ticks == 0
+            (date,) = one.store.dates()
+            with duckdb.connect(str(one.store.duckdb_path(date)), read_only=True) as day:
+                assert day.execute("SELECT count(*) FROM ticks").fetchall() == [(last.ticks,)]
 
     run(scenario())

@@ -147,6 +147,9 @@ class Flushing:
         await self._appended()
         published = await self.flush(day, final=True)
         await self._appended()
+        if self.duckdb_lag:  # the append that just ended was begun before the last part was there
+            self._append_soon(day.date)
+            await self._appended()
         return published
 
     async def _appended(self) -> None:
