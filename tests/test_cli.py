@@ -74,12 +74,16 @@ def test_a_second_recorder_is_refused(tmp_path: Path) -> None:
         assert refused.stderr.count("\n") == 1
 
 
-def test_an_unknown_symbol_is_refused_with_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_symbol_is_refused_with_the_nearest_and_leaves_nothing(tmp_path: Path) -> None:
     with simulated_broker(tmp_path):
-        refused = tickrec("record", "--now", "--symbols", "RELAINCE", folder=tmp_path, check=ExitCode.USAGE)
+        command = ("record", "--now", "--symbols", "RELAINCE")
+        refused = tickrec(*command, "--data", tmp_path / "new" / "store", folder=tmp_path, check=ExitCode.USAGE)
+        assert not (tmp_path / "new").exists()
+        (tmp_path / "data" / "state").mkdir(parents=True)
+        tickrec(*command, folder=tmp_path, check=ExitCode.USAGE)
     assert "RELAINCE" in refused.stderr
     assert "RELIANCE" in refused.stderr
-    assert not Store(tmp_path / "data").dates()
+    assert (tmp_path / "data" / "state" / "calendar.json").exists(), "a store that was there keeps what it got"
 
 
 @pytest.mark.parametrize(
@@ -107,6 +111,7 @@ def test_without_a_token_nothing_is_recorded(tmp_path: Path) -> None:
     assert done.returncode == ExitCode.TOKEN
     assert "UPSTOX_ACCESS_TOKEN" in done.stderr
     assert "Traceback" not in done.stderr
+    assert not (tmp_path / "data").exists()
 
 
 def test_the_token_is_in_no_file_and_no_output(tmp_path: Path) -> None:

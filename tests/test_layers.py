@@ -18,7 +18,7 @@ LAYERS = [
     "upstox.census ledger store",
     "upstox.access upstox.websocket upstox.link upstox.feed upstox.login upstox.simulator simulated",
     "dayfile manifest merge drafts verify retention seal recent holdings status plan day flushing tally "
-    "recorder record schedule selection",
+    "traces recorder record schedule selection",
     "views sandbox examples listing running cells output table query watch doctor report",
     "display",
     "cli __main__ __init__",

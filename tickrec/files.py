@@ -102,7 +102,7 @@ _PAUSE_SECONDS: Final = 0.002
 
 
 class Lock:
-    """An exclusive lock between processes, named by a file that is never deleted.
+    """An exclusive lock between processes, named by a file. Only its holder may delete that.
 
     The operating system drops it when the process ends, however it ends. While held, the file holds a JSON object
     that says who holds it.
@@ -121,7 +121,7 @@ class Lock:
         make_folder(self.path.parent)
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            if not _take(fd):
+            if not _take(fd) or not _is_at(self.path, fd):
                 raise _refusal(_read_info(self.path))
             content = json.dumps({"pid": os.getpid(), **info}).encode()
             os.ftruncate(fd, 0)
@@ -170,6 +170,14 @@ def _take(fd: int) -> bool:
         _unlock(fd)
         pause.wait(_PAUSE_SECONDS)
     return False
+
+
+def _is_at(path: Path, fd: int) -> bool:
+    """Whether the open file is still the one with this name: its holder may have deleted it just before."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _refusal(holder: Mapping[str, Any]) -> AlreadyRecording:

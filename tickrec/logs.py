@@ -4,10 +4,10 @@ The package only ever calls `logging.getLogger("tickrec")`; the command line dec
 IST like everything that tickrec shows.
 """
 
-import contextlib
 import logging
 import logging.handlers
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +31,14 @@ class _IstFormatter(logging.Formatter):
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
+class _LogFile(logging.handlers.RotatingFileHandler):
+    """A rotated file that makes its folder with its first line."""
+
+    def _open(self) -> TextIOWrapper:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        return super()._open()
+
+
 def log_to_stderr() -> logging.Handler:
     """Send the log to stderr; the returned handler can be taken away while a live table owns the terminal."""
     handler = logging.StreamHandler(sys.stderr)
@@ -44,11 +52,7 @@ def log_to_file(path: Path, max_bytes: int = LOG_BYTES) -> logging.Handler:
 
     A log that cannot be written, as on a full disk, never disturbs the recording.
     """
-    with contextlib.suppress(OSError):  # the store's lock is what says that a store cannot be written
-        path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.handlers.RotatingFileHandler(
-        path, maxBytes=max_bytes, backupCount=LOG_FILES - 1, encoding="utf-8", delay=True
-    )
+    handler = _LogFile(path, maxBytes=max_bytes, backupCount=LOG_FILES - 1, encoding="utf-8", delay=True)
     handler.setFormatter(_IstFormatter(dated=True))
     handler.handleError = lambda record: None  # type: ignore[method-assign]
     _add(handler)

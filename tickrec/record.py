@@ -21,6 +21,7 @@ from tickrec.errors import (
     StorageError,
     TickrecError,
     TokenError,
+    UsageError,
 )
 from tickrec.files import Lock
 from tickrec.format import duration
@@ -30,6 +31,7 @@ from tickrec.recorder import REPORT_SECONDS, Recorder, Show, Stopped
 from tickrec.runstatus import STOPPED, RunStatus
 from tickrec.store import Store
 from tickrec.tally import Tally
+from tickrec.traces import Traces
 from tickrec.upstox.access import in_thread
 from tickrec.upstox.auth import Token, TokenSource
 from tickrec.upstox.feed import Feed
@@ -75,14 +77,23 @@ class Record:
         StorageError when recording cannot begin; BrokerUnreachable when the session ended before there was a plan.
         """
         try:
+            traces = Traces(self._store)
             with self._locked():
-                return await self._run()
+                return await self._run_or_leave_nothing(traces)
         except DataError as error:  # recording reads no data that could be incomplete: it is in the way
             raise await self._alerted(StorageError(error.what, where=error.where, hint=error.hint)) from error
         except (AlreadyRecording, NothingToRecord):
             raise
         except TickrecError as error:
             raise await self._alerted(error) from None
+
+    async def _run_or_leave_nothing(self, traces: Traces) -> RunStatus:
+        try:
+            return await self._run()
+        except (UsageError, TokenError):
+            if self._config.record.on_alert is None:  # what was told when has to be remembered in the store
+                traces.remove()
+            raise
 
     async def _alerted(self, error: TickrecError) -> TickrecError:
         await self._alerts.send("end", f"tickrec cannot record: {error}")
