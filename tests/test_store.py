@@ -1,3 +1,5 @@
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -8,7 +10,7 @@ from tickrec import schema
 from tickrec.entry import EntryKind, encode_facts
 from tickrec.errors import DataError
 from tickrec.journal import Journal
-from tickrec.layout import Store, coverage
+from tickrec.layout import Store, coverage, read_footer
 from tickrec.store import PartWriter, read_tail
 
 
@@ -161,12 +163,10 @@ def test_a_flush_that_fails_loses_nothing_and_is_caught_up(store: Store) -> None
     whole = snapshot(store)
     writer = PartWriter(store, DATE, part_ticks=200)
     writer.flush(30)
-    obstacle = store.folder("market_status", DATE)
-    for path in obstacle.iterdir():
-        path.unlink()
-    obstacle.rmdir()
+    obstacle = store.folder("rejected", DATE)
+    obstacle.parent.mkdir()
     obstacle.touch()
-    with pytest.raises(OSError, match="market_status"):
+    with pytest.raises(OSError, match="rejected"):
         writer.flush(written.last_seq)
     assert everything(store)["ticks"].num_rows == written.ticks
     obstacle.unlink()
@@ -244,3 +244,74 @@ def test_damage_in_the_journal_is_a_gap_and_costs_its_neighbours_nothing(store: 
     lost = set(before["seq"].to_pylist()) - set(after["ticks"]["seq"].to_pylist())
     assert lost == {entry.seq}
     assert f"entries {entry.seq} to {entry.seq} are lost" in after["gaps"]["reason"].to_pylist()[0]
+
+
+def remove_part(path: Path) -> None:
+    path.unlink()
+
+
+def empty_part(path: Path) -> None:
+    held = pq.ParquetFile(path).read()
+    pq.write_table(held.slice(0, 0), path)
+
+
+def cut_part(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+@pytest.mark.parametrize("harm", [remove_part, empty_part, cut_part])
+@pytest.mark.parametrize("name", sorted(schema.SMALL_TABLES))
+def test_rows_of_a_small_table_that_are_gone_are_written_again(
+    store: Store, name: str, harm: Callable[[Path], None]
+) -> None:
+    last = write_day(store, messages=9, instruments=6).last_seq
+    whole = snapshot(store)
+    writer = PartWriter(store, DATE)
+    for seq in range(5, last, 5):
+        writer.flush(seq, final=True)
+    writer.flush(last, final=True)
+    harmed = coverage(store, DATE).small_parts[name][0]
+    harm(harmed)
+    again = PartWriter(store, DATE)
+    assert again.next_seq == int(harmed.name.split("-")[1])
+    again.flush(last, final=True)
+    assert snapshot(store) == whole
+    aside = store.folder("ticks", DATE) / f"{harmed.name}.damaged"
+    assert aside.exists()
+
+
+def test_rows_of_a_small_table_that_are_gone_are_missed_by_every_reader(store: Store) -> None:
+    last = write_day(store).last_seq
+    PartWriter(store, DATE).flush(last)
+    gaps = coverage(store, DATE).small_parts["gaps"][0]
+    gaps.unlink()
+    with pytest.raises(DataError, match=r"its rows of gaps are gone.*tickrec rebuild"):
+        coverage(store, DATE)
+
+
+def test_nothing_is_set_aside_that_the_journal_cannot_make_again(store: Store) -> None:
+    PartWriter(store, DATE).flush(write_day(store).last_seq)
+    covered = coverage(store, DATE)
+    covered.small_parts["gaps"][0].unlink()
+    shutil.rmtree(store.journal(DATE))
+    with pytest.raises(DataError, match="its rows of gaps are gone"):
+        PartWriter(store, DATE)
+    assert covered.parts[0].path.exists()
+
+
+def test_parts_of_a_version_that_did_not_count_small_rows_are_read(store: Store) -> None:
+    written = write_day(store)
+    writer = PartWriter(store, DATE)
+    writer.flush(30)
+    part = coverage(store, DATE).parts[0].path
+    held, metadata = pq.ParquetFile(part).read().replace_schema_metadata(), read_footer(part).to_metadata()
+    with pq.ParquetWriter(part, held.schema) as old:
+        old.write_table(held)
+        unknown = ("tickrec.small_rows", "tickrec.check")
+        old.add_key_value_metadata({name: value for name, value in metadata.items() if name not in unknown})
+    whole = snapshot(store)
+    again = PartWriter(store, DATE)
+    assert again.next_seq == 31
+    again.flush(written.last_seq)
+    assert snapshot(store) == whole
+    assert 1 not in coverage(store, DATE).small_rows["connections"]

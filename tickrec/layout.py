@@ -7,22 +7,24 @@ beside the part of `ticks` with the same range; what lies outside is left over f
 """
 
 import datetime as dt
+import json
 import os
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
-
-import pyarrow as pa
+from typing import Final, Self, TypeAlias
 
 from tickrec import __version__, schema
 from tickrec.errors import DataError
 from tickrec.journal import Position
+from tickrec.parquet import UnreadableFile, opened
 
 _PART: Final = re.compile(r"part-(\d{12})-(\d{12})\.parquet")
 _DATE: Final = re.compile(r"(?:date=)?(\d{4}-\d{2}-\d{2})")
 _JOURNAL: Final = re.compile(r"\d+\.journal(\.zst)?")
+_CHECK: Final = "tickrec.check"
 _ATTEMPTS: Final = 100
 """Listings of a folder whose files are being replaced before giving up."""
 
@@ -30,14 +32,8 @@ DRAFT_SUFFIX: Final = ".draft"
 """End of the name of a file that is being written and was never published."""
 
 
-class UnreadableFile(DataError):
-    """A Parquet file that is damaged or not ours; whoever may write can make it anew from the journal."""
-
-    def __init__(self, path: Path, why: Exception) -> None:
-        super().__init__(
-            f"the Parquet file cannot be read: {why}", where=str(path), hint="`tickrec rebuild` makes the date anew"
-        )
-        self.path = path
+SmallRows: TypeAlias = Mapping[str, Mapping[int, int]]
+"""Rows of the parts of each small table that have any, by the first entry that the part covers."""
 
 
 class Store:
@@ -132,6 +128,9 @@ class Footer:
     position: Position | None = None
     """Where entry `last` + 1 begins in the journal."""
     schema_version: int = schema.SCHEMA_VERSION
+    small_rows: SmallRows = field(default_factory=dict)
+    """Of a part: what belongs to it and to the parts before it. One that is gone cannot be told from one that had no
+    rows otherwise."""
 
     def to_metadata(self) -> dict[str, str]:
         """The key-value metadata of a Parquet file."""
@@ -141,10 +140,33 @@ class Footer:
             "tickrec.ledger": self.ledger,
             "tickrec.schema_version": str(self.schema_version),
             "tickrec.version": __version__,
+            "tickrec.small_rows": json.dumps({table: [*rows.items()] for table, rows in self.small_rows.items()}),
         }
         if self.position is not None:
             metadata["tickrec.position"] = f"{self.position.file} {self.position.offset}"
-        return metadata
+        return metadata | {_CHECK: _check(metadata)}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Self:
+        """Raises KeyError, ValueError or TypeError when they are not what `to_metadata` made."""
+        if _CHECK in metadata and metadata[_CHECK] != _check(metadata):
+            raise ValueError("what it says of itself is damaged")
+        position = metadata.get("tickrec.position")
+        small = json.loads(metadata.get("tickrec.small_rows", "{}"))  # older versions did not write it
+        return cls(
+            int(metadata["tickrec.first_seq"]),
+            int(metadata["tickrec.last_seq"]),
+            metadata["tickrec.ledger"],
+            Position(*map(int, position.split())) if position else None,
+            int(metadata["tickrec.schema_version"]),
+            {table: dict(rows) for table, rows in small.items()},
+        )
+
+
+def _check(metadata: Mapping[str, str]) -> str:
+    """A checksum over everything we say in a footer, which has none of its own."""
+    said = sorted(item for item in metadata.items() if item[0] != _CHECK)
+    return f"{zlib.crc32(repr(said).encode()):08x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +188,8 @@ class Coverage:
     """`Ledger.to_text` of everything covered."""
     small_parts: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     """The parts of each small table that belong to `parts`."""
+    small_rows: SmallRows = field(default_factory=dict)
+    """What those should hold, as far as their versions said."""
 
     @property
     def next_seq(self) -> int:
@@ -177,7 +201,8 @@ def coverage(store: Store, date: dt.date) -> Coverage:
     """What the Parquet files of `date` cover at this moment.
 
     Costs a listing of a handful of folders and one or two footers. Consistent although files are published and
-    removed meanwhile. Raises UnreadableFile when a footer cannot be read.
+    removed meanwhile. Raises UnreadableFile when a footer cannot be read, or when a part of a small table is gone:
+    then it names the part of `ticks` whose entries are to be read from the journal again.
     """
     folder = store.folder("ticks", date)
     for _ in range(_ATTEMPTS):
@@ -188,6 +213,7 @@ def coverage(store: Store, date: dt.date) -> Coverage:
             continue  # sealing removed a part after the listing
         # Parts of small tables go after the parts of `ticks` they belong to: if those are still there, so were these.
         if not found.parts or names == _names(folder):
+            _require_small_parts(found)
             return found
     raise DataError("the files of this date change too fast to be read", where=str(folder))
 
@@ -200,7 +226,20 @@ def _coverage(store: Store, date: dt.date, names: list[str]) -> Coverage:
     if parts:
         footer = read_footer(parts[-1].path)
     small = {table: tuple(_beside(store.folder(table, date), parts)) for table in schema.SMALL_TABLES} if parts else {}
-    return Coverage(date, sealed, sealed_last, parts, footer.position, footer.ledger, small)
+    firsts = {part.first for part in parts}
+    rows = {
+        table: {first: count for first, count in counts.items() if first in firsts}
+        for table, counts in footer.small_rows.items()
+    }
+    return Coverage(date, sealed, sealed_last, parts, footer.position, footer.ledger, small, rows)
+
+
+def _require_small_parts(covered: Coverage) -> None:
+    for table, counts in covered.small_rows.items():
+        there = {path.name for path in covered.small_parts.get(table, ())}
+        for part in covered.parts:
+            if part.first in counts and part.path.name not in there:
+                raise UnreadableFile(part.path, f"its rows of {table} are gone")
 
 
 def _parts(folder: Path, names: Iterable[str]) -> Iterator[Part]:
@@ -241,24 +280,13 @@ def leftovers(store: Store, covered: Coverage) -> Iterator[Path]:
 
 def read_footer(path: Path) -> Footer:
     """What a Parquet file of ours covers. Raises FileNotFoundError, and UnreadableFile when it is not one of ours."""
-    import pyarrow.parquet as pq
-
+    with opened(path) as file:
+        found: dict[bytes, bytes] = file.metadata.metadata or {}
     try:
-        metadata: dict[bytes, bytes] = pq.read_metadata(path).metadata or {}
-        return _footer({key.decode(): value.decode() for key, value in metadata.items() if key.startswith(b"tickrec.")})
-    except (pa.ArrowInvalid, KeyError, ValueError) as error:
+        ours = {key.decode(): value.decode() for key, value in found.items() if key.startswith(b"tickrec.")}
+        return Footer.from_metadata(ours)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise UnreadableFile(path, error) from error
-
-
-def _footer(metadata: Mapping[str, Any]) -> Footer:
-    position = metadata.get("tickrec.position")
-    return Footer(
-        int(metadata["tickrec.first_seq"]),
-        int(metadata["tickrec.last_seq"]),
-        metadata["tickrec.ledger"],
-        Position(*map(int, position.split())) if position else None,
-        int(metadata["tickrec.schema_version"]),
-    )
 
 
 def _names(folder: Path | str) -> list[str]:

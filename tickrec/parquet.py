@@ -1,17 +1,24 @@
 """How our Parquet files are encoded, measured on five levels of synthetic books.
 
-Owns the options of every file of `ticks` and of the small tables. Sorted by instrument, zstd finds the prices and
-quantities of the tick before, so plain values beat dictionaries there; in arrival order it is the other way round.
-Only encodings that every reader of Parquet knows are used.
+Owns the options of every file of `ticks` and of the small tables, and how a file is read so that damage shows: every
+page carries a checksum. Sorted by instrument, zstd finds the prices and quantities of the tick before, so plain values
+beat dictionaries there; in arrival order it is the other way round. Only encodings that every reader of Parquet knows
+are used.
 """
 
-from collections.abc import Mapping
+import contextlib
+import errno
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
 from tickrec import schema
+from tickrec.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 PART_ROWS: Final = 8_192
 """Rows of a row group of a part at least. Parts are read whole, and what is not written yet costs memory."""
@@ -22,6 +29,18 @@ _UNREPEATED: Final = {"seq", "recv_ts", "vtt"}
 _DICTIONARY: Final = ("instrument_key", "symbol", "mode", "min_open", "min_high", "min_low", "min_close", "min_ts")
 _DELTA: Final = ("seq", "recv_ts", "feed_ts", "ltt", "vtt", "day_volume")
 _ORDER: Final = [("instrument_key", "ascending"), ("seq", "ascending")]
+_UNREADABLE: Final = (None, errno.EIO)
+"""What the number of an OSError is when the content is damaged, or the sector that it is on."""
+
+
+class UnreadableFile(DataError):
+    """A Parquet file that is damaged or not ours; whoever may write can make it anew from the journal."""
+
+    def __init__(self, path: Path, why: object) -> None:
+        super().__init__(
+            f"the Parquet file cannot be read: {why}", where=str(path), hint="`tickrec rebuild` makes the date anew"
+        )
+        self.path = path
 
 
 class TicksFile:
@@ -30,7 +49,7 @@ class TicksFile:
     def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
         import pyarrow.parquet as pq
 
-        self._writer = pq.ParquetWriter(path, schema.TICKS, **options)
+        self._writer = pq.ParquetWriter(path, schema.TICKS, write_page_checksum=True, **options)
 
     def write(self, rows: pa.Table) -> None:
         """Write rows as one row group."""
@@ -72,24 +91,49 @@ def write_small(rows: pa.Table, path: Path, metadata: Mapping[str, str] | None =
     """Write a small table as one file."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetWriter(path, rows.schema, compression="zstd", compression_level=3) as writer:
+    with pq.ParquetWriter(
+        path, rows.schema, compression="zstd", compression_level=3, write_page_checksum=True
+    ) as writer:
         writer.write_table(rows)
         if metadata:
             writer.add_key_value_metadata(dict(metadata))
 
 
-def read(path: Path, fields: pa.Schema) -> pa.Table:
-    """A whole file with exactly these columns."""
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator["pq.ParquetFile"]:
+    """A file whose pages are held against their checksums when they are read.
+
+    Raises UnreadableFile, also for what is found inside the block; OSError.
+    """
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path, pre_buffer=False) as file:
+    try:
+        with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
+            yield file
+    except pa.ArrowException as error:
+        raise UnreadableFile(path, error) from error
+    except OSError as error:  # Arrow's own for what does not decode
+        if error.errno not in _UNREADABLE:
+            raise
+        raise UnreadableFile(path, error) from error
+
+
+def read(path: Path, fields: pa.Schema) -> pa.Table:
+    """A whole file with exactly these columns. Raises UnreadableFile, OSError."""
+    with opened(path) as file:
         return conform(file.read(), fields)
 
 
 def conform(table: pa.Table, fields: pa.Schema) -> pa.Table:
-    """The table with exactly these columns; those it lacks, because an older version wrote it, are NULL."""
+    """The table with exactly these columns; those it lacks, because an older version wrote it, are NULL.
+
+    Raises pyarrow.ArrowInvalid when it has one that we never write: then its names are damaged.
+    """
     if table.schema.equals(fields):
         return pa.Table.from_arrays(table.columns, schema=fields)
+    strange = [column.name for column in table.schema if column.name not in fields.names]
+    if strange:
+        raise pa.ArrowInvalid(f"there is no column {', '.join(strange)}")
     columns = [
         table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(table.num_rows, field.type)
         for field in fields

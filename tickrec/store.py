@@ -24,8 +24,9 @@ from tickrec import parquet, schema
 from tickrec.entry import Entry, EntryKind
 from tickrec.files import make_folder, publish
 from tickrec.journal import Journal
-from tickrec.layout import DRAFT_SUFFIX, Coverage, Footer, Part, Store, UnreadableFile, coverage, leftovers
+from tickrec.layout import DRAFT_SUFFIX, Coverage, Footer, Part, SmallRows, Store, coverage, leftovers
 from tickrec.ledger import Ledger, Tables
+from tickrec.parquet import UnreadableFile
 from tickrec.upstox.decode import PIECE, decode
 from tickrec.upstox.peek import served
 
@@ -179,23 +180,71 @@ class PartWriter:
             if not entries or not (draft.ticks or final or entries >= _CARRIED_ENTRIES):
                 return None
             small = draft.small_tables() | reader.ledger.take()
-            footer = Footer(self.next_seq, reader.last_seq, reader.ledger.to_text(), reader.position)
+            footer = Footer(
+                self.next_seq,
+                reader.last_seq,
+                reader.ledger.to_text(),
+                reader.position,
+                small_rows=_counted(self._covered.small_rows, self.next_seq, small),
+            )
             part = draft.publish(footer, small)
-        parts = (*self._covered.parts, part)
-        self._covered = replace(self._covered, parts=parts, position=footer.position, ledger=footer.ledger)
+        parts, rows = (*self._covered.parts, part), footer.small_rows
+        self._covered = replace(
+            self._covered, parts=parts, position=footer.position, ledger=footer.ledger, small_rows=rows
+        )
         size = part.path.stat().st_size
         return Flushed(part.path, part.first, part.last, draft.ticks, small["rejected"].num_rows, size)
 
 
+def _counted(before: SmallRows, first: int, small: Tables) -> SmallRows:
+    """What a footer says of the small tables, with those that belong to the part from `first` on."""
+    new = {name: {first: table.num_rows} for name, table in small.items() if table.num_rows}
+    return {name: {**before.get(name, {}), **new.get(name, {})} for name in before.keys() | new.keys()}
+
+
 def _coverage_mended(store: Store, date: dt.date) -> Coverage:
-    """What is covered, when files that cannot be read are out of the way."""
+    """What is covered, when files are out of the way that cannot be read, or whose rows of a small table cannot.
+
+    Raises UnreadableFile when there is no journal to write them again from, OSError.
+    """
     while True:
         try:
-            return coverage(store, date)
+            covered = coverage(store, date)
+            _require_small(store, covered)
+            return covered
         except UnreadableFile as error:
-            aside = error.path.with_name(error.path.name + ".damaged")
-            log.warning("%s; set aside as %s, the journal has its rows", error.what, aside)
-            os.replace(error.path, aside)
+            if not store.journal_files(date):
+                raise
+            set_aside(error)
+
+
+def set_aside(unreadable: UnreadableFile) -> None:
+    """Take a file out of what is covered, so that the next flush writes its rows again. Raises OSError."""
+    aside = unreadable.path.with_name(unreadable.path.name + ".damaged")
+    log.warning("%s; set aside as %s, the journal has its rows", unreadable.what, aside)
+    os.replace(unreadable.path, aside)
+
+
+def _require_small(store: Store, covered: Coverage) -> None:
+    """Raise UnreadableFile for a file of ticks whose rows of the small tables cannot all be read."""
+    for table, paths in covered.small_parts.items():
+        counts = covered.small_rows.get(table, {})
+        named = {path.name: path for path in paths}
+        for part in covered.parts:
+            if part.path.name in named:
+                _require_rows(part.path, table, named[part.path.name], counts.get(part.first))
+    if covered.sealed is not None:
+        for table in schema.SMALL_TABLES:
+            _require_rows(covered.sealed, table, store.sealed_path(table, covered.date))
+
+
+def _require_rows(ticks: Path, table: str, path: Path, rows: int | None = None) -> None:
+    try:
+        found = parquet.read(path, schema.SMALL_TABLES[table]).num_rows
+    except (UnreadableFile, FileNotFoundError) as error:
+        raise UnreadableFile(ticks, f"its rows of {table} cannot be read: {error}") from error
+    if rows not in (None, found):
+        raise UnreadableFile(ticks, f"{found} of its {rows} rows of {table} are there")
 
 
 class _Draft:
