@@ -17,9 +17,9 @@ LAYERS = [
     "upstox.protocol upstox.wire upstox.flatten upstox.peek upstox.decode upstox.auth upstox.rest "
     "upstox.census ledger store",
     "upstox.access upstox.websocket upstox.link upstox.feed upstox.login upstox.simulator simulated",
-    "dayfile manifest merge drafts verify retention seal recent holdings status plan day flushing tally "
+    "dayfile manifest merge drafts verify retention seal recent holdings totals status plan day flushing tally "
     "traces recorder record schedule selection",
-    "views sandbox examples listing running cells output table query watch doctor report",
+    "examples tokens listing sandbox arguments running relations views cells output table query watch doctor report",
     "display",
     "cli __main__ __init__",
 ]
@@ -35,7 +35,7 @@ def place(module: str) -> str | None:
 
 ONLY = {
     "rich": {"display"},
-    "duckdb": {"dayfile", "seal", "verify", "query", "running", "sandbox"},
+    "duckdb": {"dayfile", "seal", "verify", "query", "running", "sandbox", "tokens", "arguments"},
     "typer": {"cli", "cli.common", "cli.recording", "cli.days"},
     "websockets": {
         "upstox.websocket",

@@ -383,7 +383,24 @@ def test_rows_nobody_wants_are_not_computed(store: Store) -> None:
         ("SELECT\n  volume FROM ticks", 'Referenced column "volume" not found in FROM clause (line 2, column 3). Cand'),
         ("FROM tick", "no table tick (line 1, column 6). Nearest: ticks"),
         ("FROM candels('1 minute')", "no table function candels (line 1, column 6). Nearest: candles"),
-        ("FROM candles('2 days')", "candles: the interval must be from 1 second to 1 day"),
+        (
+            "FROM candles('2 days')",
+            "candles: 2 days is no interval from 1 second to 1 day (line 1, column 6). Write it as",
+        ),
+        ("FROM candles", "candles takes 1 argument (line 1, column 6). Write FROM candles('1 minute')"),
+        ("FROM ticks, spikes", "spikes takes 2 arguments (line 1, column 13). Write FROM spikes('1 minute', 0.5)"),
+        ("FROM candles('1 minute', 2)", "candles takes 1 argument, not 2 (line 1, column 6). Write FROM candles("),
+        ("FROM option_chain('NIFTY')", "option_chain takes 2 arguments, not 1"),
+        ("FROM latest()", "latest takes no arguments (line 1, column 6). Write FROM latest"),
+        ("FROM candles('1 foo')", "candles: 1 foo is no interval"),
+        ("FROM candles(5)", "candles: 5 is no interval"),
+        ("FROM candles('5')", "candles: 5 is no interval"),
+        ("FROM candles(NULL)", "candles: NULL is no interval"),
+        ("FROM candles(\"interval\" := 'x')", "candles: x is no interval"),
+        ("FROM spikes('-1 minute', 1)", "spikes: -1 minute is no length of time"),
+        ("FROM spikes(percent := 0, \"window\" := '1 minute')", "spikes: 0 is no percentage above 0"),
+        ("FROM option_chain('NIFTY', 'noonish')", "option_chain: noonish is no moment (line 1, column 6). Write it as"),
+        ("FROM option_chain('NIFTY', '25:30')", "option_chain: 25:30 is no moment"),
         ("SELECT 'é', ltpp FROM ticks", 'Referenced column "ltpp" not found in FROM clause (line 1, column 13)'),
         ("SELECT " + "ltp, " * 60 + "nix FROM ticks", "not found in FROM clause (line 1, column 308)"),
         ("SELECT CAST(symbol AS INTEGER) FROM latest", "Could not convert string"),
@@ -415,9 +432,17 @@ def test_a_store_may_be_named_from_the_current_folder(
             answer(session, "SELECT data FROM ticks")
 
 
-def test_a_memory_limit_that_is_none_is_refused(store: Store) -> None:
-    with pytest.raises(UsageError, match="not a memory limit: much"):
-        Session(store, memory_limit="much")
+@pytest.mark.parametrize("limit", ["much", "0", "-1", "5", "200%", "0%", "GB"])
+def test_a_memory_limit_that_is_none_is_refused(store: Store, limit: str) -> None:
+    with pytest.raises(UsageError, match=f"not a memory limit: {limit}"):
+        Session(store, memory_limit=limit)
+
+
+def test_a_memory_limit_too_small_for_anything_is_refused(store: Store) -> None:
+    with pytest.raises(UsageError, match="1KB of memory is too little"):
+        Session(store, memory_limit="1KB")
+    with Session(store, memory_limit="16MB") as session:
+        assert answer(session, "SELECT count(*) AS n FROM candles('1 minute')") == [{"n": 0}]
 
 
 def test_memory_that_is_short_is_helped_out_elsewhere_and_given_back(store: Store, tmp_path: Path) -> None:

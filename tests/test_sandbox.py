@@ -11,10 +11,10 @@ from tests.query_fixtures import tick, tree, write_sealed
 from tickrec.errors import UsageError
 from tickrec.layout import Store
 from tickrec.query import Session
-from tickrec.sandbox import check
+from tickrec.sandbox import Macro, check
 
 TABLES = {"ticks", "latest"}
-MACROS = {"candles"}
+MACROS = {"candles": Macro("candles('1 minute')", ("interval",))}
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,7 @@
-"""Queries to start from, as `tickrec query --help` shows them. Imports nothing, so that help is fast."""
+"""What can be asked and queries to start from, as `tickrec query --help` shows them.
+
+Imports nothing, so that help is fast.
+"""
 
 from typing import Final, NamedTuple
 
@@ -9,6 +12,31 @@ class Example(NamedTuple):
     title: str
     sql: str
 
+
+class Asked(NamedTuple):
+    """A table, view or macro: how it is written behind FROM, and what it is."""
+
+    usage: str
+    comment: str
+
+
+ASKED: Final = {
+    "ticks": Asked("ticks", "one row per instrument per message"),
+    "latest": Asked("latest", "the newest row of every instrument, newest date only"),
+    "trades": Asked("trades", "the ticks in which volume grew, with qty; trades between two messages come as one"),
+    "candles": Asked("candles('1 minute')", "bars from ticks, 1 second to 1 day, counted from the segment's open"),
+    "feed_bars": Asked("feed_bars", "the broker's own minute bars, one row per finished minute"),
+    "depth": Asked("depth", "the book, one row per level"),
+    "option_chain": Asked("option_chain('NIFTY', '10:30')", "calls and puts by strike as last known at a moment"),
+    "spikes": Asked("spikes('1 minute', 0.5)", "trades that moved the price by so many percent within so long"),
+    "gaps": Asked("gaps", "intervals in which a connection brought nothing"),
+    "connections": Asked("connections", "every websocket connection"),
+    "subscriptions": Asked("subscriptions", "every key that was asked for, and whether it answered"),
+    "market_status": Asked("market_status", "what the broker said about sessions"),
+    "rejected": Asked("rejected", "messages that could not be decoded"),
+    "instruments": Asked("instruments", "the instruments recorded on a date: expiry, strike, lot size, ..."),
+}
+"""Everything a query can read by its name."""
 
 EXAMPLES: Final = (
     Example("the last price of everything", "SELECT symbol, ltp, bid, ask, vtt, recv_ts FROM latest ORDER BY symbol"),
@@ -48,5 +76,7 @@ EXAMPLES: Final = (
 
 
 def text() -> str:
-    """The examples for `--help`: a title and a statement each."""
-    return "\b\nExamples:\n" + "\n".join(f"  {each.title}:\n    {each.sql}" for each in EXAMPLES)
+    """What `--help` ends with: what can be asked, and the examples, a title and a statement each."""
+    asked = "\n".join(f"  {each.usage:<30}  {each.comment}" for each in ASKED.values())
+    shown = "\n".join(f"  {each.title}:\n    {each.sql}" for each in EXAMPLES)
+    return f"\b\nTables, views and macros (--tables has their columns):\n{asked}\n\n\b\nExamples:\n{shown}"

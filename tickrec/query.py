@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import datetime as dt
 import os
+import re
 import shutil
 import tempfile
 import weakref
@@ -20,7 +21,8 @@ from typing import Final, NamedTuple, Self
 import duckdb
 import pyarrow as pa
 
-from tickrec import schema, views
+from tickrec import relations, schema, views
+from tickrec.arguments import check_arguments
 from tickrec.errors import DataError, TickrecError, UsageError
 from tickrec.examples import EXAMPLES
 from tickrec.layout import Store
@@ -32,6 +34,7 @@ __all__ = ["EXAMPLES", "DateRange", "Result", "Session", "yield_to_recorder"]
 
 MEMORY_LIMIT: Final = "50%"
 """Of the machine's memory, unless said otherwise."""
+_LEAST_MEMORY: Final = 16 * 10**6
 SIMULATED: Final = "simulated"
 """The folder of simulated ticks, whose market is always open: it has no pre-open call auction."""
 
@@ -80,6 +83,7 @@ class Session:
         """Raises UsageError for a memory limit that is none."""
         self.store = store
         self._dates = dates or DateRange()
+        _check_memory(memory_limit or MEMORY_LIMIT)
         self._spill = Path(tempfile.mkdtemp(prefix="tickrec-query-"))
         self._connection = _connect(self._spill, memory_limit or MEMORY_LIMIT)
         self._hidden = self._connection.cursor()
@@ -132,7 +136,7 @@ class Session:
         UsageError, with the place in the text, for a statement that is refused or wrong or takes too long; DataError
         when stored data cannot be read.
         """
-        statement = check(self._connection, sql, views.TABLES, views.MACROS)
+        statement = self._checked(sql)
         for _ in range(_ATTEMPTS):
             rows = self._start(statement, timeout, progress)
             if rows is not None:
@@ -145,7 +149,7 @@ class Session:
         It is lazy, and sees what was recorded until the last call of `sql`. Raises as `execute` does, and DuckDB's own
         errors when it is used.
         """
-        statement = check(self._connection, sql, views.TABLES, views.MACROS)
+        statement = self._checked(sql)
         for _ in range(_ATTEMPTS):
             listing = Listing(self.store, self.dates())
             if not self._prepare(statement, listing):
@@ -156,6 +160,12 @@ class Session:
                 if not listing.vanished():
                     raise self._failure(error, sql, listing) from None
         raise DataError("the files of the store change too fast to be read", where=str(self.store.root))
+
+    def _checked(self, sql: str) -> Statement:
+        """The statement, when it is one that may run. Raises UsageError."""
+        statement = check(self._connection, sql, relations.TABLES, relations.MACROS)
+        check_arguments(self._connection, statement.calls)
+        return statement
 
     def _start(
         self, statement: Statement, timeout: float | None, progress: Callable[[float], None] | None
@@ -197,7 +207,7 @@ class Session:
     def _make(self, statement: Statement, listing: Listing) -> None:
         """Views over views are made while the tables are still empty: each is bound once more when it is made, and
         hundreds of files make that slow."""
-        tables, made = views.needed(views.TABLES | views.MACROS if statement.catalog else statement.names)
+        tables, made = views.needed(relations.RELATIONS if statement.catalog else statement.names)
         newest = listing.newest() if views.OF_THE_NEWEST_DATE & set(made) else None
         pre_open = self.store.root.name != SIMULATED
         for table in tables:
@@ -254,6 +264,19 @@ class Session:
         return error
 
 
+_MEMORY: Final = re.compile(r"(\d+(?:\.\d+)?) ?(%|[KMGT]B)", re.IGNORECASE)
+_UNITS: Final = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def _check_memory(limit: str) -> None:
+    """Raise UsageError for what is no amount of memory, or too little to do anything."""
+    match = _MEMORY.fullmatch(limit)
+    if match is None or (match[2] == "%" and not 0 < float(match[1]) <= 100):
+        raise UsageError(f"not a memory limit: {limit}", hint="Write it as 2GB or 50%")
+    if match[2] != "%" and float(match[1]) * _UNITS[match[2].upper()] < _LEAST_MEMORY:
+        raise UsageError(f"{limit} of memory is too little for a query", hint="Give it 16MB at least")
+
+
 def _connect(spill: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
     """A connection in memory, on Indian time, that takes nothing from its surroundings."""
     connection = duckdb.connect(
@@ -265,12 +288,7 @@ def _connect(spill: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
         }
     )
     free = shutil.disk_usage(spill.parent).free
-    try:
-        connection.execute("SET memory_limit = ?", [memory_limit])
-    except duckdb.Error:
-        connection.close()
-        spill.rmdir()
-        raise UsageError(f"not a memory limit: {memory_limit}", hint="Write it as 2GB or 50%") from None
+    connection.execute("SET memory_limit = ?", [memory_limit])
     connection.execute(f"SET max_temp_directory_size = '{free // _SPILL_SHARE}B'")
     connection.execute("SET GLOBAL TimeZone = 'Asia/Kolkata'")
     connection.execute("CREATE SCHEMA stored")

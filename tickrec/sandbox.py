@@ -10,12 +10,13 @@ the statement's type is not enough: every node of the parsed tree has to be of a
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tickrec.errors import UsageError
+from tickrec.tokens import explained, tokens, with_values
 
 if TYPE_CHECKING:
     import duckdb
@@ -75,18 +76,36 @@ _SHOWS: Final = frozenset(["DESCRIBE", "SUMMARY", "SHOW", "SHOW_SPECIAL", "SHOW_
 _READS_CATALOG: Final = frozenset(["SHOW_SPECIAL", "SHOW_FROM", "SHOW_UNQUALIFIED"])
 
 
+class Macro(NamedTuple):
+    """A table macro: how it is written, and the names of what it takes."""
+
+    usage: str
+    parameters: tuple[str, ...]
+
+
+class Call(NamedTuple):
+    """A use of a table macro, with those of its arguments that are written as plain values, as text."""
+
+    macro: str
+    given: Mapping[str, str]
+    where: str
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """A statement that passed.
 
     `names` are the tables, views and macros it uses, in lower case; `catalog` says that it looks at the list of
-    tables itself, so all of them have to be there. `plan` is true for EXPLAIN, whose answer is text.
+    tables itself, so all of them have to be there. `plan` is true for EXPLAIN, whose answer is text. `symbols` are the
+    texts that columns named symbol are compared with.
     """
 
     sql: str
     names: frozenset[str]
     catalog: bool
     plan: bool
+    calls: tuple[Call, ...] = ()
+    symbols: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -94,30 +113,34 @@ class _Uses:
     """What a parsed tree refers to, with the byte offset of each first mention."""
 
     tables: dict[tuple[str, str], int] = field(default_factory=dict)
-    functions: dict[str, int] = field(default_factory=dict)
+    functions: list[tuple[int, str, tuple[tuple[str, str | None], ...]]] = field(default_factory=list)
+    """Every mention, with the names of its arguments, if they have one, and their texts, if they are plain values."""
     ctes: set[str] = field(default_factory=set)
+    symbols: set[str] = field(default_factory=set)
     catalog: bool = False
 
 
 def check(
-    connection: "duckdb.DuckDBPyConnection", sql: str, tables: Collection[str], macros: Collection[str]
+    connection: "duckdb.DuckDBPyConnection", sql: str, tables: Collection[str], macros: Mapping[str, Macro]
 ) -> Statement:
     """The statement in `sql`, which may use `tables` and the table macros `macros`.
 
     Raises UsageError, with the place in the text where there is one, for anything but one reading statement.
     """
     kind = _kind(connection, sql)
-    plan = kind == "EXPLAIN" or (kind == "MULTI" and _tokens(sql)[0][1] == "EXPLAIN")
-    body = _explained(sql) if plan else sql
+    plan = kind == "EXPLAIN" or (kind == "MULTI" and tokens(sql)[0][1] == "EXPLAIN")
+    body = explained(sql) if plan else sql
     tree = _tree(connection, body)
     if tree is None and kind == "MULTI":
-        tree = _tree(connection, _with_values(body))
+        tree = _tree(connection, with_values(body))
     if tree is None:
         raise _refused(body if plan else sql, kind, plan)
     uses = _uses(tree)
-    _check_names(uses, body, len(sql) - len(body), sql, tables, macros)
-    names = {name for _, name in uses.tables} - uses.ctes | set(uses.functions)
-    return Statement(sql, frozenset(names), uses.catalog, plan)
+    placed = _Places(sql, body)
+    _check_tables(uses, placed, tables, macros)
+    calls = tuple(_calls(uses, placed, tables, macros))
+    names = {name for _, name in uses.tables} - uses.ctes | {name for _, name, _ in uses.functions}
+    return Statement(sql, frozenset(names), uses.catalog, plan, calls, frozenset(uses.symbols))
 
 
 def _kind(connection: "duckdb.DuckDBPyConnection", sql: str) -> str:
@@ -171,12 +194,29 @@ def _uses(tree: Any) -> _Uses:
             uses.ctes.add(entry["key"].lower())
         if node.get("function_name", "").lower() in _REFUSED_FUNCTIONS:
             raise UsageError(f"the function {node['function_name']} is refused: a query only reads")
+        uses.symbols.update(_symbols(node))
         if "class" in node or not isinstance(kind, str) or kind.endswith("_TYPE_INFO"):
             continue
         if kind not in _TREE:
             raise UsageError(f"{_words(kind)} is refused: a query only reads", hint=ALLOWED)
         _note(node, kind, uses)
     return uses
+
+
+def _symbols(node: dict[str, Any]) -> list[str]:
+    """The texts that an expression compares a column named symbol with, by = or IN."""
+    if node.get("type") not in ("COMPARE_EQUAL", "COMPARE_IN"):
+        return []
+    sides = node.get("children") or [node.get("left"), node.get("right")]
+    if not any(side and side.get("column_names", [""])[-1].lower() == "symbol" for side in sides):
+        return []
+    return [text for side in sides if (text := _text(side)) is not None]
+
+
+def _text(expression: Any) -> str | None:
+    """What an expression says that is nothing but a value."""
+    literal = (expression or {}).get("literal")
+    return None if literal is None else str(literal["text"]) if literal["kind"] != "NULL_LITERAL" else "NULL"
 
 
 def _words(kind: str) -> str:
@@ -190,7 +230,8 @@ def _note(node: dict[str, Any], kind: str, uses: _Uses) -> None:
         _note_table(node, where, uses)
     elif kind == "TABLE_FUNCTION":
         name = node["function"]["function_name"].lower()
-        uses.functions.setdefault(name, where)
+        given = node["function"]["arguments"]
+        uses.functions.append((where, name, tuple((each["name"].lower(), _text(each["expression"])) for each in given)))
         uses.catalog |= name in _CATALOG_FUNCTIONS
     elif kind == "SHOW_REF":
         if node["show_type"] not in _SHOWS:
@@ -212,19 +253,40 @@ def _note_table(node: dict[str, Any], where: int, uses: _Uses) -> None:
     uses.catalog |= schema in _CATALOG_SCHEMAS
 
 
-def _check_names(
-    uses: _Uses, body: str, shift: int, sql: str, tables: Collection[str], macros: Collection[str]
-) -> None:
-    """Raise UsageError for the first table or table function that is not one of ours."""
+def _check_tables(uses: _Uses, placed: "_Places", tables: Collection[str], macros: Mapping[str, Macro]) -> None:
+    """Raise UsageError for the first table that is not one of ours."""
     for (schema, name), offset in sorted(uses.tables.items(), key=lambda item: item[1]):
         if schema in _CATALOG_SCHEMAS or (not schema and name in uses.ctes):
             continue
+        if schema in ("", "main") and name in macros:
+            hint = f"Write FROM {macros[name].usage}"
+            raise UsageError(f"{name} takes {_arguments(macros[name])}", where=placed.at(offset), hint=hint)
         if schema not in ("", "main") or name not in tables:
             label = f"{schema}.{name}" if schema else name
-            raise _unknown("table", label, _place(body, offset, shift, sql), [*tables, *uses.ctes])
-    for name, offset in sorted(uses.functions.items(), key=lambda item: item[1]):
+            raise _unknown("table", label, placed.at(offset), [*tables, *macros, *uses.ctes])
+
+
+def _calls(uses: _Uses, placed: "_Places", tables: Collection[str], macros: Mapping[str, Macro]) -> Iterator[Call]:
+    """The uses of macros. Raises UsageError for the first table function that is not one of ours."""
+    for offset, name, given in sorted(uses.functions):
+        where = placed.at(offset)
+        if name in tables:
+            raise UsageError(f"{name} takes no arguments", where=where, hint=f"Write FROM {name}")
         if name not in macros and name not in _TABLE_FUNCTIONS:
-            raise _unknown("table function", name, _place(body, offset, shift, sql), macros)
+            raise _unknown("table function", name, where, macros)
+        if name not in macros:
+            continue
+        parameters = macros[name].parameters
+        if len(given) != len(parameters):
+            what = f"{name} takes {_arguments(macros[name])}, not {len(given)}"
+            raise UsageError(what, where=where, hint=f"Write FROM {macros[name].usage}")
+        named = zip((written or own for (written, _), own in zip(given, parameters, strict=True)), given, strict=True)
+        yield Call(name, {parameter: text for parameter, (_, text) in named if text is not None}, where)
+
+
+def _arguments(macro: Macro) -> str:
+    count = len(macro.parameters)
+    return f"{count} argument" if count == 1 else f"{count} arguments"
 
 
 def _unknown(what: str, name: str, place: str, known: Collection[str]) -> UsageError:
@@ -240,16 +302,24 @@ def _unknown(what: str, name: str, place: str, known: Collection[str]) -> UsageE
 # Places in the text
 
 
-def _place(body: str, offset: int, shift: int, sql: str) -> str:
-    """A byte offset into `body`, the last part of `sql`, as a line and column of `sql`, both from 1.
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Byte offsets into `body`, the last part of `sql`, as lines and columns of `sql`, both from 1.
 
     `body` may have had values written into it; offsets behind those are close, not exact.
     """
-    if offset < 0:
-        return ""
-    before = sql[: len(body.encode()[:offset].decode(errors="ignore")) + shift]
-    line = before.count("\n") + 1
-    return f"line {line}, column {len(before) - before.rfind(chr(10))}"
+
+    sql: str
+    body: str
+
+    def at(self, offset: int) -> str:
+        """The place, empty where DuckDB does not say any."""
+        if offset < 0:
+            return ""
+        shift = len(self.sql) - len(self.body)
+        before = self.sql[: len(self.body.encode()[:offset].decode(errors="ignore")) + shift]
+        line = before.count("\n") + 1
+        return f"line {line}, column {len(before) - before.rfind(chr(10))}"
 
 
 _LABEL: Final = re.compile(r"[A-Z][A-Za-z -]{1,40}(Error|Exception): ")
@@ -279,72 +349,3 @@ def _excerpt_place(line: int, shown: str, indent: int, sql: str) -> str:
         text, skipped = text.removeprefix(EXPLAIN), skipped + len(EXPLAIN)
     start = written.find(text)
     return f"line {line}, column {indent - skipped + start + 1}" if start >= 0 else f"line {line}"
-
-
-# EXPLAIN and PIVOT, which DuckDB does not turn into a tree
-
-
-def _tokens(sql: str) -> list[tuple[int, str]]:
-    """The words and signs of `sql` with their byte offsets, comments left out."""
-    import duckdb
-
-    data = sql.encode()
-    marks = [(start, str(kind)) for start, kind in duckdb.tokenize(sql)]
-    ends = [start for start, _ in marks[1:]] + [len(data)]
-    spans = zip(marks, ends, strict=True)
-    return [
-        (start, data[start:end].decode().strip().upper())
-        for (start, kind), end in spans
-        if not kind.lower().endswith("comment")
-    ]
-
-
-def _explained(sql: str) -> str:
-    """The statement behind EXPLAIN, its ANALYZE and its options in parentheses."""
-    tokens = _tokens(sql)
-    index = 1
-    if index < len(tokens) and tokens[index][1] == "ANALYZE":
-        index += 1
-    if index < len(tokens) and tokens[index][1] == "(":
-        closing = next((i for i in range(index, len(tokens)) if tokens[i][1] == ")"), len(tokens) - 1)
-        if not any(word in ("SELECT", "FROM", "WITH", "VALUES") for _, word in tokens[index:closing]):
-            index = closing + 1
-    return sql.encode()[tokens[index][0] :].decode() if index < len(tokens) else ""
-
-
-_PIVOT_ENDS: Final = frozenset(["USING", "GROUP", "ORDER", "LIMIT", ";"])
-
-
-def _with_values(sql: str) -> str:
-    """`sql` with a made-up list of values behind each column of a PIVOT that names none.
-
-    DuckDB looks the values up before it plans such a PIVOT and so has no tree for it. The text returned is only
-    looked at, never run; everything else in it is what will run.
-    """
-    tokens = _tokens(sql)
-    data = sql.encode()
-    offsets = [offset for offset, _ in tokens] + [len(data)]
-    pivots = [index for index, (_, word) in enumerate(tokens) if word in ("PIVOT", "PIVOT_WIDER")]
-    inserts = [(offsets[start], b" (") for pivot in pivots for start, _ in _on(tokens, pivot)]
-    inserts += [(offsets[end], b"\n) IN ('x') ") for pivot in pivots for _, end in _on(tokens, pivot)]
-    for offset, text in sorted(set(inserts), reverse=True):
-        data = data[:offset] + text + data[offset:]
-    return data.decode()
-
-
-def _on(tokens: list[tuple[int, str]], pivot: int) -> list[tuple[int, int]]:
-    """The columns of the PIVOT at `pivot` that have no list of values: their first token, and the one after them."""
-    found: list[tuple[int, int]] = []
-    depth, start, listed = 0, 0, False
-    for index in range(pivot + 1, len(tokens) + 1):
-        word = tokens[index][1] if index < len(tokens) else ";"
-        over = word in _PIVOT_ENDS or (word == ")" and depth == 0)
-        if depth == 0 and start and not listed and (over or word == ","):
-            found.append((start, index))
-        if depth == 0 and over:
-            break
-        if depth == 0 and (word == "ON" or (word == "," and start)):
-            start, listed = index + 1, False
-        listed |= depth == 0 and word == "IN"
-        depth += (word in ("(", "[", "{")) - (word in (")", "]", "}"))
-    return found

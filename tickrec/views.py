@@ -1,7 +1,7 @@
-"""The views and macros of a query, and the description of everything that can be asked.
+"""The views and macros of a query, in SQL over the stored tables.
 
-Owns what a trade, a bar, a spike and an option chain are, in SQL over the table `ticks`; and the list of tables with
-their columns, types and units. Does not know files or connections.
+Owns what a trade, a bar, a spike and an option chain are. Does not know files or connections; `relations` says what
+their columns mean.
 
 A trade is what the feed lets through of one: it sends the state of an instrument a few times a second, so a row
 counts as a trade when the volume traded today (vtt) has grown since the row before, and its quantity is that growth.
@@ -12,163 +12,18 @@ of yesterday it showed before. (How the feed shows all this was observed 2025-03
 """
 
 import datetime as dt
-from collections.abc import Collection, Iterator
-from typing import Final, NamedTuple
+from collections.abc import Collection
+from typing import Final
 
 from tickrec import schema
-from tickrec.listing import duckdb_type
-
-
-class Column(NamedTuple):
-    """A column as it is described."""
-
-    name: str
-    type: str
-    comment: str
-
-
-class Relation(NamedTuple):
-    """Something a query can read: a table, a view or a table macro."""
-
-    name: str
-    usage: str
-    """How it is written behind FROM."""
-    comment: str
-    columns: tuple[Column, ...]
-
-
-_DATE: Final = Column("date", "DATE", "trading date, IST")
-_TIME: Final = "TIMESTAMP WITH TIME ZONE"
-
-
-def _stored(table: str) -> tuple[Column, ...]:
-    fields = schema.TABLES[table]
-    return (_DATE, *(Column(f.name, duckdb_type(table, f.name), f.metadata[b"comment"].decode()) for f in fields))
-
-
-_TICKS: Final = {column.name: column for column in _stored("ticks")}
-
-
-def _of_ticks(*names: str) -> tuple[Column, ...]:
-    return tuple(_TICKS[name] for name in names)
-
-
-_WHO: Final = _of_ticks("symbol", "instrument_key", "date")
-_SIDE: Final = ("oi", "vtt", "iv", "delta", "bid", "ask", "ltp")
-
-
-def _side(prefix: str) -> tuple[Column, ...]:
-    what = {"call": "call", "put": "put"}[prefix]
-    return tuple(
-        Column(f"{prefix}_{name}", _TICKS[name].type, f"{what}: {_TICKS[name].comment}")
-        for name in (_SIDE if prefix == "call" else _SIDE[::-1])
-    )
-
-
-RELATIONS: Final = (
-    Relation("ticks", "ticks", "one row per instrument per message", _stored("ticks")),
-    Relation("latest", "latest", "the newest row of every instrument, newest date only", _stored("ticks")),
-    Relation(
-        "trades",
-        "trades",
-        "the rows of ticks in which volume grew; trades between two messages come as one",
-        (*_stored("ticks"), Column("qty", "BIGINT", "units traded since the row before")),
-    ),
-    Relation(
-        "candles",
-        "candles('1 minute')",
-        "bars from ticks, 1 second to 1 day, counted from the segment's open (09:15, MCX and currency 09:00)",
-        (
-            *_WHO,
-            Column("start", _TIME, "start of the bar; of a daily bar, the date"),
-            Column("open", "DOUBLE", "first price, rupees"),
-            Column("high", "DOUBLE", "highest price, rupees"),
-            Column("low", "DOUBLE", "lowest price, rupees"),
-            Column("close", "DOUBLE", "last price, rupees"),
-            Column("volume", "BIGINT", "units traded; NULL for indices"),
-            Column("vwap", "DOUBLE", "price weighted by quantity, rupees; NULL for indices"),
-            Column("oi", "DOUBLE", "open interest at the end, units"),
-            Column("ticks", "BIGINT", "rows of ticks the bar is made of"),
-        ),
-    ),
-    Relation(
-        "feed_bars",
-        "feed_bars",
-        "the broker's own minute bars, one row per finished minute",
-        (*_WHO, *_of_ticks("min_ts", "min_open", "min_high", "min_low", "min_close", "min_volume")),
-    ),
-    Relation(
-        "depth",
-        "depth",
-        "the book, one row per level",
-        (
-            *_of_ticks("date", "seq", "conn", "recv_ts", "feed_ts", "instrument_key", "symbol"),
-            Column("level", "BIGINT", "1 is the best"),
-            Column("bid", "DOUBLE", "bid price of the level, rupees"),
-            Column("bid_qty", "BIGINT", "quantity bid at the level, units"),
-            Column("ask", "DOUBLE", "ask price of the level, rupees"),
-            Column("ask_qty", "BIGINT", "quantity asked at the level, units"),
-        ),
-    ),
-    Relation(
-        "option_chain",
-        "option_chain('NIFTY', '10:30')",
-        "calls and puts by strike as last known at a moment; a time alone is of the newest date",
-        (
-            Column("expiry", "DATE", "last day of the contracts"),
-            *_side("call"),
-            Column("strike", "DOUBLE", "strike price, rupees"),
-            *_side("put"),
-            Column("underlying_ltp", "DOUBLE", "last price of the underlying, if it was recorded, rupees"),
-        ),
-    ),
-    Relation(
-        "spikes",
-        "spikes('1 minute', 0.5)",
-        "trades that moved the price by at least so many percent within so long; one row a move",
-        (
-            *_WHO,
-            *_of_ticks("seq", "ltt", "ltp"),
-            Column("from_ltp", "DOUBLE", "the price it came from: the lowest or highest within the window, rupees"),
-            Column("change_percent", "DOUBLE", "the move, percent of from_ltp"),
-        ),
-    ),
-    Relation("gaps", "gaps", "intervals in which a connection brought nothing", _stored("gaps")),
-    Relation("connections", "connections", "every websocket connection", _stored("connections")),
-    Relation("subscriptions", "subscriptions", "every key that was asked for", _stored("subscriptions")),
-    Relation("market_status", "market_status", "what the broker said about sessions", _stored("market_status")),
-    Relation("rejected", "rejected", "messages that could not be decoded", _stored("rejected")),
-    Relation("instruments", "instruments", "the instruments recorded on a date", _stored("instruments")),
-)
-"""Everything a query can read, in the order in which it is described."""
-
-MACROS: Final = frozenset(["candles", "option_chain", "spikes"])
-TABLES: Final = frozenset(relation.name for relation in RELATIONS) - MACROS
-"""What is written without arguments."""
-
-
-def describe() -> str:
-    """The tables, views and macros with their columns, one line each, for `tickrec query --tables`."""
-    return "\n\n".join("\n".join([f"{each.usage}: {each.comment}", *_lines(each)]) for each in RELATIONS)
-
-
-def _lines(relation: Relation) -> Iterator[str]:
-    columns = relation.columns
-    if relation.name != "ticks" and columns[: len(_TICKS)] == tuple(_TICKS.values()):
-        yield "    all columns of ticks"
-        columns = columns[len(_TICKS) :]
-    for column in columns:
-        yield f"    {column.name:<16} {column.type.replace(_TIME, 'TIMESTAMPTZ'):<12} {column.comment}"
-
+from tickrec.relations import CHAIN_SIDE, columns_of
 
 # The SQL. `{newest}` is the newest date with ticks, `{pre_open}` whether prices from before the open may be in the
 # ticks. Times of day are counted in microseconds from midnight IST, 19,800 seconds before midnight UTC.
 
-_TICK_COLUMNS: Final = ", ".join(_TICKS)
-
 _PRICES: Final = """
 CREATE OR REPLACE VIEW stored.prices AS
-SELECT {columns}, vtt - base AS qty, epoch_us(ltt) - midnight AS time_of_day, midnight,
+SELECT {ticks}, vtt - base AS qty, epoch_us(ltt) - midnight AS time_of_day, midnight,
     CASE WHEN instrument_key[2:4] = 'SE_' AND instrument_key[5:6] IN ('EQ', 'FO', 'IN')
          THEN 33300000000 ELSE 32400000000 END AS opening
 FROM (
@@ -195,7 +50,7 @@ before it: the largest mark of the rows before counts. (Of the last 256, which c
 
 _LATEST: Final = """
 CREATE OR REPLACE VIEW latest AS
-SELECT {columns} FROM ticks
+SELECT {latest} FROM ticks
 JOIN (SELECT instrument_key, max(seq) AS seq FROM ticks WHERE date = DATE '{newest}' GROUP BY instrument_key)
 USING (instrument_key, seq)
 WHERE date = DATE '{newest}'
@@ -203,7 +58,7 @@ WHERE date = DATE '{newest}'
 
 _TRADES: Final = """
 CREATE OR REPLACE VIEW trades AS
-SELECT {columns}, qty FROM stored.prices WHERE qty > 0
+SELECT {trades} FROM stored.prices WHERE qty > 0
 """
 
 _WIDTH: Final = """
@@ -242,9 +97,9 @@ ORDER BY symbol, instrument_key, min_ts
 
 _DEPTH: Final = """
 CREATE OR REPLACE VIEW depth AS
-SELECT date, seq, conn, recv_ts, feed_ts, instrument_key, symbol,
-    unnest(range(1, 1 + greatest(len(bid_prices), len(ask_prices)))) AS level,
-    unnest(bid_prices) AS bid, unnest(bid_qtys) AS bid_qty, unnest(ask_prices) AS ask, unnest(ask_qtys) AS ask_qty
+SELECT date, symbol, recv_ts, unnest(range(1, 1 + greatest(len(bid_prices), len(ask_prices)))) AS level,
+    unnest(bid_prices) AS bid, unnest(bid_qtys) AS bid_qty, unnest(ask_prices) AS ask, unnest(ask_qtys) AS ask_qty,
+    instrument_key, seq, conn, feed_ts
 FROM ticks WHERE bid_prices IS NOT NULL OR ask_prices IS NOT NULL
 """
 
@@ -299,7 +154,7 @@ ORDER BY ltt
 
 
 def _last_known(prefix: str, kind: str) -> str:
-    names = _SIDE if prefix == "call" else _SIDE[::-1]
+    names = CHAIN_SIDE if prefix == "call" else CHAIN_SIDE[::-1]
     return ", ".join(f"any_value({name}) FILTER (instrument_type = '{kind}') AS {prefix}_{name}" for name in names)
 
 
@@ -346,10 +201,12 @@ def create(name: str, *, newest: dt.date | None, pre_open: bool) -> str:
         "spikes": _SPIKES,
     }[name]
     return template.format(
-        columns=_TICK_COLUMNS,
+        ticks=columns_of("ticks"),
+        latest=columns_of("latest"),
+        trades=columns_of("trades"),
         newest=newest or dt.date(1970, 1, 1),
         session=_SESSION if pre_open else "",
-        known=", ".join(f"arg_max({name}, seq) AS {name}" for name in _SIDE),
+        known=", ".join(f"arg_max({name}, seq) AS {name}" for name in CHAIN_SIDE),
         calls=_last_known("call", "CE"),
         puts=_last_known("put", "PE"),
     )

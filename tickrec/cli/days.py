@@ -55,7 +55,7 @@ def query(
 ) -> None:
     """Ask the ticks anything in SQL, also while recording."""
     if tables:
-        from tickrec.views import describe
+        from tickrec.relations import describe
 
         return answer(describe())
     from tickrec import output as out
