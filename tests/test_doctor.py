@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.query_fixtures import write_sealed
 from tests.upstox.feed_fixtures import CERTIFICATE
 from tests.upstox.rest_fixtures import jwt
 from tickrec.clock import IST, SECOND, SystemClock, from_datetime, ist
@@ -26,6 +27,7 @@ from tickrec.doctor.local import alerts, days, disk, store_folder
 from tickrec.doctor.schedule import look
 from tickrec.errors import ExitCode
 from tickrec.layout import Store
+from tickrec.manifest import Manifest
 from tickrec.schedule import Machine, crontab_lines, plan_schedule, service_unit
 from tickrec.schedule.crontab import Crontab
 from tickrec.upstox.simulator import Settings, Simulator
@@ -368,15 +370,29 @@ def sealed_day(store: Store, date: dt.date, size: int) -> None:
         file.truncate(size)
 
 
+def recorded_for(store: Store, date: dt.date, *, hours: int) -> None:
+    """Let a date that is sealed have been recorded for so long."""
+    begin = dt.datetime.combine(date, dt.time(9), IST)
+    row = {"seq": 1, "conn": 1, "opened_ts": begin, "closed_ts": begin + dt.timedelta(hours=hours)}
+    write_sealed(store, date, {"connections": [row]})
+    Manifest(
+        schema_version=1, date=str(date), sealed_at="", versions={}, first_seq=1, last_seq=1, messages=0,
+        message_bytes=0, rows={"ticks": 0}, missing=[], gaps=[], files={}, instruments={},
+    ).publish(store)  # fmt: skip
+
+
 def test_free_space_is_told_in_days_of_the_usual_size(tmp_path: Path) -> None:
     store, date = Store(tmp_path), dt.date(2026, 11, 19)
-    assert "known after a sealed day" in disk(store, 1).text
+    assert "known after a whole day" in disk(store, 1).text
     assert disk(store, 10**18).result == "warn"
     sealed_day(store, date, 10**6)
+    assert "known after a whole day" in disk(store, 1).text
+    recorded_for(store, date, hours=6)
     roomy = disk(store, 1)
     assert roomy.result == "ok"
     assert "days at 1.0 MB a day" in roomy.text
     sealed_day(store, date + dt.timedelta(days=1), 10**13)
+    recorded_for(store, date + dt.timedelta(days=1), hours=6)
     full = disk(store, 1)
     assert (full.result, full.text.rpartition(": ")[2]) == ("fail", "not enough for another day")
     assert "keep_journal" in full.hint
@@ -386,7 +402,10 @@ def test_days_that_were_never_sealed_are_named(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert days(store, today()).result == "ok"
     sealed_day(store, today() - dt.timedelta(days=9), 1)
-    assert days(store, today()) == ("ok", "1 day kept, none left unsealed", "")
+    assert days(store, today()) == ("ok", "1 day kept, no earlier one unsealed", "")
+    today_only = Store(tmp_path / "today")
+    today_only.journal(today()).mkdir(parents=True)
+    assert days(today_only, today()).text == "1 day kept, no earlier one unsealed, today not sealed yet"
     for back in (0, 2):
         folder = store.journal(today() - dt.timedelta(days=back))
         folder.mkdir(parents=True)

@@ -1,9 +1,9 @@
-"""What is kept of each date, and what a day costs."""
+"""What is kept of each date, and which dates are left unsealed."""
 
 import datetime as dt
 from pathlib import Path
 
-from tickrec.holdings import Holding, holdings, usual_day
+from tickrec.holdings import Holding, holdings, left_unsealed
 from tickrec.layout import Store
 
 DATE = dt.date(2026, 11, 23)
@@ -20,7 +20,6 @@ def day(number: int, total: int, *, sealed: bool = True) -> Holding:
 
 def test_an_empty_store_keeps_nothing(tmp_path: Path) -> None:
     assert holdings(Store(tmp_path / "none")) == ()
-    assert usual_day(()) is None
 
 
 def test_sizes_are_summed_by_date_and_kind(tmp_path: Path) -> None:
@@ -41,7 +40,7 @@ def test_sizes_are_summed_by_date_and_kind(tmp_path: Path) -> None:
     assert holdings(store)[1].total == 166
 
 
-def test_a_usual_day_is_the_median_of_the_newest_sealed_ones() -> None:
-    kept = [day(1, 10**9), day(2, 1), *(day(number, number * 100) for number in range(3, 8)), day(9, 7, sealed=False)]
-    assert usual_day(kept) == 500
-    assert usual_day(kept[-1:]) is None
+def test_a_date_is_left_unsealed_when_it_is_over_and_not_sealed() -> None:
+    kept = [day(20, 1), day(21, 1, sealed=False), day(22, 1), day(23, 1, sealed=False)]
+    assert left_unsealed(kept, DATE) == [dt.date(2026, 11, 21)]
+    assert left_unsealed((), DATE) == []

@@ -6,7 +6,7 @@ import pytest
 
 from tests.run_fixtures import run_status
 from tickrec.clock import SECOND
-from tickrec.live import REORDER_NS, Live, LiveView, Quote, Rate
+from tickrec.live import MOST_PINNED, REORDER_NS, Live, LiveView, Quote, Rate
 from tickrec.runstatus import RECORDING, RunStatus
 
 NOW = 1_795_407_067 * SECOND
@@ -118,6 +118,22 @@ def test_who_trades_comes_first_and_sinks_when_it_goes_quiet() -> None:
         live.update([quote("b", 1.0, ltt_ms=1000 + second)], now)
         view(live, now)
     assert symbols(live, now) == ["B", "A"]
+
+
+def test_indices_stay_at_the_top_in_the_order_of_the_selection() -> None:
+    live = Live({"NSE_EQ|1": "A", "NSE_INDEX|Nifty Bank": "BANKNIFTY", "NSE_INDEX|Nifty 50": "NIFTY"})
+    for second in range(60):
+        live.update([quote("NSE_EQ|1", 1.0, ltt_ms=second + 1)], NOW + second * SECOND)
+        shown = view(live, NOW + second * SECOND)
+    assert [row.symbol for row in shown.rows] == ["BANKNIFTY", "NIFTY", "A"]
+    assert shown.pinned == 2
+    assert view(live, limit=1).pinned == 1
+
+
+def test_a_few_indices_only_keep_their_places() -> None:
+    live = Live({f"NSE_INDEX|{number}": str(number) for number in range(MOST_PINNED + 5)})
+    live.update([quote(f"NSE_INDEX|{MOST_PINNED + 2}", 1.0, ltt_ms=5)], NOW)
+    assert symbols(live, NOW)[: MOST_PINNED + 1] == [*map(str, range(MOST_PINNED)), str(MOST_PINNED + 2)]
 
 
 def test_the_same_trade_told_again_is_no_activity() -> None:

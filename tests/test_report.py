@@ -15,6 +15,7 @@ from tickrec.page import Page, Tone
 from tickrec.report import status_page, summary_page
 from tickrec.runstatus import STOPPED, WAITING, RunStatus
 from tickrec.status import StatusReport
+from tickrec.totals import Totals
 
 GAP = Gap(7, 1, NOW - 60 * SECOND, NOW - 56_600_000_000, "connection reset", 220)
 
@@ -144,20 +145,39 @@ def test_what_needs_a_person_is_red(facts: dict[str, object], words: str) -> Non
 def test_what_is_kept_and_what_a_day_costs() -> None:
     kept = [Holding(DATE - dt.timedelta(days=7 - at), 10**8, 3 * 10**8, 6 * 10**8, sealed=True) for at in range(7)]
     kept.append(Holding(DATE, 118_000_000, 10**7, 0, sealed=False))
-    page = status_page(report(kept=tuple(kept), disk_free_bytes=61_000_000_000), 110)
-    shown = lines(page)
+    totals = {
+        kept[-2].date: Totals(10_244_871, 1, 3_400_000_000, dt.timedelta(hours=6)),
+        kept[-3].date: Totals(1, 0, 0, dt.timedelta(minutes=5)),
+    }
+    told = report(kept=tuple(kept), totals=totals, usual_day=10**9, disk_free_bytes=61_000_000_000)
+    shown = lines(status_page(told, 110))
     shown = shown[shown.index("") :]
     assert shown == [
         "",
         "kept 8 days since 2026-11-16: journals 818 MB, parquet 2.1 GB, duckdb 4.2 GB",
-        "a sealed day costs about 1.0 GB: 61 GB free, enough for 61 more",
+        "a sealed day costs about 1.0 GB: 61 GB free, enough for about 61 more",
         "  date         journal   parquet    duckdb",
-        "  2026-11-23    118 MB     10 MB       0 B   not sealed",
-        "  2026-11-22    100 MB    300 MB    600 MB   sealed",
-        "  2026-11-21    100 MB    300 MB    600 MB   sealed",
+        "  2026-11-23    118 MB     10 MB       0 B   not sealed yet",
+        "  2026-11-22    100 MB    300 MB    600 MB   sealed, 1,02,44,871 ticks, gaps 1 (3.4s)",
+        "  2026-11-21    100 MB    300 MB    600 MB   sealed, 1 tick, gaps 0",
         "  2026-11-20    100 MB    300 MB    600 MB   sealed",
         "  2026-11-19    100 MB    300 MB    600 MB   sealed",
     ]
+
+
+def test_a_date_of_several_runs_is_told_apart_from_the_run() -> None:
+    shown = lines(status_page(report(run=run_status(gaps=(GAP,)), date_ticks=2_410_000), 120))
+    assert shown[1].startswith("this run: ticks 9,62,747 in 6,402 messages, 612/s now")
+    assert "all of 2026-11-23: ticks 24,10,000, gaps 1 (3.4s): 09:40:07 - 09:40:10 conn 1: connection reset" in shown
+    over = lines(status_page(report("stopped", run_status(state=STOPPED), ended_ns=NOW, date_ticks=2_410_000), 120))
+    assert over[1].startswith("the last run: ticks 9,62,747 in 6,402 messages")
+    assert over[2].startswith("all of 2026-11-23: ticks 24,10,000, gaps 0")
+
+
+def test_a_date_of_one_run_is_told_once() -> None:
+    page = status_page(report(date_ticks=962_747), 120)
+    assert "this run" not in page.text
+    assert "all of" not in page.text
 
 
 def put(path: Path, size: int) -> None:
@@ -180,13 +200,18 @@ def test_the_summary_of_a_sealed_day(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ]
 
 
+def test_the_summary_after_earlier_runs_tells_the_whole_date(tmp_path: Path) -> None:
+    page = summary_page(run_status(state=STOPPED, gaps=(GAP,)), Store(tmp_path), 200, date_ticks=2_410_000)
+    assert lines(page)[1].startswith("all of 2026-11-23: ticks 24,10,000, gaps 1 (3.4s): 09:40:07")
+
+
 def test_the_summary_of_a_run_that_was_not_sealed_says_what_does_it(tmp_path: Path) -> None:
     run = run_status(state=STOPPED, simulated=True, reason="the disk is full", rejected=2)
     page = summary_page(run, Store(tmp_path), 200)
     shown = lines(page)
     assert shown[1] == "ended by: the disk is full"
     assert shown[2:4] == ["gaps 0", "silent 0   rejected 2"]
-    assert shown[-1] == "not sealed yet: the next recording does it, or `tickrec seal 2026-11-23 --simulate`"
+    assert shown[-1] == "not sealed yet: a later recording does it, or `tickrec seal 2026-11-23 --simulate`"
     assert alarms(page) == "ended by: the disk is full silent 0   rejected 2"
 
 

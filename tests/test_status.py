@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.query_fixtures import tick, write_sealed
 from tests.run_fixtures import DATE, NOW, HandClock, Recording, connection, run_status
 from tickrec import status
 from tickrec.clock import SECOND
@@ -119,6 +120,7 @@ def test_a_recorder_that_seals_after_its_goodbye_is_stopped(store: Store, clock:
     report = collect(store, clock)
     assert facts(report) == ("stopped", False, ExitCode.DONE)
     assert report.reason == "sealing the day"
+    assert report.leaving
     recording.die()
 
 
@@ -264,6 +266,21 @@ def test_status_leaves_the_store_as_it_is(store: Store, clock: HandClock) -> Non
     before = {path: path.stat().st_mtime_ns for path in store.root.rglob("*")}
     collect(store, clock)
     assert {path: path.stat().st_mtime_ns for path in store.root.rglob("*")} == before
+
+
+def test_the_ticks_of_the_date_are_those_of_all_its_runs(store: Store, clock: HandClock) -> None:
+    recording = Recording(store, clock, next_seq=6)
+    write_sealed(store, DATE, {"ticks": [tick(1, "09:15:00"), tick(2, "09:15:01")]}, last_seq=5)
+    recording.receive({"a": 1.0})
+    recording.say(frames=1, ticks=1, unflushed_ticks=1, flushed_seq=5)
+    recording.receive({"a": 1.0, "b": 2.0, "c": 3.0})
+    report = collect(store, clock)
+    assert (present(report).ticks, report.date_ticks) == (4, 6)
+    assert to_json(report)["date_ticks"] == 6
+    newer = store.part_path("ticks", DATE, 6, 7)  # published after the run wrote its status
+    newer.write_bytes(store.sealed_path("ticks", DATE).read_bytes())
+    assert collect(store, clock).date_ticks == 6
+    recording.die()
 
 
 def test_what_is_kept_is_told_and_the_disk_is_measured_by_sealed_days(store: Store, clock: HandClock) -> None:

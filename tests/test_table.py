@@ -26,7 +26,7 @@ def view(*rows: Row, run: RunStatus | None = None, hidden: int = 0, news: str = 
         max((row.volume or 0 for row in rows), default=0),
         max((row.oi or 0.0 for row in rows), default=0.0),
     )
-    return LiveView(run or run_status(), NOW, rows, hidden, extent, news)
+    return LiveView(run or run_status(), NOW, rows, hidden, extent, news, pinned=int(NIFTY in rows))
 
 
 def many(count: int) -> tuple[Row, ...]:
@@ -44,14 +44,14 @@ def lines(shown: LiveView, width: int = 100, height: int = 30) -> list[str]:
 def test_a_recording_at_a_hundred_columns() -> None:
     run = run_status(gaps=(Gap(7, 1, START, START + 3_400_000_000, "connection reset", 220),))
     assert lines(view(NIFTY, RELIANCE, OPTION, run=run, hidden=196), height=9) == [
-        "tickrec  recording 2026-11-23  NSE open until 15:30  09:41:07  26m 07s          disk 61 GB (24 days)",
+        "tickrec  recording 2026-11-23  NSE open until 15:30  09:41:07  up 26m 07s      disk 61 GB (~24 days)",
         "conn 1  up 26m  220/220 keys  4.1 msg/s  612 ticks/s  last 0.2s                        gaps 1 (3.4s)",
         "journal 118 MB  synced 0.3s ago  unflushed 21,540  parquet 9,41,207  duckdb -21,540  rejected 0",
         "symbol                          ltp       chg%        bid        ask       volume           oi   age",
         "NIFTY                     24,351.40 ▲    +0.42          -          -            -            -  0.2s",
         "RELIANCE                   1,412.35 ▼    -0.18   1,412.30   1,412.35    31,04,512            -  0.1s",
         "NIFTY 24350 CE 26 NOV 26     187.50     -12.50     187.40     187.60  5,87,71,200  1,23,45,675   14s",
-        "                                                                               +196 more instruments",
+        "                                                3 of 199 instruments: indices, then what trades most",
         "",
     ]
 
@@ -106,7 +106,7 @@ def test_wide_terminals_show_panels_side_by_side() -> None:
     assert titles.count("symbol") == 2
     assert sum(line.count("STOCK") for line in shown) == 2 * sum(line.startswith("STOCK") for line in shown)
     assert "STOCK000" in shown[5]
-    assert f"STOCK{(300 - int(shown[-1].split('+')[1].split()[0])) // 2:03}" in shown[5]
+    assert f"STOCK{int(shown[-1].split()[0]) // 2:03}" in shown[5]
 
 
 def test_one_panel_is_enough_for_few_instruments() -> None:
@@ -114,10 +114,11 @@ def test_one_panel_is_enough_for_few_instruments() -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES[:5])
-def test_shown_and_counted_instruments_make_all(width: int, height: int) -> None:
+def test_the_footer_says_how_many_of_all_are_shown_and_in_what_order(width: int, height: int) -> None:
     shown = lines(view(*many(150), hidden=3000), width, height)
-    counted = int(shown[-1].split("+")[1].split(" ")[0].replace(",", ""))
-    assert sum(line.count("STOCK") for line in shown) + counted == 3150
+    counted, _, total, *words = shown[-1].split()
+    assert sum(line.count("STOCK") for line in shown) == int(counted)
+    assert (total, " ".join(words)) == ("3,150", "instruments: what trades most first")
 
 
 def test_an_instrument_without_a_word_shows_dashes_and_is_faint() -> None:
@@ -156,7 +157,7 @@ def test_a_recording_that_is_well_alarms_nobody() -> None:
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        ({"disk_free_bytes": 1_000_000_000, "day_bytes": None}, "disk low: 1.0 GB (55 hours)"),
+        ({"disk_free_bytes": 1_000_000_000, "day_bytes": None}, "disk low: 1.0 GB (~55 hours)"),
         ({"durable_ns": NOW - 14 * SECOND}, "synced 14s ago"),
         ({"rejected": 3}, ""),
         ({"token_expires_ns": NOW + 600 * SECOND}, "token expires 09:51"),
@@ -169,6 +170,16 @@ def test_a_recording_that_is_well_alarms_nobody() -> None:
 def test_what_needs_a_person_is_red_and_says_so_in_words(facts: dict[str, object], words: str) -> None:
     found = alarms(live_page(view(NIFTY, run=run_status(**facts)), 100, 30))
     assert words in found or (not words and not found)
+
+
+@pytest.mark.parametrize(
+    ("day", "rate", "lasting"),
+    [(None, 0.0, "61 GB"), (None, 10**6, "61 GB (~16 hours)"), (40 * 10**9, 0.0, "61 GB (~1 day)"),
+     (40 * 10**9, 10**6, "61 GB (~16 hours)"), (None, 10**7, "61 GB (~101 minutes)")],
+)  # fmt: skip
+def test_how_long_the_disk_lasts_is_said_once_it_is_known(day: int | None, rate: float, lasting: str) -> None:
+    run = run_status(day_bytes=day, byte_rate=rate)
+    assert lines(view(NIFTY, run=run))[0].endswith(f"disk {lasting}")
 
 
 def test_silence_is_no_alarm_while_nothing_is_expected() -> None:
@@ -194,10 +205,17 @@ def test_a_lasting_gap_is_told_from_ended_ones() -> None:
 
 
 def test_news_stands_in_the_last_line() -> None:
-    assert lines(view(NIFTY, news="11:02:14 conn 1 lost"))[5:7] == [
-        "NIFTY" + lines(view(NIFTY))[5][5:],
-        "11:02:14 conn 1 lost",
-    ]
+    shown = lines(view(NIFTY, news="11:02:14 conn 1 lost"))
+    assert shown[5] == lines(view(NIFTY))[5]
+    assert shown[6].strip() == "1 instrument"
+    assert shown[7] == "11:02:14 conn 1 lost"
+
+
+def test_the_order_gives_way_to_the_names_of_the_silent() -> None:
+    silent = tuple((f"NSE_EQ|INE{number}", f"S{number}") for number in range(9))
+    last = lines(view(*many(300), run=run_status(silent=silent)), 80, 24)[-1]
+    assert last.startswith("silent 9: S0 (NSE_EQ|INE0), S1")
+    assert last.endswith("…  18 of 300 shown")
 
 
 def test_a_view_of_a_live_fits_its_extent() -> None:

@@ -85,8 +85,9 @@ def print_status(report: "StatusReport", stream: TextIO, *, simulate: bool = Fal
 def print_summary(run: RunStatus, store: "Store", stream: TextIO) -> None:
     """Print what a run leaves behind."""
     from tickrec.report import summary_page
+    from tickrec.status import date_ticks
 
-    put(summary_page(run, store, page_width(stream)), stream)
+    put(summary_page(run, store, page_width(stream), date_ticks=date_ticks(store, run)), stream)
 
 
 async def watch(store: "Store", clock: Clock, stream: TextIO, environ: Mapping[str, str]) -> "StatusReport":

@@ -1,20 +1,16 @@
-"""Holdings: what a store keeps of each date, and what a day costs on the disk.
+"""Holdings: what a store keeps of each date, in bytes, and which dates are left unsealed.
 
 Owns the sums. Looks at names and sizes only; opens no file.
 """
 
 import datetime as dt
 import os
-import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from tickrec.layout import Store
 from tickrec.schema import TABLES
-
-_USUAL_DAYS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +44,9 @@ def holdings(store: Store) -> tuple[Holding, ...]:
     )
 
 
-def usual_day(kept: Sequence[Holding]) -> int | None:
-    """Bytes that a sealed day takes: the median of the newest five; None when there is none."""
-    sealed = [each.total for each in kept if each.sealed]
-    return int(statistics.median(sealed[-_USUAL_DAYS:])) if sealed else None
+def left_unsealed(kept: Iterable[Holding], today: dt.date) -> list[dt.date]:
+    """Dates before `today` that have nothing but a journal and parts, or more of them than was sealed."""
+    return [each.date for each in kept if each.date < today and not each.sealed]
 
 
 def _sizes(folder: Path) -> Iterator[int]:

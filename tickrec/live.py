@@ -18,6 +18,8 @@ REORDER_NS: Final = 5 * SECOND
 """Rows change places at most this often."""
 MOST_ROWS: Final = 400
 """More instruments than any terminal shows."""
+MOST_PINNED: Final = 8
+"""Indices that stay at the top; more would leave no room for what is traded."""
 _FADE: Final = 0.8
 """What remains of an instrument's activity from one reordering to the next: half of it after 15 seconds."""
 _NOTHING: Final = 0.01
@@ -79,12 +81,14 @@ class LiveView:
     now_ns: int
     """Wall time."""
     rows: tuple[Row, ...]
-    """The liveliest instruments first."""
+    """Pinned indices in the order of the selection, then the liveliest instruments first."""
     hidden: int
     """Instruments beyond `rows`."""
     extent: Extent
     news: str = ""
     """The last line that would have been logged to a terminal."""
+    pinned: int = 0
+    """How many of `rows` are indices that keep their places."""
 
 
 @dataclass(slots=True)
@@ -103,18 +107,22 @@ class _Instrument:
     """Since the rows were last put in order."""
     activity: float = 0.0
     level: int = -4
+    pinned: bool = False
 
 
 class Live:
     """Last values of the instruments named by `symbols` (key to symbol), in that order until they trade.
 
-    Others are added when they are heard of, by their symbols in `names`.
+    Others are added when they are heard of, by their symbols in `names`. The first few indices stay at the top.
     """
 
     def __init__(self, symbols: Mapping[str, str], *, names: Mapping[str, str] | None = None) -> None:
         self._names = names or {}
-        self._instruments = {key: _Instrument(symbol) for key, symbol in symbols.items()}
-        self._order = list(self._instruments.values())
+        self._instruments: dict[str, _Instrument] = {}
+        self._order: list[_Instrument] = []
+        self._pinned = 0
+        for key, symbol in symbols.items():
+            self._add(key, symbol)
         self._extent = Extent(max(map(len, symbols.values()), default=0))
         self._ordered_ns: int | None = None
 
@@ -127,7 +135,7 @@ class Live:
         for key, ltp, cp, bid, ask, volume, oi, ltt_ms in quotes:
             if not isfinite((ltp or 0.0) + (cp or 0.0) + (bid or 0.0) + (ask or 0.0) + (oi or 0.0)):
                 continue  # a double may be no number at all; there is nothing to show then
-            instrument = self._instruments.get(key) or self._add(key)
+            instrument = self._instruments.get(key) or self._add(key, self._names.get(key) or key)
             if ltp and ltp != instrument.ltp:
                 if instrument.ltp is not None:
                     instrument.direction = 1 if ltp > instrument.ltp else -1
@@ -155,10 +163,13 @@ class Live:
             self._measure()
             self._ordered_ns = now_ns
         rows = tuple([_row(instrument, now_ns) for instrument in self._order[:limit]])
-        return LiveView(run, now_ns, rows, len(self._order) - len(rows), self._extent, news)
+        pinned = min(self._pinned, len(rows))
+        return LiveView(run, now_ns, rows, len(self._order) - len(rows), self._extent, news, pinned)
 
-    def _add(self, key: str) -> _Instrument:
-        instrument = self._instruments[key] = _Instrument(self._names.get(key) or key)
+    def _add(self, key: str, symbol: str) -> _Instrument:
+        pinned = self._pinned < MOST_PINNED and is_index(key)
+        self._pinned += pinned
+        instrument = self._instruments[key] = _Instrument(symbol, pinned=pinned)
         self._order.append(instrument)
         return instrument
 
@@ -171,7 +182,7 @@ class Live:
             instrument.activity = instrument.activity * _FADE + instrument.trades
             instrument.trades = 0
             instrument.level = _level(instrument.activity, instrument.level)
-        self._order.sort(key=lambda each: (-each.level, each.heard_ns is None))
+        self._order.sort(key=_place)
 
     def _measure(self) -> None:
         every = self._order
@@ -181,6 +192,18 @@ class Live:
             max((each.volume or 0 for each in every), default=0),
             max((each.oi or 0.0 for each in every), default=0.0),
         )
+
+
+def is_index(key: str) -> bool:
+    """Whether an instrument key is that of an index, such as NSE_INDEX|Nifty 50."""
+    return key.partition("|")[0].endswith("_INDEX")
+
+
+def _place(instrument: _Instrument) -> tuple[bool, int, bool]:
+    """What rows are sorted by; equals keep their order."""
+    if instrument.pinned:
+        return False, 0, False
+    return True, -instrument.level, instrument.heard_ns is None
 
 
 def _level(activity: float, level: int) -> int:

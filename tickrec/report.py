@@ -12,7 +12,7 @@ from typing import Final
 from tickrec import format as fmt
 from tickrec.clock import SECOND, ist
 from tickrec.gaps import Gap
-from tickrec.holdings import usual_day
+from tickrec.holdings import Holding
 from tickrec.layout import Store
 from tickrec.page import Chunk, Page, Tone
 from tickrec.runstatus import CONNECTED, RECORDING, STALE, WAITING, ConnectionStatus, RunStatus
@@ -48,8 +48,8 @@ def status_page(report: StatusReport, width: int, *, simulate: bool = False) -> 
     return page
 
 
-def summary_page(run: RunStatus, store: Store, width: int) -> Page:
-    """What a run leaves behind: counts, gaps, and where everything is."""
+def summary_page(run: RunStatus, store: Store, width: int, *, date_ticks: int | None = None) -> Page:
+    """What a run leaves behind: counts, gaps, and where everything is. `date_ticks`: of all runs of its date."""
     page = Page(width)
     page.say(
         f"recorded {run.date}  {fmt.clock_time(run.started_ns)} - {fmt.clock_time(run.written_ns)}   "
@@ -59,7 +59,7 @@ def summary_page(run: RunStatus, store: Store, width: int) -> Page:
     )
     if run.reason:
         page.say(f"ended by: {run.reason}", Tone.ALARM)
-    for line in _gaps(run, run.written_ns):
+    for line in _gaps(run, run.written_ns, date_ticks):
         page.say(line.text, line.tone)
     rejected = f"rejected {fmt.grouped(run.rejected)}"
     if run.silent:
@@ -97,8 +97,10 @@ def _going(page: Page, report: StatusReport, run: RunStatus) -> None:
         pairs.append((Chunk(words), _token(run, now_ns)))
         pairs.append((Chunk(""), _disk(run)))
     else:
-        pairs.append((Chunk(f"{_counts(run)}, {fmt.rate(run.rate)}/s now"), Chunk(_freshness(run, now_ns))))
-        pairs += _beside([*_connections(run, now_ns), *_gaps(run, now_ns)], [_token(run, now_ns), _disk(run)])
+        counts = f"{_counts(run, report.date_ticks, 'this run')}, {fmt.rate(run.rate)}/s now"
+        pairs.append((Chunk(counts), Chunk(_freshness(run, now_ns))))
+        left = [*_connections(run, now_ns), *_gaps(run, now_ns, report.date_ticks)]
+        pairs += _beside(left, [_token(run, now_ns), _disk(run)])
         if run.rejected:
             pairs.append((Chunk(f"rejected {fmt.plural(run.rejected, 'message')}", Tone.ALARM), Chunk("")))
     _columns(page, pairs)
@@ -118,8 +120,9 @@ def _over(page: Page, report: StatusReport, run: RunStatus, option: str) -> None
     else:
         because = f": {report.reason}" if report.reason else ""
         page.say(f"{words}{because}", Tone.ALARM if run.exit_code else Tone.STRONG)
-    pairs = [(Chunk(_counts(run)), Chunk(f"{run.date}, from {fmt.clock_time(run.started_ns)}"))]
-    pairs += _beside(list(_gaps(run, report.ended_ns or now_ns)), [_disk(run)])
+    counts = _counts(run, report.date_ticks, "the last run")
+    pairs = [(Chunk(counts), Chunk(f"{run.date}, from {fmt.clock_time(run.started_ns)}"))]
+    pairs += _beside(list(_gaps(run, report.ended_ns or now_ns, report.date_ticks)), [_disk(run)])
     _columns(page, pairs)
 
 
@@ -141,8 +144,15 @@ def _beside(left: Sequence[Chunk], right: Sequence[Chunk]) -> list[Pair]:
     return list(zip([*left, *filler][:length], [*right, *filler][:length], strict=True))
 
 
-def _counts(run: RunStatus) -> str:
-    return f"ticks {fmt.grouped(run.ticks)} in {fmt.plural(run.frames, 'message')}"
+def _counts(run: RunStatus, date_ticks: int | None, whose: str) -> str:
+    """`ticks 9,62,747 in 6,402 messages`; said to be of the run where its date has others."""
+    counts = f"ticks {fmt.grouped(run.ticks)} in {fmt.plural(run.frames, 'message')}"
+    return f"{whose}: {counts}" if _several(run, date_ticks) else counts
+
+
+def _several(run: RunStatus, date_ticks: int | None) -> bool:
+    """Whether the run and its date are not the same thing: earlier runs, or a run over midnight."""
+    return date_ticks is not None and (date_ticks > run.ticks or str(ist(run.started_ns).date()) != run.date)
 
 
 def _freshness(run: RunStatus, now_ns: int) -> str:
@@ -170,12 +180,14 @@ def _connected(connection: ConnectionStatus, now_ns: int) -> str:
     return f"conn {connection.conn}  up {up}  {connection.answered}/{connection.keys} answered"
 
 
-def _gaps(run: RunStatus, now_ns: int) -> Iterator[Chunk]:
-    """`gaps 1 (3.4s): 09:12:01 connection reset`, or a line for each of the newest."""
+def _gaps(run: RunStatus, now_ns: int, date_ticks: int | None) -> Iterator[Chunk]:
+    """`gaps 1 (3.4s): 09:12:01 connection reset`, or a line for each of the newest; all those of the date."""
+    several = _several(run, date_ticks)
+    head = f"all of {run.date}: ticks {fmt.grouped(date_ticks)}, gaps" if several else "gaps"
     if not run.gaps:
-        yield Chunk("gaps 0")
+        yield Chunk(f"{head} 0")
         return
-    head = f"gaps {run.gap_count} ({fmt.duration(run.gap_seconds(now_ns))})"
+    head += f" {run.gap_count} ({fmt.duration(run.gap_seconds(now_ns))})"
     if run.gap_count == 1:
         yield Chunk(f"{head}: {_gap(run.gaps[0])}")
         return
@@ -225,15 +237,25 @@ def _kept(report: StatusReport) -> Iterator[Chunk]:
         f"kept {fmt.plural(len(kept), 'day')} since {kept[0].date}: "
         f"journals {fmt.size(journal)}, parquet {fmt.size(parquet)}, duckdb {fmt.size(duckdb)}"
     )
-    day = usual_day(kept)
+    day = report.usual_day
     if day:
-        yield Chunk(
-            f"a sealed day costs about {fmt.size(day)}: {fmt.size(free)} free, enough for {int(free / day)} more"
-        )
+        more = fmt.grouped(int(free / day))
+        yield Chunk(f"a sealed day costs about {fmt.size(day)}: {fmt.size(free)} free, enough for about {more} more")
     yield Chunk(f"  {'date':<10}{'journal':>10}{'parquet':>10}{'duckdb':>10}", Tone.FAINT)
     for each in kept[: -_DAYS - 1 : -1]:
         sizes = "".join(f"{fmt.size(size):>10}" for size in (each.journal, each.parquet, each.duckdb))
-        yield Chunk(f"  {each.date}{sizes}   {'sealed' if each.sealed else 'not sealed'}")
+        yield Chunk(f"  {each.date}{sizes}   {_seal(each, report)}")
+
+
+def _seal(holding: Holding, report: StatusReport) -> str:
+    """`sealed, 1,02,44,871 ticks, gaps 1 (3.4s)`; the newest date is not sealed before its recording has ended."""
+    if not holding.sealed:
+        return "not sealed yet" if holding.date == ist(report.now_ns).date() else "not sealed"
+    totals = report.totals.get(holding.date)
+    if totals is None:
+        return "sealed"
+    lost = f" ({fmt.duration(totals.gap_ns / SECOND)})" if totals.gaps else ""
+    return f"sealed, {fmt.plural(totals.ticks, 'tick')}, gaps {totals.gaps}{lost}"
 
 
 def _files(run: RunStatus, store: Store) -> Iterator[str]:
@@ -241,7 +263,7 @@ def _files(run: RunStatus, store: Store) -> Iterator[str]:
     option = " --simulate" if run.simulated else ""
     if not store.settled(date):
         yield f"in {_near(store.journal(date))}: {fmt.size(run.journal_bytes)}"
-        yield f"not sealed yet: the next recording does it, or `tickrec seal {run.date}{option}`"
+        yield f"not sealed yet: a later recording does it, or `tickrec seal {run.date}{option}`"
         return
     paths = [path for path in (store.sealed_path("ticks", date), store.duckdb_path(date)) if path.exists()]
     verified = "   verified" if store.manifest_path(date).exists() else ""

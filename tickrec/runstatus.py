@@ -78,11 +78,11 @@ class RunStatus:
     journal_bytes: int = 0
     """Bytes of the date's journal files."""
     byte_rate: float = 0.0
-    """Bytes a second that go to the disk, over the last seconds."""
+    """Bytes a second that the run has taken of the disk so far; 0 while it is too young to tell."""
     position: tuple[int, int] | None = None
     """File and offset of the journal up to which everything above counts."""
     parquet_ticks: int = 0
-    """Ticks of the date that are in Parquet."""
+    """Ticks that this run put into Parquet."""
     parquet_ns: int | None = None
     """Parquet has everything received until then."""
     flushed_seq: int = 0
@@ -107,7 +107,7 @@ class RunStatus:
     min_free_bytes: int = 0
     """Below this much free space a person should look."""
     day_bytes: int | None = None
-    """What a day costs on the disk, estimated."""
+    """What a day costs on the disk, from the sealed ones, else estimated from this run; None while unknown."""
     token_expires_ns: int | None = None
     session: str = ""
     """Such as `NSE open until 15:30, F&O until 15:40`; the part before the first comma must make sense alone."""
@@ -123,12 +123,12 @@ class RunStatus:
 
     @property
     def disk_days(self) -> float | None:
-        """Days like this one that the free space lasts."""
+        """Days of the usual size that the free space lasts."""
         return self.disk_free_bytes / self.day_bytes if self.disk_free_bytes is not None and self.day_bytes else None
 
     @property
     def disk_hours(self) -> float | None:
-        """Hours that the free space lasts at the present rate."""
+        """Hours that the free space lasts at the rate of the run so far."""
         if self.disk_free_bytes is None or self.byte_rate <= 0:
             return None
         return self.disk_free_bytes / self.byte_rate / 3600

@@ -6,11 +6,12 @@ the status file says; how a run ended is in the journal, whatever the status fil
 account. Takes no lock and changes nothing.
 """
 
+import datetime as dt
 import os
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,11 +20,12 @@ from tickrec.clock import SECOND, Clock, ist
 from tickrec.entry import Entry, EntryKind
 from tickrec.errors import ExitCode
 from tickrec.files import free_bytes, lock_holder
-from tickrec.holdings import Holding, holdings, usual_day
+from tickrec.holdings import Holding, holdings
 from tickrec.journal import Position
 from tickrec.layout import Store
 from tickrec.recent import recent, since
 from tickrec.runstatus import RECORDING, STALE, STOPPED, WAITING, ConnectionStatus, RunStatus
+from tickrec.totals import Totals, newest_totals, ticks_through, usual_day
 from tickrec.upstox.peek import count_feeds
 
 FRESH_NS: Final = 10 * SECOND
@@ -58,7 +60,15 @@ class StatusReport:
     ended_ns: int | None = None
     """When the last run ended, as far as the journal knows."""
     disk_free_bytes: int = 0
+    leaving: bool = False
+    """The run has said goodbye and its process is still there: it seals the day."""
+    date_ticks: int | None = None
+    """Ticks of the run's date over all runs; None where that is not known."""
     kept: tuple[Holding, ...] = ()
+    totals: Mapping[dt.date, Totals] = field(default_factory=dict)
+    """Of the newest sealed dates."""
+    usual_day: int | None = None
+    """Bytes that a sealed day usually takes; None before there was one of usual length."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -99,10 +109,24 @@ def collect(store: Store, clock: Clock) -> StatusReport:
     """Everything there is to say about a store, also an empty one. Raises OSError, DataError."""
     report = observe(store, clock)
     kept = holdings(store)
-    run = report.run
+    totals = newest_totals(store, kept)
+    usual, run, ticks = usual_day(kept, totals), report.run, None
     if run is not None:
-        run = replace(run, disk_free_bytes=report.disk_free_bytes, day_bytes=usual_day(kept) or run.day_bytes)
-    return replace(report, kept=kept, run=run)
+        run = replace(run, disk_free_bytes=report.disk_free_bytes, day_bytes=usual or run.day_bytes)
+        ticks = date_ticks(store, run)
+    return replace(report, kept=kept, totals=totals, usual_day=usual, run=run, date_ticks=ticks)
+
+
+def date_ticks(store: Store, run: RunStatus) -> int | None:
+    """Ticks of the run's date over all runs: what is in Parquet as the run knows it, and what it has beyond.
+
+    None where that cannot be told. Raises OSError.
+    """
+    if not run.date or run.position is None:
+        return None
+    date = dt.date.fromisoformat(run.date)
+    stored = ticks_through(store, date, run.flushed_seq)
+    return None if stored is None else stored + run.unflushed_ticks
 
 
 def observe(store: Store, clock: Clock) -> StatusReport:
@@ -149,7 +173,10 @@ def _alive(holder: Mapping[str, Any], run: RunStatus | None, tail: _Tail, now_ns
         return _unheard(holder, tail, now_ns)
     if run.state == STOPPED:
         reason = run.reason or "sealing the day"
-        return StatusReport(state=STOPPED, now_ns=now_ns, run=_over(run), reason=reason, ended_ns=run.written_ns)
+        over = _over(run)
+        return StatusReport(
+            state=STOPPED, now_ns=now_ns, run=over, reason=reason, ended_ns=run.written_ns, leaving=True
+        )
     present = _counted(run, tail.entries)
     if now_ns - run.written_ns < FRESH_NS:
         return _judged(present, now_ns)
@@ -288,20 +315,26 @@ def to_json(report: StatusReport) -> dict[str, Any]:
         "gap_count": run.gap_count,
         "gap_s": round(run.gap_seconds(report.ended_ns or now_ns), 3),
         "token_expires": _iso(run.token_expires_ns),
+        "date_ticks": report.date_ticks,
         "disk_free_bytes": report.disk_free_bytes,
         "disk_hours": _rounded(run.disk_hours),
         "disk_days": _rounded(run.disk_days),
         "day_bytes": run.day_bytes,
-        "kept": [
-            {
-                "date": str(each.date),
-                "journal_bytes": each.journal,
-                "parquet_bytes": each.parquet,
-                "duckdb_bytes": each.duckdb,
-                "sealed": each.sealed,
-            }
-            for each in report.kept
-        ],
+        "kept": [_kept_json(each, report.totals.get(each.date)) for each in report.kept],
+    }
+
+
+def _kept_json(holding: Holding, totals: Totals | None) -> dict[str, Any]:
+    """What is kept of a date; ticks and gaps of the newest sealed ones."""
+    return {
+        "date": str(holding.date),
+        "journal_bytes": holding.journal,
+        "parquet_bytes": holding.parquet,
+        "duckdb_bytes": holding.duckdb,
+        "sealed": holding.sealed,
+        "ticks": totals.ticks if totals else None,
+        "gap_count": totals.gaps if totals else None,
+        "gap_s": round(totals.gap_ns / SECOND, 3) if totals else None,
     }
 
 

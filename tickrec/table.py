@@ -69,28 +69,28 @@ def _title(run: RunStatus, now_ns: int) -> list[Chunk]:
         Chunk("simulated" if run.simulated else "", Tone.ACCENT),
         Chunk(run.session, rank=5, short=run.session.partition(",")[0]),
         Chunk(fmt.clock_time(now_ns), rank=2),
-        Chunk(fmt.duration((now_ns - run.started_ns) / SECOND), Tone.FAINT, rank=4),
+        Chunk(f"up {fmt.duration((now_ns - run.started_ns) / SECOND)}", Tone.FAINT, rank=4),
     ]
 
 
 def _disk(run: RunStatus) -> Chunk:
-    """`disk 61 GB (24 days)`; hours at the present rate when it is less than two days."""
+    """`disk 61 GB (~24 days)`, or hours when it is less than two days, or the size alone while that is not known."""
     if run.disk_free_bytes is None:
         return Chunk("")
     words = "disk low:" if run.disk_low else "disk"
     short = f"{words} {fmt.size(run.disk_free_bytes)}"
     tone = Tone.ALARM if run.disk_low else Tone.PLAIN
-    return Chunk(f"{short} ({lasting})" if (lasting := disk_lasting(run)) else short, tone, rank=3, short=short)
+    return Chunk(f"{short} (~{lasting})" if (lasting := disk_lasting(run)) else short, tone, rank=3, short=short)
 
 
 def disk_lasting(run: RunStatus) -> str:
-    """How long the free space lasts: `24 days`, or `5 hours` when it is less than two days; may be empty."""
+    """About how long the free space lasts: `24 days`, or `5 hours` when it is less than two days; may be empty."""
     days, hours = run.disk_days, run.disk_hours
     if days is not None and (days >= 2 or hours is None):
-        return fmt.plural(int(days), "day") if days >= 1 else "less than a day"
+        return fmt.plural(max(int(days), 1), "day")
     if hours is None:
         return ""
-    return fmt.plural(int(hours), "hour") if hours >= 1 else "less than an hour"
+    return fmt.plural(int(hours), "hour") if hours >= 2 else fmt.plural(int(hours * 60), "minute")
 
 
 def connection_chunks(connection: ConnectionStatus, run: RunStatus, now_ns: int) -> list[Chunk]:
@@ -223,10 +223,7 @@ def _instruments(page: Page, view: LiveView, height: int) -> None:
         return
     spacious = height >= 12
     total = len(view.rows) + view.hidden
-    room = height - 1 - spacious - bool(view.news) - bool(view.run.silent)
-    if total > room:
-        room -= not view.run.silent
-    room = max(room, 1)
+    room = max(height - 2 - spacious - bool(view.news), 1)
     layout = _layout(view.extent, page.width, -(-total // room))
     shown = view.rows[: room * layout.panels]
     if spacious:
@@ -288,14 +285,28 @@ def _joined(
 
 
 def _footer(page: Page, view: LiveView, hidden: int) -> None:
-    more = [Chunk(f"+{fmt.grouped(hidden)} more instruments", Tone.FAINT)] if hidden else []
+    """Who is silent, how many of all are shown and in what order, and the news."""
+    right = _shown(view, hidden)
     silent = view.run.silent
     if silent:
         names = ", ".join(f"{symbol} ({key})" for key, symbol in silent[:20])
         words = f"silent {len(silent)}: {names}" if len(silent) > 1 else f"silent: {names}"
-        room = page.width - sum(len(chunk.text) + 2 for chunk in more)
-        page.spread([Chunk(words if len(words) <= room else words[: room - 1] + "…", Tone.ALARM)], more)
-    elif more:
-        page.spread([], more)
+        room = page.width - sum(len(chunk.short) + 2 for chunk in right)
+        page.spread([Chunk(words if len(words) <= room else words[: room - 1] + "…", Tone.ALARM)], right)
+    elif right:
+        page.spread([], right)
     if view.news:
         page.spread([Chunk(view.news, Tone.FAINT)])
+
+
+def _shown(view: LiveView, hidden: int) -> list[Chunk]:
+    """`17 of 213 instruments: indices, then what trades most`; the order gives way to who is silent."""
+    total = len(view.rows) + view.hidden
+    count = fmt.plural(total, "instrument")
+    if not view.rows or total == 1:
+        return [Chunk(count, Tone.FAINT)] if total else []
+    order = "indices, then what trades most" if view.pinned else "what trades most first"
+    if not hidden:
+        return [Chunk(f"{count}: {order}", Tone.FAINT, rank=5)]
+    short = f"{fmt.grouped(total - hidden)} of {fmt.grouped(total)} shown"
+    return [Chunk(f"{fmt.grouped(total - hidden)} of {count}: {order}", Tone.FAINT, rank=5, short=short)]

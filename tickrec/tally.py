@@ -3,6 +3,7 @@
 Owns the counters and rates. Reads the day, the feed, the flushing and the plan; changes none of them.
 """
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,14 +15,18 @@ from tickrec.day import Day
 from tickrec.entry import Entry
 from tickrec.files import free_bytes
 from tickrec.flushing import Flushing
+from tickrec.holdings import holdings
 from tickrec.live import Rate
 from tickrec.plan import Plan
 from tickrec.runstatus import CONNECTED, RECORDING, STOPPED, WAITING, ConnectionStatus, RunStatus
 from tickrec.store import Store
+from tickrec.totals import newest_totals, usual_day
 from tickrec.upstox.feed import ConnectionState, Feed
 
 SESSION_SECONDS: Final = 7 * 3600
 """How long a day's recording is taken to be when its size is estimated."""
+FORECAST_SECONDS: Final = 600
+"""A run shorter than this says nothing about how long the disk lasts."""
 PARQUET_SHARE: Final = 0.5
 """What Parquet and DuckDB add to a day's journal, roughly, until it is sealed."""
 
@@ -53,7 +58,10 @@ class Tally:
         self._min_free = min_free
         self._lines: dict[int, _Line] = {}
         self._rates: dict[str, Rate] = {}
-        self._byte_rate = Rate(60 * SECOND)
+        self._usual_day: int | None = None
+        with contextlib.suppress(OSError):  # a forecast is worth nothing beside a recording
+            kept = holdings(store)
+            self._usual_day = usual_day(kept, newest_totals(store, kept))
 
     def message(self, entry: Entry, ticks: int) -> None:
         """Count a message with its ticks."""
@@ -83,6 +91,7 @@ class Tally:
     ) -> RunStatus:
         """Everything about the run at this moment."""
         now_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
+        byte_rate = self.byte_rate(now_ns)
         position = day.journal.position
         lag = flushing.duckdb_lag
         connections = tuple(self._connection(each, mono_ns, over=state == STOPPED) for each in feed.states())
@@ -97,7 +106,7 @@ class Tally:
             expects_data=not self._plan.quiet(now_ns),
             durable_ns=self.durable_ns,
             journal_bytes=day.journal.size_bytes,
-            byte_rate=self._byte_rate.sample(day.journal.size_bytes, mono_ns),
+            byte_rate=byte_rate,
             position=(position.file, position.offset),
             parquet_ticks=flushing.parquet_ticks,
             parquet_ns=flushing.parquet_ns,
@@ -112,7 +121,7 @@ class Tally:
             gaps=(*day.gaps, *day.outages.lasting()),
             earlier_gaps=day.gaps_ended - len(day.gaps),
             earlier_gap_ns=day.gaps_ns - sum((gap.end_ns or gap.start_ns) - gap.start_ns for gap in day.gaps),
-            day_bytes=self._day_bytes(day, now_ns),
+            day_bytes=self._usual_day or int(byte_rate * SESSION_SECONDS) or None,
             reason=reason,
             exit_code=exit_code,
             **self._common(),
@@ -157,9 +166,7 @@ class Tally:
     def _rate(self, name: str, total: int, mono_ns: int) -> float:
         return self._rates.setdefault(name, Rate()).sample(total, mono_ns)
 
-    def _day_bytes(self, day: Day, now_ns: int) -> int | None:
-        """What a day like this one costs on the disk, from what the run wrote so far."""
+    def byte_rate(self, now_ns: int) -> float:
+        """Bytes a second that the run has taken of the disk so far; 0 as long as that would mean little."""
         seconds = (now_ns - self.started_ns) / SECOND
-        if seconds < 60:
-            return None
-        return int(day.journal.size_bytes / seconds * SESSION_SECONDS * (1 + PARQUET_SHARE))
+        return self.bytes * (1 + PARQUET_SHARE) / seconds if seconds >= FORECAST_SECONDS else 0.0

@@ -18,8 +18,9 @@ from tickrec.config import Config
 from tickrec.doctor.check import FAIL, OK, WARN, Finding
 from tickrec.files import free_bytes, lock_holder
 from tickrec.format import plural, size
-from tickrec.holdings import holdings, usual_day
+from tickrec.holdings import holdings, left_unsealed
 from tickrec.layout import Store
+from tickrec.totals import newest_totals, usual_day
 
 LIBRARIES: Final = ("duckdb", "protobuf", "ptars", "pyarrow", "rich", "typer", "websockets")
 FEW_DAYS: Final = 5
@@ -68,9 +69,10 @@ def store_folder(store: Store) -> Finding:
 def disk(store: Store, min_free: int) -> Finding:
     """Free space, and for how many days of the usual size. `min_free` is in bytes. Raises OSError."""
     free = free_bytes(store.root)
-    usual = usual_day(holdings(store))
+    kept = holdings(store)
+    usual = usual_day(kept, newest_totals(store, kept))
     days = free / usual if usual else None
-    lasts = f", {plural(int(days), 'day')} at {size(usual)} a day" if days is not None else ""
+    lasts = f", about {plural(int(days), 'day')} at {size(usual)} a day" if days is not None else ""
     text, hint = f"{size(free)} free{lasts}", "Free some space, or keep journals for less time (keep_journal)"
     if days is not None and days < 1:
         return Finding(FAIL, f"{text}: not enough for another day", hint)
@@ -78,15 +80,18 @@ def disk(store: Store, min_free: int) -> Finding:
         return Finding(WARN, f"{text}: less than min_free ({size(min_free)})", hint)
     if days is not None and days < FEW_DAYS:
         return Finding(WARN, text, hint)
-    return Finding(OK, text if days is not None else f"{text}; how long that lasts is known after a sealed day")
+    return Finding(OK, text if days is not None else f"{text}; how long that lasts is known after a whole day")
 
 
 def days(store: Store, today: dt.date) -> Finding:
     """Whether earlier days were left with nothing but a journal and parts."""
-    dates = store.dates()
-    unsealed = [date for date in dates if date < today and not store.settled(date)]
+    kept = holdings(store)
+    unsealed = left_unsealed(kept, today)
     if not unsealed:
-        return Finding(OK, f"{plural(len(dates), 'day')} kept, none left unsealed" if dates else "none kept yet")
+        open_ = ", today not sealed yet" if any(each.date == today and not each.sealed for each in kept) else ""
+        return Finding(
+            OK, f"{plural(len(kept), 'day')} kept, no earlier one unsealed{open_}" if kept else "none kept yet"
+        )
     listed = ", ".join([*map(str, unsealed[:_LISTED]), *(["..."] if len(unsealed) > _LISTED else [])])
     hint = f"`tickrec seal {unsealed[0]}`; or leave it to the next recording, which seals earlier days"
     return Finding(WARN, f"{plural(len(unsealed), 'earlier day')} not sealed: {listed}", hint)
