@@ -57,7 +57,7 @@ class Merge:
     def __init__(self, paths: Sequence[Path], scratch: Path) -> None:
         """`scratch` is the file to sort in; compressed it takes about 90 bytes a tick.
 
-        Everything here raises OSError and pyarrow.ArrowException.
+        Everything here raises UnreadableFile for a damaged file, OSError, and pyarrow.ArrowException.
         """
         self._paths = paths
         self._scratch = scratch
@@ -124,12 +124,11 @@ def _ranges(counts: dict[str, int]) -> list[list[str]]:
 
 def _runs(paths: Iterable[Path]) -> Iterator[list[_Slice]]:
     """The row groups of the files, in their order, about RUN_ROWS rows at a time."""
-    import pyarrow.parquet as pq
-
     run: list[_Slice] = []
     rows = 0
     for path in paths:
-        metadata = pq.read_metadata(path)
+        with parquet.opened(path) as file:
+            metadata = file.metadata
         for number in range(metadata.num_row_groups):
             count = metadata.row_group(number).num_rows
             if rows and rows + count > RUN_ROWS:
@@ -144,11 +143,9 @@ def _runs(paths: Iterable[Path]) -> Iterator[list[_Slice]]:
 
 
 def _read(run: Sequence[_Slice]) -> pa.RecordBatch:
-    import pyarrow.parquet as pq
-
     tables = []
     for path, groups in run:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
+        with parquet.opened(path) as file:
             tables.append(parquet.conform(file.read_row_groups(groups, use_threads=False), schema.TICKS))
     return pa.concat_tables(tables).combine_chunks().to_batches()[0]
 
@@ -212,10 +209,9 @@ def _cut_evenly(tables: Iterable[pa.Table], *, one: bool) -> Iterator[pa.Table]:
 
 
 def count_keys(path: Path) -> Counter[str]:
-    """Rows of each instrument in a Parquet file of `ticks`."""
-    import pyarrow.parquet as pq
-
-    column = pq.read_table(path, columns=["instrument_key"], partitioning=None)["instrument_key"]
+    """Rows of each instrument in a Parquet file of `ticks`. Raises UnreadableFile, OSError."""
+    with parquet.opened(path) as file:
+        column = file.read(["instrument_key"], use_threads=False)["instrument_key"]
     return Counter({pair["values"]: pair["counts"] for pair in pc.value_counts(column).to_pylist()})
 
 

@@ -37,10 +37,11 @@ class UnreadableFile(DataError):
     """A Parquet file that is damaged or not ours; whoever may write can make it anew from the journal."""
 
     def __init__(self, path: Path, why: object) -> None:
-        super().__init__(
-            f"the Parquet file cannot be read: {why}", where=str(path), hint="`tickrec rebuild` makes the date anew"
-        )
         self.path = path
+        self.why = "".join(char if char.isprintable() else " " for char in str(why)).strip()
+        """What is wrong with it; the libraries put bytes of the file in."""
+        hint = "`tickrec rebuild` makes the date anew"
+        super().__init__(f"the Parquet file cannot be read: {self.why}", where=str(path), hint=hint)
 
 
 class TicksFile:
@@ -110,7 +111,7 @@ def opened(path: Path) -> Iterator["pq.ParquetFile"]:
     try:
         with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
             yield file
-    except pa.ArrowException as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         raise UnreadableFile(path, error) from error
     except OSError as error:  # Arrow's own for what does not decode
         if error.errno not in _UNREADABLE:

@@ -42,7 +42,8 @@ from tickrec.files import Lock, make_folder, publish
 from tickrec.journal import compress, repair
 from tickrec.layout import Store, coverage, leftovers
 from tickrec.manifest import Manifest, load
-from tickrec.store import PartWriter
+from tickrec.parquet import UnreadableFile
+from tickrec.store import PartWriter, set_aside
 from tickrec.verify import Progress, Survey, sealed_with_this_schema
 
 _SHARES: Final = {
@@ -134,6 +135,7 @@ class Sealing:
         self._clock = clock
         self._scratch = store.scratch(date)
         self._last_seq = 0
+        self._damaged: set[Path] = set()
         self._drafts: Drafts | None = None
         self._manifest: Manifest | None = None
 
@@ -196,6 +198,14 @@ class Sealing:
         )
 
     def _flush(self) -> None:
+        """Publish what is not in parts yet, and what those hold that turn out to be damaged."""
+        while True:
+            try:
+                return self._flush_rest()
+            except UnreadableFile as error:
+                self._set_aside(error)
+
+    def _flush_rest(self) -> None:
         make_folder(self._scratch)
         source = self.store
         writer = PartWriter(source, self.date)
@@ -213,8 +223,21 @@ class Sealing:
         self._drafts = Drafts(self._scratch, source, covered, instruments, duckdb=self._duckdb)
 
     def _sort(self) -> None:
+        """Make the files; those that turn out to be damaged are set aside, and their rows come from the journal."""
         start, share = _SHARES["sort"], _SHARES["check"] - _SHARES["sort"]
-        self.drafts.make(lambda what, done: self._tell(what, start + share * done))
+        while True:
+            try:
+                return self.drafts.make(lambda what, done: self._tell(what, start + share * done))
+            except UnreadableFile as error:
+                self._set_aside(error)
+                shutil.rmtree(self._scratch)
+                self._flush()
+
+    def _set_aside(self, error: UnreadableFile) -> None:
+        if error.path in self._damaged:
+            raise error  # written again, and damaged again: it is not the file
+        self._damaged.add(error.path)
+        set_aside(error)
 
     def _check(self) -> None:
         """Raises DataError unless the new files hold exactly what the journal does, and all that is stored already."""

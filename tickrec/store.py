@@ -210,7 +210,7 @@ def _coverage_mended(store: Store, date: dt.date) -> Coverage:
     while True:
         try:
             covered = coverage(store, date)
-            _require_small(store, covered)
+            require_small(store, covered)
             return covered
         except UnreadableFile as error:
             if not store.journal_files(date):
@@ -225,8 +225,8 @@ def set_aside(unreadable: UnreadableFile) -> None:
     os.replace(unreadable.path, aside)
 
 
-def _require_small(store: Store, covered: Coverage) -> None:
-    """Raise UnreadableFile for a file of ticks whose rows of the small tables cannot all be read."""
+def require_small(store: Store, covered: Coverage) -> None:
+    """Raise UnreadableFile for a file of ticks whose rows of the small tables cannot all be read; OSError."""
     for table, paths in covered.small_parts.items():
         counts = covered.small_rows.get(table, {})
         named = {path.name: path for path in paths}
@@ -241,8 +241,10 @@ def _require_small(store: Store, covered: Coverage) -> None:
 def _require_rows(ticks: Path, table: str, path: Path, rows: int | None = None) -> None:
     try:
         found = parquet.read(path, schema.SMALL_TABLES[table]).num_rows
-    except (UnreadableFile, FileNotFoundError) as error:
-        raise UnreadableFile(ticks, f"its rows of {table} cannot be read: {error}") from error
+    except FileNotFoundError as error:
+        raise UnreadableFile(ticks, f"its rows of {table} are gone") from error
+    except UnreadableFile as error:
+        raise UnreadableFile(ticks, f"its rows of {table} are damaged: {error.why}") from error
     if rows not in (None, found):
         raise UnreadableFile(ticks, f"{found} of its {rows} rows of {table} are there")
 
