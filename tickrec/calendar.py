@@ -269,8 +269,9 @@ def ensure_calendar(
         lists = holidays(), timings(date)
         calendar = Calendar(lists[0], {date: lists[1]})
     except (TickrecError, OSError, KeyError, TypeError, ValueError) as error:
+        why = error.brief if isinstance(error, TickrecError) else error
         log.warning(
-            "the broker's calendar could not be had, the %s one serves: %s", "kept" if kept else "built-in", error
+            "the broker's calendar could not be had, the %s one serves: %s", "kept" if kept else "built-in", why
         )
         return kept[1] if kept else Calendar()
     try:

@@ -53,9 +53,13 @@ class TickrecError(Exception):
         self.where = where
         self.hint = hint
 
+    @property
+    def brief(self) -> str:
+        """What and where, for a line that has its own next step."""
+        return f"{self.what} ({self.where})" if self.where else self.what
+
     def __str__(self) -> str:
-        text = f"{self.what} ({self.where})" if self.where else self.what
-        return f"{text}. {self.hint}" if self.hint else text
+        return f"{self.brief}. {self.hint}" if self.hint else self.brief
 
 
 class UsageError(TickrecError):

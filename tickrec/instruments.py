@@ -151,7 +151,8 @@ def ensure_master(download: Callable[[Path], None], path_for: Callable[[dt.date]
         stored = next((date for date in dates if _metadata(path_for(date)) is not None), None)
         if stored is None:
             raise
-        log.warning("the broker's instrument file could not be had: %s", error)
+        why = error.brief if isinstance(error, TickrecError) else error
+        log.warning("the broker's instrument file could not be had: %s", why)
         if stored != today:
             _stand_in(path_for(stored), stored, path)
     return Master.read(path)

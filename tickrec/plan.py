@@ -7,7 +7,8 @@ master, the selectors, the plan's caps. Asks the broker over REST only, and keep
 import datetime as dt
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,7 +25,7 @@ from tickrec.selectors import resolve
 from tickrec.store import Store
 from tickrec.upstox.auth import Token, TokenSource, check_expiry
 from tickrec.upstox.protocol import Wanted, caps, spread
-from tickrec.upstox.rest import Rest
+from tickrec.upstox.rest import Progress, Rest
 
 log = logging.getLogger("tickrec")
 
@@ -32,6 +33,15 @@ SHARE_SEGMENTS: Final = ("NSE_EQ", "NSE_FO")
 """Whose hours count while the instruments are not known."""
 _SHOWN: Final = {"NFO": "F&O", "BFO": "BSE F&O", "CDS": "currency", "BCD": "BSE currency", "NSCOM": "NSE commodities"}
 _ORDER: Final = {name: place for place, name in enumerate(("NSE", "NFO", "BSE", "BFO", "MCX"))}
+
+
+Bar = Callable[[], AbstractContextManager[Progress | None]]
+"""Shows how far a download is, for the length of a block; gives what is told, None where nobody looks."""
+
+
+def no_bar() -> AbstractContextManager[None]:
+    """Nobody looks."""
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +121,14 @@ def load_calendar(store: Store, rest: Rest, now_ns: int) -> Calendar:
     return calendar
 
 
-def load_master(store: Store, rest: Rest, now_ns: int) -> Master:
+def load_master(store: Store, rest: Rest, now_ns: int, bar: Bar = no_bar) -> Master:
     """The day's instruments, downloaded unless the store has them; an older day's with a warning if that fails."""
-    master = ensure_master(rest.download_master, store.instruments_path, now_ns)
+
+    def download(path: Path) -> None:
+        with bar() as progress:
+            rest.download_master(path, progress)
+
+    master = ensure_master(download, store.instruments_path, now_ns)
     if master.stand_in_of is not None:
         log.warning("today's instruments could not be had; those of %s stand in", master.stand_in_of)
     return master
@@ -145,7 +160,15 @@ def deal_out(config: Config, instruments: Sequence[Instrument], mode: str, plan:
     return tuple(tuple(Wanted(key, by_key[key].symbol, mode) for key in keys) for keys in dealt)
 
 
-def make_plan(config: Config, options: Options, store: Store, rest: Rest, tokens: TokenSource, clock: Clock) -> Plan:
+def make_plan(
+    config: Config,
+    options: Options,
+    store: Store,
+    rest: Rest,
+    tokens: TokenSource,
+    clock: Clock,
+    bar: Bar = no_bar,
+) -> Plan:
     """Everything there is to know before the first connection.
 
     Raises NothingToRecord when the calendar leaves nothing, TokenError when there is no token that could work,
@@ -159,7 +182,7 @@ def make_plan(config: Config, options: Options, store: Store, rest: Rest, tokens
         plan_times(config, options, calendar, set(SHARE_SEGMENTS), now_ns)
     token = tokens.read()
     check_expiry(token, now_ns)
-    master = load_master(store, rest, now_ns)
+    master = load_master(store, rest, now_ns, bar)
     instruments = resolve_options(config, options, master, rest, token, now_ns)
     # Counted from here: the instruments may have taken a while to come.
     times = plan_times(config, options, calendar, {each.segment for each in instruments}, clock.wall_ns())

@@ -26,7 +26,7 @@ from tickrec.errors import (
 from tickrec.files import Lock
 from tickrec.format import duration
 from tickrec.live import Live
-from tickrec.plan import Options, Plan, latest_end, make_plan
+from tickrec.plan import Bar, Options, Plan, latest_end, make_plan, no_bar
 from tickrec.recorder import REPORT_SECONDS, Recorder, Show, Stopped
 from tickrec.runstatus import STOPPED, RunStatus
 from tickrec.store import Store
@@ -34,7 +34,7 @@ from tickrec.tally import Tally
 from tickrec.traces import Traces
 from tickrec.upstox.access import in_thread
 from tickrec.upstox.auth import Token, TokenSource
-from tickrec.upstox.feed import Feed
+from tickrec.upstox.feed import TIMING, Feed, Timing
 from tickrec.upstox.protocol import Verdict, classify
 from tickrec.upstox.rest import Rest, RestError
 
@@ -48,7 +48,10 @@ STALE_PLAN_NS: Final = 3600 * SECOND
 
 
 class Record:
-    """One `tickrec record`. `stopping` is set by whoever wants it to end."""
+    """One `tickrec record`. `stopping` is set by whoever wants it to end.
+
+    `timing` is how long the feed waits for what.
+    """
 
     def __init__(
         self,
@@ -58,12 +61,17 @@ class Record:
         clock: Clock,
         stopping: asyncio.Event,
         show: Show | None = None,
+        *,
+        bar: Bar = no_bar,
+        timing: Timing = TIMING,
     ) -> None:
         self._config = config
         self._options = options
         self._clock = clock
         self._stopping = stopping
         self._show = show
+        self._bar = bar
+        self._timing = timing
         self._store = Store(config.store.data)
         self._rest = Rest(config.upstox.api_url, config.upstox.assets_url)
         self._tokens = TokenSource(config.upstox, environ)
@@ -110,6 +118,7 @@ class Record:
             self._clock,
             batch_size=self._config.record.batch_size,
             quiet=plan.quiet,
+            timing=self._timing,
         )
         recorder = Recorder(
             self._config, self._store, feed, plan, self._clock, self._stopping, self._alerts, show=self._show
@@ -137,12 +146,12 @@ class Record:
                 match classify(error.failure):
                     case Verdict.RETRY:
                         self._give_up_when_over(error)
-                        log.warning("the broker cannot be asked yet: %s; retry in %s", error, duration(pause))
+                        log.warning("the broker cannot be asked yet: %s; retry in %s", error.brief, duration(pause))
                     case Verdict.REREAD_TOKEN:
                         token = await self._unless_stopped(in_thread(self._tokens.read))
                         if token == refused:
                             what, hint = "the broker refused the access token twice", "Run `tickrec login`"
-                            raise TokenError(what, where=str(error), hint=hint) from None
+                            raise TokenError(what, where=error.what, hint=hint) from None
                         refused = token
                     case _:
                         raise
@@ -150,13 +159,13 @@ class Record:
             pause = min(pause * 2, LONGEST_RETRY_SECONDS)
 
     def _plan(self) -> Plan:
-        return make_plan(self._config, self._options, self._store, self._rest, self._tokens, self._clock)
+        return make_plan(self._config, self._options, self._store, self._rest, self._tokens, self._clock, self._bar)
 
     def _give_up_when_over(self, error: RestError) -> None:
         end_ns = latest_end(self._config, self._options, self._store, self._started_ns)
         if end_ns is not None and self._clock.wall_ns() >= end_ns:
             what = "the broker could not be reached for the whole session"
-            raise BrokerUnreachable(what, where=str(error)) from error
+            raise BrokerUnreachable(what, where=error.brief, hint=error.hint) from error
 
     async def _wait(self, plan: Plan) -> Plan:
         """Until the session begins; the plan for it. However it ends, the status does not say `waiting` for ever."""

@@ -15,7 +15,7 @@ from tickrec.errors import TokenError, UsageError
 from tickrec.format import grouped, plural, price
 from tickrec.instruments import Instrument
 from tickrec.layout import Store
-from tickrec.plan import Options, account_plan, deal_out, load_master, resolve_options
+from tickrec.plan import Bar, Options, account_plan, deal_out, load_master, no_bar, resolve_options
 from tickrec.upstox.auth import Token, TokenSource
 from tickrec.upstox.protocol import CONNECTIONS, caps
 from tickrec.upstox.rest import Rest
@@ -37,15 +37,15 @@ class Selection:
     refusal: str = ""
 
 
-def select(config: Config, options: Options, environ: Mapping[str, str], clock: Clock) -> Selection:
-    """Resolve selectors with the day's instruments, downloaded if the store has none yet.
+def select(config: Config, options: Options, environ: Mapping[str, str], clock: Clock, bar: Bar = no_bar) -> Selection:
+    """Resolve selectors with the day's instruments, downloaded (with a `bar`) if the store has none yet.
 
     A token is needed only for selectors that ask for the money. Raises UsageError, TokenError, RestError, DataError.
     """
     now_ns = clock.wall_ns()
     store = Store(config.store.data)
     rest = Rest(config.upstox.api_url, config.upstox.assets_url)
-    master = load_master(store, rest, now_ns)
+    master = load_master(store, rest, now_ns, bar)
     token = _token(config, environ)
     instruments = resolve_options(config, options, master, rest, token, now_ns)
     plan = account_plan(config, token)

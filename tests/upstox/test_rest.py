@@ -75,7 +75,9 @@ def test_errors_are_told_in_the_brokers_words(script: Script, rest: Rest) -> Non
     script.says(body, 401)
     error = refusal(rest)
     assert (error.status, error.error_code, error.message) == (401, "UDAPI100050", "Invalid token [hidden] used")
-    assert str(error) == f"401 on authorize: UDAPI100050 Invalid token [hidden] used ({AUTHORIZE})"
+    host = rest.api_url.removeprefix("http://")
+    said = f"401 on authorize: UDAPI100050 Invalid token [hidden] used ({host}{AUTHORIZE})"
+    assert str(error) == f"{said}. Run `tickrec login`, or set UPSTOX_ACCESS_TOKEN"
     assert error.code is ExitCode.TOKEN
 
 
@@ -114,6 +116,24 @@ def test_nobody_there_is_an_error_with_a_name() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
     assert refusal(Rest(url, url)).failure.reason == "connection refused on authorize"
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [(0, "tickrec doctor"), (403, "in some minutes"), (503, "in some minutes"), (404, "assets_url")],
+)
+def test_a_failed_download_names_the_host_and_says_what_to_do(
+    script: Script, rest: Rest, status: int, advice: str, tmp_path: Path
+) -> None:
+    script.answer = lambda path: (status, {}, b"no")
+    if not status:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        rest = Rest(url, url)
+    with pytest.raises(RestError) as caught:
+        rest.download_master(tmp_path / "master")
+    assert rest.assets_url.removeprefix("http://") + "/market-quote" in str(caught.value)
+    assert advice in caught.value.hint
 
 
 def test_a_server_that_says_nothing_times_out() -> None:

@@ -6,6 +6,7 @@ stdout is data; everything else goes to stderr. Heavy imports stay inside the fu
 import contextlib
 import dataclasses
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import datetime as dt
 
     from tickrec.config import Config
+    from tickrec.upstox.rest import Progress
 
 Result = TypeVar("Result")
 
@@ -55,13 +57,56 @@ def configured(config: Path | None, data: Path | None, simulate: bool) -> "Confi
     """The configuration that the three common options select."""
     from tickrec.config import load
 
+    _given.update(config=config, data=data, simulate=simulate)
+    if options_given():
+        _complete_log()
     return load(config, data=data, simulate=simulate, environ=os.environ)
+
+
+_given: dict[str, Path | bool | None] = {}
+"""The common options of this process."""
+_COMMAND = re.compile(r"`tickrec (\w+)([^`]*)`")
+
+
+def options_given(*, store: bool = True) -> str:
+    """The common options as this command was given them, with a space before each; without those about the store."""
+    import shlex
+
+    config, data = _given.get("config"), _given.get("data")
+    options = f" --config {shlex.quote(str(config))}" if config else ""
+    if store:
+        options += f" --data {shlex.quote(str(data))}" if data else ""
+        options += " --simulate" if _given.get("simulate") else ""
+    return options
+
+
+def again(text: str) -> str:
+    """The text with this command's options in each `tickrec ...` that it says to run: it is about the same store."""
+
+    def complete(found: re.Match[str]) -> str:
+        command, rest = found.groups()
+        if "--help" in rest or "--tables" in rest or "--simulate" in rest:
+            return found[0]
+        return f"`tickrec {command}{rest}{options_given(store=command not in ('login', 'simulate'))}`"
+
+    return _COMMAND.sub(complete, text) if options_given() else text
+
+
+def _complete_log() -> None:
+    """Let what is logged name the same options."""
+    import logging
+
+    def complete(record: logging.LogRecord) -> bool:
+        record.msg, record.args = again(record.getMessage()), None
+        return True
+
+    logging.getLogger("tickrec").addFilter(complete)
 
 
 def say(text: str) -> None:
     """Tell a person, if somebody listens."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        print(text, file=sys.stderr)
+        print(again(text), file=sys.stderr)
 
 
 def answer(text: str) -> None:
@@ -148,6 +193,20 @@ def progress_line(what: str = "") -> "Iterator[Callable[..., None] | None]":
     finally:
         if shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def download_line() -> "Iterator[Progress | None]":
+    """A line on stderr for the download of the day's instruments, where somebody looks at it."""
+    from tickrec.format import size
+
+    with progress_line("instruments") as show:
+
+        def draw(received: int, total: int | None) -> None:
+            if show is not None and total:
+                show(100 * received / total, f"{size(received)} of {size(total)}")
+
+        yield None if show is None else draw
 
 
 @contextlib.contextmanager

@@ -1,14 +1,16 @@
 """The commands around a recording: record, status, symbols, login, schedule, doctor, simulate."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from tickrec.cli.common import (
     ConfigOption,
@@ -17,12 +19,15 @@ from tickrec.cli.common import (
     ModeOption,
     SimulateOption,
     SymbolsOption,
+    again,
     answer,
     app,
     broker,
     configured,
+    download_line,
     log_to_stderr,
     mode_of,
+    options_given,
     say,
     seconds_of,
     selectors_of,
@@ -55,9 +60,12 @@ def record(
     Ctrl-C stops it in good order; a second one at once.
     """
     from tickrec import values
+    from tickrec.config import SIMULATED
     from tickrec.plan import Options
 
     settings = configured(config, data, simulate)
+    if settings.store.data.name == SIMULATED and not simulate:
+        raise UsageError(f"{settings.store.data} is for the simulated market", hint="Add --simulate, or choose another")
     options = Options(
         symbols=selectors_of(settings, symbols),
         mode=value_of("--mode", mode_of, mode) or settings.record.mode,
@@ -74,6 +82,7 @@ def _record(config: "Config", options: "Options", environ: Mapping[str, str], li
     import asyncio
 
     from tickrec import display, logs
+    from tickrec.cli.terminal import Terminal
     from tickrec.clock import SystemClock
     from tickrec.layout import Store
     from tickrec.record import Record
@@ -82,30 +91,26 @@ def _record(config: "Config", options: "Options", environ: Mapping[str, str], li
 
     logs.log_to_file(config.store.data / "state" / "tickrec.log")
     wanted = display.suits_live(sys.stdout, environ) if live is None else live and display.can_show(sys.stdout, environ)
-    with contextlib.ExitStack() as stack:
-        screen = stack.enter_context(display.Screen(sys.stdout, environ)) if wanted else None
+    with Terminal(environ, live=wanted) as terminal:
 
         def abandon() -> None:
-            if screen is not None:
-                screen.close()
+            terminal.close()
             say("stopped at once; everything received is in the journal, and the next recording goes on from there")
             os._exit(ExitCode.DONE)
 
         async def run() -> "RunStatus":
-            show = screen.show if screen is not None else None
-            return await Record(config, options, environ, SystemClock(), signals.event(), show).run()
+            clock, stopping = SystemClock(), signals.event()
+            return await Record(config, options, environ, clock, stopping, terminal.show, bar=terminal.bar).run()
 
-        if screen is None:
-            log_to_stderr()
-        signals = stack.enter_context(Signals(abandon))
         try:
-            last = asyncio.run(run())
+            with Signals(abandon) as signals:
+                last = asyncio.run(run())
         except Stopped:
-            stack.close()
+            terminal.close()
             say("stopped before the recording began")
             return ExitCode.DONE
     with contextlib.suppress(OSError, ValueError, AttributeError):  # nobody reads stderr: the recording is no worse
-        display.print_summary(last, Store(config.store.data), sys.stderr)
+        display.print_summary(last, Store(config.store.data), sys.stderr, option=options_given())
     return ExitCode(last.exit_code)
 
 
@@ -142,7 +147,7 @@ def status(
     if as_json:
         answer(json.dumps(reports.to_json(report), indent=2))
     else:
-        display.print_status(report, sys.stdout, simulate=simulate)
+        display.print_status(report, sys.stdout, option=options_given())
         if not store.dates() and Store(store.root / SIMULATED).dates():
             say("the simulated market has been recorded: see `tickrec status --simulate`")
     raise SystemExit(report.exit_code)
@@ -166,7 +171,7 @@ def symbols(
     options = Options(symbols=tuple(selectors), mode=value_of("--mode", mode_of, mode) or settings.record.mode)
     log_to_stderr()
     with broker(settings, simulate) as (settings, environ):
-        found = selection.select(settings, options, environ, SystemClock())
+        found = selection.select(settings, options, environ, SystemClock(), download_line)
     if as_json:
         answer(json.dumps(selection.to_json(found), indent=1, ensure_ascii=False))
     else:
@@ -254,7 +259,8 @@ def doctor(
 
     settings = configured(config, data, simulate)
     with broker(settings, simulate) as (settings, environ):
-        checks = list(examination.examine(settings, environ, SystemClock(), simulate=simulate))
+        found = examination.examine(settings, environ, SystemClock(), simulate=simulate)
+        checks = [dataclasses.replace(check, hint=again(check.hint)) for check in found]
     if as_json:
         answer(json.dumps(examination.to_json(checks), indent=2))
     else:
@@ -262,7 +268,18 @@ def doctor(
     raise SystemExit(examination.exit_code(checks))
 
 
-@app.command()
+class _WithFaults(TyperCommand):
+    """`simulate`, whose help lists the faults; what knows them is loaded only then."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Put the faults below the options."""
+        from tickrec.upstox.simulator.faults import describe
+
+        self.epilog = describe()
+        super().format_epilog(ctx, formatter)
+
+
+@app.command(cls=_WithFaults)
 def simulate(
     port: Annotated[int, typer.Option("--port", help="Loopback port; 0: any free one.")] = 0,
     rate: Annotated[float, typer.Option("--rate", help="Ticks a second over all subscribed instruments.")] = 1100.0,
@@ -272,7 +289,9 @@ def simulate(
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same market.")] = 1,
     plus: Annotated[bool, typer.Option("--plus", help="An Upstox Plus account.")] = False,
     real_hours: Annotated[bool, typer.Option("--real-hours", help="Keep the exchanges' hours.")] = False,
-    fault: Annotated[list[str] | None, typer.Option("--fault", help="KIND[:ARG]@SECONDS (repeatable).")] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option("--fault", help="What goes wrong, and when: see below (repeatable).")
+    ] = None,
     sent_log: Annotated[Path | None, typer.Option("--sent-log", help="Journal of every message sent.")] = None,
     until_eof: Annotated[bool, typer.Option("--until-eof", help="End when stdin closes.")] = False,
     config: ConfigOption = None,
@@ -281,7 +300,8 @@ def simulate(
 ) -> None:
     """Serve a synthetic market in the broker's protocol.
 
-    On a loopback port of this machine only, REST and websocket alike.
+    On a loopback port of this machine only, REST and websocket alike. It prints where: both addresses belong into
+    [upstox] of a config.toml of its own. Its access token is: simulated.
     """
     import asyncio
 

@@ -166,11 +166,8 @@ def _read_token(config: Config, environ: Mapping[str, str]) -> Token | TokenErro
 
 def _refused(error: RestError) -> Finding:
     """A request that was not answered as it should."""
-    if error.failure.situation is Situation.TOKEN_REFUSED:
-        hint = HINT
-    else:
-        hint = "Try again in some minutes" if error.status is not None else _NETWORK
-    return Finding(FAIL, f"{error.what} ({error.endpoint})", hint)
+    hint = _NETWORK if error.status is None else error.hint
+    return Finding(FAIL, error.brief, hint)
 
 
 def _host(url: str, rest: Rest, now_ns: int) -> Finding:

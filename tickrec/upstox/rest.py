@@ -21,7 +21,7 @@ from tickrec import __version__
 from tickrec.errors import ExitCode, TickrecError, UsageError
 from tickrec.files import publish
 from tickrec.format import grouped
-from tickrec.upstox.auth import Token, parse_token
+from tickrec.upstox.auth import HINT, Token, parse_token
 from tickrec.upstox.protocol import Failure, Situation, explain, of_os_error, of_status
 from tickrec.values import check_url, is_loopback
 
@@ -40,12 +40,14 @@ Progress = Callable[[int, int | None], None]
 
 
 class RestError(TickrecError):
-    """A request that did not get the answer it should. Never holds the token."""
+    """A request that did not get the answer it should. Never holds the token, nor a query or the user of a URL."""
 
     def __init__(
-        self, failure: Failure, endpoint: str, *, error_code: str = "", message: str = "", date: str | None = None
+        self, failure: Failure, url: str, *, error_code: str = "", message: str = "", date: str | None = None
     ) -> None:
-        super().__init__(failure.reason, where=endpoint)
+        parts = urllib.parse.urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+        super().__init__(failure.reason, where=f"{host}{parts.path}", hint=_hint(failure))
         self.failure = failure
         self.status = failure.status
         """HTTP status, or None when there was no answer."""
@@ -53,10 +55,26 @@ class RestError(TickrecError):
         """The broker's own, such as UDAPI100050, or empty."""
         self.message = message
         """In the broker's words, or empty."""
-        self.endpoint = endpoint
+        self.endpoint = parts.path
         self.date = date
         """The answer's Date header."""
         self.code = ExitCode.TOKEN if failure.situation is Situation.TOKEN_REFUSED else ExitCode.UNREACHABLE
+
+
+def _hint(failure: Failure) -> str:
+    """What a person can do about a failed request."""
+    match failure.situation:
+        case _ if failure.stage == "login" and failure.status is not None:
+            return "Check client_id, client_secret and redirect_uri, and start again with `tickrec login`"
+        case Situation.TOKEN_REFUSED:
+            return HINT
+        case Situation.TLS:
+            return "Certificates are always verified; `tickrec doctor` says what to look at"
+        case Situation.FORBIDDEN | Situation.TOO_MANY_REQUESTS | Situation.BROKER_ERROR:
+            return "Try again in some minutes"
+        case Situation.REFUSED_REQUEST | Situation.REDIRECTED | Situation.BAD_ANSWER | Situation.BAD_URI:
+            return "Try again in some minutes, and check api_url and assets_url if you have set them"
+    return "Check the network; `tickrec doctor` looks at each step of the way"
 
 
 class _SameHost(urllib.request.HTTPRedirectHandler):
@@ -105,29 +123,29 @@ class Rest:
         The address holds a one-time code instead of the token (docs: get-market-data-feed-authorize-v3). The older
         spelling of its name still occurs. Only wss is accepted, and ws for loopback addresses.
         """
-        path = "/v3/feed/market-data-feed/authorize"
-        data = self._get(path, token=token)
+        url = self.api_url + "/v3/feed/market-data-feed/authorize"
+        data = self._get(url, token=token)
         uri = (data.get("authorized_redirect_uri") or data.get("authorizedRedirectUri")) if _is_map(data) else None
         if not isinstance(uri, str):
-            raise RestError(Failure(Situation.BAD_ANSWER, "authorize", detail="no address in it"), path)
+            raise RestError(Failure(Situation.BAD_ANSWER, "authorize", detail="no address in it"), url)
         try:
             check_url(uri, "the feed's address")
             if urllib.parse.urlsplit(uri).scheme not in ("wss", "ws"):
                 raise UsageError("the feed's address is not a websocket address")
         except UsageError as error:
-            raise RestError(Failure(Situation.BAD_URI, "authorize", detail=error.what), path) from None
+            raise RestError(Failure(Situation.BAD_URI, "authorize", detail=error.what), url) from None
         return uri
 
     def exchange_code(self, code: str, client_id: str, client_secret: str, redirect_uri: str) -> Token:
         """The access token for a login's one-time code (docs: get-token)."""
-        path = "/v2/login/authorization/token"
+        url = self.api_url + "/v2/login/authorization/token"
         form = {"code": code, "client_id": client_id, "client_secret": client_secret, "redirect_uri": redirect_uri}
         body = urllib.parse.urlencode({**form, "grant_type": "authorization_code"}).encode()
-        answer = self._json(path, self._request(path, body=body), hide=(code, client_secret))
+        answer = self._json(_request(url, body=body), hide=(code, client_secret))
         value = answer.get("access_token") if _is_map(answer) else None
         if not isinstance(value, str) or not value:
-            raise RestError(Failure(Situation.BAD_ANSWER, "login", detail="no access_token in it"), path)
-        return parse_token(value, path)
+            raise RestError(Failure(Situation.BAD_ANSWER, "login", detail="no access_token in it"), url)
+        return parse_token(value, "the broker's answer")
 
     def holidays(self) -> list[dict[str, Any]]:
         """This year's holidays: date, description, holiday_type, closed_exchanges, open_exchanges."""
@@ -139,8 +157,8 @@ class Rest:
 
     def status(self, exchange: str) -> dict[str, Any]:
         """An exchange's status now: exchange, status, last_updated."""
-        path = f"/v2/market/status/{urllib.parse.quote(exchange, safe='')}"
-        body: dict[str, Any] = _expect(self._get(path), dict, path)
+        url = f"{self.api_url}/v2/market/status/{urllib.parse.quote(exchange, safe='')}"
+        body: dict[str, Any] = _expect(self._get(url), dict, url)
         return body
 
     def last_prices(self, token: Token, keys: Sequence[str]) -> dict[str, float]:
@@ -151,8 +169,8 @@ class Rest:
         prices: dict[str, float] = {}
         for start in range(0, len(keys), QUOTE_KEYS):
             query = urllib.parse.urlencode({"instrument_key": ",".join(keys[start : start + QUOTE_KEYS])})
-            path = "/v3/market-quote/ltp"
-            quotes = _expect(self._get(f"{path}?{query}", token=token), dict, path)
+            url = f"{self.api_url}/v3/market-quote/ltp?{query}"
+            quotes = _expect(self._get(url, token=token), dict, url)
             # The answer is named by exchange and symbol; the key is inside.
             for quote in filter(_is_map, quotes.values()):
                 key, price = quote.get("instrument_token"), quote.get("last_price")
@@ -162,9 +180,9 @@ class Rest:
 
     def server_date(self) -> dt.datetime:
         """The broker's clock, in whole seconds: what it wrote into the Date header of an answer."""
-        path = "/v2/market/status/NSE"
+        url = self.api_url + "/v2/market/status/NSE"
         try:
-            with self._open(path, self._request(path)) as answer:
+            with self._open(_request(url)) as answer:
                 header = answer.headers.get("Date")
         except RestError as error:
             if error.status is None:
@@ -173,14 +191,14 @@ class Rest:
         try:
             return email.utils.parsedate_to_datetime(header or "")
         except ValueError:
-            raise RestError(Failure(Situation.BAD_ANSWER, detail="no date in it"), path) from None
+            raise RestError(Failure(Situation.BAD_ANSWER, detail="no date in it"), url) from None
 
     def download_master(self, path: Path, progress: Progress | None = None) -> None:
         """Store the day's instrument file (gzip) as `path`, which appears whole or not at all. Raises OSError too."""
 
         def write(temp: Path) -> None:
-            with self._open(MASTER, request) as answer, temp.open("wb") as file:
-                _copy(answer, file, progress)
+            with self._open(request) as answer, temp.open("wb") as file:
+                _copy(answer, file, request.full_url, progress)
 
         request = urllib.request.Request(self.assets_url + MASTER, headers={"User-Agent": USER_AGENT})
         publish(path, write)
@@ -192,75 +210,78 @@ class Rest:
         return urllib.request.build_opener(proxies, urllib.request.HTTPSHandler(context=context), _SameHost())
 
     def _list(self, path: str) -> list[dict[str, Any]]:
-        return [each for each in _expect(self._get(path), list, path) if _is_map(each)]
+        url = self.api_url + path
+        return [each for each in _expect(self._get(url), list, url) if _is_map(each)]
 
-    def _get(self, path: str, *, token: Token | None = None) -> Any:
+    def _get(self, url: str, *, token: Token | None = None) -> Any:
         """The `data` of a successful answer."""
         hide = (token.reveal(),) if token else ()
-        answer = self._json(path, self._request(path, token=token), hide=hide)
+        answer = self._json(_request(url, token=token), hide=hide)
         return answer.get("data") if _is_map(answer) else None
 
-    def _request(self, path: str, *, token: Token | None = None, body: bytes | None = None) -> urllib.request.Request:
-        headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
-        if token is not None:
-            headers["Authorization"] = f"Bearer {token.reveal()}"
-        return urllib.request.Request(self.api_url + path, data=body, headers=headers)
-
-    def _json(self, path: str, request: urllib.request.Request, hide: Sequence[str]) -> Any:
-        with self._open(path, request, hide) as answer:
-            body = _read(answer, LARGEST_ANSWER, path)
+    def _json(self, request: urllib.request.Request, hide: Sequence[str]) -> Any:
+        url = request.full_url
+        with self._open(request, hide) as answer:
+            body = _read(answer, LARGEST_ANSWER, url)
         try:
             return json.loads(body)
         except (ValueError, RecursionError):
-            raise RestError(Failure(Situation.BAD_ANSWER, _stage(path), detail="not JSON"), _bare(path)) from None
+            raise RestError(Failure(Situation.BAD_ANSWER, _stage(url), detail="not JSON"), url) from None
 
-    def _open(self, path: str, request: urllib.request.Request, hide: Sequence[str] = ()) -> Any:
+    def _open(self, request: urllib.request.Request, hide: Sequence[str] = ()) -> Any:
         """The answer to a request, open for reading."""
-        opener = self._openers[self.assets_url if path == MASTER else self.api_url]
+        url = request.full_url
+        opener = self._openers[self.assets_url if url == self.assets_url + MASTER else self.api_url]
         try:
             return opener.open(request, timeout=self._timeout)
         except urllib.error.HTTPError as error:
-            raise _refusal(error, path, hide) from None
+            raise _refusal(error, url, hide) from None
         except (OSError, http.client.HTTPException) as error:
-            raise _network_error(error, path) from None
+            raise _network_error(error, url) from None
 
 
-def _read(answer: Any, size: int, path: str) -> bytes:
+def _request(url: str, *, token: Token | None = None, body: bytes | None = None) -> urllib.request.Request:
+    headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token.reveal()}"
+    return urllib.request.Request(url, data=body, headers=headers)
+
+
+def _read(answer: Any, size: int, url: str) -> bytes:
     """Up to `size` bytes of an answer's body; empty at its end."""
     try:
         return bytes(answer.read(size))
     except (OSError, http.client.HTTPException) as error:
-        raise _network_error(error, path) from None
+        raise _network_error(error, url) from None
 
 
-def _copy(answer: Any, file: IO[bytes], progress: Progress | None) -> None:
+def _copy(answer: Any, file: IO[bytes], url: str, progress: Progress | None) -> None:
     """Copy the body of an answer, which must be a gzip file and as long as announced."""
     header = answer.headers.get("Content-Length")
     total = int(header) if header and header.isdigit() else None
     received = 0
-    while chunk := _read(answer, CHUNK, MASTER):
+    while chunk := _read(answer, CHUNK, url):
         if not received and not chunk.startswith(b"\x1f\x8b"):
-            raise RestError(Failure(Situation.BAD_ANSWER, detail="not a gzip file"), MASTER)
+            raise RestError(Failure(Situation.BAD_ANSWER, detail="not a gzip file"), url)
         file.write(chunk)
         received += len(chunk)
         if progress is not None:
             progress(received, total)
     if received == 0 or total not in (None, received):
-        raise RestError(
-            Failure(Situation.DROPPED, detail=f"{grouped(received)} of {grouped(total)} bytes came"), MASTER
-        )
+        detail = f"{grouped(received)} of {grouped(total)} bytes came"
+        raise RestError(Failure(Situation.DROPPED, detail=detail), url)
 
 
-def _refusal(error: urllib.error.HTTPError, path: str, hide: Sequence[str]) -> RestError:
+def _refusal(error: urllib.error.HTTPError, url: str, hide: Sequence[str]) -> RestError:
     """What an HTTP status other than success means, in the broker's words if it has any."""
     try:
-        body = _read(error, CHUNK, path).decode("utf-8", "replace")
+        body = _read(error, CHUNK, url).decode("utf-8", "replace")
     except RestError:
         body = ""
     code, message = broker_error(body, hide)
     detail = " ".join(filter(None, (code, message)))
-    failure = Failure(of_status(error.code), _stage(path), status=error.code, detail=detail)
-    return RestError(failure, _bare(path), error_code=code, message=message, date=error.headers.get("Date"))
+    failure = Failure(of_status(error.code), _stage(url), status=error.code, detail=detail)
+    return RestError(failure, url, error_code=code, message=message, date=error.headers.get("Date"))
 
 
 def broker_error(body: str, hide: Sequence[str] = ()) -> tuple[str, str]:
@@ -287,20 +308,20 @@ def _clean(text: str, hide: Sequence[str]) -> str:
     return " ".join(text.split())[:200]
 
 
-def _network_error(error: OSError | http.client.HTTPException, path: str) -> RestError:
+def _network_error(error: OSError | http.client.HTTPException, url: str) -> RestError:
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, OSError):
-        failure = Failure(of_os_error(cause), _stage(path), detail=explain(cause))
+        failure = Failure(of_os_error(cause), _stage(url), detail=explain(cause))
     elif isinstance(cause, http.client.HTTPException):
-        failure = Failure(Situation.BAD_ANSWER, _stage(path), detail=type(cause).__name__)
+        failure = Failure(Situation.BAD_ANSWER, _stage(url), detail=type(cause).__name__)
     else:
-        failure = Failure(Situation.UNREACHABLE, _stage(path), detail=str(cause))
-    return RestError(failure, _bare(path))
+        failure = Failure(Situation.UNREACHABLE, _stage(url), detail=str(cause))
+    return RestError(failure, url)
 
 
-def _expect(data: Any, kind: type, path: str) -> Any:
+def _expect(data: Any, kind: type, url: str) -> Any:
     if not isinstance(data, kind):
-        raise RestError(Failure(Situation.BAD_ANSWER, detail=f"no {kind.__name__} of data in it"), path)
+        raise RestError(Failure(Situation.BAD_ANSWER, detail=f"no {kind.__name__} of data in it"), url)
     return data
 
 
@@ -308,10 +329,6 @@ def _is_map(value: object) -> bool:
     return isinstance(value, Mapping)
 
 
-def _bare(path: str) -> str:
-    return path.partition("?")[0]
-
-
-def _stage(path: str) -> str:
+def _stage(url: str) -> str:
     """The last word of an endpoint that means something to a reader."""
-    return "authorize" if path.endswith("/authorize") else "login" if path.endswith("/token") else ""
+    return "authorize" if url.endswith("/authorize") else "login" if url.endswith("/token") else ""
