@@ -77,11 +77,11 @@ def test_a_table_fits_its_width(session: Session) -> None:
 
 
 def test_columns_that_do_not_fit_are_marked_and_counted(session: Session) -> None:
-    sql = "SELECT seq, ltp, vtt, tbq, tsq, atp FROM ticks"
+    sql = "SELECT seq, ltp, vtt, seq * 1000000 AS a, seq + 12345678 AS b FROM ticks"
     out = io.StringIO()
     written = write_stdout(session.execute(sql), width=30, is_tty=True, out=out)
     assert out.getvalue().splitlines()[0].split() == ["seq", "ltp", "vtt", "…"]
-    assert written.line(0.04) == "3 rows, 3 of 6 columns (0.04 s)"
+    assert written.line(0.04) == "3 rows (0.04 s); 3 of 5 columns fit: name the others, or --format csv"
 
 
 def test_one_row_that_does_not_fit_is_a_list(session: Session) -> None:
@@ -98,14 +98,14 @@ def test_a_terminal_shows_some_rows_and_counts_all(session: Session) -> None:
     out = io.StringIO()
     written = write_stdout(session.execute(sql), is_tty=True, width=80, out=out)
     assert len(out.getvalue().splitlines()) == output.SCREEN_ROWS + 1
-    assert written.line(1.239) == "100 of 95,000 rows (1.24 s)"
+    assert written.line(1.239) == "100 of 95,000 rows, --limit shows more (1.24 s)"
     assert len(printed(session, sql).splitlines()) == 95_001
 
 
 def test_counting_gives_up_when_there_are_very_many(session: Session) -> None:
     result = session.execute("SELECT range AS n FROM range(100000000000)")
     written = write_stdout(result, is_tty=True, width=80, out=io.StringIO())
-    assert written.line(0) == "100 of more than 1,00,000 rows (0.00 s)"
+    assert written.line(0) == "100 of more than 1,00,000 rows, --limit shows more (0.00 s)"
 
 
 @pytest.mark.parametrize("format", output.FORMATS)

@@ -1,23 +1,24 @@
 """Write the rows of a query: a table for people, csv, json, jsonl or markdown to stdout, or a file of any format.
 
-Owns the formats and how a table fits a terminal. Rows are written as they come, so that a result larger than memory
+Owns the formats and how many rows there are. Rows are written as they come, so that a result larger than memory
 can be written. Does not know DuckDB.
 """
 
 import csv
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from tickrec.cells import Cells, plain, readable, to_json
+from tickrec.cells import plain, to_json
 from tickrec.errors import UsageError
 from tickrec.files import publish
 from tickrec.format import grouped
+from tickrec.grid import Grid, columns_of
 
 FORMATS: Final = ("table", "csv", "json", "jsonl", "markdown")
 """What `write_stdout` writes."""
@@ -32,10 +33,6 @@ _LAID_OUT: Final = 10_000
 """Rows after which the widths of a table are fixed."""
 _WORDS: Final = frozenset("NTF'\"{")
 """What a list holds that is not only numbers: None, True, False, text, structures."""
-_GAP: Final = 2
-_CUT: Final = "…"
-_NARROWEST: Final = 10
-"""Characters of a text column at least, when columns are cut to fit."""
 
 
 class Rows(Protocol):
@@ -70,10 +67,11 @@ class Written(NamedTuple):
         noun = "row" if self.total == 1 else "rows"
         count = f"{'more than ' if self.more else ''}{grouped(self.total)} {noun}"
         if self.rows < self.total:
-            count = f"{grouped(self.rows)} of {count}"
+            count = f"{grouped(self.rows)} of {count}, --limit shows more"
+        line = f"{count} ({seconds:.2f} s)"
         if self.columns < self.all_columns:
-            count += f", {self.columns} of {self.all_columns} columns"
-        return f"{count} ({seconds:.2f} s)"
+            line += f"; {self.columns} of {self.all_columns} columns fit: name the others, or --format csv"
+        return line
 
 
 def write_stdout(
@@ -176,7 +174,7 @@ def _jsonl(batches: _Counted, out: IO[str]) -> None:
 
 
 def _markdown(batches: _Counted, out: IO[str]) -> None:
-    columns = _columns(pa.Table.from_batches(batches, batches.schema))
+    columns = columns_of(pa.Table.from_batches(batches, batches.schema))
     rule = ["---:" if cells.number else "---" for cells in columns]
     for row in (batches.schema.names, rule, *zip(*(cells.texts for cells in columns), strict=True)):
         out.write("| " + " | ".join(text.replace("|", "\\|") for text in row) + " |\n")
@@ -192,7 +190,7 @@ def _write_table(result: Rows, limit: int | None, width: int | None, is_tty: boo
     if result.plan:
         out.writelines(f"{text}\n" for text in first.columns[-1].to_pylist())
         return Written(first.num_rows, first.num_rows)
-    layout = _Layout(first, width)
+    layout = Grid(first, width, whole=rest is None or (shown is not None and shown <= _LAID_OUT))
     layout.head(out)
     layout.rows(first, out)
     rows = first.num_rows
@@ -223,7 +221,7 @@ def _more(rest: pa.RecordBatch | None, batches: Iterator[pa.RecordBatch]) -> Ite
 
 
 def _count(
-    rows: int, limit: int | None, layout: "_Layout", rest: pa.RecordBatch, batches: Iterator[pa.RecordBatch]
+    rows: int, limit: int | None, layout: Grid, rest: pa.RecordBatch, batches: Iterator[pa.RecordBatch]
 ) -> Written:
     """How many rows there are beyond those shown; they are counted only if nobody asked for so many."""
     total, more = rows + rest.num_rows, False
@@ -235,105 +233,6 @@ def _count(
             total, more = _COUNTED, True
             break
     return Written(rows, total, more, *layout.counts)
-
-
-def _columns(table: pa.Table) -> list[Cells]:
-    """The columns as text; times beside a date do not repeat it."""
-    day = next((column.to_pylist() for column in table.columns if pa.types.is_date(column.type)), None)
-    return [
-        readable(column.combine_chunks() if column.num_chunks != 1 else column.chunk(0), day)
-        for column in table.columns
-    ]
-
-
-class _Layout:
-    """Where the columns of a table stand, fixed by its first rows.
-
-    In a width, texts are cut and marked, the widest first; numbers and times never are. Columns that still do not
-    fit are left out from the right. One row that does not fit is shown as a list instead.
-    """
-
-    def __init__(self, first: pa.Table, width: int | None) -> None:
-        columns = _columns(first)
-        self._names = [_header(name) for name in first.schema.names]
-        self._numbers = [cells.number for cells in columns]
-        self._natural = [max(map(len, [name, *cells.texts])) for name, cells in zip(self._names, columns, strict=True)]
-        self._limited = width is not None
-        self._listed = width is not None and first.num_rows == 1 and _total(self._natural) > width
-        self._listed_width = width or 0
-        soft = [_soft(field.type) for field in first.schema]
-        self._widths = _fit(self._natural, soft, width) if width is not None else self._natural
-        shown = len(self._natural) if self._listed else len(self._widths)
-        self.counts = (shown, len(self._natural))
-
-    def head(self, out: IO[str]) -> None:
-        """The names of the columns."""
-        if self._listed:
-            return
-        names = self._names[: len(self._widths)]
-        self._line(names, out, tail=_CUT if len(names) < len(self._names) else "")
-
-    def rows(self, table: pa.Table, out: IO[str]) -> None:
-        """Some rows."""
-        columns = _columns(table)
-        if self._listed:
-            return self._list(columns, out)
-        for row in zip(*(cells.texts for cells in columns[: len(self._widths)]), strict=True):
-            self._line(row, out)
-
-    def _line(self, texts: Sequence[str], out: IO[str], tail: str = "") -> None:
-        cells = [
-            _cell(text, width, number, self._limited)
-            for text, width, number in zip(texts, self._widths, self._numbers, strict=False)
-        ]
-        out.write((" " * _GAP).join([*cells, tail]).rstrip() + "\n")
-
-    def _list(self, columns: Sequence[Cells], out: IO[str]) -> None:
-        label = max(map(len, self._names))
-        room = max(self._listed_width - label - _GAP, _NARROWEST)
-        for name, cells in zip(self._names, columns, strict=True):
-            for text in cells.texts:
-                out.write(f"{name:<{label + _GAP}}{_cell(text, min(len(text), room), False, True)}\n")
-
-
-def _header(name: str) -> str:
-    return name if name.isprintable() else repr(name)
-
-
-def _soft(kind: pa.DataType) -> bool:
-    """Whether a column's cells may be cut: text and lists, not numbers, times, dates and truths."""
-    tests = (pa.types.is_string, pa.types.is_binary, pa.types.is_nested, pa.types.is_dictionary)
-    return any(bool(test(kind)) for test in tests)
-
-
-def _total(widths: Sequence[int]) -> int:
-    return sum(widths) + _GAP * (len(widths) - 1)
-
-
-def _fit(natural: Sequence[int], soft: Sequence[bool], width: int) -> list[int]:
-    """The widths of the columns that fit, from the left."""
-    widths = list(natural)
-    count = len(widths)
-    narrowest = [min(have, _NARROWEST) if cut else have for have, cut in zip(natural, soft, strict=True)]
-    while count > 1 and _total(narrowest[:count]) + (_GAP + len(_CUT)) * (count < len(widths)) > width:
-        count -= 1
-    room = width - (_GAP + len(_CUT)) * (count < len(widths))
-    widths = widths[:count]
-    while (excess := _total(widths) - room) > 0:
-        cuttable = [index for index in range(count) if widths[index] > narrowest[index]]
-        if not cuttable:
-            break
-        widest = max(cuttable, key=widths.__getitem__)
-        others = [widths[index] for index in cuttable if widths[index] < widths[widest]]
-        step = max(1, min(excess, widths[widest] - max([*others, narrowest[widest]])))
-        widths[widest] -= step
-    return widths
-
-
-def _cell(text: str, width: int, number: bool, limited: bool) -> str:
-    if limited and len(text) > width and not number:
-        text = text[: width - 1] + _CUT
-    return text.rjust(width) if number else text.ljust(width)
 
 
 # Files

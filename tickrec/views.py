@@ -54,6 +54,7 @@ SELECT {latest} FROM ticks
 JOIN (SELECT instrument_key, max(seq) AS seq FROM ticks WHERE date = DATE '{newest}' GROUP BY instrument_key)
 USING (instrument_key, seq)
 WHERE date = DATE '{newest}'
+ORDER BY symbol, instrument_key
 """
 
 _TRADES: Final = """
