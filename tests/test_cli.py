@@ -1,5 +1,6 @@
 """The command line as users meet it: real processes, exit codes, one line for what and one for what to do."""
 
+import datetime as dt
 import json
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from tickrec.errors import ExitCode
 from tickrec.journal import Journal
 from tickrec.layout import Store
 
+DATE = dt.date(2026, 11, 20)
 RECORD = ("record", "--now", "--no-live", "--symbols", "RELIANCE,TCS,NIFTY")
 
 
@@ -84,6 +86,30 @@ def test_an_unknown_symbol_is_refused_with_the_nearest_and_leaves_nothing(tmp_pa
     assert "RELAINCE" in refused.stderr
     assert "RELIANCE" in refused.stderr
     assert (tmp_path / "data" / "state" / "calendar.json").exists(), "a store that was there keeps what it got"
+
+
+def test_what_it_says_to_run_is_about_the_same_store(tmp_path: Path) -> None:
+    said = tickrec("status", "--data", "my data", "--simulate", folder=tmp_path).stdout
+    assert "Start with: tickrec record --data 'my data' --simulate" in said
+    store = Store(tmp_path / "my data" / "simulated")
+    store.sealed_path("ticks", DATE).parent.mkdir(parents=True)
+    store.sealed_path("ticks", DATE).write_bytes(b"PAR1")
+    refused = tickrec("verify", DATE, "--data", "my data", "--simulate", folder=tmp_path, check=ExitCode.DATA)
+    assert "`tickrec rebuild" in refused.stderr
+    assert "--data 'my data' --simulate`" in refused.stderr
+
+
+def test_the_simulated_store_is_recorded_into_with_its_option_only(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "simulated"
+    refused = tickrec("record", "--now", "--data", folder, folder=tmp_path, check=ExitCode.USAGE)
+    assert "--simulate" in refused.stderr
+    assert not folder.exists()
+
+
+def test_the_help_of_the_simulator_lists_its_faults(tmp_path: Path) -> None:
+    said = tickrec("simulate", "--help", folder=tmp_path).stdout
+    assert "--fault drop@30" in said
+    assert "REST answers 500" in said
 
 
 @pytest.mark.parametrize(

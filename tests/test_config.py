@@ -118,6 +118,7 @@ def test_a_relative_config_option_counts_from_here(home: Path) -> None:
 def test_simulated_data_has_a_folder_of_its_own(home: Path) -> None:
     assert load(home, simulate=True).store.data == Path.cwd() / "data/simulated"
     assert load(home, data=Path("d"), simulate=True).store.data == Path.cwd() / "d/simulated"
+    assert load(home, data=Path("d/simulated"), simulate=True).store.data == Path.cwd() / "d/simulated"
 
 
 def test_the_settings_are_read(home: Path) -> None:

@@ -423,6 +423,14 @@ def test_an_alert_that_cannot_be_run_fails(tmp_path: Path) -> None:
     program.write_text("")
     program.chmod(0o700)
     assert alerts(f"'{program}' loudly").result == "ok"
+    script = alerts(f"'{program}' '{tmp_path / 'gone.sh'}'")
+    assert (script.result, script.text) == (
+        "fail",
+        f"on_alert runs {program} with {tmp_path / 'gone.sh'}, which is not there",
+    )
+    assert alerts(f"'{program}' '{tmp_path}' https://example.org/gone").result == "ok"
+    relative = alerts(f"'{program}' {os.path.join('bin', 'tell.sh')}")
+    assert (relative.result, relative.hint) == ("warn", "Write its full path")
 
 
 def test_what_the_doctor_itself_stumbles_over_is_a_failed_check(tmp_path: Path) -> None:

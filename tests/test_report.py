@@ -85,7 +85,7 @@ def test_a_run_that_died_says_since_when_what_is_safe_and_what_to_do() -> None:
 
 
 def test_the_command_to_start_again_is_for_the_same_store() -> None:
-    page = status_page(report("stale", died=True, ended_ns=NOW), 120, simulate=True)
+    page = status_page(report("stale", died=True, ended_ns=NOW), 120, option=" --simulate")
     assert "tickrec record --simulate" in page.text
 
 
@@ -207,7 +207,7 @@ def test_the_summary_after_earlier_runs_tells_the_whole_date(tmp_path: Path) -> 
 
 def test_the_summary_of_a_run_that_was_not_sealed_says_what_does_it(tmp_path: Path) -> None:
     run = run_status(state=STOPPED, simulated=True, reason="the disk is full", rejected=2)
-    page = summary_page(run, Store(tmp_path), 200)
+    page = summary_page(run, Store(tmp_path), 200, option=" --simulate")
     shown = lines(page)
     assert shown[1] == "ended by: the disk is full"
     assert shown[2:4] == ["gaps 0", "silent 0   rejected 2"]

@@ -115,13 +115,14 @@ def test_a_goodbye_makes_it_stopped(store: Store, clock: HandClock) -> None:
 def test_a_recorder_that_seals_after_its_goodbye_is_stopped(store: Store, clock: HandClock) -> None:
     recording = Recording(store, clock)
     recording.append(EntryKind.CLOSED, encode_facts(reason="planned end"), conn=0)
-    recording.say(state=STOPPED)
+    recording.say(state=STOPPED, stop_ns=NOW)
     clock.pass_s(600)
     report = collect(store, clock)
     assert facts(report) == ("stopped", False, ExitCode.DONE)
-    assert report.reason == "sealing the day"
-    assert report.leaving
+    assert (report.reason, report.leaving) == ("sealing the day", True)
     recording.die()
+    over = collect(store, clock)
+    assert (over.reason, over.leaving) == ("", False)
 
 
 def test_a_run_that_ended_with_an_error_is_stopped_but_not_well(store: Store, clock: HandClock) -> None:

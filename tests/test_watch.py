@@ -10,8 +10,10 @@ import pytest
 
 from tests.run_fixtures import DATE, NOW, HandClock, Recording
 from tickrec import schema, watch
+from tickrec.entry import EntryKind, encode_facts
 from tickrec.layout import Store
 from tickrec.live import LiveView
+from tickrec.runstatus import STOPPED
 from tickrec.watch import Watch
 
 
@@ -126,6 +128,28 @@ def test_watching_ends_with_the_run(store: Store, clock: HandClock, how: str) ->
     asyncio.run(watching.until_over(show))
     assert 10 <= len(views) <= 14
     assert watching.report.died == (how == "die")
+
+
+def test_watching_goes_on_while_the_day_is_sealed_and_ends_with_it(
+    store: Store, clock: HandClock, recording: Recording
+) -> None:
+    recording.receive({"a": 1.0})
+    recording.say(stop_ns=NOW)
+    watching = Watch(store, clock)
+    states: list[str] = []
+
+    def show(view: LiveView) -> None:
+        states.append(view.run.state)
+        if len(states) == 4:
+            recording.append(EntryKind.CLOSED, encode_facts(reason="planned end"), conn=0)
+            recording.say(state=STOPPED)
+        if len(states) == 20:
+            recording.die()
+
+    asyncio.run(watching.until_over(show))
+    assert (states[0], states[10]) == ("recording", "sealing the day")
+    assert 20 <= len(states) <= 24
+    assert (watching.report.state, watching.report.reason) == ("stopped", "")
 
 
 def test_without_a_recorder_there_is_nothing_to_watch(store: Store, clock: HandClock) -> None:

@@ -172,7 +172,8 @@ def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
 def load(path: Path | None, *, data: Path | None, simulate: bool, environ: Mapping[str, str]) -> Config:
     """Read the configuration of one command.
 
-    `path` and `data` are `--config` and `--data`; `simulate` moves the store to its `simulated` folder. The
+    `path` and `data` are `--config` and `--data`; `simulate` moves the store to its `simulated` folder, unless that
+    is what was given. The
     environment may hold UPSTOX_CLIENT_ID and UPSTOX_CLIENT_SECRET, which beat the file. Raises UsageError, naming the
     file and the dotted key, for anything that is not understood.
     """
@@ -185,7 +186,7 @@ def load(path: Path | None, *, data: Path | None, simulate: bool, environ: Mappi
     _check_times(record := RecordConfig(**settings["record"]), file)
     upstox = {"token_file": config_folder(environ) / "token", **settings["upstox"], **_from_environment(environ)}
     root = Path(os.path.abspath(data)) if data is not None else settings["store"].get("data", folder / "data")
-    store = settings["store"] | {"data": root / SIMULATED if simulate else root}
+    store = settings["store"] | {"data": root / SIMULATED if simulate and root.name != SIMULATED else root}
     return Config(
         upstox=UpstoxConfig(**upstox), record=record, store=StoreConfig(**store), universes=universes, path=found
     )

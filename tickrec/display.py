@@ -75,19 +75,20 @@ def put(page: Page, stream: TextIO) -> None:
     print(*(line.rstrip() for line in lines.split("\n")), sep="\n", file=stream)
 
 
-def print_status(report: "StatusReport", stream: TextIO, *, simulate: bool = False) -> None:
-    """Print one screen about a store; `simulate` when it is the store of the simulated market."""
+def print_status(report: "StatusReport", stream: TextIO, *, option: str = "") -> None:
+    """Print one screen about a store; `option` is what selects the store on the command line."""
     from tickrec.report import status_page
 
-    put(status_page(report, page_width(stream), simulate=simulate), stream)
+    put(status_page(report, page_width(stream), option=option), stream)
 
 
-def print_summary(run: RunStatus, store: "Store", stream: TextIO) -> None:
-    """Print what a run leaves behind."""
+def print_summary(run: RunStatus, store: "Store", stream: TextIO, *, option: str = "") -> None:
+    """Print what a run leaves behind; `option` is what selects the store on the command line."""
     from tickrec.report import summary_page
     from tickrec.status import date_ticks
 
-    put(summary_page(run, store, page_width(stream), date_ticks=date_ticks(store, run)), stream)
+    page = summary_page(run, store, page_width(stream), option=option, date_ticks=date_ticks(store, run))
+    put(page, stream)
 
 
 async def watch(store: "Store", clock: Clock, stream: TextIO, environ: Mapping[str, str]) -> "StatusReport":

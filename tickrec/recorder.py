@@ -59,6 +59,9 @@ class Stop(Enum):
     ERROR = "error"
 
 
+_WHY: Final = {Stop.PLANNED: "the planned end", Stop.SIGNAL: "a signal came", Stop.ERROR: "an error"}
+
+
 class Stopped(Exception):
     """A signal came before the recording began."""
 
@@ -328,7 +331,7 @@ class Recorder:
 
         A journal that cannot be written now is as bad as at any other moment.
         """
-        log.info("stopping: %s", error or self._stop.value)
+        log.info("stopping: %s", error or _WHY[self._stop])
         for step in (self._say_goodbye(error), self._finish_ended(), self._flushing.finish(self._day), self._close()):
             error = await _storage_error(step) or error
         final = self._tally.status(

@@ -30,10 +30,9 @@ _SILENT: Final = 5
 Pair = tuple[Chunk, Chunk]
 
 
-def status_page(report: StatusReport, width: int, *, simulate: bool = False) -> Page:
-    """One screen about a store. `simulate`: it is the store of the simulated market."""
+def status_page(report: StatusReport, width: int, *, option: str = "") -> Page:
+    """One screen about a store. `option` is what selects the store on the command line, such as ` --simulate`."""
     page = Page(width)
-    option = " --simulate" if simulate else ""
     run = report.run
     if run is None:
         _nothing_yet(page, report, option)
@@ -48,8 +47,11 @@ def status_page(report: StatusReport, width: int, *, simulate: bool = False) -> 
     return page
 
 
-def summary_page(run: RunStatus, store: Store, width: int, *, date_ticks: int | None = None) -> Page:
-    """What a run leaves behind: counts, gaps, and where everything is. `date_ticks`: of all runs of its date."""
+def summary_page(run: RunStatus, store: Store, width: int, *, option: str = "", date_ticks: int | None = None) -> Page:
+    """What a run leaves behind: counts, gaps, and where everything is.
+
+    `date_ticks` are those of all runs of its date; `option` selects the store on the command line.
+    """
     page = Page(width)
     page.say(
         f"recorded {run.date}  {fmt.clock_time(run.started_ns)} - {fmt.clock_time(run.written_ns)}   "
@@ -67,7 +69,7 @@ def summary_page(run: RunStatus, store: Store, width: int, *, date_ticks: int | 
         page.say(rejected, Tone.ALARM if run.rejected else Tone.PLAIN)
     else:
         page.say(f"silent 0   {rejected}", Tone.ALARM if run.rejected else Tone.PLAIN)
-    for text in _files(run, store):
+    for text in _files(run, store, option):
         page.say(text)
     return page
 
@@ -258,9 +260,8 @@ def _seal(holding: Holding, report: StatusReport) -> str:
     return f"sealed, {fmt.plural(totals.ticks, 'tick')}, gaps {totals.gaps}{lost}"
 
 
-def _files(run: RunStatus, store: Store) -> Iterator[str]:
+def _files(run: RunStatus, store: Store, option: str) -> Iterator[str]:
     date = dt.date.fromisoformat(run.date)
-    option = " --simulate" if run.simulated else ""
     if not store.settled(date):
         yield f"in {_near(store.journal(date))}: {fmt.size(run.journal_bytes)}"
         yield f"not sealed yet: a later recording does it, or `tickrec seal {run.date}{option}`"

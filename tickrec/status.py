@@ -61,7 +61,7 @@ class StatusReport:
     """When the last run ended, as far as the journal knows."""
     disk_free_bytes: int = 0
     leaving: bool = False
-    """The run has said goodbye and its process is still there: it seals the day."""
+    """The run has said goodbye and its process is still there: after the planned end it seals the day."""
     date_ticks: int | None = None
     """Ticks of the run's date over all runs; None where that is not known."""
     kept: tuple[Holding, ...] = ()
@@ -172,7 +172,8 @@ def _alive(holder: Mapping[str, Any], run: RunStatus | None, tail: _Tail, now_ns
     if run is None or run.pid != pid:
         return _unheard(holder, tail, now_ns)
     if run.state == STOPPED:
-        reason = run.reason or "sealing the day"
+        planned = run.stop_ns is not None and run.written_ns >= run.stop_ns
+        reason = run.reason or ("sealing the day" if planned else "ending")
         over = _over(run)
         return StatusReport(
             state=STOPPED, now_ns=now_ns, run=over, reason=reason, ended_ns=run.written_ns, leaving=True

@@ -40,8 +40,9 @@ class Watch:
 
     @property
     def going(self) -> bool:
-        """Whether there is a recorder to watch."""
-        return self.report.state in (RECORDING, WAITING) or (self.report.state == STALE and not self.report.died)
+        """Whether there is a recorder to watch, if only at sealing the day."""
+        report = self.report
+        return report.leaving or report.state in (RECORDING, WAITING) or (report.state == STALE and not report.died)
 
     def view(self) -> LiveView:
         """The table now. Raises OSError, DataError."""
@@ -66,6 +67,8 @@ class Watch:
         run = report.run
         if run is None:
             return RunStatus(state=report.state, pid=0, date="", started_ns=report.now_ns, written_ns=report.now_ns)
+        if report.leaving:
+            return run if run.reason else replace(run, state=report.reason)
         return replace(run, state=STALE, reason=report.reason) if report.state == STALE else run
 
     def _begin(self, date: str) -> None:

@@ -25,7 +25,7 @@ from tests.upstox.simulator_fixtures import (
 from tickrec.errors import UsageError
 from tickrec.upstox import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.simulator import Simulator
-from tickrec.upstox.simulator.faults import KINDS, Fault, fault_from_json, parse_fault
+from tickrec.upstox.simulator.faults import KINDS, Fault, describe, fault_from_json, parse_fault
 
 
 async def strike(simulator: Simulator, kind: str, arg: str = "") -> None:
@@ -104,6 +104,11 @@ class TestNotation:
         with pytest.raises(UsageError) as error:
             parse_fault(text)
         assert all(kind in error.value.hint for kind in KINDS)
+
+    def test_the_help_says_what_each_kind_means(self) -> None:
+        words = " ".join(describe().split())
+        assert all(f"{kind} {' '.join(meaning.split())}" in words for kind, meaning in KINDS.items())
+        assert all(len(line) <= 90 for line in describe().splitlines())
 
     def test_every_kind_can_be_caused(self) -> None:
         async def run() -> None:

@@ -101,7 +101,14 @@ def alerts(command: str | None) -> Finding:
     """Whether `on_alert` can be run. It is not run."""
     if command is None:
         return Finding(OK, "nobody is told when a recording goes wrong", "Set on_alert in [record] to be told")
-    program = shlex.split(command)[0]
+    program, *arguments = shlex.split(command)
     if shutil.which(program) is None:
         return Finding(FAIL, f"on_alert cannot be run: {program} is not found", "Write its full path")
+    missing = [each for each in arguments if os.path.isabs(each) and not os.path.exists(each)]
+    if missing:
+        return Finding(FAIL, f"on_alert runs {program} with {missing[0]}, which is not there", "Write where it is")
+    paths = [each for each in (program, *arguments) if os.sep in each and not os.path.isabs(each) and "://" not in each]
+    if paths:
+        found = f"on_alert names {paths[0]}, which depends on the folder that the recorder is started in"
+        return Finding(WARN, found, "Write its full path")
     return Finding(OK, f"on_alert runs {program}")

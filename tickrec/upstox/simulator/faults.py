@@ -4,6 +4,7 @@ Owns the notation (`drop@30`, `close:1011`, `refuse:20`) and the faults that las
 once are carried out by the simulator.
 """
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -28,10 +29,33 @@ KINDS: Final = {
 }
 """Every kind of fault and what its notation means."""
 
+_WIDTH: Final = 78
+"""Of the help."""
 _WITH_NUMBER: Final = ("stall", "mute", "refuse", "unauthorized", "oversize", "partial")
 _WORDS: Final = {"drop": ("", "midframe"), "garbage": ("", "text"), "snapshot": ("",)}
 _CLOSE_CODES: Final = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
 _FOREVER: Final = 10**30
+
+
+def describe() -> str:
+    """The kinds and the notation, for `--help`; the first line keeps the others as they are."""
+    width = max(map(len, KINDS))
+    lines = [line for kind, meaning in KINDS.items() for line in _entry(kind, meaning, width)]
+    return "\n".join(
+        [
+            "\b",
+            "Faults: --fault KIND[:ARG][@SECONDS], SECONDS after the start, such as --fault drop@30",
+            "--fault close:1011@60. While it serves, POST /simulator/fault takes the same as",
+            '{"kind": "close", "arg": "1011"}.',
+            *lines,
+        ]
+    )
+
+
+def _entry(kind: str, meaning: str, width: int) -> list[str]:
+    """A kind and what it means, beside each other."""
+    first, *rest = textwrap.wrap(meaning, _WIDTH - width - 4)
+    return [f"  {kind:<{width}}  {first}", *(f"{'':<{width + 4}}{line}" for line in rest)]
 
 
 class Fault(NamedTuple):
