@@ -15,6 +15,7 @@ from tickrec.layout import Store
 from tickrec.plan import Options
 from tickrec.record import Record
 from tickrec.runstatus import RunStatus
+from tickrec.upstox.feed import TIMING, Timing
 from tickrec.upstox.simulator import Settings, Simulator
 
 DEADLINE = 30.0
@@ -93,6 +94,7 @@ async def recording(
     clock: Clock | None = None,
     token: str = "simulated",
     data: Path | None = None,
+    timing: Timing = TIMING,
 ) -> AsyncIterator[Recording]:
     """A recording of a simulated market, stopped at the end of the block if it still runs."""
     clock = clock or SystemClock()
@@ -101,7 +103,7 @@ async def recording(
     async with Simulator(settings) as simulator:
         run = Recording(config_for(tmp_path, simulator, config, data), simulator)
         environ = {"UPSTOX_ACCESS_TOKEN": token}
-        run.task = asyncio.create_task(Record(run.config, options, environ, clock, run.stopping).run())
+        run.task = asyncio.create_task(Record(run.config, options, environ, clock, run.stopping, timing=timing).run())
         try:
             yield run
         finally:
