@@ -153,13 +153,17 @@ def test_a_descriptor_somebody_made_non_blocking_loses_nothing() -> None:
 
 
 STUCK = """
-import select, sys, time
+import select, sys, threading
 from tickrec.painter import Painter, terminal_writer
-painter = Painter(terminal_writer(1))
+stuck, plain = threading.Event(), terminal_writer(1)
+def write(data):
+    if not select.select([], [1], [], 0)[1]:
+        stuck.set()
+    return plain(data[:4096])
+painter = Painter(write)
 painter.start()
 painter.offer(["x" * 1_000_000])
-while select.select([], [1], [], 0)[1]:
-    time.sleep(0.001)
+assert stuck.wait(10)
 assert not painter.close(0.1)
 sys.stderr.write("done")
 """

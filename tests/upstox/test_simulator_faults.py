@@ -116,8 +116,11 @@ class TestNotation:
                 await client.subscribe([RELIANCE])
                 for kind in KINDS:
                     await strike(simulator, kind, "new" if kind == "token" else "")
+                    struck.append(kind)
 
+        struck: list[str] = []
         asyncio.run(run())
+        assert struck == list(KINDS)
 
     @pytest.mark.parametrize("data", [b"not json", b"[]", {"kind": "explode"}, {}, {"kind": "close", "arg": "1006"}])
     def test_a_wrong_request_for_a_fault_is_refused(self, data: object) -> None:
