@@ -35,7 +35,8 @@ def tick(seq: int, time: str, *, key: str = "NSE_EQ|A", symbol: str | None = "A"
 
 def write_sealed(store: Store, date: dt.date, tables: Mapping[str, Iterable[Row]], last_seq: int = 10**6) -> None:
     """A sealed date whose tables hold just these rows."""
-    for name, rows in tables.items():
+    empty = {name: () for name in schema.SMALL_TABLES} if "ticks" in tables else {}
+    for name, rows in {**empty, **tables}.items():
         table = pa.Table.from_pylist(list(rows), schema=schema.TABLES[name])
         if name == "ticks":
             table = table.sort_by([("instrument_key", "ascending"), ("seq", "ascending")])

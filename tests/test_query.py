@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import tickrec
 from tests import days
-from tests.query_fixtures import Row, answer, feeds, seal_parts, tick, tree, write_sealed
+from tests.query_fixtures import Row, answer, at, feeds, seal_parts, tick, tree, write_sealed
 from tickrec import schema
 from tickrec.errors import DataError, UsageError
 from tickrec.layout import Store
@@ -168,15 +169,70 @@ def test_dates_narrow_every_table(store: Store) -> None:
             assert gaps == [date for date in expected if date in dates[2:]]
 
 
-def test_a_condition_on_the_date_keeps_other_dates_unopened(store: Store) -> None:
-    for days_back in range(3):
-        write_sealed(store, DATE - dt.timedelta(days=days_back), {"ticks": [tick(1, "09:15", ltp=1.0)]})
-    store.sealed_path("ticks", DATE - dt.timedelta(days=1)).write_bytes(b"not parquet")
+@pytest.mark.parametrize("damaged", [0, 1, 2])
+def test_a_damaged_date_fails_only_who_asks_for_it(store: Store, damaged: int) -> None:
+    dates = [DATE - dt.timedelta(days=back) for back in range(3)]
+    for date in dates:
+        write_sealed(store, date, {"ticks": [tick(1, "09:15", ltp=1.0)]})
+    bad = store.sealed_path("ticks", dates[damaged])
+    bad.write_bytes(b"not parquet")
     with Session(store) as session:
-        for condition in (f"date = '{DATE}'", f"date > DATE '{DATE}' - 1", f"date = (SELECT DATE '{DATE}')"):
-            assert answer(session, f"SELECT date, ltp FROM ticks WHERE {condition}") == [{"date": DATE, "ltp": 1.0}]
-        with pytest.raises(DataError, match="rebuild"):
-            answer(session, "SELECT ltp FROM ticks")
+        for date in set(dates) - {dates[damaged]}:
+            for condition in (f"date = '{date}'", f"date > DATE '{date}' - 1 AND date <= '{date}'"):
+                assert answer(session, f"SELECT date, ltp FROM ticks WHERE {condition}") == [{"date": date, "ltp": 1.0}]
+        for sql in ("SELECT ltp FROM ticks", f"SELECT ltp FROM ticks WHERE date = '{dates[damaged]}'"):
+            with pytest.raises(DataError) as caught:
+                answer(session, sql)
+            assert str(bad) in str(caught.value)
+            assert f"`tickrec rebuild {dates[damaged]}`" in str(caught.value)
+        if damaged == 0:
+            with pytest.raises(DataError, match=bad.name):
+                answer(session, "FROM latest")
+
+
+def test_a_store_with_nothing_but_damage_says_so(store: Store) -> None:
+    write_sealed(store, DATE, {"ticks": [tick(1, "09:15", ltp=1.0)]})
+    store.sealed_path("ticks", DATE).write_bytes(b"not parquet")
+    with Session(store) as session, pytest.raises(DataError, match=f"rebuild {DATE}"):
+        answer(session, "FROM ticks")
+    with Session(store, locked=False) as session, pytest.raises(duckdb.Error, match=f"rebuild {DATE}"):
+        session.sql("FROM ticks").fetchall()
+
+
+def test_damaged_parts_fail_only_who_asks_for_their_date(store: Store) -> None:
+    write_sealed(store, DATE - dt.timedelta(days=1), {"ticks": [tick(1, "09:15", ltp=1.0)]})
+    written = days.write_day(store)
+    as_parts_and_tail(store, written.last_seq)
+    bad = max(store.folder("ticks", DATE).iterdir())
+    bad.write_bytes(b"not parquet")
+    with Session(store) as session:
+        for table in ("ticks", "gaps"):
+            assert len(answer(session, f"FROM {table} WHERE date < '{DATE}'")) == (table == "ticks")
+            with pytest.raises(DataError, match=bad.name):
+                answer(session, f"FROM {table}")
+
+
+def test_a_file_of_a_sealed_date_that_is_gone_is_missed(store: Store) -> None:
+    for date in (DATE, NEXT):
+        write_sealed(
+            store, date, {"ticks": [tick(1, "09:15", ltp=1.0)], "rejected": [{"seq": 1, "recv_ts": at("09:15")}]}
+        )
+    gone = store.sealed_path("rejected", DATE)
+    gone.unlink()
+    with Session(store) as session:
+        assert answer(session, "SELECT count(*) AS n FROM ticks") == [{"n": 2}]
+        assert len(answer(session, f"FROM rejected WHERE date = '{NEXT}'")) == 1
+        with pytest.raises(DataError, match=f"is gone .*{gone.name}.*rebuild {DATE}"):
+            answer(session, "FROM rejected")
+
+
+def test_a_table_younger_than_a_date_is_empty_there(store: Store) -> None:
+    write_sealed(store, DATE, {"ticks": [tick(1, "09:15", ltp=1.0)]})
+    store.sealed_path("rejected", DATE).unlink()
+    store.manifest_path(DATE).parent.mkdir()
+    store.manifest_path(DATE).write_text(json.dumps({"schema_version": 1, "rows": {"ticks": 1}}))
+    with Session(store) as session:
+        assert answer(session, "FROM rejected") == []
 
 
 def test_a_tail_is_read_only_when_its_date_is_asked_for(store: Store) -> None:

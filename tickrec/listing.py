@@ -6,19 +6,22 @@ journal only when a query really scans it. The tail is read after the files were
 none of them covers, so no row comes twice and none is missing. Does not know DuckDB: it writes SQL and offers Arrow.
 """
 
+import contextlib
 import datetime as dt
 import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pyarrow as pa
 
 from tickrec import schema
 from tickrec.errors import DataError
 from tickrec.layout import Coverage, Store, coverage
+from tickrec.parquet import opened
 
 if TYPE_CHECKING:
     from tickrec.store import Tail
@@ -28,8 +31,7 @@ _MANIFEST_HEAD: Final = 4096
 _VERSION: Final = re.compile(rb'"schema_version"\s*:\s*(\d+)')
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Rows of one table: Parquet files, or the tail of one date.
 
     `below` leaves out rows of a file that another source brings: only those with seq <= `below` count. `version` is
@@ -69,6 +71,23 @@ class DayTail:
         return self._tail.tables[name]
 
 
+class LostTable:
+    """Rows of a date that cannot be read, in the form that DuckDB scans: only who needs them is told."""
+
+    def __init__(self, error: DataError, name: str) -> None:
+        self._error = error
+        self._name = name
+        self.failure: DataError | None = None
+        """The error once it was raised; DuckDB passes only the text of an error on."""
+
+    def __arrow_c_schema__(self) -> Any:
+        return schema.TABLES[self._name].__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        self.failure = self._error
+        raise self._error
+
+
 class TailTable:
     """One table of a `DayTail`, in the form that DuckDB scans: it asks for the stream only when it needs the rows."""
 
@@ -86,7 +105,7 @@ class TailTable:
 class Listing:
     """The files and tails of some dates, listed once; a table's files are chosen when the table is asked for.
 
-    Raises DataError when a footer cannot be read.
+    What cannot be read, or is gone, fails whoever needs its rows, and nobody else.
     """
 
     def __init__(self, store: Store, dates: Sequence[dt.date]) -> None:
@@ -97,29 +116,73 @@ class Listing:
         self._covered: dict[dt.date, Coverage] = {}
         self._sealed: dict[str, tuple[int, int] | None] = {}
         self._parts: set[str] = set()
+        self._unreadable: dict[dt.date, DataError] = {}
+        self._lost: dict[tuple[str, dt.date], LostTable] = {}
         for date in dates:
             if not store.settled(date):
-                self._covered[date] = coverage(store, date)
-                self.tails[date] = DayTail(store, self._covered[date])
+                try:
+                    self._covered[date] = coverage(store, date)
+                    self.tails[date] = DayTail(store, self._covered[date])
+                except DataError as error:
+                    self._unreadable[date] = error
+
+    def rows(self, table: str, date: dt.date) -> "TailTable | LostTable":
+        """What stands for a source that is no file."""
+        return self._lost.get((table, date)) or TailTable(self.tails[date], table)
+
+    def failure(self) -> DataError | None:
+        """Why rows that were asked for could not be had, if that happened."""
+        found = [tail.failure for tail in self.tails.values()] + [lost.failure for lost in self._lost.values()]
+        return next(filter(None, found), None)
 
     def sources(self, table: str) -> list[Source]:
         """Where the rows of a table are, oldest date first."""
         found: list[Source] = []
         for date in self.dates:
+            path = f"{self._store.root}/{table}/date={date}/{table}.parquet"
             if table == "instruments":
-                found += self._files([str(self._store.instruments_path(date))], date)
-            elif date not in self._covered:
-                path = f"{self._store.root}/{table}/date={date}/{table}.parquet"
                 found += self._files([path], date)
-            else:
+            elif date in self._unreadable:
+                found.append(self._nothing(table, date, self._unreadable[date]))
+            elif date in self._covered:
                 found += self._lasting(table, date, self._covered[date])
+            else:
+                found += self._files([path], date) or self._gone(table, date, path)
         return _joined(found)
+
+    def sound(self, table: str, sources: Iterable[Source], damage: Callable[[str], str | None]) -> list[Source]:
+        """The same sources, but for files of which `damage` says why they cannot be read: only who asks for their
+        dates is told."""
+        found: list[Source] = []
+        for source in sources:
+            why = {path: damage(path) for path in source.files}
+            files = tuple(path for path in source.files if why[path] is None)
+            found += [source._replace(files=files)] if files or source.date else []
+            found += [self._damaged(table, path, text) for path, text in why.items() if text is not None]
+        return found
+
+    def _damaged(self, table: str, path: str, why: str) -> Source:
+        date = next(date for date in self.dates if f"/date={date}/" in path.replace("\\", "/"))
+        hint = f"`tickrec rebuild {date}` makes it anew from the journal"
+        return self._nothing(table, date, DataError(f"a Parquet file cannot be read: {why}", where=path, hint=hint))
+
+    def _gone(self, table: str, date: dt.date, path: str) -> list[Source]:
+        """What stands for a file that should be there; nothing for a table that is younger than the date."""
+        rows = _manifest(self._store, date).get("rows")
+        if isinstance(rows, dict) and table not in rows:
+            return []
+        hint = f"`tickrec rebuild {date}` makes it anew from the journal"
+        return [self._nothing(table, date, DataError("a file of a sealed date is gone", where=path, hint=hint))]
+
+    def _nothing(self, table: str, date: dt.date, error: DataError) -> Source:
+        self._lost[table, date] = LostTable(error, table)
+        return Source(date=date)
 
     def _lasting(self, table: str, date: dt.date, covered: Coverage) -> Iterator[Source]:
         """The sources of a date that may still be recorded."""
         if covered.sealed is not None:
-            sealed = covered.sealed if table == "ticks" else self._store.sealed_path(table, date)
-            yield from self._files([str(sealed)], date, below=covered.sealed_last)
+            sealed = str(covered.sealed if table == "ticks" else self._store.sealed_path(table, date))
+            yield from self._files([sealed], date, covered.sealed_last) or self._gone(table, date, sealed)
         paths = [part.path for part in covered.parts] if table == "ticks" else covered.small_parts.get(table, ())
         if paths:
             files = tuple(map(str, paths))
@@ -127,17 +190,18 @@ class Listing:
             yield Source(files, version=None)
         yield Source(date=date)
 
-    def _files(self, paths: Iterable[str], date: dt.date, below: int | None = None) -> Iterator[Source]:
+    def _files(self, paths: Iterable[str], date: dt.date, below: int | None = None) -> list[Source]:
         for path in paths:
-            mark = self._sealed[path] = _mark(path)
-            if mark is not None:
-                yield Source((path,), _version(self._store, date), below)
+            self._sealed[path] = _mark(path)
+        return [Source((path,), _version(self._store, date), below) for path in paths if self._sealed[path]]
 
     def newest(self) -> dt.date | None:
-        """The newest date with a tick."""
+        """The newest date with a tick. Raises DataError when that cannot be told."""
         return next((date for date in reversed(self.dates) if self._has_ticks(date)), None)
 
     def _has_ticks(self, date: dt.date) -> bool:
+        if date in self._unreadable:
+            raise self._unreadable[date]
         covered = self._covered.get(date)
         parts = covered.parts if covered else ()
         if any(_rows(str(part.path)) for part in parts):
@@ -166,25 +230,29 @@ def _mark(path: str) -> tuple[int, int] | None:
 
 
 def _rows(path: str) -> int:
-    import pyarrow.parquet as pq
-
     try:
-        return int(pq.read_metadata(path).num_rows)
-    except OSError:
+        with opened(Path(path)) as file:
+            return int(file.metadata.num_rows)
+    except FileNotFoundError:
         return 0
 
 
 def _version(store: Store, date: dt.date) -> int | None:
     """The schema version of a sealed date, from its manifest; None when it says none."""
-    try:
-        with open(f"{store.root}/manifest/{date}.json", "rb") as file:
-            head = file.read(_MANIFEST_HEAD)
-            if match := _VERSION.search(head):
-                return int(match[1])
-            version = json.loads(head + file.read()).get("schema_version")
-    except (OSError, ValueError):
-        return None
+    with contextlib.suppress(OSError), open(f"{store.root}/manifest/{date}.json", "rb") as file:
+        if match := _VERSION.search(file.read(_MANIFEST_HEAD)):
+            return int(match[1])
+    version = _manifest(store, date).get("schema_version")
     return version if isinstance(version, int) else None
+
+
+def _manifest(store: Store, date: dt.date) -> dict[str, Any]:
+    """What the manifest of a date says; nothing when there is none, or it is damaged."""
+    try:
+        facts = json.loads(store.manifest_path(date).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def _joined(sources: Sequence[Source]) -> list[Source]:

@@ -23,27 +23,26 @@ import pyarrow as pa
 
 from tickrec import relations, schema, views
 from tickrec.arguments import check_arguments
+from tickrec.connection import MEMORY_LIMIT, check_memory, connect, lock
 from tickrec.errors import DataError, TickrecError, UsageError
 from tickrec.examples import EXAMPLES
 from tickrec.layout import Store
-from tickrec.listing import Listing, TailTable, duckdb_type, tail_name, union
+from tickrec.listing import Listing, Source, duckdb_type, tail_name, union
 from tickrec.running import Running
 from tickrec.sandbox import EXPLAIN, Statement, check, explain
 
 __all__ = ["EXAMPLES", "DateRange", "Result", "Session", "yield_to_recorder"]
 
-MEMORY_LIMIT: Final = "50%"
-"""Of the machine's memory, unless said otherwise."""
-_LEAST_MEMORY: Final = 16 * 10**6
 SIMULATED: Final = "simulated"
 """The folder of simulated ticks, whose market is always open: it has no pre-open call auction."""
 
+_UNREADABLE: Final = (duckdb.IOException, duckdb.InvalidInputException)
+"""What DuckDB says of a file that is gone, or is no Parquet."""
 _HELD_BYTES: Final = 32 * 1024 * 1024
 """Of a result that are held back before the first row is handed out. Until then a query whose files were sealed away
 under it starts again unseen."""
 _ATTEMPTS: Final = 20
-_SPILL_SHARE: Final = 4
-"""A query's temporary files take at most one in so many free bytes: the disk may be the recorder's."""
+_DATE_IN_PATH: Final = re.compile(r"/date=(\d{4}-\d{2}-\d{2})/")
 
 
 class DateRange(NamedTuple):
@@ -83,14 +82,14 @@ class Session:
         """Raises UsageError for a memory limit that is none."""
         self.store = store
         self._dates = dates or DateRange()
-        _check_memory(memory_limit or MEMORY_LIMIT)
+        check_memory(memory_limit or MEMORY_LIMIT)
         self._spill = Path(tempfile.mkdtemp(prefix="tickrec-query-"))
-        self._connection = _connect(self._spill, memory_limit or MEMORY_LIMIT)
+        self._connection = connect(self._spill, memory_limit or MEMORY_LIMIT)
         self._hidden = self._connection.cursor()
         """A connection whose tables are made in the schema `stored`, out of sight."""
         self._hidden.execute("SET schema = 'stored'")
         if locked:
-            _lock(self._connection, store.root)
+            lock(self._connection, store.root)
         self._remove_spill = weakref.finalize(self, shutil.rmtree, self._spill, ignore_errors=True)
         _open.add(self)
 
@@ -194,14 +193,12 @@ class Session:
         """Make the tables, views and macros that a statement uses. False when a file is gone and the listing old."""
         try:
             self._make(statement, listing)
-        except duckdb.IOException as error:
+        except _UNREADABLE as error:
             if listing.vanished():
                 return False
-            raise self._failure(error, statement.sql, listing) from None
-        except duckdb.InvalidInputException as error:
-            if self._names_a_file(str(error)):  # it is not Parquet; anything else is a mistake of ours
+            if isinstance(error, duckdb.IOException) or self._names_a_file(str(error)):
                 raise self._failure(error, statement.sql, listing) from None
-            raise
+            raise  # a mistake of ours
         return True
 
     def _make(self, statement: Statement, listing: Listing) -> None:
@@ -222,13 +219,29 @@ class Session:
     def _fill(self, table: str, listing: Listing) -> None:
         """Let a table stand for its files and tails."""
         sources = listing.sources(table)
+        try:
+            self._stand_for(table, listing, sources)
+        except _UNREADABLE:  # DuckDB looks into the first file, whatever the dates that are asked for
+            if listing.vanished():
+                raise
+            self._stand_for(table, listing, listing.sound(table, sources, self._damage))
+
+    def _stand_for(self, table: str, listing: Listing, sources: list[Source]) -> None:
         for source in sources:
             if source.date is not None:
-                rows = TailTable(listing.tails[source.date], table)
+                rows = listing.rows(table, source.date)
                 self._hidden.from_arrow(rows).create_view(tail_name(table, source.date), replace=True)
         if sources:
             select = union(table, sources, self._columns_of)
             self._connection.execute(f"CREATE OR REPLACE VIEW {table} AS {select}")
+
+    def _damage(self, path: str) -> str | None:
+        """Why a Parquet file cannot be read, if so."""
+        try:
+            self._columns_of(path)
+        except _UNREADABLE as error:
+            return explain(error, "").what
+        return None
 
     def _columns_of(self, path: str) -> frozenset[str]:
         """The columns of a Parquet file."""
@@ -237,14 +250,14 @@ class Session:
 
     def _failure(self, error: duckdb.Error, sql: str, listing: Listing) -> TickrecError:
         """What to tell of an error of DuckDB's."""
-        for tail in listing.tails.values():
-            if tail.failure is not None:
-                return tail.failure
+        if (lost := listing.failure()) is not None:
+            return lost
         text = str(error)
         if text.startswith("Out of Memory Error"):
             return UsageError("the query needs more memory than it may take", hint="Ask for fewer dates or columns")
         if text.startswith("IO Error") or self._names_a_file(text):
-            hint = "`tickrec verify DATE` names what is damaged, `tickrec rebuild DATE` makes it anew"
+            date = match[1] if (match := _DATE_IN_PATH.search(text)) else "DATE"
+            hint = f"`tickrec rebuild {date}` makes it anew from the journal, `tickrec verify {date}` tells more"
             return DataError(explain(error, sql).what, hint=hint)
         return explain(self._placed(error, sql), sql)
 
@@ -262,46 +275,6 @@ class Session:
             if str(same).startswith(str(error)):
                 return same
         return error
-
-
-_MEMORY: Final = re.compile(r"(\d+(?:\.\d+)?) ?(%|[KMGT]B)", re.IGNORECASE)
-_UNITS: Final = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-
-
-def _check_memory(limit: str) -> None:
-    """Raise UsageError for what is no amount of memory, or too little to do anything."""
-    match = _MEMORY.fullmatch(limit)
-    if match is None or (match[2] == "%" and not 0 < float(match[1]) <= 100):
-        raise UsageError(f"not a memory limit: {limit}", hint="Write it as 2GB or 50%")
-    if match[2] != "%" and float(match[1]) * _UNITS[match[2].upper()] < _LEAST_MEMORY:
-        raise UsageError(f"{limit} of memory is too little for a query", hint="Give it 16MB at least")
-
-
-def _connect(spill: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
-    """A connection in memory, on Indian time, that takes nothing from its surroundings."""
-    connection = duckdb.connect(
-        config={
-            "python_enable_replacements": False,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "temp_directory": str(spill),
-        }
-    )
-    free = shutil.disk_usage(spill.parent).free
-    connection.execute("SET memory_limit = ?", [memory_limit])
-    connection.execute(f"SET max_temp_directory_size = '{free // _SPILL_SHARE}B'")
-    connection.execute("SET GLOBAL TimeZone = 'Asia/Kolkata'")
-    connection.execute("CREATE SCHEMA stored")
-    return connection
-
-
-def _lock(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
-    """Keep DuckDB from every file outside the store, and from loosening that."""
-    folder = str(root).replace("'", "''")
-    connection.execute(f"SET allowed_directories = ['{folder}']")
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET allowed_configs = ['enable_progress_bar', 'enable_progress_bar_print']")
-    connection.execute("SET lock_configuration = true")
 
 
 _open: Final[weakref.WeakSet[Session]] = weakref.WeakSet()
