@@ -13,7 +13,7 @@ import pytest
 from tests.days import DATE, Recording, everything, ordered, write_day
 from tickrec import dayfile, schema
 from tickrec.errors import AlreadyRecording, DataError, ExitCode
-from tickrec.layout import Store
+from tickrec.layout import Store, coverage
 from tickrec.store import PartWriter
 
 
@@ -219,5 +219,17 @@ def test_names_with_the_letters_of_patterns_are_names(tmp_path: Path) -> None:
     flushed(store)
     other = Store(tmp_path / "it's m *data")
     write_day(other, dt.date(2026, 11, 23))
+    dayfile.append(store, DATE)
+    assert_same_rows(store)
+
+
+def test_a_file_that_ends_inside_a_part_written_again_is_made_anew(store: Store) -> None:
+    recording = flushed(store)
+    dayfile.append(store, DATE)
+    part = coverage(store, DATE).parts[-1].path
+    part.write_bytes(part.read_bytes()[:-50])
+    recording.updates(3)
+    PartWriter(store, DATE).flush(recording.written.last_seq)
+    assert coverage(store, DATE).parts[-1].first <= int(part.stem.split("-")[2]) < recording.written.last_seq
     dayfile.append(store, DATE)
     assert_same_rows(store)

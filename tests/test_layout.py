@@ -142,6 +142,9 @@ def test_dates_are_those_with_a_journal_or_ticks(store: Store) -> None:
     part(store, 1, 10)
     (store.root / "ticks" / "notes.txt").touch()
     (store.root / "gaps" / "date=2026-11-01").mkdir(parents=True)
+    for name in ("date=2026-13-45", "date=2026-02-30", "date=0000-01-01", "date=", "date=２０２６-11-20", "2026-11"):
+        (store.root / "ticks" / name).mkdir()
+        (store.root / "journal" / name).mkdir()
     assert store.dates() == [dt.date(2026, 11, 20), DATE]
 
 

@@ -1,5 +1,10 @@
+import json
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -64,6 +69,7 @@ def test_a_sealed_date_agrees_with_itself(store: Store) -> None:
         "ticks": written.ticks,
         "unflushed": 0,
         "differences": [],
+        "skipped": [],
     }
 
 
@@ -232,3 +238,150 @@ def test_ticks_that_only_the_journal_has_are_told(store: Store) -> None:
     report = verify(store, DATE)
     assert (report.differences, report.ticks, report.unflushed) == ((), before, 21)
     assert not report.sealed
+
+
+CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "is of 2026-11-24": lambda facts: facts.update(date="2026-11-24"),
+    "begins with entry 2": lambda facts: facts.update(first_seq=2),
+    "schema version 7": lambda facts: facts.update(schema_version=7),
+    "entries up to 3": lambda facts: facts.update(last_seq=3),
+    "1 were sealed": lambda facts: facts.update(messages=1),
+    "bytes of messages, 5 were sealed": lambda facts: facts.update(message_bytes=5),
+    "when it was sealed entries 4 to 6 were": lambda facts: facts.update(missing=[[4, 6]]),
+    "9 ticks": lambda facts: facts["rows"].update(ticks=9),
+    "9 rows of gaps": lambda facts: facts["rows"].update(gaps=9),
+    "9 rows of connections": lambda facts: facts["rows"].update(connections=9),
+    "9 rows of subscriptions": lambda facts: facts["rows"].update(subscriptions=9),
+    "9 rows of market_status": lambda facts: facts["rows"].update(market_status=9),
+    "9 rows of rejected": lambda facts: facts["rows"].update(rejected=9),
+    "counts rows of trades": lambda facts: facts["rows"].update(trades=9),
+    "the gaps are not those": lambda facts: facts["gaps"].pop(),
+    "NSE_EQ|NEW": lambda facts: facts["instruments"].update({"NSE_EQ|NEW": 4}),
+    "not the file that was sealed": lambda facts: facts["files"][f"gaps/date={DATE}/gaps.parquet"].update(bytes=4),
+    "says nothing of gaps": lambda facts: facts["files"].pop(f"gaps/date={DATE}/gaps.parquet"),
+}
+
+
+@pytest.mark.parametrize("said", CHANGES)
+def test_every_fact_of_the_manifest_is_compared(sealed: Store, said: str) -> None:
+    path = sealed.manifest_path(DATE)
+    facts = json.loads(path.read_bytes())
+    CHANGES[said](facts)
+    path.write_text(json.dumps(facts))
+    assert any(said in line for line in verify(sealed, DATE).differences)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"[]", b"7", b"null", b"{", b"\xff", b"[" * 100_000,
+        *(f'"{name}": {value}'.encode() for name, value in [
+            ("files", "[]"), ("files", '{"a": 1}'), ("files", '{"a": {"bytes": "x", "sha256": ""}}'),
+            ("rows", "[]"), ("rows", '{"ticks": "4"}'), ("gaps", "4"), ("gaps", "[4]"), ("missing", "[[1]]"),
+            ("missing", "[4]"), ("instruments", "null"), ("messages", '"4"'), ("date", "4"), ("versions", "[]"),
+        ]),
+    ],
+)  # fmt: skip
+def test_a_manifest_of_any_other_shape_is_told(sealed: Store, content: bytes) -> None:
+    path = sealed.manifest_path(DATE)
+    changed = json.loads(b"{" + content + b"}") if content.startswith(b'"') else None
+    path.write_bytes(content if changed is None else json.dumps(json.loads(path.read_bytes()) | changed).encode())
+    with pytest.raises(DataError, match=r"the manifest cannot be read.*2026-11-23.json.*tickrec rebuild"):
+        verify(sealed, DATE)
+
+
+@pytest.fixture
+def flushed(store: Store) -> Recording:
+    """A date that is being recorded, with two parts and a day file."""
+    recording = Recording(store)
+    recording.run()
+    recording.connect()
+    recording.drop()
+    recording.connect()
+    writer = PartWriter(store, DATE)
+    writer.flush(recording.written.last_seq)
+    recording.updates(5)
+    writer.flush(recording.written.last_seq)
+    dayfile.append(store, DATE)
+    return recording
+
+
+def test_a_changed_byte_of_a_part_is_found_before_it_is_sealed(flushed: Recording) -> None:
+    store = flushed.store
+    part = coverage(store, DATE).parts[0].path
+    whole, held = part.read_bytes(), pq.ParquetFile(part).read()
+    named = 0
+    for offset in range(7, len(whole), len(whole) // 40):
+        part.write_bytes(whole)
+        flip(part, offset)
+        try:
+            said = "; ".join(verify(store, DATE).differences)
+        except DataError as error:  # the footer: nothing can be said about the date at all
+            said = str(error)
+        if f"ticks/date={DATE}/{part.name}" in said:
+            named += 1
+        else:  # a statistic, or what else says nothing about a value
+            assert pq.ParquetFile(part).read().equals(held)
+    assert named > 20
+
+
+@pytest.mark.parametrize("table", ["gaps", "connections", "subscriptions", "market_status"])
+def test_a_changed_byte_of_a_small_part_is_found(flushed: Recording, table: str) -> None:
+    path = coverage(flushed.store, DATE).small_parts[table][0]
+    flip(path, 20)
+    (line,) = verify(flushed.store, DATE).differences
+    assert path.name in line
+    assert f"its rows of {table} are damaged" in line
+
+
+@pytest.mark.parametrize("change", ["UPDATE ticks SET ltp = 1 WHERE seq = 5", "DELETE FROM gaps"])
+def test_the_day_file_of_a_date_that_goes_on_is_compared_row_by_row(flushed: Recording, change: str) -> None:
+    assert verify(flushed.store, DATE).differences == ()
+    with duckdb.connect(str(flushed.store.duckdb_path(DATE))) as session:
+        session.execute(change)
+    (line,) = verify(flushed.store, DATE).differences
+    assert line == f"duckdb/{DATE}.duckdb: {'ticks' if 'ticks' in change else 'gaps'} is not what Parquet has"
+
+
+def test_a_day_file_that_is_being_written_is_no_difference(flushed: Recording) -> None:
+    program = (
+        "import duckdb, sys\n"
+        "with duckdb.connect(sys.argv[1]) as session:\n"
+        "    session.execute('CREATE TABLE mine (n INTEGER)')\n"
+        "    print('open', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", program, str(flushed.store.duckdb_path(DATE))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "open\n"
+        report = verify(flushed.store, DATE)
+        writer.communicate("")
+    assert report.differences == ()
+    assert report.skipped == (f"duckdb/{DATE}.duckdb: another program has the DuckDB file open",)
+
+
+def test_a_part_that_is_published_meanwhile_is_no_difference(flushed: Recording) -> None:
+    before = flushed.written.ticks
+    told = []
+
+    def grow(what: str, _share: float) -> None:
+        told.append(what)
+        flushed.updates(2)
+        PartWriter(flushed.store, DATE).flush(flushed.written.last_seq)
+        dayfile.append(flushed.store, DATE)
+
+    report = verify(flushed.store, DATE, grow)
+    assert len(told) > 2
+    assert (report.differences, report.skipped, report.ticks) == ((), (), before)
+
+
+def test_a_date_that_is_sealed_meanwhile_is_read_again(flushed: Recording) -> None:
+    flushed.close()
+
+    def seal_once(what: str, _share: float) -> None:
+        if what == "reading Parquet" and not flushed.store.settled(DATE):
+            seal(flushed.store, DATE)
+
+    report = verify(flushed.store, DATE, seal_once)
+    assert (report.sealed, report.differences, report.ticks) == (True, (), flushed.written.ticks)

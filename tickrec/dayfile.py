@@ -14,7 +14,7 @@ import datetime as dt
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, Self
@@ -77,19 +77,26 @@ class Meta(NamedTuple):
 def append(store: Store, date: dt.date) -> Appended:
     """Add to the day file what was published after its last covered entry; make the file if it is missing.
 
-    Raises AlreadyRecording when another program has the file open, DataError when it is no day file (`rebuild`
-    replaces it), duckdb.Error and OSError when it cannot be written.
+    A file that ends inside what is one part now (another was there, and damaged) is made anew. Raises
+    AlreadyRecording when another program has the file open, DataError when it is no day file (`rebuild` replaces it),
+    duckdb.Error and OSError when it cannot be written.
     """
     covered = coverage(store, date)
     path = store.duckdb_path(date)
     with _writing(store, date), DayFile(path, date) as day:
         meta = day.meta
-        if meta.schema_version == schema.SCHEMA_VERSION and not 0 < meta.last_seq < covered.sealed_last:
+        if meta.schema_version == schema.SCHEMA_VERSION and _goes_on(meta.last_seq, covered):
             with day.transaction():
                 before = day.count("ticks")
                 day.load(store, covered)
                 return Appended(day.meta.last_seq, day.count("ticks") - before)
     return rebuild(store, date)
+
+
+def _goes_on(last_seq: int, covered: Coverage) -> bool:
+    """Whether the entries after `last_seq` can be added: one of the published files begins there, or none does."""
+    inside = any(part.first <= last_seq < part.last for part in covered.parts)
+    return not inside and not 0 < last_seq < covered.sealed_last
 
 
 def rebuild(store: Store, date: dt.date) -> Appended:
@@ -105,7 +112,10 @@ def rebuild(store: Store, date: dt.date) -> Appended:
 
 
 def contents(path: Path) -> Contents:
-    """Count what a day file holds. Raises DataError when it cannot be read, OSError."""
+    """Count what a day file holds.
+
+    Raises AlreadyRecording when another program is writing it, DataError when it cannot be read, OSError.
+    """
     with _reading(path) as session:
         last = session.execute(f"SELECT max(last_seq) FROM day.{META}").fetchone()
         rows = {table: _number(session, f"SELECT count(*) FROM day.{table}") for table in schema.TABLES}
@@ -113,22 +123,23 @@ def contents(path: Path) -> Contents:
         return Contents(int(last[0] or 0) if last else 0, rows, dict(by_key))
 
 
-def unlike(path: Path, files: Mapping[str, Path]) -> list[str]:
-    """The tables whose rows in the day file are not those of their Parquet file, whatever the order.
+def unlike(path: Path, files: Mapping[str, Sequence[Path]], below: int | None = None) -> list[str]:
+    """The tables whose rows in the day file are not those of their Parquet files, whatever the order.
 
-    Raises DataError when one of the files cannot be read, OSError.
+    `below`: only the rows with seq <= `below` are compared. Raises as `contents`.
     """
     with _reading(path) as session:
-        return [table for table, file in files.items() if not _alike(session, table, file)]
+        return [table for table, paths in files.items() if not _alike(session, table, paths, below)]
 
 
-def _alike(session: duckdb.DuckDBPyConnection, table: str, file: Path) -> bool:
+def _alike(session: duckdb.DuckDBPyConnection, table: str, paths: Sequence[Path], below: int | None) -> bool:
     columns = ", ".join(schema.TABLES[table].names)
+    where = "" if below is None else f"WHERE seq <= {below}"
     stored, published = (
         session.execute(
-            f"SELECT count(*), sum(hash(row)::HUGEINT) FROM (SELECT {columns} FROM {source}) AS row"
+            f"SELECT count(*), sum(hash(row)::HUGEINT) FROM (SELECT {columns} FROM {source} {where}) AS row"
         ).fetchone()
-        for source in (f"day.{table}", _parquet([file]))
+        for source in (f"day.{table}", _parquet(paths) if paths else f"(FROM day.{table} LIMIT 0)")
     )
     return stored == published
 
@@ -146,6 +157,8 @@ def _reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             session.execute(f"ATTACH {_sql(str(path))} AS day (READ_ONLY)")
             yield session
         except duckdb.Error as error:
+            if _in_use(error):
+                raise _open_elsewhere(path) from error
             raise DataError(f"the DuckDB file cannot be read: {error}", where=str(path)) from error
 
 
@@ -277,14 +290,9 @@ class DayFile:
         try:
             self._session.execute(f"ATTACH {_sql(str(path))} AS day (STORAGE_VERSION '{STORAGE_VERSION}')")
         except duckdb.IOException as error:
-            text = str(error)
-            if "lock" in text or "being used by another process" in text:
-                raise AlreadyRecording(
-                    "another program has the DuckDB file open",
-                    where=str(path),
-                    hint="Nothing is lost: it is caught up with once that program lets go",
-                ) from error
-            if "not a valid DuckDB" in text:
+            if _in_use(error):
+                raise _open_elsewhere(path) from error
+            if "not a valid DuckDB" in str(error):
                 hint = f"`tickrec rebuild {self._date}` makes it anew"
                 raise DataError("this is not a DuckDB file", where=str(path), hint=hint) from error
             raise
@@ -319,6 +327,19 @@ def _parts_after(covered: Coverage, last_seq: int) -> dict[str, list[Path]]:
     names = {path.name for path in parts}
     small = {table: [path for path in found if path.name in names] for table, found in covered.small_parts.items()}
     return {"ticks": parts, **small}
+
+
+def _in_use(error: duckdb.Error) -> bool:
+    text = str(error)
+    return isinstance(error, duckdb.IOException) and ("lock" in text or "being used by another process" in text)
+
+
+def _open_elsewhere(path: Path) -> AlreadyRecording:
+    return AlreadyRecording(
+        "another program has the DuckDB file open",
+        where=str(path),
+        hint="Nothing is lost: it is caught up with once that program lets go",
+    )
 
 
 def _stamp(path: Path) -> str:

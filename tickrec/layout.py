@@ -92,7 +92,7 @@ class Store:
     def dates(self) -> list[dt.date]:
         """Every date with a journal or with ticks, oldest first."""
         names = {name for folder in (self.journals, self.root / "ticks") for name in _names(folder)}
-        return sorted({dt.date.fromisoformat(match[1]) for name in names if (match := _DATE.fullmatch(name))})
+        return sorted({date for name in names if (date := _date(name)) is not None})
 
     def journal_files(self, date: dt.date) -> list[Path]:
         """The date's journal files, compressed or not, in order."""
@@ -287,6 +287,15 @@ def read_footer(path: Path) -> Footer:
         return Footer.from_metadata(ours)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise UnreadableFile(path, error) from error
+
+
+def _date(name: str) -> dt.date | None:
+    """The date that a folder is named after; None for any other name."""
+    match = _DATE.fullmatch(name)
+    try:
+        return dt.date.fromisoformat(match[1]) if match else None
+    except ValueError:
+        return None
 
 
 def _names(folder: Path | str) -> list[str]:

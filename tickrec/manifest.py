@@ -13,11 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
+import pyarrow as pa
+
+from tickrec.clock import from_datetime, ist
 from tickrec.errors import DataError
 from tickrec.files import publish_bytes
 from tickrec.layout import Store
 
 _CHUNK: Final = 1024 * 1024
+_NUMBERS: Final = ("schema_version", "first_seq", "last_seq", "messages", "message_bytes")
+_TEXTS: Final = ("date", "sealed_at")
+_COUNTS: Final = ("rows", "instruments")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,13 @@ class FileFacts:
                 digest.update(chunk)
                 size += len(chunk)
         return cls(size, digest.hexdigest())
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> Self:
+        """Raises ValueError or KeyError when they are none."""
+        size, digest = facts["bytes"], facts["sha256"]
+        _require(type(size) is int and isinstance(digest, str), "files are no files")
+        return cls(size, digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +85,50 @@ class Manifest:
     def from_json(cls, data: bytes) -> Self:
         """Raises ValueError, KeyError or TypeError when it is none."""
         facts = json.loads(data)
-        files = {path: FileFacts(**file) for path, file in facts.pop("files").items()}
-        known = {name: facts[name] for name in cls.__dataclass_fields__ if name != "files"}
-        return cls(files=files, **known)
+        _require(isinstance(facts, dict), "it is no object")
+        known = {name: facts[name] for name in cls.__dataclass_fields__}
+        _require(all(type(known[name]) is int for name in _NUMBERS), f"one of {', '.join(_NUMBERS)} is no number")
+        _require(all(isinstance(known[name], str) for name in _TEXTS), f"one of {', '.join(_TEXTS)} is no text")
+        for name in _COUNTS:
+            _require(_maps_to(known[name], int), f"{name} are no counts")
+        _require(_maps_to(known["versions"], str), "versions are no texts")
+        _require(_lists(known["gaps"], dict), "gaps are no rows")
+        _require(_lists(known["missing"], list) and all(map(_is_range, known["missing"])), "missing are no ranges")
+        _require(_maps_to(known["files"], dict), "files are no files")
+        known["files"] = {path: FileFacts.from_json(file) for path, file in known["files"].items()}
+        return cls(**known)
 
     def publish(self, store: Store) -> None:
         """Write the date's manifest. Raises OSError."""
         publish_bytes(store.manifest_path(dt.date.fromisoformat(self.date)), self.to_json())
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise ValueError(what)
+
+
+def _maps_to(value: object, kind: type) -> bool:
+    return isinstance(value, dict) and all(type(each) is kind for each in value.values())
+
+
+def _lists(value: object, kind: type) -> bool:
+    return isinstance(value, list) and all(type(each) is kind for each in value)
+
+
+def _is_range(value: Sequence[object]) -> bool:
+    return len(value) == 2 and all(type(each) is int for each in value)
+
+
+def plain(rows: pa.Table) -> list[dict[str, Any]]:
+    """Rows as JSON values; instants as text, IST."""
+    return [
+        {
+            name: ist(from_datetime(value)).isoformat() if isinstance(value, dt.datetime) else value
+            for name, value in row.items()
+        }
+        for row in rows.to_pylist()
+    ]
 
 
 def load(store: Store, date: dt.date) -> Manifest | None:
@@ -88,6 +138,6 @@ def load(store: Store, date: dt.date) -> Manifest | None:
         return Manifest.from_json(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         hint = f"`tickrec rebuild {date}` makes it anew"
         raise DataError(f"the manifest cannot be read: {error}", where=str(path), hint=hint) from error

@@ -134,7 +134,7 @@ def conform(table: pa.Table, fields: pa.Schema) -> pa.Table:
         return pa.Table.from_arrays(table.columns, schema=fields)
     strange = [column.name for column in table.schema if column.name not in fields.names]
     if strange:
-        raise pa.ArrowInvalid(f"there is no column {', '.join(strange)}")
+        raise pa.ArrowInvalid(f"{', '.join(strange)} is no column of it")
     columns = [
         table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(table.num_rows, field.type)
         for field in fields

@@ -41,7 +41,7 @@ from tickrec.errors import DataError, ExitCode, StorageError, TickrecError
 from tickrec.files import Lock, make_folder, publish
 from tickrec.journal import compress, repair
 from tickrec.layout import Store, coverage, leftovers
-from tickrec.manifest import Manifest, load
+from tickrec.manifest import Manifest, load, plain
 from tickrec.parquet import UnreadableFile
 from tickrec.store import PartWriter, set_aside
 from tickrec.verify import Progress, Survey, sealed_with_this_schema
@@ -280,7 +280,7 @@ class Sealing:
             message_bytes=census.bytes,
             rows={"ticks": survey.rows} | {table: rows.num_rows for table, rows in small.items()},
             missing=self.drafts.lost,
-            gaps=[_plain(row) for row in small["gaps"].to_pylist()],
+            gaps=plain(small["gaps"]),
             files=self.drafts.facts(self.store),
             instruments=dict(sorted(survey.by_key.items())),
         )
@@ -303,14 +303,6 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size
     except FileNotFoundError:
         return None
-
-
-def _plain(row: dict[str, object]) -> dict[str, object]:
-    """A row with its instants as text, IST."""
-    return {
-        name: ist(int(value.timestamp() * 1_000_000) * 1000).isoformat() if isinstance(value, dt.datetime) else value
-        for name, value in row.items()
-    }
 
 
 def _versions() -> dict[str, str]:

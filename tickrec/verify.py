@@ -7,6 +7,7 @@ Changes nothing, takes no lock.
 import contextlib
 import datetime as dt
 import functools
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,10 +19,13 @@ import pyarrow.compute as pc
 
 from tickrec import dayfile, parquet, schema
 from tickrec.entry import EntryKind
-from tickrec.errors import DataError
+from tickrec.errors import AlreadyRecording, DataError
+from tickrec.files import lock_holder
 from tickrec.journal import Damage, Journal
-from tickrec.layout import Coverage, Store, coverage, read_footer
-from tickrec.manifest import FileFacts, Manifest, load
+from tickrec.layout import Coverage, Part, Store, coverage, read_footer
+from tickrec.manifest import FileFacts, Manifest, load, plain
+from tickrec.parquet import UnreadableFile
+from tickrec.store import require_small
 from tickrec.upstox.census import Census
 from tickrec.upstox.peek import count_feeds
 
@@ -31,6 +35,10 @@ Progress = Callable[[str, float], None]
 _BATCH_ROWS: Final = 131_072
 _NAMED: Final = 5
 """Instruments or entries named in one line of a report."""
+_ATTEMPTS: Final = 3
+"""Readings of a date that is sealed meanwhile, or of a day file that is being written, before giving up."""
+_PAUSE_SECONDS: Final = 1.0
+"""Appending to a day file takes less."""
 
 
 @dataclass(slots=True)
@@ -49,17 +57,17 @@ class Survey:
     _previous: tuple[str, int] = ("", 0)
 
     @classmethod
-    def of(cls, paths: Iterable[Path], lost: Sequence[tuple[int, int]] = ()) -> Self:
+    def of(cls, paths: Iterable[Path], lost: Sequence[tuple[int, int]] = (), *, whole: bool = False) -> Self:
         """Read files; what they hold together. `lost` are ranges of seq that the journal no longer has.
 
-        Raises pyarrow.ArrowException, KeyError or OSError when one cannot be read.
+        `whole`: every column is read and held against its checksums, not only those that are counted. Raises
+        UnreadableFile when one cannot be read, OSError.
         """
-        import pyarrow.parquet as pq
-
         survey = cls()
         for path in paths:
-            with pq.ParquetFile(path, pre_buffer=False) as file:
-                for batch in file.iter_batches(_BATCH_ROWS, columns=["instrument_key", "seq"]):
+            with parquet.opened(path) as file:
+                parquet.conform(file.schema_arrow.empty_table(), schema.TICKS)
+                for batch in file.iter_batches(_BATCH_ROWS, columns=None if whole else ["instrument_key", "seq"]):
                     if batch.num_rows:
                         survey._take(batch, lost)
         return survey
@@ -108,6 +116,8 @@ class Report:
     differences: tuple[str, ...]
     unflushed: int = 0
     """Ticks that only the journal has yet: the next recording, or sealing, takes them."""
+    skipped: tuple[str, ...] = ()
+    """What was not compared, and why; that is no difference."""
 
     def to_json(self) -> dict[str, object]:
         """As JSON values."""
@@ -120,26 +130,54 @@ class Report:
             "ticks": self.ticks,
             "unflushed": self.unflushed,
             "differences": list(self.differences),
+            "skipped": list(self.skipped),
         }
 
 
 def verify(store: Store, date: dt.date, progress: Progress | None = None) -> Report:
     """Read everything stored of a date again and say what does not agree.
 
-    A date that is not sealed is held against its journal as far as its parts go. Raises DataError when nothing is
-    stored of the date or when it is being sealed meanwhile, OSError.
+    A date that is not sealed is held against its journal as far as its parts went when it was asked. Raises DataError
+    when nothing is stored of the date, when a file cannot be read at all, or when it is being sealed; OSError.
     """
     tell = progress or (lambda _what, _share: None)
-    covered, manifest = coverage(store, date), load(store, date)
+    for _ in range(_ATTEMPTS):
+        covered, manifest = coverage(store, date), load(store, date)
+        try:
+            report = _verify(store, covered, manifest, tell)
+        except FileNotFoundError:
+            continue  # sealing removed a part, or compressed the journal
+        if report.differences and _being_sealed(store, date):
+            break
+        if _stands(covered, coverage(store, date)) and manifest == load(store, date):
+            tell("done", 1.0)
+            return report
+    raise DataError(f"{date} changed while it was read", hint="It is being sealed: ask again")
+
+
+def _being_sealed(store: Store, date: dt.date) -> bool:
+    holder = lock_holder(store.day_lock(date)) or {}
+    return str(holder.get("doing", "")).startswith("sealing")
+
+
+def _stands(covered: Coverage, now: Coverage) -> bool:
+    """Whether what was covered is still there, more parts or not."""
+    sealed = (covered.sealed, covered.sealed_last) == (now.sealed, now.sealed_last)
+    return sealed and now.parts[: len(covered.parts)] == covered.parts
+
+
+def _verify(store: Store, covered: Coverage, manifest: Manifest | None, tell: Progress) -> Report:
+    date = covered.date
     if not covered.parts and covered.sealed is None and not store.journal_files(date):
         raise DataError(f"nothing is stored of {date}", where=str(store.root))
     tell("reading the journal", 0.0)
     census, differences = _read_journal(store, covered)
     tell("reading Parquet", 0.5)
-    survey, unreadable = _read_ticks(covered, census.lost(covered.next_seq - 1) if census else [])
+    survey, unreadable = _read_parquet(store, covered, manifest, census.lost(covered.next_seq - 1) if census else [])
     differences += unreadable
     if census is not None:
-        differences += differing(census, survey, "Parquet")
+        if not unreadable:
+            differences += differing(census, survey, "Parquet")
         if census.last_seq < covered.next_seq - 1:
             differences.append(f"journal: entries {census.last_seq + 1} to {covered.next_seq - 1} are gone")
     if covered.sealed is not None and manifest is None:
@@ -147,19 +185,10 @@ def verify(store: Store, date: dt.date, progress: Progress | None = None) -> Rep
     elif covered.sealed is not None and manifest is not None:
         differences += _against_manifest(store, manifest, covered, survey, census)
     tell("reading DuckDB", 0.8)
-    differences += _against_duckdb(store, covered, manifest, survey)
-    if coverage(store, date) != covered:
-        raise DataError(f"{date} changed while it was read", hint="Ask again")
-    tell("done", 1.0)
-    return Report(
-        date,
-        store.settled(date),
-        census is not None,
-        covered.next_seq - 1,
-        survey.rows,
-        tuple(differences),
-        _unflushed(store, covered),
-    )
+    unlike, skipped = _against_duckdb(store, covered, survey)
+    entries, unflushed = covered.next_seq - 1, _unflushed(store, covered)
+    found = (*differences, *unlike)
+    return Report(date, store.settled(date), census is not None, entries, survey.rows, found, unflushed, tuple(skipped))
 
 
 def _unflushed(store: Store, covered: Coverage) -> int:
@@ -217,13 +246,25 @@ def _damage_words(damage: Damage) -> str:
     return f"{damage.length} bytes at offset {damage.offset} of {damage.path.name} are damaged, {lost}"
 
 
-def _read_ticks(covered: Coverage, lost: Sequence[tuple[int, int]]) -> tuple[Survey, list[str]]:
+def _read_parquet(
+    store: Store, covered: Coverage, manifest: Manifest | None, lost: Sequence[tuple[int, int]]
+) -> tuple[Survey, list[str]]:
+    """What the files of ticks hold, and which files cannot be read.
+
+    What the manifest has a hash of is only counted here; anything else is read whole.
+    """
+    parts = [part.path for part in covered.parts]
     sealed = [covered.sealed] if covered.sealed else []
     try:
-        survey = Survey.of([*sealed, *(part.path for part in covered.parts)], lost)
-    except (pa.ArrowException, KeyError, OSError) as error:
-        return Survey(), [f"Parquet: cannot be read: {error}"]
-    if sealed and not covered.parts and not survey.in_order:
+        for path in parts:
+            read_footer(path)
+        survey = Survey.of([*sealed, *parts], lost, whole=manifest is None or bool(parts))
+        if parts:
+            require_small(store, covered)
+    except UnreadableFile as error:
+        name = error.path.relative_to(store.root).as_posix()
+        return Survey(), [f"{name}: cannot be read: {error.why}"]
+    if sealed and not parts and not survey.in_order:
         return survey, ["Parquet: not sorted by (instrument_key, seq)"]
     return survey, []
 
@@ -234,19 +275,62 @@ def _against_manifest(
     if manifest.last_seq != covered.sealed_last:
         yield f"manifest: covers entries up to {manifest.last_seq}, ticks.parquet up to {covered.sealed_last}"
         return
+    yield from _against_names(manifest, covered)
     for table in ("ticks", *schema.SMALL_TABLES):
         if store.sealed_path(table, covered.date).relative_to(store.root).as_posix() not in manifest.files:
             yield f"manifest: says nothing of {table}"
     for name, facts in manifest.files.items():
         if not (covered.parts and name.startswith("duckdb/")):  # appended to since
             yield from _against_facts(store.root / name, name, facts)
+    yield from _against_small(store, manifest, covered)
     if covered.parts:
         return
     if manifest.rows.get("ticks") != survey.rows:
         yield f"manifest: {manifest.rows.get('ticks')} ticks, Parquet has {survey.rows}"
     yield from differing_keys(manifest.instruments, survey.by_key, "Parquet")
-    if census is not None and census.messages != manifest.messages:
+    if census is not None:
+        yield from _against_census(manifest, census)
+
+
+def _against_names(manifest: Manifest, covered: Coverage) -> Iterator[str]:
+    assert covered.sealed is not None
+    if manifest.date != str(covered.date):
+        yield f"manifest: is of {manifest.date}"
+    if manifest.first_seq != 1:
+        yield f"manifest: begins with entry {manifest.first_seq}, not 1"
+    version = read_footer(covered.sealed).schema_version
+    if manifest.schema_version != version:
+        yield f"manifest: schema version {manifest.schema_version}, ticks.parquet has {version}"
+
+
+def _against_small(store: Store, manifest: Manifest, covered: Coverage) -> Iterator[str]:
+    """The rows of the small tables. A file that cannot be read is no longer the one that was sealed anyway."""
+    for table, fields in schema.SMALL_TABLES.items():
+        with contextlib.suppress(UnreadableFile, FileNotFoundError):
+            rows = parquet.read(store.sealed_path(table, covered.date), fields)
+            if manifest.rows.get(table) != rows.num_rows:
+                yield f"manifest: {manifest.rows.get(table)} rows of {table}, Parquet has {rows.num_rows}"
+            if table == "gaps" and list(manifest.gaps) != plain(rows):
+                yield "manifest: the gaps are not those of Parquet"
+    strange = sorted(manifest.rows.keys() - {"ticks", *schema.SMALL_TABLES})
+    if strange:
+        yield f"manifest: counts rows of {', '.join(strange)}"
+
+
+def _against_census(manifest: Manifest, census: Census) -> Iterator[str]:
+    if census.messages != manifest.messages:
         yield f"journal: {census.messages} messages, {manifest.messages} were sealed"
+    if census.bytes != manifest.message_bytes:
+        yield f"journal: {census.bytes} bytes of messages, {manifest.message_bytes} were sealed"
+    lost = [list(each) for each in census.lost(manifest.last_seq)]
+    if lost != [list(each) for each in manifest.missing]:
+        yield f"journal: {_ranges(lost)} missing, when it was sealed {_ranges(manifest.missing)}"
+
+
+def _ranges(ranges: Sequence[Sequence[int]]) -> str:
+    named = ", ".join(f"{first} to {last}" for first, last in ranges[:_NAMED])
+    more = f" and {len(ranges) - _NAMED} more ranges" if len(ranges) > _NAMED else ""
+    return f"entries {named}{more} were" if ranges else "no entry was"
 
 
 def _against_facts(path: Path, name: str, facts: FileFacts) -> Iterator[str]:
@@ -257,32 +341,45 @@ def _against_facts(path: Path, name: str, facts: FileFacts) -> Iterator[str]:
         yield f"{name}: is gone"
 
 
-def _against_duckdb(store: Store, covered: Coverage, manifest: Manifest | None, survey: Survey) -> Iterator[str]:
+def _against_duckdb(store: Store, covered: Coverage, survey: Survey) -> tuple[list[str], list[str]]:
+    """In what the day file differs from Parquet, and why it was not compared."""
     path = store.duckdb_path(covered.date)
     name = f"duckdb/{path.name}"
     if not path.exists():
-        return  # the manifest says whether there should be one
-    try:
-        found = dayfile.contents(path)
-        if covered.sealed is not None and not covered.parts:
-            yield from differing_keys(survey.by_key, found.by_key, name)
-            files = {table: store.sealed_path(table, covered.date) for table in ("ticks", *schema.SMALL_TABLES)}
-            for table in dayfile.unlike(path, files):
-                yield f"{name}: {table} is not what Parquet has"
-        else:
-            expected = Survey.of(_covered_by(covered, found.last_seq))
-            yield from differing_keys(expected.by_key, found.by_key, name)
-    except DataError as error:
-        yield f"{name}: {error.what}"
+        return [], []  # the manifest says whether there should be one
+    pause = threading.Event()
+    for _ in range(_ATTEMPTS):
+        try:
+            return [f"{name}: {line}" for line in _unlike(store, covered, path, survey)], []
+        except AlreadyRecording as error:
+            open_elsewhere = error.what
+            pause.wait(_PAUSE_SECONDS)
+        except DataError as error:
+            return [f"{name}: {error.what}"], []
+    return [], [f"{name}: {open_elsewhere}"]
 
 
-def _covered_by(covered: Coverage, last_seq: int) -> Iterator[Path]:
-    """The files whose entries a day file up to `last_seq` holds."""
-    if covered.sealed is not None and covered.sealed_last <= last_seq:
-        yield covered.sealed
-    for part in covered.parts:
-        if part.last <= last_seq:
-            yield part.path
+def _unlike(store: Store, covered: Coverage, path: Path, survey: Survey) -> Iterator[str]:
+    """The tables whose rows are not those of Parquet, as far as both go."""
+    found = dayfile.contents(path)
+    below: int | None = None
+    parts: list[Part] = []
+    if covered.sealed is not None and not covered.parts:
+        yield from differing_keys(survey.by_key, found.by_key, "ticks")
+    else:
+        covered = coverage(store, covered.date)  # it may have been appended to since
+        below = min(found.last_seq, covered.next_seq - 1)
+        parts = [part for part in covered.parts if part.first <= below]
+    names = {part.path.name for part in parts}
+    files = {"ticks": [part.path for part in parts]} | {
+        table: [each for each in covered.small_parts.get(table, ()) if each.name in names]
+        for table in schema.SMALL_TABLES
+    }
+    if covered.sealed is not None:
+        for table, paths in files.items():
+            paths.insert(0, store.sealed_path(table, covered.date))
+    for table in dayfile.unlike(path, files, below):
+        yield f"{table} is not what Parquet has"
 
 
 def sealed_with_this_schema(covered: Coverage) -> bool:
