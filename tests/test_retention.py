@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tests.days import DATE, Recording, write_day
@@ -77,6 +78,31 @@ def test_a_date_whose_files_do_not_agree_is_kept_and_named(store: Store) -> None
     assert not expired.removed
     assert any("gaps.parquet" in line for line in expired.differences)
     assert len(store.journal_files(DATE)) == 2
+
+
+def test_one_date_that_cannot_be_read_does_not_keep_the_others(store: Store) -> None:
+    dates = [DATE - dt.timedelta(days=days) for days in (4, 3, 0)]
+    for date in dates:
+        write_day(store, date, messages=6)
+        seal(store, date)
+    store.manifest_path(dates[0]).write_bytes(b"[]")
+    store.sealed_path("ticks", dates[1]).write_bytes(b"PAR1")
+    expired = list(expire(store, MONTH, Clock(31)))
+    assert [(each.date, each.removed) for each in expired] == [(dates[0], False), (dates[1], False), (dates[2], True)]
+    assert "the manifest cannot be read" in expired[0].differences[0]
+    assert "ticks.parquet" in expired[1].differences[0]
+    assert [bool(store.journal_files(date)) for date in dates] == [True, True, False]
+
+
+def test_a_day_file_that_could_not_be_compared_keeps_the_journal(store: Store) -> None:
+    old = dt.date(2020, 1, 6)
+    write_day(store, old)
+    seal(store, old)
+    with duckdb.connect(str(store.duckdb_path(old))):
+        command = [sys.executable, "-m", "tickrec.retention", str(store.root), str(MONTH.total_seconds())]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (ExitCode.DONE, "", "")
+    assert len(store.journal_files(old)) == 2
 
 
 def test_a_date_that_somebody_works_on_is_left_alone(store: Store) -> None:

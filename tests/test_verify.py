@@ -1,3 +1,4 @@
+import datetime as dt
 import json
 import shutil
 import subprocess
@@ -12,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.days import DATE, Recording, write_day
+from tests.processes import tickrec
 from tickrec import dayfile
-from tickrec.errors import DataError
+from tickrec.errors import DataError, ExitCode
 from tickrec.layout import Store, coverage, read_footer
 from tickrec.seal import rebuild, seal
 from tickrec.store import PartWriter
@@ -385,3 +387,20 @@ def test_a_date_that_is_sealed_meanwhile_is_read_again(flushed: Recording) -> No
 
     report = verify(flushed.store, DATE, seal_once)
     assert (report.sealed, report.differences, report.ticks) == (True, (), flushed.written.ticks)
+
+
+def test_one_date_that_cannot_be_read_does_not_keep_the_others_from_being_told(tmp_path: Path) -> None:
+    store = Store(tmp_path / "data")
+    dates = [DATE - dt.timedelta(days=days) for days in (4, 3, 0)]
+    for date in dates:
+        write_day(store, date, messages=6)
+    store.sealed_path("ticks", dates[1]).parent.mkdir(parents=True)
+    store.sealed_path("ticks", dates[1]).write_bytes(b"PAR1")
+    shutil.rmtree(store.journal(dates[1]))
+    sealed = tickrec("seal", dates[0], "--to", DATE, folder=tmp_path, check=ExitCode.DATA)
+    assert [line.split(":")[0] for line in sealed.stdout.splitlines()] == [f"sealed {dates[0]}", f"sealed {DATE}"]
+    done = tickrec("verify", dates[0], "--to", DATE, folder=tmp_path, check=ExitCode.DATA)
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [str(dates[0]), str(DATE)]
+    for said in (sealed.stderr, done.stderr):
+        (line,) = said.splitlines()
+        assert line.startswith(f"tickrec: {dates[1]}: ")

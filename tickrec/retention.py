@@ -19,7 +19,7 @@ from typing import Final
 
 from tickrec.clock import Clock, SystemClock, ist
 from tickrec.dayfile import lower_priority
-from tickrec.errors import AlreadyRecording, ExitCode, TickrecError
+from tickrec.errors import AlreadyRecording, DataError, ExitCode, TickrecError
 from tickrec.files import Lock, make_folder, sync_folder
 from tickrec.layout import Store
 from tickrec.manifest import load
@@ -31,7 +31,7 @@ _EXPIRED: Final = ".expired"
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """A journal that was old enough: removed, or kept because of `differences`."""
+    """A journal that was old enough: removed, or kept because of `differences`, or of files that cannot be read."""
 
     date: dt.date
     bytes: int
@@ -46,25 +46,35 @@ class Expired:
 def expire(store: Store, keep: dt.timedelta, clock: Clock | None = None) -> Iterator[Expired]:
     """Remove the journals of dates older than `keep`, oldest first; each date as it is dealt with.
 
-    Dates that are not sealed, or that somebody works on, are left alone. Raises DataError, OSError.
+    Dates that are not sealed, or that somebody works on, are left alone. Raises OSError.
     """
     clock = clock or SystemClock()
     for leftover in store.state.glob(f"*{_EXPIRED}"):
         shutil.rmtree(leftover)
     newest = ist(clock.wall_ns()).date() - keep
     for date in store.dates():
-        if date < newest and store.journal_files(date) and store.settled(date) and load(store, date) is not None:
+        if date < newest and store.journal_files(date) and store.settled(date):
             try:
                 with Lock(store.day_lock(date)) as lock:
                     lock.acquire({"doing": f"removing the journal of {date}", "since_ns": clock.wall_ns()})
-                    yield _expire(store, date)
+                    expired = _expire(store, date)
             except AlreadyRecording:
                 continue
+            if expired is not None:
+                yield expired
 
 
-def _expire(store: Store, date: dt.date) -> Expired:
+def _expire(store: Store, date: dt.date) -> Expired | None:
+    """None: its turn comes when it is sealed, and when no other program has the day file open."""
     size = sum(path.stat().st_size for path in store.journal(date).iterdir())
-    report = verify(store, date)
+    try:
+        if load(store, date) is None:
+            return None
+        report = verify(store, date)
+    except DataError as error:
+        return Expired(date, size, (str(error),))
+    if report.skipped:
+        return None
     if not report.differences:
         make_folder(store.state)
         leaving = store.state / f"{date}{_EXPIRED}"

@@ -3,7 +3,7 @@
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +26,7 @@ from tickrec.cli.common import (
     seconds_of,
     step_line,
 )
-from tickrec.errors import ExitCode, UsageError
+from tickrec.errors import AlreadyRecording, DataError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tickrec.config import Config
     from tickrec.layout import Store
     from tickrec.manifest import Manifest
+    from tickrec.verify import Report
 
 
 @app.command(epilog=examples.text())
@@ -144,7 +145,8 @@ def _make_days(
     from tickrec.layout import Store
 
     store = Store(config.store.data)
-    for date in _dates(store, first, last):
+
+    def work(date: "dt.date") -> None:
         with step_line(f"{date}") as progress:
             manifest = make(store, date, progress, duckdb=config.store.duckdb)
         if as_json:
@@ -152,6 +154,25 @@ def _make_days(
         else:
             ticks, count = manifest.rows["ticks"], len(manifest.instruments)
             answer(f"{done} {date}: {plural(ticks, 'tick')} of {plural(count, 'instrument')}")
+
+    raise SystemExit(_each(_dates(store, first, last), work))
+
+
+def _each(dates: "list[dt.date]", work: "Callable[[dt.date], ExitCode | None]") -> ExitCode:
+    """Work through dates: of several, one that does not work out is told, and the others have their turn.
+
+    Raises what `work` raises for a single date, and what is not about the date itself.
+    """
+    codes = []
+    for date in dates:
+        try:
+            codes.append(work(date))
+        except (DataError, AlreadyRecording) as error:
+            if len(dates) == 1:
+                raise
+            say(f"tickrec: {date}: {error}")
+            codes.append(error.code)
+    return max(filter(None, codes), key=lambda code: code is ExitCode.DATA, default=ExitCode.DONE)
 
 
 @app.command()
@@ -167,26 +188,33 @@ def verify(
 
     Reads everything again; exit code 5 with what differs.
     """
-    from tickrec.format import plural
     from tickrec.layout import Store
     from tickrec.verify import verify as verify_date
 
-    store, ok = Store(configured(config, data, simulate).store.data), True
-    for day in _dates(store, date, to):
+    store = Store(configured(config, data, simulate).store.data)
+
+    def work(day: "dt.date") -> ExitCode:
         with step_line(f"{day}") as progress:
             report = verify_date(store, day, progress)
-        ok = ok and not report.differences
-        if as_json:
-            answer(json.dumps(report.to_json()))
-            continue
-        kind = "sealed" if report.sealed else "not sealed"
-        waiting = f", {plural(report.unflushed, 'tick')} more in the journal only" if report.unflushed else ""
-        against = "" if report.journal else ", journal gone"
-        verdict = plural(len(report.differences), "difference") if report.differences else "everything agrees"
-        answer(f"{day} {kind}{against}: {plural(report.ticks, 'tick')}{waiting}, {verdict}")
-        for difference in report.differences:
-            answer(f"  {difference}")
-    raise SystemExit(ExitCode.DONE if ok else ExitCode.DATA)
+        answer(json.dumps(report.to_json()) if as_json else "\n".join(_verdict(report)))
+        return ExitCode.DATA if report.differences else ExitCode.DONE
+
+    raise SystemExit(_each(_dates(store, date, to), work))
+
+
+def _verdict(report: "Report") -> "Iterator[str]":
+    """A report in words: a line about the date, and one for each thing that it found."""
+    from tickrec.format import plural
+
+    kind = "sealed" if report.sealed else "not sealed"
+    waiting = f", {plural(report.unflushed, 'tick')} more in the journal only" if report.unflushed else ""
+    against = "" if report.journal else ", journal gone"
+    verdict = plural(len(report.differences), "difference") if report.differences else "everything agrees"
+    yield f"{report.date} {kind}{against}: {plural(report.ticks, 'tick')}{waiting}, {verdict}"
+    for difference in report.differences:
+        yield f"  {difference}"
+    for skipped in report.skipped:
+        yield f"  not compared: {skipped}"
 
 
 def _dates(store: "Store", first: str, last: str | None) -> "list[dt.date]":
