@@ -22,7 +22,7 @@ def test_a_young_run_tells_nothing_of_how_long_the_disk_lasts(tmp_path: Path) ->
     clock = HandClock()
     tally = tally_of(tmp_path, clock)
     clock.pass_s(FORECAST_SECONDS - 1)
-    tally.message(Entry(EntryKind.MESSAGE, 1, clock.wall_ns(), clock.monotonic_ns(), bytes(1_000_000)), 30)
+    tally.messages([Entry(EntryKind.MESSAGE, 1, clock.wall_ns(), clock.monotonic_ns(), bytes(1_000_000))], 30)
     assert tally.byte_rate(clock.wall_ns()) == 0.0
     clock.pass_s(1)
     assert tally.byte_rate(clock.wall_ns()) == 1_000_000 * (1 + PARQUET_SHARE) / FORECAST_SECONDS

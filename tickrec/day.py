@@ -6,6 +6,7 @@ run that crosses midnight hands over from one Day to the next. Does not know soc
 
 import datetime as dt
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from tickrec import __version__
@@ -95,6 +96,19 @@ class Day:
             self._remember(entry)
         return ticks
 
+    def append_messages(self, entries: Sequence[Entry]) -> int:
+        """Journal messages of one connection that came together, as `append` does; returns their ticks."""
+        seq = self.journal.append_many(entries) - len(entries)
+        total = 0
+        for entry in entries:
+            seq += 1
+            ticks = count_feeds(entry.payload)
+            total += ticks
+            for gap in self.outages.feed(entry._replace(seq=seq), ticks > 0):
+                self._count(gap)
+        self.unflushed += total
+        return total
+
     def _count(self, gap: Gap) -> None:
         self.gaps.append(gap)
         self.gaps_ended += 1
@@ -133,13 +147,13 @@ class Day:
         self.append(self._own(EntryKind.CLOSED, reason=reason))
 
     def flush(self, last_seq: int, *, final: bool = False) -> Flushed:
-        """Publish what the journal holds beyond the last part, through `last_seq`.
+        """Publish the next part of what the journal holds beyond the last one, through `last_seq` at most.
 
         Runs in a worker thread. The journal is made durable first, so that a part never covers what a power cut could
         still take. `final` publishes also when there are no ticks. Raises OSError, DataError, StorageError.
         """
         self.journal.sync()
-        return self._parts.flush(last_seq, final=final)
+        return self._parts.flush(last_seq, final=final, most=1)
 
     def close(self) -> None:
         """Close the journal and give the date free."""

@@ -5,6 +5,7 @@ Owns the counters and rates. Reads the day, the feed, the flushing and the plan;
 
 import contextlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -63,17 +64,18 @@ class Tally:
             kept = holdings(store)
             self._usual_day = usual_day(kept, newest_totals(store, kept))
 
-    def message(self, entry: Entry, ticks: int) -> None:
-        """Count a message with its ticks."""
-        line = self._lines.get(entry.conn)
+    def messages(self, entries: Sequence[Entry], ticks: int) -> None:
+        """Count messages of one connection with their ticks."""
+        newest = entries[-1]
+        line = self._lines.get(newest.conn)
         if line is None:
-            line = self._lines[entry.conn] = _Line()
-        line.frames += 1
+            line = self._lines[newest.conn] = _Line()
+        line.frames += len(entries)
         line.ticks += ticks
-        line.last_ns = self.last_message_ns = entry.wall_ns
-        self.frames += 1
+        line.last_ns = self.last_message_ns = newest.wall_ns
+        self.frames += len(entries)
         self.ticks += ticks
-        self.bytes += len(entry.payload)
+        self.bytes += sum(len(entry.payload) for entry in entries)
 
     def waiting(self) -> RunStatus:
         """What there is to say before the session."""

@@ -189,8 +189,8 @@ class Recording:
         self.ended = asyncio.Event()
         self._news = asyncio.Event()
 
-    def sink(self, entry: Entry) -> None:
-        self.entries.append(entry)
+    def sink(self, entries: Sequence[Entry]) -> None:
+        self.entries.extend(entries)
         self._news.set()
 
     def of(self, kind: EntryKind) -> list[Entry]:

@@ -6,7 +6,7 @@ import json
 import logging
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,49 @@ def test_a_text_message_is_kept_and_marked() -> None:
         assert text.text
         assert text.payload == '{"status":"failed","error":"₹"}'.encode()
         assert not info.text
+
+    run(scenario())
+
+
+def test_a_text_message_that_is_no_text_is_kept_too() -> None:
+    async def talk(broker: Broker, connection: ServerConnection) -> None:
+        await connection.send(b"caf\xe9", text=True)
+        await serve_snapshots(broker, connection)
+
+    async def scenario() -> None:
+        async with Broker(talk).running() as broker, recording(make_feed(broker.url)) as found:
+            await found.until_count(MESSAGE, 3)
+        assert found.of(MESSAGE)[0].text
+        assert found.of(MESSAGE)[0].payload == b"caf\xe9"
+        assert len(found.of(CONNECTED)) == 1
+
+    run(scenario())
+
+
+def test_messages_of_one_read_are_handed_over_together() -> None:
+    burst = [tick(f"NSE_EQ|INE{number:03}A01011") for number in range(200)]
+
+    async def talk(broker: Broker, connection: ServerConnection) -> None:
+        for message in burst:
+            connection.protocol.send_binary(message)
+        connection.transport.write(b"".join(connection.protocol.data_to_send()))
+        await serve_snapshots(broker, connection)
+
+    async def scenario() -> None:
+        entries: list[Entry] = []
+        sizes: list[int] = []
+
+        def sink(came: Sequence[Entry]) -> None:
+            entries.extend(entry for entry in came if entry.kind is MESSAGE)
+            sizes.append(len(came))
+            if len(entries) >= len(burst):
+                feed.stop()
+
+        async with Broker(talk).running() as broker:
+            feed = make_feed(broker.url)
+            await asyncio.wait_for(feed.run(sink), DEADLINE)
+        assert [entry.payload for entry in entries[: len(burst)]] == burst
+        assert max(sizes) > 1
 
     run(scenario())
 
@@ -848,9 +891,9 @@ def test_what_was_received_before_stop_is_yielded_before_run_returns() -> None:
     async def scenario() -> None:
         entries: list[Entry] = []
 
-        def sink(entry: Entry) -> None:
-            entries.append(entry)
-            if entry.kind is MESSAGE:
+        def sink(came: Sequence[Entry]) -> None:
+            entries.extend(came)
+            if came[0].kind is MESSAGE:
                 feed.stop()
 
         async with Broker(talk).running() as broker:
@@ -915,8 +958,8 @@ def test_a_broker_that_ignores_the_goodbye_is_left_all_the_same() -> None:
 
 @pytest.mark.parametrize("kind", [CONNECTED, SUBSCRIBED, MESSAGE])
 def test_a_sink_that_fails_ends_the_run_with_its_error(kind: EntryKind) -> None:
-    def sink(entry: Entry) -> None:
-        if entry.kind is kind:
+    def sink(entries: Sequence[Entry]) -> None:
+        if entries[0].kind is kind:
             raise StorageError("the disk is full")
 
     async def scenario() -> None:

@@ -83,7 +83,7 @@ class Feed:
         self._shared.stopping.set()
 
     async def run(self, sink: Sink) -> None:
-        """Call `sink` with every entry until `stop`, or until there is no point in going on.
+        """Call `sink` with all entries until `stop`, or until there is no point in going on.
 
         Raises TokenError when the broker refuses the token for good; the other connections are closed properly before.
         Whatever `sink` raises ends the run at once and is raised here.

@@ -1,8 +1,7 @@
 """Link: one connection to the feed: its instruments, its websocket while it has one, and its way back when it has not.
 
 Owns authorize, connect, subscribe, receive, stamp, and connect again. What a failure means is decided in `protocol`. A
-message costs one receive, two clock readings and the sink; nothing is decoded here but to find out which instruments
-answer.
+message costs a place in a list; nothing is decoded here but to find out which instruments answer.
 """
 
 import asyncio
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from tickrec.clock import SECOND, Clock
@@ -26,17 +24,16 @@ from tickrec.upstox.auth import HINT, Token, expired_error
 from tickrec.upstox.peek import carries_feeds, served_keys
 from tickrec.upstox.protocol import Backoff, Failure, Request, Situation, Subscription, Verdict, classify
 from tickrec.upstox.rest import Rest, RestError
-from tickrec.upstox.websocket import Refused, of_closed, open_websocket
+from tickrec.upstox.websocket import Message, Refused, Websocket, of_closed, open_websocket
 
 log = logging.getLogger("tickrec")
 
 T = TypeVar("T")
-Sink = Callable[[Entry], None]
+Sink = Callable[[Sequence[Entry]], None]
+"""Takes entries of one connection that came together, at least one."""
 Quiet = Callable[[int], bool]
 """Whether no data is to be expected at a wall time."""
 
-BREATHER: Final = 511
-"""After this many messages (a mask) the other tasks get their turn, however many are queued."""
 LOOK_NS: Final = SECOND // 50
 """While instruments have not answered, live messages are looked into this often at most, snapshots always."""
 LIVE_FEED: Final = b"\x08\x01"
@@ -163,7 +160,7 @@ class Link:
 
     # Getting a websocket
 
-    async def _open(self) -> tuple[ClientConnection, str]:
+    async def _open(self) -> tuple[Websocket, str]:
         """A fresh authorization and a websocket to the address it gave; the host comes with it."""
         self._enter(CONNECTING)
         self._begun_ns = self._clock.monotonic_ns()
@@ -180,7 +177,7 @@ class Link:
         except TimeoutError:
             raise Refused(Failure(Situation.TIMEOUT, "authorize")) from None
 
-    async def _connect(self, uri: str, token: Token) -> ClientConnection:
+    async def _connect(self, uri: str, token: Token) -> Websocket:
         timing = self._timing
         return await open_websocket(
             uri,
@@ -194,13 +191,13 @@ class Link:
 
     # Living with it
 
-    async def _live(self, socket: ClientConnection, host: str) -> Failure | None:
+    async def _live(self, socket: Websocket, host: str) -> Failure | None:
         """Subscribe and receive until the websocket ends; None when that was on purpose."""
         self._opened(host)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._watch(socket)), group.create_task(self._close_when_stopped(socket))]
-                closed = await self._receive(socket)
+                closed = await socket.receive(self._take)
                 for task in tasks:
                     task.cancel()
         finally:
@@ -221,28 +218,18 @@ class Link:
         self._write(EntryKind.CONNECTED, host=host, attempt=self._attempt + 1, keys=len(self.subscription.wanted))
         self._enter(CONNECTED)
 
-    async def _receive(self, socket: ClientConnection) -> ConnectionClosed:
-        """Hand every message to the sink until the websocket ends. Returns how it ended."""
-        receive, sink, conn = socket.recv, self._sink, self.conn
-        wall_ns, monotonic_ns, kind = self._clock.wall_ns, self._clock.monotonic_ns, EntryKind.MESSAGE
-        while True:
-            try:
-                message = await receive()
-            except ConnectionClosed as closed:
-                return closed
-            wall, mono = wall_ns(), monotonic_ns()
-            if isinstance(message, str):
-                sink(Entry(kind, conn, wall, mono, message.encode(), True))
-            else:
-                sink(Entry(kind, conn, wall, mono, message))
-                if carries_feeds(message):
-                    self._alive_ns = mono
-                    if not (self._proven and self.subscription.complete):
-                        self._learn(message, mono)
-            self._message_ns = wall
-            self._frames += 1
-            if not self._frames & BREATHER:
-                await asyncio.sleep(0)
+    def _take(self, messages: Sequence[Message]) -> None:
+        """Stamp what has come and hand it to the sink."""
+        wall, mono, conn = self._clock.wall_ns(), self._clock.monotonic_ns(), self.conn
+        self._sink([Entry(EntryKind.MESSAGE, conn, wall, mono, data, text) for data, text in messages])
+        self._message_ns = wall
+        self._frames += len(messages)
+        for data, text in reversed(messages):
+            if not text and carries_feeds(data):
+                self._alive_ns = mono
+                if self._proven and self.subscription.complete:
+                    return
+                self._learn(data, mono)
 
     def _learn(self, message: bytes, mono_ns: int) -> None:
         """Take in what a message with data says about the connection and its instruments."""
@@ -257,7 +244,7 @@ class Link:
             keys = len(self.subscription.wanted)
             log.info("conn %d: %s of %s answered", self.conn, grouped(keys), plural(keys, "instrument"))
 
-    async def _watch(self, socket: ClientConnection) -> None:
+    async def _watch(self, socket: Websocket) -> None:
         """Subscribe, then look after instruments that do not answer and a feed that says nothing."""
         try:
             await self._ask(socket, self.subscription.requests())
@@ -270,7 +257,7 @@ class Link:
         except ConnectionClosed:
             return  # the receiving side says why
 
-    async def _ask(self, socket: ClientConnection, requests: Sequence[Request]) -> None:
+    async def _ask(self, socket: Websocket, requests: Sequence[Request]) -> None:
         for request in requests:
             keys = [[each.instrument_key, each.symbol] for each in request.wanted]
             self._write(EntryKind.SUBSCRIBED, mode=request.mode, keys=keys)
@@ -300,7 +287,7 @@ class Link:
             due = min(due, deadline_ns)
         return min(max((due - self._clock.monotonic_ns()) / SECOND, 0.01), 1.0)
 
-    async def _close_when_stopped(self, socket: ClientConnection) -> None:
+    async def _close_when_stopped(self, socket: Websocket) -> None:
         await self._shared.stopping.wait()
         await socket.close()
 
@@ -355,7 +342,7 @@ class Link:
         self._state, self._since_ns, self._retry_ns = state, self._clock.wall_ns(), retry_ns
 
     def _write(self, kind: EntryKind, **facts: object) -> None:
-        self._sink(Entry(kind, self.conn, self._clock.wall_ns(), self._clock.monotonic_ns(), encode_facts(**facts)))
+        self._sink([Entry(kind, self.conn, self._clock.wall_ns(), self._clock.monotonic_ns(), encode_facts(**facts))])
 
     async def _until_stopped(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`. Raises _Stopped, having cancelled it, if the run is to end before it is done."""

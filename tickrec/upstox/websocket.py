@@ -3,8 +3,10 @@
 Owns the library's settings and the translation of its exceptions. Knows nothing of subscriptions and retries.
 """
 
+import asyncio
 import logging
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -16,6 +18,8 @@ from websockets.exceptions import (
     InvalidURI,
     ProxyError,
 )
+from websockets.frames import DATA_OPCODES, Frame, Opcode
+from websockets.protocol import Event
 
 from tickrec.upstox.auth import Token
 from tickrec.upstox.protocol import Failure, Situation, explain, of_close, of_os_error, of_status
@@ -24,9 +28,6 @@ from tickrec.values import is_loopback
 
 MAX_MESSAGE: Final = 64 * 1024 * 1024
 """A snapshot of 2,000 options is about 0.9 MB; nothing the broker sends comes near this."""
-MAX_QUEUE: Final = 1024
-"""Frames. The library's 16 is less than one read from the socket holds in a burst, and each excess costs a pause and a
-resume of the transport. All that is queued is taken before the next read, so the queue stays as small as one read."""
 STAGE: Final = "handshake"
 
 log = logging.getLogger("tickrec.websocket")
@@ -39,6 +40,76 @@ class Refused(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.reason)
         self.failure = failure
+
+
+class Message(NamedTuple):
+    """A message as it arrived."""
+
+    data: bytes
+    text: bool
+
+
+Take = Callable[[Sequence[Message]], None]
+"""Takes the messages of one read from the network, at least one."""
+
+
+class Websocket(ClientConnection):
+    """A websocket that hands over the messages of each read from the network together, as soon as they are there.
+
+    The library's way, a queue and a task that is woken for every message, costs as much as everything else that
+    happens to a message. Without a queue, a reader that is busy makes the sender wait.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._messages: list[Message] = []
+        self._fragments: list[Frame] = []
+        self._take: Take | None = None
+        self._over: asyncio.Future[None] = self.loop.create_future()
+
+    async def receive(self, take: Take) -> ConnectionClosed:
+        """Call `take` with all messages, until the websocket ends; how it ended. Raises what `take` raises."""
+        self._take = take
+        self._hand_over()
+        await asyncio.shield(self._over)
+        return self.close_exc
+
+    def process_event(self, event: Event) -> None:
+        """Collect the messages; everything else is the library's business."""
+        if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
+            self._collect(event)
+        else:
+            super().process_event(event)
+
+    def _collect(self, frame: Frame) -> None:
+        if frame.fin and not self._fragments:
+            self._messages.append(Message(bytes(frame.data), frame.opcode is Opcode.TEXT))
+            return
+        self._fragments.append(frame)
+        if frame.fin:
+            fragments, self._fragments = self._fragments, []
+            data = b"".join(each.data for each in fragments)
+            self._messages.append(Message(data, fragments[0].opcode is Opcode.TEXT))
+
+    def data_received(self, data: bytes) -> None:
+        """What one read brought."""
+        super().data_received(data)
+        self._hand_over()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end, also of `receive`."""
+        super().connection_lost(exc)
+        if not self._over.done():
+            self._over.set_result(None)
+
+    def _hand_over(self) -> None:
+        if self._take is None or not self._messages or self._over.done():
+            return
+        messages, self._messages = self._messages, []
+        try:
+            self._take(messages)
+        except Exception as error:  # noqa: BLE001 - not swallowed: `receive` raises it
+            self._over.set_exception(error)
 
 
 class _Connect(connect):
@@ -57,7 +128,7 @@ async def open_websocket(
     close_timeout: float,
     ping_interval: float,
     ping_timeout: float,
-) -> ClientConnection:
+) -> Websocket:
     """Open a websocket to the address that `rest` gave for `token`. Times are seconds. Raises Refused.
 
     The token itself is not sent: the address holds a one-time code. TLS is verified just as `rest` does.
@@ -68,7 +139,7 @@ async def open_websocket(
     parts = urlsplit(uri)
     tls: dict[str, Any] = {"ssl": rest.tls} if parts.scheme == "wss" else {}
     try:
-        return await _Connect(
+        opened = await _Connect(
             uri,
             compression=None,
             user_agent_header=USER_AGENT,
@@ -78,12 +149,14 @@ async def open_websocket(
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             max_size=MAX_MESSAGE,
-            max_queue=MAX_QUEUE,
+            create_connection=Websocket,
             logger=log,
             **tls,
         )
     except (InvalidHandshake, InvalidProxy, InvalidURI, OSError, UnicodeError, ImportError) as error:
         raise Refused(_of_handshake(error, token)) from None
+    assert isinstance(opened, Websocket)
+    return opened
 
 
 def of_closed(closed: ConnectionClosed, token: Token, *, had_data: bool) -> Failure:
