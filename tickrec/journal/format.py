@@ -175,10 +175,10 @@ def encode_frame(entry: Entry, seq: int) -> bytes:
     if length > MAX_PAYLOAD:
         raise ValueError(f"a payload of {length} bytes; the journal takes {MAX_PAYLOAD}")
     rest = _FRAME_REST.pack(length, kind, TEXT_FLAG if text else 0, conn, seq, wall_ns, mono_ns)
-    return b"".join((FRAME_MAGIC, _CRC.pack(_crc32(payload, crc32(rest))), rest, payload, PADDING[length & 7]))
+    return b"".join((FRAME_MAGIC, _CRC.pack(locked_crc32(payload, crc32(rest))), rest, payload, PADDING[length & 7]))
 
 
-def _crc32(data: bytes, value: int) -> int:
+def locked_crc32(data: bytes | memoryview, value: int = 0) -> int:
     """CRC-32 in pieces so small that zlib keeps the interpreter lock for them.
 
     Giving it away saves nothing here, and getting it back takes milliseconds while another thread computes.

@@ -27,6 +27,7 @@ from tickrec.journal.format import (
     Header,
     decode_header,
     file_path,
+    locked_crc32,
     padded,
 )
 
@@ -162,7 +163,7 @@ class Scan:
                 break
             stop = at + FRAME_HEADER_BYTES + length
             following = (stop + 7) & ~7
-            if following > size or crc32(view[at + CRC_FROM : stop]) != crc or kind not in _KINDS:
+            if following > size or locked_crc32(view[at + CRC_FROM : stop]) != crc or kind not in _KINDS:
                 break
             if data[stop:following] != PADDING[length & 7]:
                 break
