@@ -17,9 +17,10 @@ LAYERS = [
     "upstox.protocol upstox.wire upstox.flatten upstox.peek upstox.decode upstox.auth upstox.rest "
     "upstox.census ledger store",
     "upstox.access upstox.websocket upstox.link upstox.feed upstox.login upstox.simulator simulated",
-    "dayfile manifest merge drafts verify retention seal recent holdings totals status plan day flushing tally "
-    "traces recorder record schedule selection",
-    "examples tokens connection listing sandbox arguments running relations views cells grid output table query watch doctor report",
+    "dayfile manifest merge drafts verify retention seal recent holdings totals status plan day appending flushing "
+    "tally traces recorder record schedule selection",
+    "examples tokens connection listing sandbox arguments running relations views cells grid output table query watch "
+    "doctor report",
     "display",
     "cli __main__ __init__",
 ]

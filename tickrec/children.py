@@ -3,6 +3,7 @@
 Owns how they are started, so that they find this tickrec and nothing of the folder the user happens to be in.
 """
 
+import asyncio
 import os
 import sys
 from pathlib import Path
@@ -20,3 +21,30 @@ def environment() -> dict[str, str]:
     here = str(Path(tickrec.__file__).resolve().parents[1])
     inherited = os.environ.get("PYTHONPATH", "")
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (here, inherited)))}
+
+
+async def start(module: str, *arguments: str, asked: bool = False) -> asyncio.subprocess.Process:
+    """A child that runs, and says on stderr how it went; `asked`: over stdin and stdout it can be talked to.
+
+    Raises OSError.
+    """
+    talk = asyncio.subprocess.PIPE if asked else asyncio.subprocess.DEVNULL
+    # Its own process group: a Ctrl-C in the terminal is for the recorder, which then waits for its children.
+    return await asyncio.create_subprocess_exec(
+        *command(module, *arguments),
+        env=environment(),
+        stdin=talk,
+        stdout=talk,
+        stderr=asyncio.subprocess.PIPE,
+        process_group=0,
+    )
+
+
+async def end(process: asyncio.subprocess.Process) -> tuple[int, str]:
+    """Tell a child no more and wait until it has ended: its exit code and the last thing it said."""
+    if process.stdin is not None:
+        process.stdin.close()
+    _, err = await process.communicate()
+    code = process.returncode or 0
+    lines = err.decode("utf-8", "replace").strip().splitlines()
+    return code, lines[-1] if lines else f"exit code {code}" if code else ""

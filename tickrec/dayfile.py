@@ -381,18 +381,20 @@ def lower_priority() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """`python -m tickrec.dayfile DATA DATE`."""
-    root, date = arguments
+    """`python -m tickrec.dayfile DATA DATE [--on-demand]`: append once, or for every line on stdin."""
+    root, date, *options = arguments
+    store, day = Store(Path(root)), dt.date.fromisoformat(date)
     lower_priority()
     try:
-        appended = append(Store(Path(root)), dt.date.fromisoformat(date))
+        for _ in sys.stdin if options else ("",):
+            sys.stdout.write(json.dumps(append(store, day)._asdict()) + "\n")
+            sys.stdout.flush()
     except TickrecError as error:
         sys.stderr.write(f"{error}\n")
         return error.code
     except (duckdb.Error, OSError) as error:
         sys.stderr.write(f"the DuckDB file of {date} could not be written: {error}\n")
         return ExitCode.STORAGE
-    sys.stdout.write(json.dumps(appended._asdict()) + "\n")
     return ExitCode.DONE
 
 

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NoReturn
 
 from tickrec import children
+from tickrec.appending import Appending
 from tickrec.clock import SECOND, Clock
 from tickrec.day import Day
 from tickrec.errors import ExitCode, StorageError
@@ -26,8 +27,6 @@ POLL_SECONDS: Final = 0.5
 """How often it is looked at whether a flush is due."""
 RESERVE_BYTES: Final = 16_000_000
 """Free space that derived files leave to the journal, beside as much as the entries take that are to be flushed."""
-APPEND_SECONDS: Final = 300.0
-"""An append to the DuckDB file that takes longer hangs; it is ended, and the next one does its work too."""
 
 
 class Flushing:
@@ -47,19 +46,16 @@ class Flushing:
         self._store = store
         self._clock = clock
         self._interval_ns = int(interval * SECOND)
-        self._duckdb = duckdb
-        self._duckdb_ticks = 0
-        self._held = False
+        self._appending = Appending(store.root) if duckdb else None
         self._flushed_bytes: dict[dt.date, int] = {}
         """Size of each date's journal when it was flushed last."""
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="flush")
         self._flush: asyncio.Task[bool] | None = None
-        self._append: asyncio.Task[None] | None = None
 
     @property
     def duckdb_lag(self) -> int | None:
         """Ticks of this run in Parquet that the DuckDB day file lacks; None when no such file is kept."""
-        return self.parquet_ticks - self._duckdb_ticks if self._duckdb else None
+        return self.parquet_ticks - self._appending.ticks if self._appending is not None else None
 
     async def run(self, current: Callable[[], Day]) -> NoReturn:
         """Flush the day that `current` names whenever it is due, for ever. Raises StorageError."""
@@ -83,34 +79,52 @@ class Flushing:
         return await asyncio.shield(self._flush)
 
     async def _publish(self, day: Day, *, final: bool) -> bool:
-        waiting, last_seq, now_ns = day.unflushed, day.journal.next_seq - 1, self._clock.wall_ns()
-        journalled = day.journal.size_bytes
-        loop = asyncio.get_running_loop()
+        """Publish what there is now, part after part, and go on while there is enough for another."""
+        try:
+            while True:
+                last_seq = day.journal.next_seq - 1
+                flushed = await self._publish_part(day, last_seq, final=final)
+                if flushed is None:
+                    return False
+                if flushed.path is None or (flushed.last >= last_seq and day.unflushed < PART_TICKS):
+                    return True
+        finally:
+            if self._appending is not None:
+                self._appending.let_go()
+
+    async def _publish_part(self, day: Day, last_seq: int, *, final: bool) -> Flushed | None:
+        """Publish one part; None when that could not be done."""
+        loop, now_ns = asyncio.get_running_loop(), self._clock.wall_ns()
+        waiting, journalled = day.unflushed, day.journal.size_bytes
         try:
             if (reason := self._short_of_space(day)) is not None:
                 self._failed(reason)
-                return False
+                return None
             flushed = await loop.run_in_executor(self._worker, lambda: day.flush(last_seq, final=final))
         except StorageError:
             raise
         except Exception as error:  # noqa: BLE001 - the named boundary: derived data may fail, the journal has it all
             self._failed(str(error) or type(error).__name__)
-            return False
+            return None
         if self.failure:
             log.info("flushing works again")
             self.failure = ""
         if flushed.path is not None:
-            day.unflushed -= waiting
-            self._flushed_bytes[day.date] = journalled
-            self._published(flushed, now_ns)
-            self._append_soon(day.date)
-        return True
+            self._published(day, flushed, now_ns)
+            if flushed.last >= last_seq:
+                day.unflushed -= waiting
+                self._flushed_bytes[day.date] = journalled
+            else:
+                day.unflushed -= min(flushed.ticks, waiting)
+        return flushed
 
-    def _published(self, flushed: Flushed, now_ns: int) -> None:
+    def _published(self, day: Day, flushed: Flushed, now_ns: int) -> None:
         self.parquet_ticks += flushed.ticks
         self.rejected += flushed.rejected
         self.seq, self.parquet_ns = flushed.last, now_ns
         log.info("flushed %s", plural(flushed.ticks, "tick"))
+        if self._appending is not None:
+            self._appending.ask(day.date, self.parquet_ticks)
 
     def _short_of_space(self, day: Day) -> str | None:
         """Why nothing derived is to be written now: the journal gets what is left of the disk."""
@@ -124,41 +138,24 @@ class Flushing:
             log.warning("not flushed, the journal keeps everything until it works again: %s", reason)
         self.failure = reason
 
-    def _append_soon(self, date: dt.date) -> None:
-        """Start the child that appends to the day file, unless one runs; a later one takes what this one missed."""
-        if self._duckdb and (self._append is None or self._append.done()):
-            self._append = asyncio.create_task(self._append_to(date, self.parquet_ticks))
-
-    async def _append_to(self, date: dt.date, ticks: int) -> None:
-        code, said = await self._run_child("tickrec.dayfile", str(date), seconds=APPEND_SECONDS)
-        if code == ExitCode.DONE:
-            self._duckdb_ticks = ticks
-        elif code != ExitCode.LOCKED:
-            log.warning("appending to the DuckDB file of %s failed: %s", date, said)
-        elif not self._held:
-            log.info("a reader holds the DuckDB file of %s; it is caught up with later", date)
-        self._held = code == ExitCode.LOCKED
-
     async def finish(self, day: Day) -> bool:
         """The last flush of `day`, with its rows in the DuckDB file as far as nobody holds that.
 
         Raises StorageError as `flush`.
         """
-        await self._appended()
         published = await self.flush(day, final=True)
-        await self._appended()
-        if self.duckdb_lag:  # the append that just ended was begun before the last part was there
-            self._append_soon(day.date)
-            await self._appended()
+        if self._appending is not None:
+            await self._appending.wait()
+            if self.duckdb_lag:  # a reader that held the file may be gone
+                self._appending.ask(day.date, self.parquet_ticks)
+                await self._appending.wait()
         return published
-
-    async def _appended(self) -> None:
-        if self._append is not None:
-            await asyncio.wait((self._append,))
 
     async def seal(self, date: dt.date) -> bool:
         """Seal a date in a child; whether it is sealed now."""
-        code, said = await self._run_child("tickrec.seal", str(date), *([] if self._duckdb else ["--no-duckdb"]))
+        code, said = await self._run_child(
+            "tickrec.seal", str(date), *([] if self._appending is not None else ["--no-duckdb"])
+        )
         if code:
             log.warning("%s is not sealed: %s; `tickrec seal %s` tries again", date, said, date)
         return not code
@@ -171,31 +168,17 @@ class Flushing:
         elif said:
             log.info("%s", said)
 
-    async def _run_child(self, module: str, *arguments: str, seconds: float | None = None) -> tuple[int, str]:
+    async def _run_child(self, module: str, *arguments: str) -> tuple[int, str]:
         """The exit code of a child and the last thing it said."""
         try:
-            # Its own process group: a Ctrl-C in the terminal is for the recorder, which then waits for its children.
-            process = await asyncio.create_subprocess_exec(
-                *children.command(module, str(self._store.root), *arguments),
-                env=children.environment(),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                process_group=0,
-            )
+            process = await children.start(module, str(self._store.root), *arguments)
         except OSError as error:
             return ExitCode.INTERNAL, f"it could not be started: {error.strerror or error}"
         try:
-            async with asyncio.timeout(seconds):
-                _, err = await process.communicate()
-        except TimeoutError:
-            return ExitCode.INTERNAL, f"it took more than {seconds:.0f} s"
+            return await children.end(process)
         finally:
             if process.returncode is None:  # what it was at can be done again from the beginning
                 process.kill()
-        lines = err.decode("utf-8", "replace").strip().splitlines()
-        code = process.returncode or 0
-        return code, lines[-1] if lines else f"exit code {code}" if code else ""
 
     def close(self) -> None:
         """End the worker thread, once what it does is done."""
