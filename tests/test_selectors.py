@@ -196,6 +196,15 @@ def test_without_a_last_price_there_is_no_money(market: Market) -> None:
     assert len(market.keys("NIFTY:opt")) == 82
 
 
+def test_one_underlying_of_all_without_a_last_price_is_left_out(
+    market: Market, caplog: pytest.LogCaptureFixture
+) -> None:
+    everything = market.symbols("fno:opt:0")
+    market.prices[MM] = 0.0
+    assert market.symbols("fno:opt:0") == [symbol for symbol in everything if not symbol.startswith("M&M ")]
+    assert "no last price for M&M" in caplog.text
+
+
 def test_a_failure_to_ask_for_prices_passes_through(master: Master, tmp_path: Path) -> None:
     def fail(_keys: Sequence[str]) -> Mapping[str, float]:
         raise TickrecError("401")

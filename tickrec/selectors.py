@@ -13,12 +13,14 @@
 
 Contracts on RELIANCE, and those of NIFTY or CRUDEOIL, are looked for on NSE, then BSE, then MCX. `fno`, names of
 universes and files can be followed by :fut or :opt as a symbol can. Upper and lower case are the same, and text in
-quotes is the text. Expired contracts and the exchanges' test symbols never match. Knows the table of instruments, and
+quotes is the text. Expired contracts and the exchanges' test symbols never match. Of many that fno means, one without
+such contracts or without a price is left out with a warning. Knows the table of instruments, and
 nothing of where prices come from.
 """
 
 import datetime as dt
 import difflib
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +31,8 @@ import pyarrow.compute as pc
 
 from tickrec.errors import UsageError
 from tickrec.instruments import Instrument, Master
+
+log = logging.getLogger("tickrec")
 
 CASH: Final = ("NSE_EQ", "NSE_INDEX", "BSE_EQ", "BSE_INDEX", "MCX_INDEX", "GLOBAL_INDEX", "GLOBAL_INDICATOR")
 """Segments in which a plain symbol is looked for, in this order."""
@@ -53,6 +57,8 @@ class Found(NamedTuple):
     each_side: int | None = None
     money_key: str = ""
     """The instrument whose last price is the money."""
+    one_of_many: bool = False
+    """Meant by a name for many, such as fno: left out rather than refused when its money is not known."""
 
 
 class _Unknown(Exception):
@@ -273,7 +279,11 @@ class _Listing:
 
     def _chain(self, row: int, kind: str, each_side: int | None, term: Term) -> Found:
         on_it = pc.equal(self.underlying_key, self.key[row])
-        return self._pick(on_it, self.symbol[row].as_py(), kind, each_side, term)
+        try:
+            return self._pick(on_it, self.symbol[row].as_py(), kind, each_side, term)._replace(one_of_many=True)
+        except UsageError as error:
+            log.warning("%s: left out", error.what)
+            return Found([])
 
     def _pick(self, on_it: pa.Array, name: str, kind: str, each_side: int | None, term: Term) -> Found:
         """The futures, or the options of the nearest expiry, among the contracts `on_it`, of the first segment."""
@@ -297,8 +307,11 @@ class _Listing:
         if found.each_side is None:
             return found.rows
         money = prices.get(found.money_key)
+        name = self.underlying[found.rows[0]].as_py()
+        if not money and found.one_of_many:
+            log.warning("the broker gave no last price for %s: its options are left out", name)
+            return []
         if not money:
-            name = self.underlying[found.rows[0]].as_py()
             hint = f"Write {name}:opt for all strikes, or name the contracts"
             raise UsageError(f"the broker gave no last price for {found.money_key or name}", hint=hint)
         strikes = sorted({self.strike[row].as_py() for row in found.rows})

@@ -226,6 +226,24 @@ def test_last_prices_are_asked_for_in_batches_and_named_by_key(script: Script, r
     assert len(script.requests) == 3
 
 
+def test_a_key_that_the_broker_refuses_costs_no_other_its_price(script: Script, rest: Rest) -> None:
+    bad = {"K7", "K30"}
+
+    def answer(path: str) -> Answer:
+        keys = parse_qs(urlsplit(path).query)["instrument_key"][0].split(",")
+        if bad.intersection(keys):
+            return 400, {}, b'{"errors":[{"error_code":"UDAPI100095","message":"Invalid instrument key"}]}'
+        quotes = {f"NSE_EQ:S{key}": {"instrument_token": key, "last_price": 10.5} for key in keys}
+        return 200, {}, json.dumps({"status": "success", "data": quotes}).encode()
+
+    script.answer = answer
+    keys = [f"K{number}" for number in range(40)]
+    assert rest.last_prices(TOKEN, keys) == dict.fromkeys([key for key in keys if key not in bad], 10.5)
+    bad.update(keys)
+    with pytest.raises(RestError, match="UDAPI100095"):
+        rest.last_prices(TOKEN, keys)
+
+
 def test_no_keys_need_no_request(script: Script, rest: Rest) -> None:
     assert rest.last_prices(TOKEN, []) == {}
     assert not script.requests

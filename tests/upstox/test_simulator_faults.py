@@ -391,3 +391,16 @@ class TestMessages:
                 assert full.HasField("marketLevel")
 
         asyncio.run(run())
+
+    def test_late_times_of_the_server_are_behind_the_trades_and_out_of_order(self) -> None:
+        async def run() -> None:
+            async with simulated(rate=4.0) as (simulator, clock), connected(simulator) as client:
+                await client.subscribe([RELIANCE])
+                await strike(simulator, "late", "10")
+                seen = [await live(client, clock) for _ in range(20)]
+                times = [response.currentTs for response in seen]
+                assert times != sorted(times)
+                trades = [response.feeds[RELIANCE].fullFeed.marketFF.ltpc.ltt for response in seen]
+                assert any(ltt > moment for ltt, moment in zip(trades, times, strict=True))
+
+        asyncio.run(run())

@@ -14,6 +14,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -30,6 +31,8 @@ USER_AGENT: Final = f"tickrec/{__version__}"
 TIMEOUT_SECONDS: Final = 10.0
 QUOTE_KEYS: Final = 500
 """Keys in one quote request (docs: v3/ltp, 2026-09)."""
+BAD_KEYS: Final = 10
+"""Keys that the broker may refuse before it is taken to refuse the request as such."""
 LARGEST_ANSWER: Final = 16 * 1024 * 1024
 CHUNK: Final = 64 * 1024
 MASTER: Final = "/market-quote/instruments/exchange/complete.json.gz"
@@ -164,19 +167,31 @@ class Rest:
     def last_prices(self, token: Token, keys: Sequence[str]) -> dict[str, float]:
         """The last price in rupees of each instrument key that the broker knows one for.
 
-        One unknown key fails a whole batch of keys at the broker.
+        One key that it does not like fails a whole request at the broker (observed 2026-09), so the others are asked
+        for again without it. Raises RestError, also when more than BAD_KEYS are not liked.
         """
         prices: dict[str, float] = {}
-        for start in range(0, len(keys), QUOTE_KEYS):
-            query = urllib.parse.urlencode({"instrument_key": ",".join(keys[start : start + QUOTE_KEYS])})
-            url = f"{self.api_url}/v3/market-quote/ltp?{query}"
-            quotes = _expect(self._get(url, token=token), dict, url)
-            # The answer is named by exchange and symbol; the key is inside.
-            for quote in filter(_is_map, quotes.values()):
-                key, price = quote.get("instrument_token"), quote.get("last_price")
-                if isinstance(key, str) and isinstance(price, int | float):
-                    prices[key] = float(price)
+        waiting = [list(keys[start : start + QUOTE_KEYS]) for start in range(0, len(keys), QUOTE_KEYS)]
+        bad = 0
+        while waiting:
+            batch = waiting.pop()
+            try:
+                prices |= self._last_prices(token, batch)
+            except RestError as error:
+                bad += len(batch) == 1
+                if error.status != HTTPStatus.BAD_REQUEST or bad > BAD_KEYS:
+                    raise
+                half = len(batch) // 2
+                waiting += [batch[:half], batch[half:]] if half else []
         return prices
+
+    def _last_prices(self, token: Token, keys: Sequence[str]) -> dict[str, float]:
+        query = urllib.parse.urlencode({"instrument_key": ",".join(keys)})
+        url = f"{self.api_url}/v3/market-quote/ltp?{query}"
+        quotes = _expect(self._get(url, token=token), dict, url)
+        # The answer is named by exchange and symbol; the key is inside.
+        found = [(quote.get("instrument_token"), quote.get("last_price")) for quote in filter(_is_map, quotes.values())]
+        return {key: float(price) for key, price in found if isinstance(key, str) and isinstance(price, int | float)}
 
     def server_date(self) -> dt.datetime:
         """The broker's clock, in whole seconds: what it wrote into the Date header of an answer."""

@@ -4,6 +4,7 @@ Owns the open connections, the pace of the market, and the faults that strike co
 tokens and how a connection came to be.
 """
 
+import random
 from typing import Any, Final
 
 from tickrec.clock import SECOND, Clock
@@ -15,6 +16,7 @@ from tickrec.upstox.simulator.wire import Painter, empty_entry, frame, market_in
 _UNKNOWN_FIELD: Final = varint(1000 << 3 | 2)
 """Tag of a bytes field that no schema has."""
 _OVERSIZE: Final = 2 * 1024 * 1024
+_LATE_MS: Final = 1000
 
 
 class Broadcast:
@@ -36,6 +38,7 @@ class Broadcast:
         self._sessions: dict[int, Session] = {}
         self._painters: dict[tuple[str, str], Painter] = {}
         self._wheel: Wheel | None = None
+        self._chance = random.Random(f"{seed} times")
         self._budget = 0.0
         self._ticks = 0
         wall = clock.wall_ns()
@@ -156,7 +159,10 @@ class Broadcast:
         modes = session.subscriptions.modes
         partial = self._lasting.partial(self._clock.monotonic_ns())
         entries = [self._entry(key, modes[key], wall, partial=partial) for key in keys]
-        return frame(entries, wall // 1_000_000, snapshot=snapshot)
+        moment = wall // 1_000_000
+        if self._lasting.late(self._clock.monotonic_ns()):
+            moment -= self._chance.randrange(_LATE_MS)
+        return frame(entries, moment, snapshot=snapshot)
 
     def _entry(self, key: str, mode: str, wall: int, *, partial: bool) -> bytes:
         painter = self._painters.get((key, mode))

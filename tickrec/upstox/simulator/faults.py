@@ -23,6 +23,7 @@ KINDS: Final = {
     "garbage": "one message that cannot be decoded; garbage:text a text message",
     "oversize": "a frame of 2 MiB; oversize:N of at least N bytes",
     "partial": "feeds without a book, then without a last price, for 30 s; partial:N for N s",
+    "late": "the server's times are up to a second old and out of order, for 30 s; late:N for N s",
     "silent": "silent:KEY is never answered; silent alone ends that",
     "snapshot": "every connection gets its snapshot again",
     "token": "token:VALUE becomes the only accepted token",
@@ -31,7 +32,7 @@ KINDS: Final = {
 
 _WIDTH: Final = 78
 """Of the help."""
-_WITH_NUMBER: Final = ("stall", "mute", "refuse", "unauthorized", "oversize", "partial")
+_WITH_NUMBER: Final = ("stall", "mute", "refuse", "unauthorized", "oversize", "partial", "late")
 _WORDS: Final = {"drop": ("", "midframe"), "garbage": ("", "text"), "snapshot": ("",)}
 _CLOSE_CODES: Final = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
 _FOREVER: Final = 10**30
@@ -114,6 +115,7 @@ class Lasting:
     """Keys that are never answered."""
     _mute: int = 0
     _partial: int = 0
+    _late: int = 0
     _refuse: int = 0
     _unauthorized: int = 0
     _error: int = 0
@@ -126,6 +128,8 @@ class Lasting:
                 self._mute = _until(fault.arg or "30", now)
             case "partial":
                 self._partial = _until(fault.arg or "30", now)
+            case "late":
+                self._late = _until(fault.arg or "30", now)
             case "refuse":
                 self._refuse = _until(fault.arg or "30", now)
             case "unauthorized":
@@ -153,6 +157,10 @@ class Lasting:
     def partial(self, now: int) -> bool:
         """Whether feeds lack parts."""
         return now < self._partial
+
+    def late(self, now: int) -> bool:
+        """Whether the server's times are old and out of order."""
+        return now < self._late
 
     def refuse(self, now: int) -> bool:
         """Whether handshakes are refused."""
