@@ -6,6 +6,7 @@ import datetime as dt
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -168,6 +169,29 @@ def test_each_fault_is_exactly_the_gap_it_caused(tmp_path: Path, fault: Fault, r
             assert reason in gap.reason
 
     asyncio.run(scenario())
+
+
+def test_a_trade_ahead_of_the_server_s_time_is_stored_with_all_three_times(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        settings = dataclasses.replace(FAST, faults=(Fault("late", "60"),))
+        async with recording(tmp_path, settings=settings) as one:
+            await one.sent(200)
+            await one.stop()
+            (date,) = one.store.dates()
+            paths = [part.path for part in coverage(one.store, date).parts]
+            rows = [row for path in paths for row in _in_time_order(path)]
+            assert any(ltt > feed_ts for _, feed_ts, ltt in rows)
+            assert [feed_ts for _, feed_ts, _ in rows] != sorted(feed_ts for _, feed_ts, _ in rows)
+            assert [recv_ts for recv_ts, _, _ in rows] == sorted(recv_ts for recv_ts, _, _ in rows)
+
+    asyncio.run(scenario())
+
+
+def _in_time_order(path: Path) -> list[tuple[int, int, int]]:
+    """recv_ts, feed_ts and ltt of each tick in the order of seq, in microseconds."""
+    table = pq.read_table(path, columns=["seq", "recv_ts", "feed_ts", "ltt"]).sort_by("seq")
+    times = [table[name].cast(pa.timestamp("us", "UTC")).cast(pa.int64()) for name in ("recv_ts", "feed_ts", "ltt")]
+    return list(zip(*(each.to_pylist() for each in times), strict=True))
 
 
 def test_a_token_refused_while_planning_is_read_again(tmp_path: Path) -> None:

@@ -372,6 +372,28 @@ def test_dates_do_not_run_into_each_other(store: Store) -> None:
     assert bars == [{"date": YESTERDAY, "volume": 1}, {"date": DATE, "volume": 1}]
 
 
+def test_a_key_used_again_for_another_contract_is_another_instrument_on_another_day(store: Store) -> None:
+    for date, symbol, volume in ((YESTERDAY, "NIFTY 26000 CE 24 NOV 26", 9_000), (DATE, "TCS 3100 PE 29 DEC 26", 20)):
+        rows = [
+            tick(1, "10:00", symbol=symbol, snapshot=True, ltp=1.0, ltt="09:59", vtt=volume),
+            tick(2, "10:01", symbol=symbol, ltp=2.0, ltt="10:00", vtt=volume + 5),
+        ]
+        for row in rows:
+            for column in ("recv_ts", "feed_ts", "ltt"):
+                row[column] = row[column].replace(year=date.year, month=date.month, day=date.day)
+        named = {"instrument_key": rows[0]["instrument_key"], "symbol": symbol, "segment": "NSE_FO"}
+        write_sealed(store, date, {"ticks": rows, "instruments": [named]})
+    with Session(store) as session:
+        bars = answer(session, "SELECT date, symbol, volume FROM candles('1 day') ORDER BY date")
+        sql = "SELECT DISTINCT i.symbol FROM ticks t JOIN instruments i USING (date, instrument_key) WHERE date = $d"
+        joined = [answer(session, sql.replace("$d", f"DATE '{date}'")) for date in (YESTERDAY, DATE)]
+    assert bars == [
+        {"date": YESTERDAY, "symbol": "NIFTY 26000 CE 24 NOV 26", "volume": 5},
+        {"date": DATE, "symbol": "TCS 3100 PE 29 DEC 26", "volume": 5},
+    ]
+    assert joined == [[{"symbol": "NIFTY 26000 CE 24 NOV 26"}], [{"symbol": "TCS 3100 PE 29 DEC 26"}]]
+
+
 def test_bars_of_the_broker_from_yesterday_are_left_out(store: Store) -> None:
     bar: dict[str, Any] = {"min_open": 1.0, "min_high": 2.0, "min_low": 1.0, "min_close": 2.0}
     rows = [
