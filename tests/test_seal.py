@@ -1,5 +1,6 @@
 import contextlib
 import datetime as dt
+import os
 import random
 import shutil
 import signal
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.days import DATE, Recording, everything, ordered, write_day
+from tests.processes import wait_for
 from tickrec import __version__, dayfile, schema
 from tickrec.errors import AlreadyRecording, DataError, ExitCode
 from tickrec.files import Lock
@@ -537,6 +539,45 @@ def test_a_large_journal_is_counted_in_another_process(store: Store, monkeypatch
     monkeypatch.setattr("tickrec.drafts._MANY_ROWS", 0)
     written = write_day(store)
     assert seal(store, DATE).instruments == written.by_key
+
+
+COUNTING = """
+import sys, datetime as dt, tickrec.drafts
+from multiprocessing import active_children
+from pathlib import Path
+from tickrec.layout import Store
+from tickrec.seal import seal
+def tell(what, share):
+    for child in active_children():
+        print(child.pid, flush=True)
+        sys.stdin.read()
+if __name__ == "__main__":
+    tickrec.drafts._MANY_ROWS = 0
+    seal(Store(Path(sys.argv[1])), dt.date.fromisoformat(sys.argv[2]), tell)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_counting_ends_with_the_sealing_that_is_killed(store: Store, tmp_path: Path) -> None:
+    write_day(store)
+    program = tmp_path / "counting.py"
+    program.write_text(COUNTING)
+    command = [sys.executable, str(program), str(store.root), str(DATE)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        counting = int(process.stdout.readline())
+        process.kill()
+    wait_for(lambda: not alive(counting), "the counting process ends")
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return True
 
 
 def test_dates_do_not_meet(store: Store) -> None:

@@ -6,10 +6,12 @@ journal only, not on when it was flushed.
 """
 
 import datetime as dt
+import os
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Final
 
@@ -151,7 +153,21 @@ class Drafts:
 def _counting_beside(rows: int) -> Executor:
     """Where the journal is counted. That is Python all through: a thread would hold the interpreter's lock against
     everything else, and a process takes half a second to start."""
-    return ProcessPoolExecutor(1, get_context("spawn")) if rows > _MANY_ROWS else ThreadPoolExecutor(1)
+    if rows <= _MANY_ROWS:
+        return ThreadPoolExecutor(1)
+    return ProcessPoolExecutor(1, get_context("spawn"), initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """Let this process, which waits for work, not outlive the one that it works for when that is killed."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _small_tables(store: Store, covered: Coverage) -> Tables:
