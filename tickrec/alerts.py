@@ -13,6 +13,7 @@ import shlex
 from pathlib import Path
 from typing import Final
 
+from tickrec import children
 from tickrec.clock import SECOND, Clock
 from tickrec.files import make_folder
 
@@ -40,7 +41,9 @@ class Alerts:
         if not self._command or not self._due(topic):
             return
         try:
-            process = await asyncio.create_subprocess_exec(*self._command, text, stdin=asyncio.subprocess.DEVNULL)
+            process = await asyncio.create_subprocess_exec(
+                *self._command, text, stdin=asyncio.subprocess.DEVNULL, env=children.without_secrets()
+            )
         except OSError as error:
             log.warning("on_alert could not be run: %s", error.strerror or error)
             return

@@ -7,8 +7,12 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 import tickrec
+
+SECRETS: Final = ("UPSTOX_ACCESS_TOKEN", "UPSTOX_CLIENT_SECRET")
+"""Variables that no child has to know."""
 
 
 def command(module: str, *arguments: str) -> list[str]:
@@ -16,11 +20,16 @@ def command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
+def without_secrets() -> dict[str, str]:
+    """Our environment without what only this process needs."""
+    return {name: value for name, value in os.environ.items() if name not in SECRETS}
+
+
 def environment() -> dict[str, str]:
-    """Our environment, with the place this tickrec was imported from: it may not be an installed one."""
+    """The same, with the place this tickrec was imported from: it may not be an installed one."""
     here = str(Path(tickrec.__file__).resolve().parents[1])
     inherited = os.environ.get("PYTHONPATH", "")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (here, inherited)))}
+    return {**without_secrets(), "PYTHONPATH": os.pathsep.join(filter(None, (here, inherited)))}
 
 
 async def start(module: str, *arguments: str, asked: bool = False) -> asyncio.subprocess.Process:
