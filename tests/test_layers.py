@@ -19,7 +19,7 @@ LAYERS = [
     "upstox.access upstox.websocket upstox.link upstox.feed upstox.login upstox.simulator simulated",
     "dayfile manifest merge drafts verify retention seal recent holdings totals status plan day appending flushing "
     "tally traces recorder record schedule selection",
-    "examples tokens connection listing sandbox arguments running relations views cells grid output table query watch "
+    "examples tokens connection listing sandbox arguments running relations views cells grid output table query reasons watch "
     "doctor report",
     "display",
     "cli __main__ __init__",
@@ -37,7 +37,7 @@ def place(module: str) -> str | None:
 ONLY = {
     "rich": {"display"},
     "duckdb": {"dayfile", "seal", "verify", "query", "running", "sandbox", "tokens", "arguments", "connection"},
-    "typer": {"cli", "cli.common", "cli.recording", "cli.days"},
+    "typer": {"cli", "cli.common", "cli.recording", "cli.query"},
     "websockets": {
         "upstox.websocket",
         "upstox.link",

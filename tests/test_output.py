@@ -17,6 +17,7 @@ import pytest
 
 from tests import days
 from tests.query_fixtures import at, tick, tree, write_sealed
+from tickrec import format as fmt
 from tickrec import output
 from tickrec.cells import plain, readable
 from tickrec.errors import UsageError
@@ -245,7 +246,7 @@ def test_a_file_holds_the_rows(session: Session, tmp_path: Path, ending: str) ->
     path = tmp_path / f"rows{ending}"
     path.write_text("old")
     written = write_file(session.execute(COLUMNS), path)
-    assert written.line(0) == "3 rows (0.00 s)"
+    assert written.line(0) == f"{path}, {fmt.size(path.stat().st_size)}: 3 rows (0.00 s)"
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
     match ending:
         case ".parquet":

@@ -524,7 +524,7 @@ def test_an_empty_store_points_at_the_simulated_one(tmp_path: Path) -> None:
         days.write_day(store, messages=3)
         assert session.notice() is None
     with Session(store, DateRange(first=NEXT)) as session:
-        assert f"there is {DATE} to {DATE}" in (session.notice() or "")
+        assert f"nothing was recorded since {NEXT} in {tmp_path}. Recorded: {DATE}" == session.notice()
 
 
 # Python
@@ -553,16 +553,21 @@ def test_open_results_do_not_stop_the_next_question(store: Store) -> None:
 
 
 def test_python_variables_are_not_tables(store: Store) -> None:
-    store.root.mkdir()
+    days.write_day(store, messages=3)
     rows = pa.table({"secret": [1]})
     with tickrec.open(store.root) as day, pytest.raises(UsageError, match="no table rows"):
         day.sql("SELECT * FROM rows")
     assert rows.num_rows == 1
 
 
-def test_opening_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no store"):
-        tickrec.open(tmp_path / "dta")
+def test_opening_what_is_no_store_says_which_is_or_how_to_begin(tmp_path: Path) -> None:
+    for folder in (tmp_path / "dta", tmp_path):
+        with pytest.raises(UsageError, match=f"in {folder}.*`tickrec record` begins a store"):
+            tickrec.open(folder)
+    days.write_day(Store(tmp_path / "data" / "simulated"), messages=3)
+    for folder in (tmp_path, tmp_path / "data", tmp_path / "data" / "typo"):
+        with pytest.raises(UsageError, match=f"There is a store in {tmp_path / 'data' / 'simulated'}: {DATE}"):
+            tickrec.open(folder)
 
 
 def test_a_relation_outlives_the_session_it_came_from(store: Store) -> None:

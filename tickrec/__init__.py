@@ -22,15 +22,16 @@ def open(data: "str | os.PathLike[str]", *, first: "dt.date | None" = None, last
     """The store in the folder `data`, to be asked with `.sql(...)`; `first` and `last` narrow it to trading dates.
 
     `.sql` returns a DuckDB relation over the tables, views and macros that `tickrec query --tables` describes. What is
-    recorded meanwhile is in the next answer. Raises UsageError when there is no such folder.
+    recorded meanwhile is in the next answer. Raises UsageError when nothing is recorded there.
     """
     from pathlib import Path
 
     from tickrec.errors import UsageError
     from tickrec.layout import Store
-    from tickrec.query import DateRange, Session
+    from tickrec.query import DateRange, Session, elsewhere
 
     folder = Path(data)
-    if not folder.is_dir():
-        raise UsageError(f"there is no store at {folder}", hint="Give the folder that `tickrec record` writes to")
+    if not Store(folder).dates():
+        what = "nothing is recorded" if folder.is_dir() else "there is no folder"
+        raise UsageError(f"{what} in {folder.absolute()}", hint=elsewhere(folder))
     return Session(Store(folder), DateRange(first, last), locked=False)

@@ -34,7 +34,7 @@ ASKED: Final = {
     "subscriptions": Asked("subscriptions", "every key that was asked for, and whether it answered"),
     "market_status": Asked("market_status", "what the broker said about sessions"),
     "rejected": Asked("rejected", "messages that could not be decoded"),
-    "instruments": Asked("instruments", "the instruments recorded on a date: expiry, strike, lot size, ..."),
+    "instruments": Asked("instruments", "the broker's list of the day, recorded or not: expiry, strike, lot size, ..."),
 }
 """Everything a query can read by its name."""
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from tickrec.cells import plain, to_json
 from tickrec.errors import UsageError
 from tickrec.files import publish
-from tickrec.format import grouped
+from tickrec.format import grouped, size
 from tickrec.grid import Grid, columns_of
 
 FORMATS: Final = ("table", "csv", "json", "jsonl", "markdown")
@@ -61,14 +61,23 @@ class Written(NamedTuple):
     columns: int = 0
     """Columns shown in a table; 0 for formats that have them all."""
     all_columns: int = 0
+    left: bool = False
+    """The reader went away, so the counts say nothing."""
+    file: str = ""
+    """The file that was written, with its size."""
+
+    @property
+    def cut(self) -> bool:
+        """Whether something is not shown that was not asked to be left out."""
+        return self.rows < self.total or self.columns < self.all_columns
 
     def line(self, seconds: float) -> str:
-        """The line that ends a query on stderr: `3 rows (0.04 s)`, `100 of 13,636 rows (0.04 s)`."""
+        """The line that ends a query on stderr: `3 rows (0.04 s)`, `bars.csv, 1.2 MB: 13,636 rows (0.04 s)`."""
         noun = "row" if self.total == 1 else "rows"
         count = f"{'more than ' if self.more else ''}{grouped(self.total)} {noun}"
         if self.rows < self.total:
             count = f"{grouped(self.rows)} of {count}, --limit shows more"
-        line = f"{count} ({seconds:.2f} s)"
+        line = f"{self.file + ': ' if self.file else ''}{count} ({seconds:.2f} s)"
         if self.columns < self.all_columns:
             line += f"; {self.columns} of {self.all_columns} columns fit: name the others, or --format csv"
         return line
@@ -88,8 +97,7 @@ def write_stdout(
     `width` is the terminal's, None for no limit. A reader that closes the pipe ends it silently. Raises UsageError
     for an unknown format, and what the result raises.
     """
-    if format not in FORMATS:
-        raise UsageError(f"unknown format {format}", hint=f"One of: {', '.join(FORMATS)}")
+    check_format(format)
     out = out or sys.stdout
     try:
         if format == "table":
@@ -103,9 +111,15 @@ def write_stdout(
         return written
     except BrokenPipeError:
         _forget(out)
-        return Written(0, 0)
+        return Written(0, 0, left=True)
     finally:
         result.close()
+
+
+def check_format(name: str) -> None:
+    """Raise UsageError for what is none of `FORMATS`."""
+    if name not in FORMATS:
+        raise UsageError(f"unknown format {name}", hint=f"One of: {', '.join(FORMATS)}")
 
 
 def _forget(out: IO[str]) -> None:
@@ -262,7 +276,7 @@ def write_file(result: Rows, path: Path, limit: int | None = None) -> Written:
             publish(path, partial(write, counted))
         except OSError as error:
             raise UsageError(f"the file cannot be written: {error.strerror or error}", where=str(path)) from error
-        return Written(counted.rows, counted.rows)
+        return Written(counted.rows, counted.rows, file=f"{path}, {size(path.stat().st_size)}")
     finally:
         result.close()
 

@@ -13,10 +13,10 @@ import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import duckdb
 import pyarrow as pa
@@ -42,6 +42,7 @@ _HELD_BYTES: Final = 32 * 1024 * 1024
 """Of a result that are held back before the first row is handed out. Until then a query whose files were sealed away
 under it starts again unseen."""
 _ATTEMPTS: Final = 20
+_LISTED_DATES: Final = 4
 _DATE_IN_PATH: Final = re.compile(r"/date=(\d{4}-\d{2}-\d{2})/")
 
 
@@ -54,6 +55,28 @@ class DateRange(NamedTuple):
     def holds(self, date: dt.date) -> bool:
         """Whether the date is in the range."""
         return (self.first is None or date >= self.first) and (self.last is None or date <= self.last)
+
+    def __str__(self) -> str:
+        """`on 2026-11-23`, `from 2026-11-20 to 2026-11-23`, `since ...`, `until ...`; empty for all."""
+        if self.first is not None and self.last is not None:
+            return f"on {self.first}" if self.first == self.last else f"from {self.first} to {self.last}"
+        return f"since {self.first}" if self.first else f"until {self.last}" if self.last else ""
+
+
+def recorded(dates: Sequence[dt.date]) -> str:
+    """What there is to ask, in words: `2026-11-20 and 2026-11-23`, `250 days, 2025-11-20 to 2026-11-23`."""
+    if len(dates) > _LISTED_DATES:
+        return f"{len(dates)} days, {dates[0]} to {dates[-1]}"
+    return " and ".join(filter(None, (", ".join(map(str, dates[:-1])), *map(str, dates[-1:])))) or "nothing"
+
+
+def elsewhere(folder: Path) -> str:
+    """What to do about a folder in which nothing is recorded: the store near it that may be meant, or how to begin."""
+    near = (folder / SIMULATED, folder / "data", folder / "data" / SIMULATED, folder.parent, folder.parent / SIMULATED)
+    for other in near:
+        if dates := Store(other).dates():
+            return f"There is a store in {other.absolute()}: {recorded(dates)}"
+    return "`tickrec record` begins a store, `tickrec record --simulate` one of a simulated market"
 
 
 def yield_to_recorder() -> None:
@@ -113,14 +136,30 @@ class Session:
 
     def notice(self) -> str | None:
         """What a user should know when there is nothing to ask, or None."""
-        every = self.store.dates()
-        if any(map(self._dates.holds, every)):
+        if self.dates():
             return None
-        if every:
-            return f"nothing was recorded on these dates; there is {every[0]} to {every[-1]}"
+        if self.store.dates():
+            return f"nothing was recorded {self._dates} in {self.store.root}. Recorded: {recorded(self.store.dates())}"
         if Store(self.store.root / SIMULATED).dates():
             return f"nothing is recorded in {self.store.root} yet; --simulate asks the simulated market's days"
-        return f"nothing is recorded in {self.store.root} yet; start with `tickrec record`"
+        return f"nothing is recorded in {self.store.root} yet. {elsewhere(self.store.root)}"
+
+    def look_up(self, sql: str, names: Collection[str], values: Mapping[str, object] | None = None) -> list[Any]:
+        """The rows of a statement of our own, which is not checked, over the tables, views and macros `names`.
+
+        Raises as `execute` does.
+        """
+        statement = Statement(sql, frozenset(names), catalog=False, plan=False)
+        for _ in range(_ATTEMPTS):
+            listing = Listing(self.store, self.dates())
+            if not self._prepare(statement, listing):
+                continue
+            try:
+                return self._connection.cursor().execute(sql, values or {}).fetchall()
+            except duckdb.Error as error:
+                if not listing.vanished():
+                    raise self._failure(error, sql, listing) from None
+        raise self._too_fast()
 
     def execute(
         self,
@@ -140,7 +179,7 @@ class Session:
             rows = self._start(statement, timeout, progress)
             if rows is not None:
                 return rows
-        raise DataError("the files of the store change too fast to be read", where=str(self.store.root))
+        raise self._too_fast()
 
     def sql(self, sql: str) -> duckdb.DuckDBPyRelation:
         """A DuckDB relation over one reading statement: `.df()`, `.pl()`, `.arrow()`, `.fetchall()`.
@@ -158,7 +197,10 @@ class Session:
             except duckdb.Error as error:
                 if not listing.vanished():
                     raise self._failure(error, sql, listing) from None
-        raise DataError("the files of the store change too fast to be read", where=str(self.store.root))
+        raise self._too_fast()
+
+    def _too_fast(self) -> DataError:
+        return DataError("the files of the store change too fast to be read", where=str(self.store.root))
 
     def _checked(self, sql: str) -> Statement:
         """The statement, when it is one that may run. Raises UsageError."""
@@ -294,8 +336,8 @@ class Result:
         self.plan = statement.plan
         """The rows are a plan (EXPLAIN): text."""
         self.store_root = session.store.root
+        self.statement = statement
         self._session = session
-        self._statement = statement
         self._listing = listing
         self._rows = rows
         weakref.finalize(self, rows.close)
@@ -317,7 +359,7 @@ class Result:
                 return
         except duckdb.Error as error:
             if not self._listing.vanished():
-                raise self._session._failure(error, self._statement.sql, self._listing) from None
+                raise self._session._failure(error, self.statement.sql, self._listing) from None
         finally:
             self._rows.close()
         raise DataError("a date was sealed while the query read it: the answer is not whole", hint="Ask again")

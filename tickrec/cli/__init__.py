@@ -12,6 +12,7 @@ from tickrec import __version__
 # Importing the commands is what adds them to the app; help lists them in this order.
 # isort: off
 from tickrec.cli import recording  # noqa: F401
+from tickrec.cli import query  # noqa: F401
 from tickrec.cli import days  # noqa: F401
 
 # isort: on

@@ -1,15 +1,9 @@
-"""The commands about recorded days: query, seal, rebuild, verify."""
+"""The commands about the files of recorded days: seal, rebuild, verify."""
 
 import json
-import shutil
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from tickrec import examples
 from tickrec.cli.common import (
     ConfigOption,
     DataOption,
@@ -21,9 +15,7 @@ from tickrec.cli.common import (
     app,
     configured,
     date_of,
-    progress_line,
     say,
-    seconds_of,
     step_line,
 )
 from tickrec.errors import AlreadyRecording, DataError, ExitCode, UsageError
@@ -35,73 +27,6 @@ if TYPE_CHECKING:
     from tickrec.layout import Store
     from tickrec.manifest import Manifest
     from tickrec.verify import Report
-
-
-@app.command(epilog=examples.text())
-def query(
-    sql: Annotated[str | None, typer.Argument(metavar="SQL", help="One statement that only reads.")] = None,
-    form: Annotated[str, typer.Option("--format", help="table, csv, json, jsonl or markdown.")] = "table",
-    output: Annotated[Path | None, typer.Option("--output", help="Write .csv .json .jsonl .parquet .arrow.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", help="Rows at most.", min=0)] = None,
-    file: Annotated[Path | None, typer.Option("--file", help="Read the statement from a file; - is stdin.")] = None,
-    date: Annotated[str | None, typer.Option("--date", help="One date: 2026-11-23, today, yesterday.")] = None,
-    first: Annotated[str | None, typer.Option("--from", help="First date.")] = None,
-    last: Annotated[str | None, typer.Option("--to", help="Last date.")] = None,
-    timeout: Annotated[str | None, typer.Option("--timeout", help="Give up after so long: 30s.")] = None,
-    memory: Annotated[str | None, typer.Option("--memory", help="Memory at most: 2GB.")] = None,
-    tables: Annotated[bool, typer.Option("--tables", help="Describe the tables, views and macros.")] = False,
-    config: ConfigOption = None,
-    data: DataOption = None,
-    simulate: SimulateOption = False,
-) -> None:
-    """Ask the ticks anything in SQL, also while recording."""
-    if tables:
-        from tickrec.relations import describe
-
-        return answer(describe())
-    from tickrec import output as out
-    from tickrec.clock import SECOND, SystemClock
-    from tickrec.layout import Store
-    from tickrec.query import DateRange, Session, yield_to_recorder
-
-    if output is not None:
-        out.file_format(output)
-    statement = _statement(sql, file)
-    seconds = seconds_of("--timeout", timeout)
-    if date is not None and (first or last):
-        raise UsageError("--date and --from, --to exclude each other")
-    if date is not None:
-        dates = DateRange(date_of("--date", date), date_of("--date", date))
-    else:
-        dates = DateRange(date_of("--from", first), date_of("--to", last))
-    if dates.first is not None and dates.last is not None and dates.first > dates.last:
-        raise UsageError(f"--from {dates.first} is after --to {dates.last}")
-    store = Store(configured(config, data, simulate).store.data)
-    yield_to_recorder()
-    begun_ns = SystemClock.monotonic_ns()
-    with Session(store, dates, memory_limit=memory) as session:
-        if (notice := session.notice()) is not None:
-            say(notice)
-        with progress_line() as progress, session.execute(statement, seconds, progress) as result:
-            if output is not None:
-                written = out.write_file(result, output, limit)
-            else:
-                width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-                written = out.write_stdout(result, form, limit, width, sys.stdout.isatty())
-    if sys.stderr.isatty() or output is not None:
-        say(written.line((SystemClock.monotonic_ns() - begun_ns) / SECOND))
-
-
-def _statement(sql: str | None, file: Path | None) -> str:
-    """The statement from the argument or from a file. Raises UsageError."""
-    if (sql is None) == (file is None):
-        raise UsageError("give a statement, or a file of one with --file", hint="See `tickrec query --help`")
-    if sql is not None:
-        return sql
-    try:
-        return sys.stdin.read() if str(file) == "-" else Path(str(file)).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the statement cannot be read: {error}", where=str(file)) from None
 
 
 @app.command()

@@ -1,0 +1,133 @@
+"""The command query: a statement, its dates, and where the answer goes."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tickrec import examples
+from tickrec.cli.common import (
+    ConfigOption,
+    DataOption,
+    SimulateOption,
+    answer,
+    app,
+    configured,
+    date_of,
+    progress_line,
+    say,
+    seconds_of,
+)
+from tickrec.errors import UsageError
+
+if TYPE_CHECKING:
+    from tickrec.layout import Store
+    from tickrec.output import Written
+    from tickrec.query import DateRange, Result
+
+
+@app.command(epilog=examples.text())
+def query(
+    sql: Annotated[str | None, typer.Argument(metavar="SQL", help="One statement that only reads.")] = None,
+    form: Annotated[str | None, typer.Option("--format", help="table (default), csv, json, jsonl, markdown.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", help="Write .csv .json .jsonl .parquet .arrow.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="Rows at most.", min=0)] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="Read the statement from a file; - is stdin.")] = None,
+    date: Annotated[str | None, typer.Option("--date", help="One date: 2026-11-23, today, yesterday.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="First date.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last date.")] = None,
+    timeout: Annotated[str | None, typer.Option("--timeout", help="Give up after so long: 30s.")] = None,
+    memory: Annotated[str | None, typer.Option("--memory", help="Memory at most: 2GB.")] = None,
+    tables: Annotated[bool, typer.Option("--tables", help="Describe the tables, views and macros.")] = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    simulate: SimulateOption = False,
+) -> None:
+    """Ask the ticks anything in SQL, also while recording."""
+    if tables:
+        from tickrec.relations import describe
+
+        return answer(describe())
+    form = _format(form, as_json, output)
+    statement = _statement(sql, file)
+    seconds = seconds_of("--timeout", timeout)
+    if seconds == 0:
+        raise UsageError("--timeout 0s gives a query no time", hint="Leave it out for as long as it takes")
+    from tickrec.clock import SECOND, SystemClock
+    from tickrec.layout import Store
+    from tickrec.query import Session, yield_to_recorder
+
+    store = Store(configured(config, data, simulate).store.data)
+    dates = _dates(store, date, first, last)
+    yield_to_recorder()
+    begun_ns = SystemClock.monotonic_ns()
+    with Session(store, dates, memory_limit=memory) as session:
+        if (notice := session.notice()) is not None:
+            say(notice)
+        with progress_line() as progress, session.execute(statement, seconds, progress) as result:
+            written = _write(result, form, output, limit)
+        if written.rows == 0 and limit != 0 and not written.left:
+            from tickrec.reasons import why_empty
+
+            if (reason := why_empty(session, result.statement)) is not None:
+                say(reason)
+    if (sys.stderr.isatty() or output is not None or written.cut) and not written.left:
+        say(written.line((SystemClock.monotonic_ns() - begun_ns) / SECOND))
+
+
+def _write(result: "Result", form: str, output: Path | None, limit: int | None) -> "Written":
+    from tickrec import output as out
+
+    if output is not None:
+        return out.write_file(result, output, limit)
+    is_tty = sys.stdout.isatty()
+    return out.write_stdout(result, form, limit, shutil.get_terminal_size().columns if is_tty else None, is_tty)
+
+
+def _format(form: str | None, as_json: bool, output: Path | None) -> str:
+    """The format that the options ask for. Raises UsageError when they contradict each other."""
+    from tickrec import output as out
+
+    if as_json and form not in (None, "json"):
+        raise UsageError(f"--json and --format {form} contradict each other", hint="Leave one of them out")
+    wanted = "json" if as_json else form
+    if wanted is not None:
+        out.check_format(wanted)
+    if output is not None and out.file_format(output) != f".{wanted or output.suffix[1:].lower()}":
+        what = f"--format {wanted} and --output {output.name} contradict each other"
+        raise UsageError(what, hint="The ending of the name says what is written: leave --format out")
+    return wanted or "table"
+
+
+def _dates(store: "Store", date: str | None, first: str | None, last: str | None) -> "DateRange":
+    """The dates that the options ask for. Raises UsageError, with what there is to ask."""
+    from tickrec.query import DateRange, recorded
+
+    hint = f"Recorded: {recorded(store.dates())}"
+    if date is not None and (first or last):
+        raise UsageError("--date and --from, --to exclude each other", hint="Give one date, or a range")
+    try:
+        one = date_of("--date", date)
+        dates = DateRange(one, one) if one else DateRange(date_of("--from", first), date_of("--to", last))
+    except UsageError as error:
+        raise UsageError(error.what, hint=hint) from None
+    if dates.first is not None and dates.last is not None and dates.first > dates.last:
+        raise UsageError(f"--from {dates.first} is after --to {dates.last}", hint=hint)
+    return dates
+
+
+def _statement(sql: str | None, file: Path | None) -> str:
+    """The statement from the argument or from a file. Raises UsageError."""
+    if (sql is None) == (file is None):
+        raise UsageError("give a statement, or a file of one with --file", hint="See `tickrec query --help`")
+    if sql is not None:
+        return sql
+    try:
+        return sys.stdin.read() if str(file) == "-" else Path(str(file)).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"the statement cannot be read: {error.strerror or error}", where=str(file)) from None
+    except UnicodeDecodeError:
+        raise UsageError("the statement cannot be read: it is no UTF-8 text", where=str(file)) from None
