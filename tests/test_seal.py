@@ -419,6 +419,17 @@ def test_rows_of_a_small_table_that_have_gone_are_sealed_all_the_same(store: Sto
     assert rows(store) == whole
 
 
+def test_a_changed_name_of_a_column_is_damage(store: Store) -> None:
+    last = write_day(store, messages=9).last_seq
+    flush(store, last, 30)
+    whole = rows(store)
+    part = coverage(store, DATE).parts[0].path
+    for name in (b"instrument_key", b"theta"):
+        part.write_bytes(part.read_bytes().replace(name, name[:-1] + b"x"))
+        seal(harmed := copy(store, name.decode()), DATE, duckdb=False)
+        assert rows(harmed) == whole
+
+
 def test_a_flipped_bit_anywhere_in_the_parts_is_not_sealed(store: Store) -> None:
     seed = 7
     print("seed", seed)

@@ -127,7 +127,7 @@ def _runs(paths: Iterable[Path]) -> Iterator[list[_Slice]]:
     run: list[_Slice] = []
     rows = 0
     for path in paths:
-        with parquet.opened(path) as file:
+        with parquet.opened_ticks(path) as file:
             metadata = file.metadata
         for number in range(metadata.num_row_groups):
             count = metadata.row_group(number).num_rows
@@ -145,7 +145,7 @@ def _runs(paths: Iterable[Path]) -> Iterator[list[_Slice]]:
 def _read(run: Sequence[_Slice]) -> pa.RecordBatch:
     tables = []
     for path, groups in run:
-        with parquet.opened(path) as file:
+        with parquet.opened_ticks(path) as file:
             tables.append(parquet.conform(file.read_row_groups(groups, use_threads=False), schema.TICKS))
     return pa.concat_tables(tables).combine_chunks().to_batches()[0]
 
@@ -210,7 +210,7 @@ def _cut_evenly(tables: Iterable[pa.Table], *, one: bool) -> Iterator[pa.Table]:
 
 def count_keys(path: Path) -> Counter[str]:
     """Rows of each instrument in a Parquet file of `ticks`. Raises UnreadableFile, OSError."""
-    with parquet.opened(path) as file:
+    with parquet.opened_ticks(path) as file:
         column = file.read(["instrument_key"], use_threads=False)["instrument_key"]
     return Counter({pair["values"]: pair["counts"] for pair in pc.value_counts(column).to_pylist()})
 

@@ -121,6 +121,18 @@ def opened(path: Path) -> Iterator["pq.ParquetFile"]:
         raise UnreadableFile(path, error) from error
 
 
+@contextlib.contextmanager
+def opened_ticks(path: Path) -> Iterator["pq.ParquetFile"]:
+    """A file of `ticks`, as `opened`; its columns are ours. Raises UnreadableFile, OSError."""
+    with opened(path) as file:
+        found = file.schema_arrow.empty_table()
+        conform(found, schema.TICKS)
+        for name, _ in _ORDER:
+            if name not in found.column_names:
+                raise pa.ArrowInvalid(f"it has no column {name}")
+        yield file
+
+
 def read(path: Path, fields: pa.Schema) -> pa.Table:
     """A whole file with exactly these columns. Raises UnreadableFile, OSError."""
     with opened(path) as file:
@@ -130,15 +142,15 @@ def read(path: Path, fields: pa.Schema) -> pa.Table:
 def conform(table: pa.Table, fields: pa.Schema) -> pa.Table:
     """The table with exactly these columns; those it lacks, because an older version wrote it, are NULL.
 
-    Raises pyarrow.ArrowInvalid when it has one that we never write: then its names are damaged.
+    Raises pyarrow.ArrowInvalid when it has one that we never write: then what the file says of its columns is damaged.
     """
     if table.schema.equals(fields):
         return pa.Table.from_arrays(table.columns, schema=fields)
-    strange = [column.name for column in table.schema if column.name not in fields.names]
+    strange = [column.name for column in table.schema if column not in fields]
     if strange:
         raise pa.ArrowInvalid(f"{', '.join(strange)} is no column of it")
     columns = [
-        table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(table.num_rows, field.type)
+        table[field.name] if field.name in table.column_names else pa.nulls(table.num_rows, field.type)
         for field in fields
     ]
     return pa.table(columns, schema=fields)

@@ -65,8 +65,7 @@ class Survey:
         """
         survey = cls()
         for path in paths:
-            with parquet.opened(path) as file:
-                parquet.conform(file.schema_arrow.empty_table(), schema.TICKS)
+            with parquet.opened_ticks(path) as file:
                 for batch in file.iter_batches(_BATCH_ROWS, columns=None if whole else ["instrument_key", "seq"]):
                     if batch.num_rows:
                         survey._take(batch, lost)
