@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.recordings import FAST, ShiftedClock, messages, recording, until
+from tests.upstox.rest_fixtures import jwt
 from tickrec import status
 from tickrec.calendar import trading_date
 from tickrec.clock import IST, SECOND, SystemClock, from_datetime
@@ -201,6 +202,36 @@ def test_a_token_refused_while_planning_is_read_again(tmp_path: Path) -> None:
             with pytest.raises(TokenError, match="refused"):
                 await one.result()
             assert not one.store.dates()
+
+    asyncio.run(scenario())
+
+
+def test_a_fresh_login_in_mid_session_is_picked_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A login revokes the token before it; the recording goes on with the one that is in the file now."""
+    now = SystemClock.wall_ns() // SECOND
+    old, new = jwt({"exp": now + 600}), jwt({"exp": now + 86_400})
+    token_file = tmp_path / "token"
+
+    def log_in(token: str) -> None:
+        token_file.write_text(token)
+        token_file.chmod(0o600)
+
+    async def scenario() -> None:
+        log_in(old)
+        settings = dataclasses.replace(FAST, token=old)
+        config = "token_file = 'token'\n[store]\nduckdb = false\n"
+        async with recording(tmp_path, settings=settings, config=config, token="") as one:
+            await one.sent(20)
+            one.simulator.strike(Fault("token", new))
+            log_in(new)
+            one.simulator.strike(Fault("drop"))
+            await until(lambda: one.simulator.stats()["opened"] == 2)
+            await one.sent(20)
+            last = await one.stop()
+            assert last.exit_code == ExitCode.DONE
+            assert [gap.reason for gap in last.gaps] == ["connection reset"]
+            assert last.token_expires_ns == (now + 86_400) * SECOND
+            assert "the token expires at" in caplog.text
 
     asyncio.run(scenario())
 

@@ -24,7 +24,7 @@ from tickrec.errors import (
     UsageError,
 )
 from tickrec.files import Lock
-from tickrec.format import duration
+from tickrec.format import duration, moment
 from tickrec.live import Live
 from tickrec.plan import Bar, Options, Plan, latest_end, make_plan, no_bar
 from tickrec.recorder import REPORT_SECONDS, Recorder, Show, Stopped
@@ -43,6 +43,8 @@ Result = TypeVar("Result")
 
 FIRST_RETRY_SECONDS: Final = 1.0
 LONGEST_RETRY_SECONDS: Final = 30.0
+SHORT_LIFE_NS: Final = 3600 * SECOND
+"""A token that expires within this time is told of, where the run has no planned end."""
 STALE_PLAN_NS: Final = 3600 * SECOND
 """A plan made longer than this before the session is made again: the broker renews its instruments at about 06:00."""
 
@@ -111,6 +113,7 @@ class Record:
         plan = await self._make_plan()
         if plan.times.start_ns > self._clock.wall_ns():
             plan = await self._wait(plan)
+        self._tell_expiry(plan)
         feed = Feed(
             self._rest,
             self._tokens,
@@ -124,6 +127,14 @@ class Record:
             self._config, self._store, feed, plan, self._clock, self._stopping, self._alerts, show=self._show
         )
         return await recorder.run()
+
+    def _tell_expiry(self, plan: Plan) -> None:
+        """Warn of a token that does not last until the planned end."""
+        expires_ns, now_ns = plan.token_expires_ns, self._clock.wall_ns()
+        end_ns = plan.times.stop_ns or now_ns + SHORT_LIFE_NS
+        if expires_ns is not None and expires_ns < end_ns:
+            when = moment(expires_ns, now_ns)
+            log.warning("the token expires at %s, before the recording ends: run `tickrec login` by then", when)
 
     def _locked(self) -> Lock:
         lock = Lock(self._store.record_lock)

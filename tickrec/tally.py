@@ -22,6 +22,7 @@ from tickrec.plan import Plan
 from tickrec.runstatus import CONNECTED, RECORDING, STOPPED, WAITING, ConnectionStatus, RunStatus
 from tickrec.store import Store
 from tickrec.totals import newest_totals, usual_day
+from tickrec.upstox.auth import Token
 from tickrec.upstox.feed import ConnectionState, Feed
 
 SESSION_SECONDS: Final = 7 * 3600
@@ -126,10 +127,10 @@ class Tally:
             day_bytes=self._usual_day or int(byte_rate * SESSION_SECONDS) or None,
             reason=reason,
             exit_code=exit_code,
-            **self._common(),
+            **self._common(feed.token),
         )
 
-    def _common(self) -> dict[str, Any]:
+    def _common(self, token: Token | None = None) -> dict[str, Any]:
         now_ns = self._clock.wall_ns()
         return {
             "pid": os.getpid(),
@@ -140,7 +141,7 @@ class Tally:
             "wanted": len(self._plan.instruments),
             "disk_free_bytes": free_bytes(self._store.root),
             "min_free_bytes": self._min_free,
-            "token_expires_ns": self._plan.token_expires_ns,
+            "token_expires_ns": self._plan.token_expires_ns if token is None else token.expires_ns,
             "session": self._plan.session_text(now_ns),
             "stop_ns": self._plan.times.stop_ns,
         }

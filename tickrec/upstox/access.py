@@ -42,6 +42,11 @@ class Access:
         self._token: Token | None = None
         self._lock = asyncio.Lock()
 
+    @property
+    def current(self) -> Token | None:
+        """The token last read; None if none has been needed yet."""
+        return self._token
+
     async def token(self) -> Token:
         """The token. Raises TokenError if the sources have none."""
         async with self._lock:

@@ -11,7 +11,7 @@ from typing import Final
 from tickrec.clock import Clock
 from tickrec.errors import TokenError
 from tickrec.upstox.access import Access
-from tickrec.upstox.auth import TokenSource
+from tickrec.upstox.auth import Token, TokenSource
 from tickrec.upstox.link import ConnectionState, Link, Quiet, Shared, Sink, Timing
 from tickrec.upstox.protocol import BATCH, Subscription, Wanted
 from tickrec.upstox.rest import Rest
@@ -69,6 +69,11 @@ class Feed:
     def reconnects(self) -> int:
         """Websockets opened after the first of each connection."""
         return sum(max(link.opened - 1, 0) for link in self._links)
+
+    @property
+    def token(self) -> Token | None:
+        """The access token in use, which may have been replaced since the run began; None if none was needed yet."""
+        return self._shared.access.current
 
     def states(self) -> list[ConnectionState]:
         """Each connection as it is now."""
