@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import environment, running, simulated_broker, tickrec
-from tests.test_crash import nothing_twice_none_missing
+from tests.processes import environment, folder_bytes, running, simulated_broker, stop, tickrec, wait_for
+from tests.test_crash import nothing_twice_none_missing, recorded_runs, sent_connections
+from tickrec.clock import SECOND, SystemClock
 from tickrec.entry import EntryKind
 from tickrec.errors import ExitCode
 from tickrec.journal import Journal
@@ -60,6 +61,61 @@ def test_a_full_disk_ends_the_recording_and_the_next_run_catches_up(tmp_path: Pa
         tickrec(*RECORD, "--for", "5s", folder=tmp_path)
         nothing_twice_none_missing(tmp_path, store)
         tickrec("verify", store.dates()[0], folder=tmp_path)
+
+
+STALLING = """
+import os, sys, threading
+from pathlib import Path
+
+write, sync, pause, stall = os.write, os.fsync, threading.Event(), Path(sys.argv.pop(1))
+
+def wait():
+    while stall.exists():
+        pause.wait(0.01)
+
+def slow_write(fd, data):
+    if data[:4] == MAGIC:
+        wait()
+    return write(fd, data)
+
+def slow_sync(fd):
+    wait()
+    return sync(fd)
+
+from tickrec.cli import main
+from tickrec.journal.format import FRAME_MAGIC as MAGIC
+os.write, os.fsync = slow_write, slow_sync
+main()
+"""
+"""`tickrec` on a disk that takes nothing, neither journal entries nor syncs, for as long as a file is there."""
+
+
+def test_a_disk_that_stalls_for_seconds_loses_nothing_that_was_delivered(tmp_path: Path) -> None:
+    stall, store, seconds = tmp_path / "stall", Store(tmp_path / "data"), 4
+    command = [sys.executable, "-c", STALLING, str(stall), *RECORD]
+
+    def size() -> int:
+        return sum(folder_bytes(store.journal(date)) for date in store.dates())
+
+    with (
+        simulated_broker(tmp_path, "--rate", "4000", "--interval", "20ms"),
+        subprocess.Popen(
+            command, cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE, text=True
+        ) as process,
+    ):
+        wait_for(lambda: size() > 1_000_000, "the recording goes on")
+        stall.touch()
+        begun, before = SystemClock.monotonic_ns(), size()
+        wait_for(lambda: SystemClock.monotonic_ns() - begun > seconds * SECOND, "the disk has stalled for seconds")
+        assert size() < before + 100_000  # what was on its way when it began
+        stall.unlink()
+        wait_for(lambda: size() > before + seconds * 1_000_000, "what was sent meanwhile is journalled")
+        code, err = stop(process)
+    assert code == ExitCode.DONE, err
+    (run,), (sent,) = recorded_runs(store), sent_connections(tmp_path / "sent")
+    assert [entry.payload for entry in run] == [entry.payload for entry in sent[: len(run)]]
+    assert json.loads(tickrec("query", "SELECT reason FROM gaps", "--format", "json", folder=tmp_path).stdout) == []
+    nothing_twice_none_missing(tmp_path, store)
 
 
 def test_a_store_that_is_a_file_is_refused(tmp_path: Path) -> None:
