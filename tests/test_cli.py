@@ -106,6 +106,12 @@ def test_the_simulated_store_is_recorded_into_with_its_option_only(tmp_path: Pat
     assert not folder.exists()
 
 
+def test_watching_needs_a_terminal(tmp_path: Path) -> None:
+    refused = tickrec("status", "--watch", folder=tmp_path, check=ExitCode.USAGE)
+    assert "--watch needs a terminal" in refused.stderr
+    assert refused.stdout == ""
+
+
 def test_the_help_of_the_simulator_lists_its_faults(tmp_path: Path) -> None:
     said = tickrec("simulate", "--help", folder=tmp_path).stdout
     assert "--fault drop@30" in said

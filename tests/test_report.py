@@ -156,12 +156,12 @@ def test_what_is_kept_and_what_a_day_costs() -> None:
         "",
         "kept 8 days since 2026-11-16: journals 818 MB, parquet 2.1 GB, duckdb 4.2 GB",
         "a sealed day costs about 1.0 GB: 61 GB free, enough for about 61 more",
-        "  date         journal   parquet    duckdb",
-        "  2026-11-23    118 MB     10 MB       0 B   not sealed yet",
-        "  2026-11-22    100 MB    300 MB    600 MB   sealed, 1,02,44,871 ticks, gaps 1 (3.4s)",
-        "  2026-11-21    100 MB    300 MB    600 MB   sealed, 1 tick, gaps 0",
-        "  2026-11-20    100 MB    300 MB    600 MB   sealed",
-        "  2026-11-19    100 MB    300 MB    600 MB   sealed",
+        "  date                    journal  parquet   duckdb         ticks          gaps",
+        "  2026-11-23  not sealed   118 MB    10 MB      0 B             -             -",
+        "  2026-11-22  sealed       100 MB   300 MB   600 MB   1,02,44,871      1 (3.4s)",
+        "  2026-11-21  sealed       100 MB   300 MB   600 MB             1             0",
+        "  2026-11-20  sealed       100 MB   300 MB   600 MB             -             -",
+        "  2026-11-19  sealed       100 MB   300 MB   600 MB             -             -",
     ]
 
 
@@ -203,6 +203,14 @@ def test_the_summary_of_a_sealed_day(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_the_summary_after_earlier_runs_tells_the_whole_date(tmp_path: Path) -> None:
     page = summary_page(run_status(state=STOPPED, gaps=(GAP,)), Store(tmp_path), 200, date_ticks=2_410_000)
     assert lines(page)[1].startswith("all of 2026-11-23: ticks 24,10,000, gaps 1 (3.4s): 09:40:07")
+
+
+def test_a_narrow_terminal_breaks_the_summary_between_its_parts(tmp_path: Path) -> None:
+    shown = lines(summary_page(run_status(state=STOPPED), Store(tmp_path), 70))
+    assert shown[:2] == [
+        "recorded 2026-11-23  09:15:00 - 09:41:07",
+        "  9,62,747 ticks of 220 instruments in 6,402 messages",
+    ]
 
 
 def test_the_summary_of_a_run_that_was_not_sealed_says_what_does_it(tmp_path: Path) -> None:

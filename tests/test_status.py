@@ -278,6 +278,9 @@ def test_the_ticks_of_the_date_are_those_of_all_its_runs(store: Store, clock: Ha
     report = collect(store, clock)
     assert (present(report).ticks, report.date_ticks) == (4, 6)
     assert to_json(report)["date_ticks"] == 6
+    recording.say(flushed_seq=0)  # as before its first flush
+    assert collect(store, clock).date_ticks == 3
+    recording.say(unflushed_ticks=4, flushed_seq=5)
     newer = store.part_path("ticks", DATE, 6, 7)  # published after the run wrote its status
     newer.write_bytes(store.sealed_path("ticks", DATE).read_bytes())
     assert collect(store, clock).date_ticks == 6

@@ -55,6 +55,7 @@ def test_what_is_journalled_afterwards_appears(store: Store, clock: HandClock, r
     view = watching.view()
     assert prices(view) == {"a": 3.0, "c": 4.0}
     assert {row.age_s for row in view.rows} == {0.2}
+    assert view.run.connections[0].last_message_ns == NOW
 
 
 def test_only_the_end_of_a_long_journal_is_read(
@@ -110,6 +111,18 @@ def test_another_date_begins_with_its_own_journal(store: Store, clock: HandClock
     recording.say(date=str(DATE))
     clock.pass_s(1)
     assert prices(watching.view()) == {"a": 1.0}
+
+
+def test_what_an_earlier_run_of_the_date_recorded_is_not_shown(store: Store, clock: HandClock) -> None:
+    earlier = Recording(store, clock)
+    earlier.receive({"a": 1.0})
+    earlier.stop()
+    clock.pass_s(60)
+    later = Recording(store, clock, next_seq=3)
+    later.receive({"b": 2.0})
+    later.say()
+    assert prices(Watch(store, clock).view()) == {"b": 2.0}
+    later.die()
 
 
 @pytest.mark.parametrize("how", ["die", "stop"])

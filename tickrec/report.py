@@ -12,12 +12,12 @@ from typing import Final
 from tickrec import format as fmt
 from tickrec.clock import SECOND, ist
 from tickrec.gaps import Gap
-from tickrec.holdings import Holding
 from tickrec.layout import Store
 from tickrec.page import Chunk, Page, Tone
 from tickrec.runstatus import CONNECTED, RECORDING, STALE, WAITING, ConnectionStatus, RunStatus
 from tickrec.status import StatusReport
 from tickrec.table import connection_chunks, disk_lasting
+from tickrec.totals import Totals
 
 _LEFT: Final = 47
 """Characters of the left column."""
@@ -25,6 +25,8 @@ _GAPS: Final = 3
 """Gaps that are named."""
 _DAYS: Final = 5
 """Days whose files are listed."""
+_WIDTHS: Final = (9, 9, 9, 14, 14)
+"""Of the columns of the table of days, after date and state."""
 _SILENT: Final = 5
 
 Pair = tuple[Chunk, Chunk]
@@ -53,11 +55,12 @@ def summary_page(run: RunStatus, store: Store, width: int, *, option: str = "", 
     `date_ticks` are those of all runs of its date; `option` selects the store on the command line.
     """
     page = Page(width)
-    page.say(
-        f"recorded {run.date}  {fmt.clock_time(run.started_ns)} - {fmt.clock_time(run.written_ns)}   "
+    _say_parts(
+        page,
+        f"recorded {run.date}  {fmt.clock_time(run.started_ns)} - {fmt.clock_time(run.written_ns)}",
         f"{fmt.plural(run.ticks, 'tick')} of {fmt.plural(run.answered, 'instrument')} "
         f"in {fmt.plural(run.frames, 'message')}",
-        Tone.STRONG,
+        tone=Tone.STRONG,
     )
     if run.reason:
         page.say(f"ended by: {run.reason}", Tone.ALARM)
@@ -69,9 +72,16 @@ def summary_page(run: RunStatus, store: Store, width: int, *, option: str = "", 
         page.say(rejected, Tone.ALARM if run.rejected else Tone.PLAIN)
     else:
         page.say(f"silent 0   {rejected}", Tone.ALARM if run.rejected else Tone.PLAIN)
-    for text in _files(run, store, option):
-        page.say(text)
+    for parts in _files(run, store, option):
+        _say_parts(page, *parts)
     return page
+
+
+def _say_parts(page: Page, *parts: str, tone: Tone = Tone.PLAIN) -> None:
+    """Say parts on one line, or each on its own where that is too narrow."""
+    whole = "   ".join(parts)
+    for text in [whole] if len(whole) <= page.width else [parts[0], *(f"  {part}" for part in parts[1:])]:
+        page.say(text, tone)
 
 
 def _nothing_yet(page: Page, report: StatusReport, option: str) -> None:
@@ -243,32 +253,39 @@ def _kept(report: StatusReport) -> Iterator[Chunk]:
     if day:
         more = fmt.grouped(int(free / day))
         yield Chunk(f"a sealed day costs about {fmt.size(day)}: {fmt.size(free)} free, enough for about {more} more")
-    yield Chunk(f"  {'date':<10}{'journal':>10}{'parquet':>10}{'duckdb':>10}", Tone.FAINT)
+    yield Chunk(_row("date", "", "journal", "parquet", "duckdb", "ticks", "gaps"), Tone.FAINT)
     for each in kept[: -_DAYS - 1 : -1]:
-        sizes = "".join(f"{fmt.size(size):>10}" for size in (each.journal, each.parquet, each.duckdb))
-        yield Chunk(f"  {each.date}{sizes}   {_seal(each, report)}")
+        sizes = [fmt.size(size) for size in (each.journal, each.parquet, each.duckdb)]
+        state = "sealed" if each.sealed else "not sealed"
+        yield Chunk(_row(str(each.date), state, *sizes, *_recorded(report.totals.get(each.date))))
 
 
-def _seal(holding: Holding, report: StatusReport) -> str:
-    """`sealed, 1,02,44,871 ticks, gaps 1 (3.4s)`; the newest date is not sealed before its recording has ended."""
-    if not holding.sealed:
-        return "not sealed yet" if holding.date == ist(report.now_ns).date() else "not sealed"
-    totals = report.totals.get(holding.date)
+def _recorded(totals: Totals | None) -> tuple[str, str]:
+    """Ticks of a date, and its gaps as `1 (3.4s)`; dashes before it is sealed."""
     if totals is None:
-        return "sealed"
+        return fmt.NONE, fmt.NONE
     lost = f" ({fmt.duration(totals.gap_ns / SECOND)})" if totals.gaps else ""
-    return f"sealed, {fmt.plural(totals.ticks, 'tick')}, gaps {totals.gaps}{lost}"
+    return fmt.grouped(totals.ticks), f"{totals.gaps}{lost}"
 
 
-def _files(run: RunStatus, store: Store, option: str) -> Iterator[str]:
+def _row(date: str, state: str, *cells: str) -> str:
+    """A line of the table of days."""
+    return f"  {date:<10}  {state:<10}" + "".join(
+        f"{cell:>{width}}" for cell, width in zip(cells, _WIDTHS, strict=True)
+    )
+
+
+def _files(run: RunStatus, store: Store, option: str) -> Iterator[list[str]]:
     date = dt.date.fromisoformat(run.date)
     if not store.settled(date):
-        yield f"in {_near(store.journal(date))}: {fmt.size(run.journal_bytes)}"
-        yield f"not sealed yet: a later recording does it, or `tickrec seal {run.date}{option}`"
+        size = sum(path.stat().st_size for path in store.journal_files(date))
+        yield [f"in {_near(store.journal(date))}: {fmt.size(size)}"]
+        yield [f"not sealed yet: a later recording does it, or `tickrec seal {run.date}{option}`"]
         return
     paths = [path for path in (store.sealed_path("ticks", date), store.duckdb_path(date)) if path.exists()]
-    verified = "   verified" if store.manifest_path(date).exists() else ""
-    yield "sealed  " + "   ".join(f"{_near(path)} {fmt.size(path.stat().st_size)}" for path in paths) + verified
+    files = [f"{_near(path)} {fmt.size(path.stat().st_size)}" for path in paths]
+    verified = ["verified"] if store.manifest_path(date).exists() else []
+    yield [f"sealed  {files[0]}", *files[1:], *verified]
 
 
 def _near(path: Path) -> str:

@@ -76,7 +76,7 @@ class RunStatus:
     durable_ns: int | None = None
     """Everything received until then is on the disk; equals `written_ns` when nothing waits for a sync."""
     journal_bytes: int = 0
-    """Bytes of the date's journal files."""
+    """Bytes that this run wrote into the date's journal."""
     byte_rate: float = 0.0
     """Bytes a second that the run has taken of the disk so far; 0 while it is too young to tell."""
     position: tuple[int, int] | None = None

@@ -38,6 +38,8 @@ TAIL_BYTES: Final = 64 * 1024 * 1024
 """More journal than this behind the status file is not counted, for the sake of a quick answer."""
 LAST_BYTES: Final = 1024 * 1024
 """How much of the journal is looked at to see how it ends."""
+LAST_SEQ: Final = 2**63 - 1
+"""Beyond every entry."""
 CLOSED: Final = "closed"
 """The state of a connection whose run is over."""
 
@@ -125,7 +127,7 @@ def date_ticks(store: Store, run: RunStatus) -> int | None:
     if not run.date or run.position is None:
         return None
     date = dt.date.fromisoformat(run.date)
-    stored = ticks_through(store, date, run.flushed_seq)
+    stored = ticks_through(store, date, run.flushed_seq or LAST_SEQ)  # before its first flush, earlier runs' alone
     return None if stored is None else stored + run.unflushed_ticks
 
 

@@ -32,9 +32,12 @@ class Watch:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._date = ""
+        self._begun = ("", 0)
+        """Date and start of the run that is watched."""
         self._live = Live({})
         self._follow: Follow | None = None
+        self._heard: dict[int, int] = {}
+        """When each connection last brought a message, which is newer than what the status file says."""
         self.report: StatusReport = observe(store, clock)
         self._reported_ns = clock.monotonic_ns()
 
@@ -50,11 +53,15 @@ class Watch:
             self.report = observe(self._store, self._clock)
             self._reported_ns = self._clock.monotonic_ns()
         run = self._run()
-        if run.date != self._date:
-            self._begin(run.date)
+        if (run.date, run.started_ns) != self._begun:
+            self._begin(run)
         if self._follow is not None:
             self._take(self._follow.poll())
-        return self._live.view(run, self._clock.wall_ns())
+        connections = tuple(
+            replace(each, last_message_ns=max(each.last_message_ns or 0, self._heard.get(each.conn, 0)) or None)
+            for each in run.connections
+        )
+        return self._live.view(replace(run, connections=connections), self._clock.wall_ns())
 
     async def until_over(self, show: Callable[[LiveView], None]) -> None:
         """Show a view several times a second until the recorder has ended."""
@@ -68,26 +75,28 @@ class Watch:
         if run is None:
             return RunStatus(state=report.state, pid=0, date="", started_ns=report.now_ns, written_ns=report.now_ns)
         if report.leaving:
-            return run if run.reason else replace(run, state=report.reason)
+            return replace(run, state=run.state if run.reason else report.reason, durable_ns=None)
         return replace(run, state=STALE, reason=report.reason) if report.state == STALE else run
 
-    def _begin(self, date: str) -> None:
-        """Start with the date's newest entries."""
-        self._date = date
+    def _begin(self, run: RunStatus) -> None:
+        """Start with the run's newest entries; what an earlier run of the date recorded is no news."""
+        self._begun = (run.date, run.started_ns)
         self._follow = None
-        if not date:
+        self._heard = {}
+        if not run.date:
             return
-        day = dt.date.fromisoformat(date)
+        day = dt.date.fromisoformat(run.date)
         folder = self._store.journal(day)
         self._live = Live({}, names=_names(self._store.instruments_path(day)))
         entries, position = recent(folder, LOOK_BACK_BYTES)
-        self._take(entries)
+        self._take([entry for entry in entries if entry.wall_ns >= run.started_ns])
         self._follow = Follow(folder, start=position)
 
     def _take(self, entries: list[Entry]) -> None:
         for entry in entries:
             if entry.kind is EntryKind.MESSAGE:
                 self._live.update(quotes(entry.payload), entry.wall_ns)
+                self._heard[entry.conn] = entry.wall_ns
 
 
 def _names(path: Path) -> Mapping[str, str]:

@@ -141,6 +141,9 @@ def status(
 
     store, clock = Store(configured(config, data, simulate).store.data), SystemClock()
     if watch:
+        if not display.can_show(sys.stdout, os.environ):
+            hint = "`tickrec status` says how it is once, and with --json for programs"
+            raise UsageError("--watch needs a terminal", hint=hint)
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(display.watch(store, clock, sys.stdout, os.environ))
     report = reports.collect(store, clock)
