@@ -112,6 +112,7 @@ def opened(path: Path) -> Iterator["pq.ParquetFile"]:
 
     try:
         with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
+            _require_rows(file.metadata)
             yield file
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise UnreadableFile(path, error) from error
@@ -119,6 +120,13 @@ def opened(path: Path) -> Iterator["pq.ParquetFile"]:
         if error.errno not in _UNREADABLE:
             raise
         raise UnreadableFile(path, error) from error
+
+
+def _require_rows(metadata: "pq.FileMetaData") -> None:
+    """Raise pyarrow.ArrowInvalid when the row groups do not make up the file: its footer has no checksum."""
+    rows = sum(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))
+    if rows != metadata.num_rows:
+        raise pa.ArrowInvalid(f"its row groups have {rows} rows, not {metadata.num_rows}")
 
 
 @contextlib.contextmanager
