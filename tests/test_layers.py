@@ -19,8 +19,8 @@ LAYERS = [
     "upstox.access upstox.websocket upstox.link upstox.feed upstox.login upstox.simulator simulated",
     "dayfile manifest merge drafts verify retention seal recent holdings totals status plan day appending flushing "
     "tally traces recorder record schedule selection",
-    "examples tokens connection listing sandbox arguments running relations views cells grid output table query reasons watch "
-    "doctor report",
+    "examples tokens connection listing sandbox arguments running relations views cells grid output table query reasons "
+    "watch doctor report",
     "display",
     "cli __main__ __init__",
 ]
@@ -37,7 +37,7 @@ def place(module: str) -> str | None:
 ONLY = {
     "rich": {"display"},
     "duckdb": {"dayfile", "seal", "verify", "query", "running", "sandbox", "tokens", "arguments", "connection"},
-    "typer": {"cli", "cli.common", "cli.recording", "cli.query"},
+    "typer": {"cli", "cli.common", "cli.recording", "cli.query", "cli.plain"},
     "websockets": {
         "upstox.websocket",
         "upstox.link",
@@ -139,6 +139,14 @@ def test_help_loads_nothing_heavy() -> None:
         "from tickrec.cli import main\nsys.argv = ['tickrec', '--help']\ntry:\n    main()\nexcept SystemExit:\n    pass"
     )
     assert not loaded_after(code) & {"pyarrow", "duckdb", "websockets", "rich", "ptars", "google"}
+
+
+def test_a_query_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    arguments = ["tickrec", "query", "SELECT 1", "--data", str(tmp_path), "--format", "csv", "--limit", "5"]
+    code = f"from tickrec.cli import main\nsys.argv = {arguments}\ntry:\n    main()\nexcept SystemExit:\n    pass"
+    loaded = loaded_after(code)
+    assert "duckdb" in loaded
+    assert not loaded & {"pydantic", "websockets", "rich", "ptars", "google", "pandas", "numpy", "asyncio"}
 
 
 def test_the_recorder_never_loads_duckdb() -> None:

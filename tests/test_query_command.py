@@ -64,6 +64,8 @@ def test_a_file_is_written_and_said(folder: Path, tmp_path: Path) -> None:
         (("--memory", "1KB"), ("1KB", "16MB at least")),
         (("--timeout", "0s"), ("--timeout 0s",)),
         (("--timeout", "soon"), ("--timeout", "soon", "60s")),
+        (("--limit", "-3"), ("--limit", "-3", "1000")),
+        (("--limit", "ten"), ("--limit", "ten")),
         (("--file", "x.sql"), ("give a statement",)),
     ],
 )

@@ -20,6 +20,7 @@ from tickrec.cli.common import (
     say,
     seconds_of,
 )
+from tickrec.cli.plain import PlainCommand
 from tickrec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
     from tickrec.query import DateRange, Result
 
 
-@app.command(epilog=examples.text())
+@app.command(cls=PlainCommand, epilog=examples.text())
 def query(
     sql: Annotated[str | None, typer.Argument(metavar="SQL", help="One statement that only reads.")] = None,
     form: Annotated[str | None, typer.Option("--format", help="table (default), csv, json, jsonl, markdown.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     output: Annotated[Path | None, typer.Option("--output", help="Write .csv .json .jsonl .parquet .arrow.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", help="Rows at most.", min=0)] = None,
+    most: Annotated[str | None, typer.Option("--limit", metavar="ROWS", help="Rows at most.")] = None,
     file: Annotated[Path | None, typer.Option("--file", help="Read the statement from a file; - is stdin.")] = None,
     date: Annotated[str | None, typer.Option("--date", help="One date: 2026-11-23, today, yesterday.")] = None,
     first: Annotated[str | None, typer.Option("--from", help="First date.")] = None,
@@ -51,7 +52,7 @@ def query(
         from tickrec.relations import describe
 
         return answer(describe())
-    form = _format(form, as_json, output)
+    form, limit = _format(form, as_json, output), _limit(most)
     statement = _statement(sql, file)
     seconds = seconds_of("--timeout", timeout)
     if seconds == 0:
@@ -100,6 +101,13 @@ def _format(form: str | None, as_json: bool, output: Path | None) -> str:
         what = f"--format {wanted} and --output {output.name} contradict each other"
         raise UsageError(what, hint="The ending of the name says what is written: leave --format out")
     return wanted or "table"
+
+
+def _limit(text: str | None) -> int | None:
+    """The number of rows that --limit allows. Raises UsageError."""
+    if text is None or text.isdecimal():
+        return None if text is None else int(text)
+    raise UsageError(f"--limit must be a number of rows such as 1000, not {text}")
 
 
 def _dates(store: "Store", date: str | None, first: str | None, last: str | None) -> "DateRange":
