@@ -38,8 +38,8 @@ def test_a_recording_is_told_in_four_lines() -> None:
         "recording since 09:15:00 (pid 4121)            2026-11-23, NSE open until 15:30, F&O until 15:40",
         "ticks 9,62,747 in 6,402 messages, 612/s now    newest 0.2s old, durable 0.3s ago, in Parquet up to 09:40:12",
         "conn 1  up 26m  220/220 answered               token valid until Tue 03:30",
+        "                                               disk 61 GB free, about 24 days",
         "gaps 1 (3.4s): 09:40:07 - 09:40:10 conn 1: connection reset",
-        "disk 61 GB free, about 24 days",
     ]
     assert alarms(page) == ""
 
@@ -171,7 +171,7 @@ def test_a_date_of_several_runs_is_told_apart_from_the_run() -> None:
     assert "all of 2026-11-23: ticks 24,10,000, gaps 1 (3.4s): 09:40:07 - 09:40:10 conn 1: connection reset" in shown
     over = lines(status_page(report("stopped", run_status(state=STOPPED), ended_ns=NOW, date_ticks=2_410_000), 120))
     assert over[1].startswith("the last run: ticks 9,62,747 in 6,402 messages")
-    assert over[2].startswith("all of 2026-11-23: ticks 24,10,000, gaps 0")
+    assert over[2].startswith("all of 2026-11-23: ticks 24,10,000, gaps 0  ")
 
 
 def test_a_date_of_one_run_is_told_once() -> None:

@@ -5,7 +5,7 @@ Owns the wording. Everything said here is in the StatusReport or the RunStatus; 
 
 import datetime as dt
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -111,8 +111,9 @@ def _going(page: Page, report: StatusReport, run: RunStatus) -> None:
     else:
         counts = f"{_counts(run, report.date_ticks, 'this run')}, {fmt.rate(run.rate)}/s now"
         pairs.append((Chunk(counts), Chunk(_freshness(run, now_ns))))
-        left = [*_connections(run, now_ns), *_gaps(run, now_ns, report.date_ticks)]
-        pairs += _beside(left, [_token(run, now_ns), _disk(run)])
+        pairs += _facts(
+            [*_connections(run, now_ns)], _gaps(run, now_ns, report.date_ticks), [_token(run, now_ns), _disk(run)]
+        )
         if run.rejected:
             pairs.append((Chunk(f"rejected {fmt.plural(run.rejected, 'message')}", Tone.ALARM), Chunk("")))
     _columns(page, pairs)
@@ -134,7 +135,7 @@ def _over(page: Page, report: StatusReport, run: RunStatus, option: str) -> None
         page.say(f"{words}{because}", Tone.ALARM if run.exit_code else Tone.STRONG)
     counts = _counts(run, report.date_ticks, "the last run")
     pairs = [(Chunk(counts), Chunk(f"{run.date}, from {fmt.clock_time(run.started_ns)}"))]
-    pairs += _beside(list(_gaps(run, report.ended_ns or now_ns, report.date_ticks)), [_disk(run)])
+    pairs += _facts([], _gaps(run, report.ended_ns or now_ns, report.date_ticks), [_disk(run)])
     _columns(page, pairs)
 
 
@@ -148,6 +149,14 @@ def _columns(page: Page, pairs: Sequence[Pair]) -> None:
             for chunk in (left, right):
                 if chunk.text:
                     page.say(chunk.text, chunk.tone)
+
+
+def _facts(left: Sequence[Chunk], gaps: Iterable[Chunk], right: Sequence[Chunk]) -> list[Pair]:
+    """What stands on the left and on the right, gaps below both when they do not fit beside them."""
+    gaps = list(gaps)
+    if len(gaps) == 1 and len(gaps[0].text) < _LEFT:
+        return _beside([*left, *gaps], right)
+    return [*_beside(left, right), *((gap, Chunk("")) for gap in gaps)]
 
 
 def _beside(left: Sequence[Chunk], right: Sequence[Chunk]) -> list[Pair]:
