@@ -271,6 +271,7 @@ def test_a_segment_is_open_in_its_session(either: Calendar, segment: str, day: s
         (["NSE_EQ"], "08:58", True),
         (["NSE_EQ"], "09:00", False),
         (["NSE_EQ"], "09:07", False),
+        (["NSE_INDEX"], "09:05", True),
         (["NSE_EQ"], "09:09", True),
         (["NSE_EQ"], "09:14", True),
         (["NSE_EQ"], "09:15", False),

@@ -36,6 +36,8 @@ _SHOWN: Final = {
 _MINUTE: Final = 60 * SECOND
 _SHARES: Final = ("NSE", "NFO", "BSE", "BFO")
 """Exchanges with a pre-open, in the 15 minutes before the session."""
+_AUCTIONED: Final = ("NSE_EQ", "BSE_EQ")
+"""Segments that tick while orders are taken in the pre-open; an index has its first value after the matching."""
 _PRE_OPEN_NS: Final = 15 * _MINUTE
 _ORDERS_NS: Final = 8 * _MINUTE
 """How long orders are taken in the pre-open; then comes matching, and silence until the session."""
@@ -212,7 +214,7 @@ def _expects_data(segment: str, sessions: Mapping[str, Session], wall_ns: int) -
     if session.start_ns <= wall_ns < session.end_ns:
         return True
     orders = session.start_ns - _PRE_OPEN_NS
-    return exchange in ("NSE", "BSE") and orders <= wall_ns < orders + _ORDERS_NS
+    return segment in _AUCTIONED and orders <= wall_ns < orders + _ORDERS_NS
 
 
 def _special_days(holidays: Body) -> dict[dt.date, Day]:

@@ -194,6 +194,25 @@ def test_messages_of_one_read_are_handed_over_together() -> None:
     run(scenario())
 
 
+def test_a_text_message_that_is_no_text_is_kept_and_ends_nothing() -> None:
+    broken = b'{"status":"\xff\xfe'
+
+    async def talk(broker: Broker, connection: ServerConnection) -> None:
+        keys = broker.take(await connection.recv())
+        async with connection.send_context():
+            connection.protocol.send_text(broken)
+        await connection.send(snapshot(keys))
+        await connection.wait_closed()
+
+    async def scenario() -> None:
+        async with Broker(talk).running() as broker, recording(make_feed(broker.url)) as found:
+            await found.until_count(MESSAGE, 2)
+        assert [(each.payload == broken, each.text) for each in found.of(MESSAGE)] == [(True, True), (False, False)]
+        assert len(found.of(CONNECTED)) == 1
+
+    run(scenario())
+
+
 def test_messages_far_above_a_megabyte_and_fragmented_ones_arrive_whole() -> None:
     large = tick("NSE_EQ|" + "x" * 3_000_000)
 
@@ -572,10 +591,44 @@ def test_a_feed_that_says_nothing_but_market_info_is_replaced() -> None:
     async def scenario() -> None:
         async with Broker(talk).running() as broker, recording(make_feed(broker.url, timing=Timing(mute=5))) as found:
             await found.until_count(CONNECTED, 3)
-        assert {facts["reason"] for facts in found.facts(DISCONNECTED)[:2]} == {"no data for 5 s"}
+        assert [facts["reason"] for facts in found.facts(DISCONNECTED)[:2]] == ["no data for 5 s", "no data for 10 s"]
         data = [entry for entry in found.of(MESSAGE) if entry.payload != market_info()]
         for last, lost in zip(data, found.of(DISCONNECTED)[:2], strict=False):
             assert lost.mono_ns - last.mono_ns >= 5 * SECOND
+
+    run(scenario())
+
+
+def test_the_less_there_is_to_be_heard_the_longer_silence_is_put_up_with() -> None:
+    """Instruments that trade every few minutes; then busy ones, whose silence is a bad sign again."""
+
+    async def talk(broker: Broker, connection: ServerConnection) -> None:
+        keys = broker.take(await connection.recv())
+        await connection.send(snapshot(keys))
+        if len(broker.handshakes) > 6:
+            await connection.send(tick(*keys))
+        await connection.wait_closed()
+
+    async def scenario() -> None:
+        async with Broker(talk).running() as broker:
+            feed = make_feed(broker.url, timing=Timing(mute=1), clock=FastClock(50.0))
+            async with recording(feed) as found:
+                await found.until_count(DISCONNECTED, 8)
+        reasons = [facts["reason"] for facts in found.facts(DISCONNECTED)[:8]]
+        assert reasons == [f"no data for {seconds} s" for seconds in (1, 2, 4, 8, 16, 16, 1, 1)]
+
+    run(scenario())
+
+
+def test_without_a_snapshot_silence_is_not_put_up_with_for_longer() -> None:
+    async def talk(broker: Broker, connection: ServerConnection) -> None:
+        await connection.send(market_info())
+        await connection.wait_closed()
+
+    async def scenario() -> None:
+        async with Broker(talk).running() as broker, recording(make_feed(broker.url, timing=Timing(mute=1))) as found:
+            await found.until_count(DISCONNECTED, 3)
+        assert {facts["reason"] for facts in found.facts(DISCONNECTED)[:3]} == {"no data for 1 s"}
 
     run(scenario())
 

@@ -36,6 +36,10 @@ Quiet = Callable[[int], bool]
 
 LOOK_NS: Final = SECOND // 50
 """While instruments have not answered, live messages are looked into this often at most, snapshots always."""
+PROMPT_NS: Final = 10 * SECOND
+"""A tick within this time of connecting shows that instruments are busy, and silence is a bad sign."""
+PATIENCE: Final = 16
+"""How much longer than `Timing.mute` silence is put up with at most where instruments seem to be quiet ones."""
 LIVE_FEED: Final = b"\x08\x01"
 """How a message of type live_feed begins; a snapshot has the type's zero value, which is not sent."""
 
@@ -54,7 +58,8 @@ class Timing:
     """TCP, TLS and the websocket handshake."""
     close: float = 2.0
     mute: float = 60.0
-    """A connection without a snapshot or tick for this long is replaced."""
+    """A connection without a snapshot or tick for this long is replaced; each time that the next one has a snapshot
+    and is as silent, twice as long."""
     ping_interval: float = 20.0
     ping_timeout: float = 20.0
 
@@ -116,8 +121,9 @@ class Link:
         self._refused_token: Token | None = None
         self._renewals = 0
         self._proven = False
-        self._mute = False
-        self._alive_ns = 0
+        self._mute = self._ticking = False
+        self._patience = self._timing.mute
+        self._alive_ns = self._opened_ns = 0
         self._look_ns = self._begun_ns = 0
         self._frames = 0
         self._message_ns: int | None = None
@@ -214,7 +220,8 @@ class Link:
         log.info("conn %d connected in %.1fs%s", self.conn, (now - self._begun_ns) / SECOND, tries)
         self.opened += 1
         self._refused_token, self._renewals = None, 0
-        self._proven, self._mute, self._alive_ns = False, False, now
+        self._proven, self._mute, self._ticking = False, False, False
+        self._alive_ns = self._opened_ns = now
         self._write(EntryKind.CONNECTED, host=host, attempt=self._attempt + 1, keys=len(self.subscription.wanted))
         self._enter(CONNECTED)
 
@@ -227,9 +234,17 @@ class Link:
         for data, text in reversed(messages):
             if not text and carries_feeds(data):
                 self._alive_ns = mono
+                if not self._ticking and data.startswith(LIVE_FEED):
+                    self._tick(mono)
                 if self._proven and self.subscription.complete:
                     return
                 self._learn(data, mono)
+
+    def _tick(self, mono_ns: int) -> None:
+        """The first tick after the snapshot."""
+        self._ticking = True
+        if mono_ns - self._opened_ns < PROMPT_NS:
+            self._patience = self._timing.mute
 
     def _learn(self, message: bytes, mono_ns: int) -> None:
         """Take in what a message with data says about the connection and its instruments."""
@@ -276,12 +291,17 @@ class Link:
         now = self._clock.monotonic_ns()
         if self._shared.quiet(self._clock.wall_ns()):
             self._alive_ns = now
-        return now - self._alive_ns >= self._timing.mute * SECOND
+        return now - self._alive_ns >= self._allowed * SECOND
+
+    @property
+    def _allowed(self) -> float:
+        """Seconds of silence. Without even a snapshot it is not for want of trades."""
+        return self._patience if self._proven else self._timing.mute
 
     def _pause(self) -> float:
         """Seconds until there may be something to do; at most one, so that silence is counted from the end of a quiet
         time and not from before it."""
-        due = self._alive_ns + int(self._timing.mute * SECOND)
+        due = self._alive_ns + int(self._allowed * SECOND)
         deadline_ns = self.subscription.deadline_ns
         if deadline_ns is not None:
             due = min(due, deadline_ns)
@@ -294,7 +314,10 @@ class Link:
     def _why(self, closed: ConnectionClosed) -> Failure:
         """Why the websocket has ended, when that was not on purpose."""
         if self._mute:
-            return Failure(Situation.MUTE, what=f"no data for {self._timing.mute:g} s")
+            allowed = self._allowed
+            if self._proven:
+                self._patience = min(2 * allowed, PATIENCE * self._timing.mute)
+            return Failure(Situation.MUTE, what=f"no data for {allowed:g} s")
         assert self._token is not None
         return of_closed(closed, self._token, had_data=self._proven)
 
