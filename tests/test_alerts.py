@@ -48,6 +48,17 @@ def test_a_command_that_fails_is_only_logged(tmp_path: Path, broken: str, caplog
     assert "on_alert" in caplog.text
 
 
+def test_what_a_command_says_stays_out_of_the_terminal_and_its_last_line_is_logged_when_it_fails(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = tmp_path / "alert.py"
+    program.write_text("import sys\nprint('hello')\nprint('no such channel', file=sys.stderr)\nsys.exit(7)\n")
+    alerts = Alerts(f"'{sys.executable}' '{program}'", SystemClock(), tmp_path / "alerts.json")
+    asyncio.run(alerts.send("gap", "text"))
+    assert capfd.readouterr() == ("", "")
+    assert "on_alert ended with exit code 7: no such channel" in caplog.text
+
+
 def test_without_a_command_nothing_is_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     asyncio.run(Alerts(None, SystemClock(), tmp_path / "alerts.json").send("gap", "text"))
     assert caplog.text == ""

@@ -9,9 +9,11 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import shlex
+import tempfile
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from tickrec import children
 from tickrec.clock import SECOND, Clock
@@ -23,6 +25,8 @@ QUIET_SECONDS: Final = 1800
 """The same topic is not alerted again within this time."""
 COMMAND_SECONDS: Final = 30
 """A command that takes longer is killed."""
+LAST_BYTES: Final = 500
+"""How much of the end of what a command said is looked at when it fails."""
 
 
 class Alerts:
@@ -69,7 +73,8 @@ class Alerts:
         except (OSError, ValueError, AttributeError, TypeError):
             return {}
 
-    async def _finish(self, process: asyncio.subprocess.Process) -> None:
+    async def _finish(self, process: asyncio.subprocess.Process, said: IO[bytes]) -> None:
+        """Wait for the command; when it fails, log the last line it said."""
         try:
             async with asyncio.timeout(COMMAND_SECONDS):
                 code = await process.wait()
@@ -80,4 +85,12 @@ class Alerts:
             if process.returncode is None:
                 process.kill()
         if code:
-            log.warning("on_alert ended with exit code %d", code)
+            lines = _end_of(said).decode("utf-8", "replace").split("\n")
+            last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+            log.warning("on_alert ended with exit code %d: %s", code, last)
+
+
+def _end_of(file: IO[bytes]) -> bytes:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - LAST_BYTES))
+    return file.read()
