@@ -45,13 +45,19 @@ class Alerts:
         if not self._command or not self._due(topic):
             return
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command, text, stdin=asyncio.subprocess.DEVNULL, env=children.without_secrets()
-            )
+            # What it prints must not get into the live table; a file, as what it leaves running may hold it open.
+            with tempfile.TemporaryFile() as said:
+                process = await asyncio.create_subprocess_exec(
+                    *self._command,
+                    text,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=said,
+                    stderr=said,
+                    env=children.without_secrets(),
+                )
+                await self._finish(process, said)
         except OSError as error:
             log.warning("on_alert could not be run: %s", error.strerror or error)
-            return
-        await self._finish(process)
 
     def _due(self, topic: str) -> bool:
         """Whether the topic may be told; if so, it counts as told now."""
