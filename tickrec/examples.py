@@ -44,6 +44,11 @@ EXAMPLES: Final = (
         "the busiest instruments",
         "SELECT symbol, count(*) AS ticks, max(ltp) AS high FROM ticks GROUP BY symbol ORDER BY ticks DESC LIMIT 10",
     ),
+    Example(
+        "between two times of the day",
+        "SELECT symbol, min(ltp) AS low, max(ltp) AS high FROM ticks "
+        "WHERE CAST(recv_ts AT TIME ZONE 'Asia/Kolkata' AS TIME) BETWEEN '09:15' AND '09:30' GROUP BY symbol",
+    ),
     Example("bars from ticks", "FROM candles('15 minutes') WHERE symbol = 'RELIANCE'"),
     Example(
         "and beside the broker's own",

@@ -23,13 +23,14 @@ import pyarrow as pa
 
 from tickrec import relations, schema, views
 from tickrec.arguments import check_arguments
+from tickrec.complaint import EXPLAIN, explain
 from tickrec.connection import MEMORY_LIMIT, check_memory, connect, lock
 from tickrec.errors import DataError, TickrecError, UsageError
 from tickrec.examples import EXAMPLES
 from tickrec.layout import Store
 from tickrec.listing import Listing, Source, duckdb_type, tail_name, union
 from tickrec.running import Running
-from tickrec.sandbox import EXPLAIN, Statement, check, explain
+from tickrec.sandbox import Statement, check
 
 __all__ = ["EXAMPLES", "DateRange", "Result", "Session", "yield_to_recorder"]
 

@@ -15,14 +15,13 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tickrec.complaint import explain
 from tickrec.errors import UsageError
 from tickrec.tokens import explained, tokens, with_values
 
 if TYPE_CHECKING:
     import duckdb
 
-EXPLAIN: Final = "EXPLAIN "
-"""In front of a statement, lets DuckDB look at it without running it."""
 ALLOWED: Final = "Allowed: SELECT, WITH, FROM, VALUES, SUMMARIZE, DESCRIBE, SHOW, PIVOT, UNPIVOT, and EXPLAIN of these"
 
 _TREE: Final = frozenset(
@@ -127,6 +126,9 @@ def check(
 
     Raises UsageError, with the place in the text where there is one, for anything but one reading statement.
     """
+    word = sql.strip().rstrip(";").lower()
+    if word in tables or word in macros:
+        raise UsageError(f"{word} is no statement", hint=f"Write FROM {macros[word].usage if word in macros else word}")
     kind = _kind(connection, sql)
     plan = kind == "EXPLAIN" or (kind == "MULTI" and tokens(sql)[0][1] == "EXPLAIN")
     body = explained(sql) if plan else sql
@@ -320,32 +322,3 @@ class _Places:
         before = self.sql[: len(self.body.encode()[:offset].decode(errors="ignore")) + shift]
         line = before.count("\n") + 1
         return f"line {line}, column {len(before) - before.rfind(chr(10))}"
-
-
-_LABEL: Final = re.compile(r"[A-Z][A-Za-z -]{1,40}(Error|Exception): ")
-_EXCERPT: Final = re.compile(r"\n\nLINE (\d+): (.*)\n( *)\^+", re.DOTALL)
-
-
-def explain(error: BaseException, sql: str) -> UsageError:
-    """A DuckDB error about a statement, in one line with its place."""
-    text = str(error)
-    place = ""
-    if excerpt := _EXCERPT.search(text):
-        text = text[: excerpt.start()]
-        place = _excerpt_place(int(excerpt[1]), excerpt[2], len(excerpt[3]), sql)
-    lines = [line.strip() for line in _LABEL.sub("", text, count=1).splitlines() if line.strip()]
-    what = lines[0].rstrip("!.") if lines else type(error).__name__
-    hint = next((line for line in lines[1:] if line.startswith(("Did you mean", "Candidate bindings"))), "")
-    return UsageError(what, where=place, hint=hint)
-
-
-def _excerpt_place(line: int, shown: str, indent: int, sql: str) -> str:
-    """The line and column that DuckDB marks under an excerpt of the text; long lines are shown in part."""
-    text = shown.removeprefix("...").removesuffix("...")
-    skipped = len(f"LINE {line}: ") + len(shown) - len(shown.removeprefix("..."))
-    lines = sql.splitlines()
-    written = lines[line - 1] if line <= len(lines) else ""
-    if text.startswith(EXPLAIN) and not written.startswith(EXPLAIN):
-        text, skipped = text.removeprefix(EXPLAIN), skipped + len(EXPLAIN)
-    start = written.find(text)
-    return f"line {line}, column {indent - skipped + start + 1}" if start >= 0 else f"line {line}"
