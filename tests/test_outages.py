@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.processes import running
-from tests.recordings import Recording, ShiftedClock, recording, until
+from tests.recordings import HastyClock, Recording, recording, until
 from tickrec import status
 from tickrec.clock import SystemClock
 from tickrec.config import Config, load
@@ -36,16 +36,6 @@ MUTE = Timing(mute=0.5)
 RESET, MUTED = "connection reset", "no data for 0.5 s"
 CLOSED = "closed by the broker (1011): [token]"
 """The reason the simulator gives is the same word as its token."""
-
-
-class HastyClock(ShiftedClock):
-    """The machine's clock, on which every pause takes a fifth of its time."""
-
-    def __init__(self) -> None:
-        super().__init__(0)
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds / 5)
 
 
 class Row(NamedTuple):

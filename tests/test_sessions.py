@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.recordings import FAST, ShiftedClock, messages, recording, until
+from tests.recordings import FAST, HastyClock, ShiftedClock, messages, recording, until
 from tests.upstox.rest_fixtures import jwt
 from tickrec import status
 from tickrec.calendar import trading_date
@@ -250,6 +250,35 @@ def test_a_run_that_cannot_begin_tells_its_owner_once(tmp_path: Path) -> None:
 
     asyncio.run(scenario())
     assert len(told.read_text().splitlines()) == 1
+
+
+def test_the_owner_is_told_of_everything_that_needs_a_person(tmp_path: Path) -> None:
+    told, program, silent = tmp_path / "told", tmp_path / "tell.py", "NSE_EQ|INE467B01029"
+    program.write_text(f"import sys\nopen({str(told)!r}, 'a').write(sys.argv[-1] + '\\n')\n")
+    config = f"[record]\non_alert = \"'{sys.executable}' '{program}'\"\n[store]\nmin_free = '900TB'\nduckdb = false\n"
+    clock = HastyClock()
+
+    def heard(text: str) -> bool:
+        return told.exists() and text in told.read_text()
+
+    async def scenario() -> None:
+        settings = dataclasses.replace(FAST, faults=(Fault("silent", silent),))
+        async with recording(tmp_path, settings=settings, config=config, clock=clock) as one:
+            await until(lambda: heard("free for"))
+            await until(lambda: heard("1 instrument did not answer"))
+            one.simulator.strike(Fault("refuse", "60"))
+            one.simulator.strike(Fault("drop"))
+            await until(lambda: one.simulator.stats()["connections"] == 0)
+            assert not heard("no data on connection")
+            clock.shift_ns += 61 * SECOND
+            await until(lambda: heard("no data on connection 1 for 1m"))
+            one.simulator.strike(Fault("token", "another"))
+            last = await one.result()
+            assert last.exit_code == ExitCode.TOKEN
+        assert heard("tickrec stopped recording: the broker refused the access token twice")
+        assert len(told.read_text().splitlines()) == 4
+
+    asyncio.run(scenario())
 
 
 def test_a_date_that_is_being_sealed_is_waited_for(tmp_path: Path) -> None:
