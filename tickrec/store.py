@@ -11,7 +11,7 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, count, repeat
@@ -150,6 +150,7 @@ class PartWriter:
         self._behind = False
         """Whether the last flush left something for another part."""
         self._covered = _coverage_mended(store, date)
+        self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encode")
 
     @property
     def next_seq(self) -> int:
@@ -178,7 +179,9 @@ class PartWriter:
 
     def _part(self, last_seq: int, sizes: Iterator[int], final: bool) -> Flushed | None:
         reader = _Reader(self._store, self._covered, last_seq)
-        with _Draft(self._store, self._covered.date, self.next_seq) as draft:
+        # When behind, a row group is encoded, which needs no lock, while the next is decoded; that costs 40 MB.
+        encoder = self._encoder if self._behind else None
+        with _Draft(self._store, self._covered.date, self.next_seq, encoder) as draft:
             for piece in reader.pieces(sizes):
                 draft.add(piece)
                 if draft.ticks >= self._part_ticks:
@@ -259,7 +262,7 @@ def _require_rows(ticks: Path, table: str, path: Path, rows: int | None = None) 
 class _Draft:
     """A part of `ticks` that is being written, and the rows of the small tables that go with it."""
 
-    def __init__(self, store: Store, date: dt.date, first: int) -> None:
+    def __init__(self, store: Store, date: dt.date, first: int, encoder: Executor | None) -> None:
         self.ticks = 0
         self._store = store
         self._date = date
@@ -270,15 +273,15 @@ class _Draft:
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
         self._small: dict[str, list[pa.Table]] = {"market_status": [], "rejected": []}
-        # Encoding goes on without the interpreter's lock while the next rows are decoded with it.
-        self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encode")
+        self._encoder = encoder
         self._encoded: Future[None] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._encoder.shutdown()
+        if self._encoded is not None:
+            wait((self._encoded,))
         self._file.close()
         self._path.unlink(missing_ok=True)
 
@@ -318,8 +321,11 @@ class _Draft:
     def _write(self) -> None:
         if self._waiting:
             self._finish_encoding()
-            self._encoded = self._encoder.submit(self._file.write, pa.concat_tables(self._waiting))
-            self._waiting, self._waiting_rows = [], 0
+            rows, self._waiting, self._waiting_rows = pa.concat_tables(self._waiting), [], 0
+            if self._encoder is None:
+                self._file.write(rows)
+            else:
+                self._encoded = self._encoder.submit(self._file.write, rows)
 
     def _finish_encoding(self) -> None:
         """Wait for the row group that is being written: only one may be in memory. Raises what went wrong."""
