@@ -44,6 +44,12 @@ def test_a_recording_is_told_in_four_lines() -> None:
     assert alarms(page) == ""
 
 
+def test_a_token_without_an_end_leaves_no_hole() -> None:
+    shown = lines(status_page(report(run=run_status(token_expires_ns=None)), 110))
+    assert shown[2] == "conn 1  up 26m  220/220 answered               disk 61 GB free, about 24 days"
+    assert shown[3] == "gaps 0"
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 160])
 def test_no_width_loses_a_word(width: int) -> None:
     run = run_status(
