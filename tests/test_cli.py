@@ -135,10 +135,11 @@ def test_a_config_that_is_not_understood_is_refused(tmp_path: Path, text: str, w
     assert all(word in refused.stderr for word in words)
 
 
-def test_without_a_token_nothing_is_recorded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", [RECORD, ("symbols", "NIFTY:opt:2", "--data", "elsewhere")])
+def test_without_a_token_nothing_is_recorded_and_no_price_is_asked(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     with simulated_broker(tmp_path):
         env = {name: value for name, value in environment(tmp_path).items() if name != "UPSTOX_ACCESS_TOKEN"}
-        command = [sys.executable, "-m", "tickrec", *RECORD]
+        command = [sys.executable, "-m", "tickrec", *arguments]
         done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == ExitCode.TOKEN
     assert "UPSTOX_ACCESS_TOKEN" in done.stderr

@@ -195,6 +195,35 @@ def _in_time_order(path: Path) -> list[tuple[int, int, int]]:
     return list(zip(*(each.to_pylist() for each in times), strict=True))
 
 
+def test_a_broker_that_fails_while_planning_is_asked_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        settings = dataclasses.replace(FAST, faults=(Fault("error", "503/0.5"),))
+        async with recording(tmp_path, settings=settings, clock=HastyClock()) as one:
+            await one.sent(20)
+            assert (await one.stop()).ticks >= 20
+        assert "the broker cannot be asked yet: 503" in caplog.text
+
+    asyncio.run(scenario())
+
+
+def test_the_end_of_the_last_segment_ends_and_seals_the_day(tmp_path: Path) -> None:
+    """F&O trades until 15:40; its last ticks are in a minute later. The shares of the same day would go on to 16:01."""
+    late, end_ns = clock_at(2026, 11, 23, 15, 35), from_datetime(dt.datetime(2026, 11, 23, 15, 41, tzinfo=IST))
+
+    async def scenario() -> None:
+        options = Options(symbols=("NIFTY:fut",), mode="full")
+        async with recording(tmp_path, settings=REAL_HOURS, clock=late, options=options) as one:
+            await one.sent(5)
+            late.shift_ns += end_ns - late.wall_ns() - SECOND // 2
+            last = await one.result()
+            assert last.exit_code == ExitCode.DONE
+            assert last.stop_ns == end_ns
+            assert last.frames > 0
+            assert [one.store.settled(date) for date in one.store.dates()] == [True]
+
+    asyncio.run(scenario())
+
+
 def test_a_token_refused_while_planning_is_read_again(tmp_path: Path) -> None:
     async def scenario() -> None:
         options = Options(symbols=("NIFTY:opt:1",), mode="full", now=True)

@@ -18,7 +18,7 @@ import pyarrow as pa
 from tickrec.calendar import Calendar, ensure_calendar, exchange_of, load, trading_date
 from tickrec.clock import IST, SECOND, Clock, from_datetime, ist
 from tickrec.config import Config
-from tickrec.errors import NothingToRecord, UsageError
+from tickrec.errors import NothingToRecord, TokenError, UsageError
 from tickrec.hours import Session
 from tickrec.instruments import Instrument, Master, ensure_master
 from tickrec.selectors import resolve
@@ -135,22 +135,31 @@ def load_master(store: Store, rest: Rest, now_ns: int, bar: Bar = no_bar) -> Mas
 
 
 def resolve_options(
-    config: Config, options: Options, master: Master, rest: Rest, token: Token, now_ns: int
+    config: Config, options: Options, master: Master, rest: Rest, token: Token | TokenError, now_ns: int
 ) -> list[Instrument]:
-    """The instruments that the options mean, at least one. Raises UsageError."""
+    """The instruments that the options mean, at least one.
+
+    Raises UsageError, and where prices are asked for RestError, or the TokenError that there is instead of a token.
+    """
+
+    def last_prices(keys: Sequence[str]) -> dict[str, float]:
+        if isinstance(token, TokenError):
+            raise token
+        return rest.last_prices(token, keys)
+
     return resolve(
         options.symbols,
         master,
         today=trading_date(now_ns),
-        last_prices=lambda keys: rest.last_prices(token, keys),
+        last_prices=last_prices,
         universes=config.universes,
         folder=Path.cwd(),
     )
 
 
-def account_plan(config: Config, token: Token) -> str:
+def account_plan(config: Config, token: Token | TokenError) -> str:
     """normal or plus: as configured, else as the token says."""
-    return config.upstox.plan or ("plus" if token.plus else "normal")
+    return config.upstox.plan or ("plus" if isinstance(token, Token) and token.plus else "normal")
 
 
 def deal_out(config: Config, instruments: Sequence[Instrument], mode: str, plan: str) -> tuple[tuple[Wanted, ...], ...]:

@@ -59,11 +59,11 @@ def select(config: Config, options: Options, environ: Mapping[str, str], clock: 
     return Selection(date, options.mode, plan, tuple(instruments), cap, CONNECTIONS[plan], connections, refusal)
 
 
-def _token(config: Config, environ: Mapping[str, str]) -> Token:
+def _token(config: Config, environ: Mapping[str, str]) -> Token | TokenError:
     try:
         return TokenSource(config.upstox, environ).read()
-    except TokenError:
-        return Token("")
+    except TokenError as error:
+        return error
 
 
 def to_json(selection: Selection) -> dict[str, Any]:

@@ -271,11 +271,14 @@ def test_a_login_code_is_exchanged_for_a_token(script: Script, rest: Rest) -> No
     }
 
 
-def test_a_refused_login_shows_neither_code_nor_secret(script: Script, rest: Rest) -> None:
-    script.says({"errors": [{"errorCode": "UDAPI100057", "message": "Invalid c0de, s3cret"}]}, 401)
+@pytest.mark.parametrize("status", [400, 401])
+def test_a_refused_login_shows_neither_code_nor_secret(script: Script, rest: Rest, status: int) -> None:
+    script.says({"errors": [{"errorCode": "UDAPI100057", "message": "Invalid c0de, s3cret"}]}, status)
     with pytest.raises(RestError) as caught:
         rest.exchange_code("c0de", "id", "s3cret", "http://127.0.0.1:1/cb")
     assert caught.value.error_code == "UDAPI100057"
+    assert caught.value.code is ExitCode.TOKEN
+    assert "client_secret" in caught.value.hint
     assert "c0de" not in str(caught.value)
     assert "s3cret" not in str(caught.value)
 

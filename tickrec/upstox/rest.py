@@ -31,6 +31,8 @@ USER_AGENT: Final = f"tickrec/{__version__}"
 TIMEOUT_SECONDS: Final = 10.0
 QUOTE_KEYS: Final = 500
 """Keys in one quote request (docs: v3/ltp, 2026-09)."""
+LOGIN: Final = "login"
+"""The stage at which a login's code is exchanged."""
 BAD_KEYS: Final = 10
 """Keys that the broker may refuse before it is taken to refuse the request as such."""
 LARGEST_ANSWER: Final = 16 * 1024 * 1024
@@ -61,13 +63,18 @@ class RestError(TickrecError):
         self.endpoint = parts.path
         self.date = date
         """The answer's Date header."""
-        self.code = ExitCode.TOKEN if failure.situation is Situation.TOKEN_REFUSED else ExitCode.UNREACHABLE
+        refused = failure.situation is Situation.TOKEN_REFUSED or _is_refused_login(failure)
+        self.code = ExitCode.TOKEN if refused else ExitCode.UNREACHABLE
+
+
+def _is_refused_login(failure: Failure) -> bool:
+    return failure.stage == LOGIN and failure.situation in (Situation.TOKEN_REFUSED, Situation.REFUSED_REQUEST)
 
 
 def _hint(failure: Failure) -> str:
     """What a person can do about a failed request."""
     match failure.situation:
-        case _ if failure.stage == "login" and failure.status is not None:
+        case _ if _is_refused_login(failure):
             return "Check client_id, client_secret and redirect_uri, and start again with `tickrec login`"
         case Situation.TOKEN_REFUSED:
             return HINT
@@ -147,7 +154,7 @@ class Rest:
         answer = self._json(_request(url, body=body), hide=(code, client_secret))
         value = answer.get("access_token") if _is_map(answer) else None
         if not isinstance(value, str) or not value:
-            raise RestError(Failure(Situation.BAD_ANSWER, "login", detail="no access_token in it"), url)
+            raise RestError(Failure(Situation.BAD_ANSWER, LOGIN, detail="no access_token in it"), url)
         return parse_token(value, "the broker's answer")
 
     def holidays(self) -> list[dict[str, Any]]:
@@ -346,4 +353,4 @@ def _is_map(value: object) -> bool:
 
 def _stage(url: str) -> str:
     """The last word of an endpoint that means something to a reader."""
-    return "authorize" if url.endswith("/authorize") else "login" if url.endswith("/token") else ""
+    return "authorize" if url.endswith("/authorize") else LOGIN if url.endswith("/token") else ""
