@@ -160,7 +160,7 @@ def test_a_date_that_is_being_recorded_is_verified_as_far_as_its_parts_go(store:
     assert (report.sealed, report.ticks, report.differences) == (False, 40, ())
     part = coverage(store, DATE).parts[0].path
     metadata = read_footer(part).to_metadata()
-    held = pq.ParquetFile(part).read()
+    held = pq.ParquetFile(part).read().replace_schema_metadata()
     with pq.ParquetWriter(part, held.schema) as writer:
         writer.write_table(pa.concat_tables([held, held.slice(0, 1)]))
         writer.add_key_value_metadata(metadata)
@@ -311,8 +311,7 @@ def flushed(store: Store) -> Recording:
 def test_a_changed_byte_of_a_part_is_found_before_it_is_sealed(flushed: Recording) -> None:
     store = flushed.store
     part = coverage(store, DATE).parts[0].path
-    whole, held = part.read_bytes(), pq.ParquetFile(part).read()
-    named = 0
+    whole = part.read_bytes()
     for offset in range(7, len(whole), len(whole) // 40):
         part.write_bytes(whole)
         flip(part, offset)
@@ -320,11 +319,7 @@ def test_a_changed_byte_of_a_part_is_found_before_it_is_sealed(flushed: Recordin
             said = "; ".join(verify(store, DATE).differences)
         except DataError as error:  # the footer: nothing can be said about the date at all
             said = str(error)
-        if f"ticks/date={DATE}/{part.name}" in said:
-            named += 1
-        else:  # a statistic, or what else says nothing about a value
-            assert pq.ParquetFile(part).read().equals(held)
-    assert named > 20
+        assert f"ticks/date={DATE}/{part.name}" in said
 
 
 @pytest.mark.parametrize("table", ["gaps", "connections", "subscriptions", "market_status"])

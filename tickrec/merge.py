@@ -63,6 +63,7 @@ class Merge:
         self._scratch = scratch
         counts: Counter[str] = Counter()
         for path in paths:
+            parquet.require_whole(path)
             counts += count_keys(path)
         self.counts = {key: counts[key] for key in sorted(counts)}
         """Rows of each instrument, in order."""

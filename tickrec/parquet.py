@@ -1,16 +1,19 @@
 """How our Parquet files are encoded, measured on five levels of synthetic books.
 
 Owns the options of every file of `ticks` and of the small tables, and how a file is read so that damage shows: every
-page carries a checksum. Sorted by instrument, zstd finds the prices and quantities of the tick before, so plain values
+page carries a checksum, as other readers know it, and the file another, because the heads of pages and the footer have
+none. Sorted by instrument, zstd finds the prices and quantities of the tick before, so plain values
 beat dictionaries there; in arrival order it is the other way round. Only encodings that every reader of Parquet knows
 are used.
 """
 
 import contextlib
 import errno
+import os
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import pyarrow as pa
 
@@ -31,6 +34,10 @@ _REPEATED: Final = (
 _DICTIONARY: Final = ("instrument_key", "symbol", "mode", "min_open", "min_high", "min_low", "min_close", "min_ts")
 _DELTA: Final = ("seq", "recv_ts", "feed_ts", "ltt", "vtt", "day_volume")
 _ORDER: Final = [("instrument_key", "ascending"), ("seq", "ascending")]
+_CRC: Final = "tickrec-crc32"
+"""The key of the file's checksum in its metadata; it is made while the value is this:"""
+_NO_CRC: Final = "00000000"
+_CHUNK: Final = 1024 * 1024
 _UNREADABLE: Final = (None, errno.EIO)
 """What the number of an OSError is when the content is damaged, or the sector that it is on."""
 
@@ -52,6 +59,7 @@ class TicksFile:
     def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
         import pyarrow.parquet as pq
 
+        self._path = path
         self._writer = pq.ParquetWriter(path, schema.TICKS, write_page_checksum=True, **options)
 
     def write(self, rows: pa.Table) -> None:
@@ -61,8 +69,10 @@ class TicksFile:
     def close(self, metadata: Mapping[str, str] | None = None) -> None:
         """Finish the file; without metadata it is given up. Harmless to repeat."""
         if metadata is not None:
-            self._writer.add_key_value_metadata(dict(metadata))
+            self._writer.add_key_value_metadata({**metadata, _CRC: _NO_CRC})
         self._writer.close()
+        if metadata is not None:
+            _sign(self._path)
 
 
 def part_file(path: Path) -> TicksFile:
@@ -98,8 +108,63 @@ def write_small(rows: pa.Table, path: Path, metadata: Mapping[str, str] | None =
         path, rows.schema, compression="zstd", compression_level=3, write_page_checksum=True
     ) as writer:
         writer.write_table(rows)
-        if metadata:
-            writer.add_key_value_metadata(dict(metadata))
+        writer.add_key_value_metadata({**(metadata or {}), _CRC: _NO_CRC})
+    _sign(path)
+
+
+def _sign(path: Path) -> None:
+    """Put the file's checksum into it."""
+    with path.open("r+b") as file:
+        place = _place_of_crc(file)
+        assert place is not None
+        crc = _crc(file, place)
+        file.seek(place)
+        file.write(f"{crc:08x}".encode())
+
+
+def require_whole(path: Path) -> None:
+    """Raise UnreadableFile when anything in a file of ours has changed; one of a version without a checksum passes.
+
+    Reads all of it. Raises OSError, FileNotFoundError among them.
+    """
+    try:
+        with path.open("rb") as file:
+            place = _place_of_crc(file)
+            if place is None:
+                return
+            file.seek(place)
+            said = file.read(len(_NO_CRC))
+            if said != f"{_crc(file, place):08x}".encode():
+                raise UnreadableFile(path, "its checksum is another")
+    except OSError as error:
+        if error.errno not in _UNREADABLE:
+            raise
+        raise UnreadableFile(path, error) from error
+
+
+def _place_of_crc(file: BinaryIO) -> int | None:
+    """Where the checksum is: in the footer, whose length is said before the last four bytes."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 8))
+    footer = min(size, int.from_bytes(file.read(4), "little") + 8)
+    file.seek(size - footer)
+    found = file.read(footer).rfind(_CRC.encode())
+    # After the key come a field's type and the length of the value, a byte each.
+    return None if found < 0 else size - footer + found + len(_CRC) + 2
+
+
+def _crc(file: BinaryIO, place: int) -> int:
+    """The checksum of a file, in which it is itself taken for _NO_CRC."""
+    file.seek(0)
+    crc, offset = 0, 0
+    while offset < place:
+        chunk = file.read(min(_CHUNK, place - offset))
+        crc, offset = zlib.crc32(chunk, crc), offset + len(chunk)
+        if not chunk:
+            return crc
+    crc = zlib.crc32(_NO_CRC.encode(), crc)
+    file.seek(place + len(_NO_CRC))
+    return zlib.crc32(file.read(), crc)
 
 
 @contextlib.contextmanager

@@ -250,6 +250,7 @@ def require_small(store: Store, covered: Coverage) -> None:
 
 def _require_rows(ticks: Path, table: str, path: Path, rows: int | None = None) -> None:
     try:
+        parquet.require_whole(path)
         found = parquet.read(path, schema.SMALL_TABLES[table]).num_rows
     except FileNotFoundError as error:
         raise UnreadableFile(ticks, f"its rows of {table} are gone") from error

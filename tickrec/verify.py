@@ -256,6 +256,7 @@ def _read_parquet(
     sealed = [covered.sealed] if covered.sealed else []
     try:
         for path in parts:
+            parquet.require_whole(path)
             read_footer(path)
         survey = Survey.of([*sealed, *parts], lost, whole=manifest is None or bool(parts))
         if parts:
