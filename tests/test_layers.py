@@ -19,8 +19,8 @@ LAYERS = [
     "upstox.access upstox.websocket upstox.link upstox.feed upstox.login upstox.simulator simulated",
     "dayfile manifest merge drafts verify retention seal recent holdings totals status plan day appending flushing "
     "tally traces recorder record schedule selection",
-    "examples tokens complaint connection listing sandbox arguments running relations views cells grid output "
-    "table query reasons watch doctor report",
+    "examples tokens complaint spill connection listing sandbox arguments running relations views cells grid "
+    "output table query reasons watch doctor report",
     "display",
     "cli __main__ __init__",
 ]

@@ -510,7 +510,7 @@ def test_memory_that_is_short_is_helped_out_elsewhere_and_given_back(store: Stor
     days.write_day(store, messages=3)
     before = tree(tmp_path)
     with Session(store, memory_limit="60MB") as session:
-        spill = session._spill
+        spill = session._spill.path
         sql = (
             "SELECT max(s) AS m FROM (SELECT range, repeat('x', 100) || range AS s FROM range(1500000) ORDER BY s DESC)"
         )

@@ -115,6 +115,7 @@ BEGIN
 PREPARE p AS SELECT 1
 EXECUTE p
 SELECT write_log('x')
+SELECT json_serialize_plan('FROM read_csv(''/etc/passwd'')')
 SELECT 1; SELECT 2
 SELECT 1; DROP VIEW ticks
 EXPLAIN

@@ -10,8 +10,6 @@ import contextlib
 import datetime as dt
 import os
 import re
-import shutil
-import tempfile
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +29,7 @@ from tickrec.layout import Store
 from tickrec.listing import Listing, Source, duckdb_type, tail_name, union
 from tickrec.running import Running
 from tickrec.sandbox import Statement, check
+from tickrec.spill import Spill
 
 __all__ = ["EXAMPLES", "DateRange", "Result", "Session", "yield_to_recorder"]
 
@@ -107,14 +106,14 @@ class Session:
         self.store = store
         self._dates = dates or DateRange()
         check_memory(memory_limit or MEMORY_LIMIT)
-        self._spill = Path(tempfile.mkdtemp(prefix="tickrec-query-"))
-        self._connection = connect(self._spill, memory_limit or MEMORY_LIMIT)
+        self._spill = Spill()
+        self._remove_spill = weakref.finalize(self, self._spill.remove)
+        self._connection = connect(self._spill.path, memory_limit or MEMORY_LIMIT)
         self._hidden = self._connection.cursor()
         """A connection whose tables are made in the schema `stored`, out of sight."""
         self._hidden.execute("SET schema = 'stored'")
         if locked:
             lock(self._connection, store.root)
-        self._remove_spill = weakref.finalize(self, shutil.rmtree, self._spill, ignore_errors=True)
         _open.add(self)
 
     def __enter__(self) -> Self:

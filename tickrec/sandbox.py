@@ -68,7 +68,7 @@ _TABLE_FUNCTIONS: Final = frozenset(
 )
 """Table functions that read no file. Left out on purpose: `query` and `query_table`, which take text as SQL."""
 
-_REFUSED_FUNCTIONS: Final = frozenset(["write_log"])
+_REFUSED_FUNCTIONS: Final = frozenset(["write_log", "json_serialize_plan"])
 _CATALOG_FUNCTIONS: Final = frozenset(["duckdb_columns", "duckdb_tables", "duckdb_views"])
 _CATALOG_SCHEMAS: Final = frozenset(["information_schema", "pg_catalog"])
 _SHOWS: Final = frozenset(["DESCRIBE", "SUMMARY", "SHOW", "SHOW_SPECIAL", "SHOW_FROM", "SHOW_UNQUALIFIED"])

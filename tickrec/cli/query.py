@@ -1,6 +1,7 @@
 """The command query: a statement, its dates, and where the answer goes."""
 
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,6 +65,7 @@ def query(
     store = Store(configured(config, data, simulate).store.data)
     dates = _dates(store, date, first, last)
     yield_to_recorder()
+    _end_in_order()
     begun_ns = SystemClock.monotonic_ns()
     with Session(store, dates, memory_limit=memory) as session:
         if (notice := session.notice()) is not None:
@@ -77,6 +79,18 @@ def query(
                 say(reason)
     if (sys.stderr.isatty() or output is not None or written.cut) and not written.left:
         say(written.line((SystemClock.monotonic_ns() - begun_ns) / SECOND))
+
+
+def _end_in_order() -> None:
+    """Let a signal end the query as Ctrl-C does: what it put aside on the disk goes with it."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end)
 
 
 def _write(result: "Result", form: str, output: Path | None, limit: int | None) -> "Written":
