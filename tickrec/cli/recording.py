@@ -192,8 +192,6 @@ def login(
 
     The file can be read by you only.
     """
-    import getpass
-
     from tickrec.clock import SystemClock, ist
     from tickrec.upstox.login import Talk, log_in, store_analytics_token
     from tickrec.upstox.rest import Rest
@@ -203,12 +201,24 @@ def login(
         rest = Rest(settings.upstox.api_url, settings.upstox.assets_url)
         talk = Talk(say=say)
         if analytics:
-            text = getpass.getpass("Analytics token (not shown): ") if sys.stdin.isatty() else sys.stdin.readline()
-            token = store_analytics_token(text, settings.upstox, rest, environ, talk, SystemClock.wall_ns())
+            token = store_analytics_token(_pasted(), settings.upstox, rest, environ, talk, SystemClock.wall_ns())
         else:
             token = log_in(settings.upstox, rest, environ, talk)
     until = f", valid until {ist(token.expires_ns):%a %d %b %Y %H:%M} IST" if token.expires_ns is not None else ""
     say(f"stored in {settings.upstox.token_file}{until}")
+
+
+def _pasted() -> str:
+    """A line that is not shown while it is typed; empty when there is none."""
+    import getpass
+
+    if not sys.stdin.isatty():
+        return sys.stdin.readline()
+    try:
+        return getpass.getpass("Analytics token (not shown): ")
+    except EOFError:
+        say("")
+        return ""
 
 
 @app.command()
