@@ -85,6 +85,23 @@ def feeds(store: Store, date: dt.date = days.DATE) -> list[tuple[int, int, bool,
     return found
 
 
+def trades_by_hand(store: Store, date: dt.date = days.DATE) -> list[dict[str, Any]]:
+    """Every row that counts as a trade, from the messages."""
+    last: dict[str, Any] = {}
+    found = []
+    for seq, _, snapshot, key, feed in feeds(store, date):
+        full = feed.fullFeed.marketFF if feed.fullFeed.HasField("marketFF") else feed.fullFeed.indexFF
+        index = not feed.fullFeed.HasField("marketFF")
+        mark = full.ltpc.ltt if index else full.vtt
+        new = mark > last.get(key, 0 if index else float("inf"))
+        if new and not snapshot and full.ltpc.ltt:
+            qty = None if index else mark - last[key]
+            oi = None if index else full.oi
+            found.append({"seq": seq, "key": key, "ltp": full.ltpc.ltp, "ltt": full.ltpc.ltt, "qty": qty, "oi": oi})
+        last[key] = max(mark, last.get(key, 0))
+    return found
+
+
 def tree(folder: Path) -> dict[str, tuple[int, int]]:
     """Every file below a folder with its size and time of change."""
     return {

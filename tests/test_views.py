@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests import days
-from tests.query_fixtures import Row, answer, at, feeds, tick, write_sealed
+from tests.query_fixtures import Row, answer, at, feeds, tick, trades_by_hand, write_sealed
 from tickrec.clock import IST
 from tickrec.examples import EXAMPLES
 from tickrec.layout import Store
@@ -91,23 +91,6 @@ def test_every_example_of_the_help_runs(recorded: Store) -> None:
 
 
 # Against plain Python
-
-
-def trades_by_hand(store: Store) -> list[dict[str, Any]]:
-    """Every row that counts as a trade, from the messages."""
-    last: dict[str, Any] = {}
-    found = []
-    for seq, _, snapshot, key, feed in feeds(store):
-        full = feed.fullFeed.marketFF if feed.fullFeed.HasField("marketFF") else feed.fullFeed.indexFF
-        index = not feed.fullFeed.HasField("marketFF")
-        mark = full.ltpc.ltt if index else full.vtt
-        new = mark > last.get(key, 0 if index else float("inf"))
-        if new and not snapshot and full.ltpc.ltt:
-            qty = None if index else mark - last[key]
-            oi = None if index else full.oi
-            found.append({"seq": seq, "key": key, "ltp": full.ltpc.ltp, "ltt": full.ltpc.ltt, "qty": qty, "oi": oi})
-        last[key] = max(mark, last.get(key, 0))
-    return found
 
 
 def test_trades_are_the_rows_in_which_volume_grew(recorded: Store) -> None:
