@@ -104,9 +104,6 @@ def test_an_option_chain(store: Store, share: float) -> None:
     expected = [(s, *sides[s].get("CE", nothing), *sides[s].get("PE", nothing), spot) for s in sorted(sides)]
     columns = ", ".join(f"{side}_{name}" for side in ("call", "put") for name in ("ltp", "oi", "vtt", "bid"))
     at = dt.datetime.fromtimestamp(moment_us / 1e6, dt.UTC).isoformat()
-    sql = (
-        f"SELECT strike, {side.format('call')}, {side.format('put')}, underlying_ltp FROM option_chain('NIFTY', '{at}')"
-    )
-    found = rows_of(store, sql)
+    found = rows_of(store, f"SELECT strike, {columns}, underlying_ltp FROM option_chain('NIFTY', '{at}')")
     assert found == expected
     assert len(found) == 7 or share == 0.0
