@@ -44,6 +44,12 @@ def test_a_recording_is_told_in_four_lines() -> None:
     assert alarms(page) == ""
 
 
+def test_after_a_run_long_gaps_stand_below_the_disk() -> None:
+    shown = lines(status_page(report("stopped", run_status(state=STOPPED, gaps=(GAP,)), ended_ns=NOW), 110))
+    assert shown[2] == "disk 61 GB free, about 24 days"
+    assert shown[3].startswith("gaps 1 (3.4s)")
+
+
 def test_a_token_without_an_end_leaves_no_hole() -> None:
     shown = lines(status_page(report(run=run_status(token_expires_ns=None)), 110))
     assert shown[2] == "conn 1  up 26m  220/220 answered               disk 61 GB free, about 24 days"

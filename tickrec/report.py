@@ -161,6 +161,8 @@ def _facts(left: Sequence[Chunk], gaps: Iterable[Chunk], right: Sequence[Chunk])
 
 def _beside(left: Sequence[Chunk], right: Sequence[Chunk]) -> list[Pair]:
     right = [chunk for chunk in right if chunk.text]
+    if not left:
+        return [(chunk, Chunk("")) for chunk in right]
     length = max(len(left), len(right))
     filler = [Chunk("")] * length
     return list(zip([*left, *filler][:length], [*right, *filler][:length], strict=True))
