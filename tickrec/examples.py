@@ -14,27 +14,38 @@ class Example(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A table, view or macro: how it is written behind FROM, and what it is."""
+    """A table, view or macro: how it is written behind FROM, what it is in a few words, and what more to say."""
 
     usage: str
     comment: str
+    more: str = ""
 
 
 ASKED: Final = {
     "ticks": Asked("ticks", "one row per instrument per message"),
-    "latest": Asked("latest", "the newest row of every instrument, newest date only"),
-    "trades": Asked("trades", "the ticks in which volume grew, with qty; trades between two messages come as one"),
-    "candles": Asked("candles('1 minute')", "bars from ticks, 1 second to 1 day, counted from the segment's open"),
-    "feed_bars": Asked("feed_bars", "the broker's own minute bars, one row per finished minute"),
+    "latest": Asked("latest", "every instrument's newest row, newest date"),
+    "trades": Asked("trades", "ticks in which volume grew, with the growth", "trades between two messages come as one"),
+    "candles": Asked(
+        "candles('1 minute')",
+        "bars from ticks, 1 second to 1 day",
+        "counted from the segment's open: 09:15, MCX and currency 09:00",
+    ),
+    "feed_bars": Asked("feed_bars", "the broker's own minute bars", "one row per finished minute"),
     "depth": Asked("depth", "the book, one row per level"),
-    "option_chain": Asked("option_chain('NIFTY', '10:30')", "calls and puts by strike as last known at a moment"),
-    "spikes": Asked("spikes('1 minute', 0.5)", "trades that moved the price by so many percent within so long"),
-    "gaps": Asked("gaps", "intervals in which a connection brought nothing"),
+    "option_chain": Asked(
+        "option_chain('NIFTY', '10:30')",
+        "calls and puts by strike at a moment",
+        "as last known then; a time alone is of the newest date",
+    ),
+    "spikes": Asked(
+        "spikes('1 minute', 0.5)", "moves of so many percent within so long", "a row a move: the trade that made it"
+    ),
+    "gaps": Asked("gaps", "when a connection brought nothing, and why"),
     "connections": Asked("connections", "every websocket connection"),
-    "subscriptions": Asked("subscriptions", "every key that was asked for, and whether it answered"),
+    "subscriptions": Asked("subscriptions", "every key asked for, and when it answered"),
     "market_status": Asked("market_status", "what the broker said about sessions"),
     "rejected": Asked("rejected", "messages that could not be decoded"),
-    "instruments": Asked("instruments", "the broker's list of the day, recorded or not: expiry, strike, lot size, ..."),
+    "instruments": Asked("instruments", "the broker's list: expiry, strike, lot size", "recorded or not"),
 }
 """Everything a query can read by its name."""
 

@@ -28,6 +28,7 @@ class Relation(NamedTuple):
     usage: str
     """How it is written behind FROM."""
     comment: str
+    more: str
     columns: tuple[Column, ...]
 
 
@@ -131,7 +132,11 @@ def columns_of(name: str) -> str:
 
 def describe() -> str:
     """The tables, views and macros with their columns, one line each, for `tickrec query --tables`."""
-    return "\n\n".join("\n".join([f"{each.usage}: {each.comment}", *_lines(each)]) for each in RELATIONS.values())
+    return "\n\n".join("\n".join([_title(each), *_lines(each)]) for each in RELATIONS.values())
+
+
+def _title(relation: Relation) -> str:
+    return f"{relation.usage}: {relation.comment}" + f"; {relation.more}" * bool(relation.more)
 
 
 def _lines(relation: Relation) -> Iterator[str]:

@@ -33,16 +33,26 @@ if TYPE_CHECKING:
 @app.command(cls=PlainCommand, epilog=examples.text())
 def query(
     sql: Annotated[str | None, typer.Argument(metavar="SQL", help="One statement that only reads.")] = None,
-    form: Annotated[str | None, typer.Option("--format", help="table (default), csv, json, jsonl, markdown.")] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", metavar="FORMAT", help="table (default), csv, json, jsonl, markdown.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
-    output: Annotated[Path | None, typer.Option("--output", help="Write .csv .json .jsonl .parquet .arrow.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Write .csv .json .jsonl .parquet .arrow.")
+    ] = None,
     most: Annotated[str | None, typer.Option("--limit", metavar="ROWS", help="Rows at most.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", help="Read the statement from a file; - is stdin.")] = None,
-    date: Annotated[str | None, typer.Option("--date", help="One date: 2026-11-23, today, yesterday.")] = None,
-    first: Annotated[str | None, typer.Option("--from", help="First date.")] = None,
-    last: Annotated[str | None, typer.Option("--to", help="Last date.")] = None,
-    timeout: Annotated[str | None, typer.Option("--timeout", help="Give up after so long: 30s.")] = None,
-    memory: Annotated[str | None, typer.Option("--memory", help="Memory at most: 2GB.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="FILE", help="Read the statement from a file; - is stdin.")
+    ] = None,
+    date: Annotated[
+        str | None, typer.Option("--date", metavar="DATE", help="One date: 2026-11-23, today, yesterday.")
+    ] = None,
+    first: Annotated[str | None, typer.Option("--from", metavar="DATE", help="First date.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="DATE", help="Last date.")] = None,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", metavar="TIME", help="Give up after so long: 30s.")
+    ] = None,
+    memory: Annotated[str | None, typer.Option("--memory", metavar="SIZE", help="Memory at most: 2GB.")] = None,
     tables: Annotated[bool, typer.Option("--tables", help="Describe the tables, views and macros.")] = False,
     config: ConfigOption = None,
     data: DataOption = None,
