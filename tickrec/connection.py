@@ -31,8 +31,12 @@ def check_memory(limit: str) -> None:
         raise UsageError(f"{limit} of memory is too little for a query", hint="Give it 16MB at least")
 
 
-def connect(spill: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
-    """A connection that may spill into the folder `spill`. `memory_limit` is one that `check_memory` passed."""
+def connect(spill: Path, memory_limit: str, *, few_files: bool) -> duckdb.DuckDBPyConnection:
+    """A connection that may spill into the folder `spill`. `memory_limit` is one that `check_memory` passed.
+
+    With `few_files` their footers are kept once read, as long as they do not change: a quarter of the time of a query
+    of one day, but two megabytes a day.
+    """
     connection = duckdb.connect(
         config={
             "python_enable_replacements": False,
@@ -46,6 +50,8 @@ def connect(spill: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
     connection.execute(f"SET max_temp_directory_size = '{free // _SPILL_SHARE}B'")
     connection.execute("SET GLOBAL TimeZone = 'Asia/Kolkata'")
     connection.execute("CREATE SCHEMA stored")
+    if few_files:
+        connection.execute("SET GLOBAL parquet_metadata_cache = true")
     return connection
 
 

@@ -43,6 +43,7 @@ _HELD_BYTES: Final = 32 * 1024 * 1024
 under it starts again unseen."""
 _ATTEMPTS: Final = 20
 _LISTED_DATES: Final = 4
+_FEW_DATES: Final = 20
 _DATE_IN_PATH: Final = re.compile(r"/date=(\d{4}-\d{2}-\d{2})/")
 
 
@@ -108,7 +109,8 @@ class Session:
         check_memory(memory_limit or MEMORY_LIMIT)
         self._spill = Spill()
         self._remove_spill = weakref.finalize(self, self._spill.remove)
-        self._connection = connect(self._spill.path, memory_limit or MEMORY_LIMIT)
+        few = len(self.dates()) <= _FEW_DATES
+        self._connection = connect(self._spill.path, memory_limit or MEMORY_LIMIT, few_files=few)
         self._hidden = self._connection.cursor()
         """A connection whose tables are made in the schema `stored`, out of sight."""
         self._hidden.execute("SET schema = 'stored'")
