@@ -133,7 +133,7 @@ def test_the_token_is_in_no_file_no_output_and_no_other_process(tmp_path: Path) 
             said = process.stdout.read().decode()
         assert process.returncode == 0, said
         with ThreadPoolExecutor(4) as pool:
-            outputs = list(pool.map(lambda each: run(tmp_path, *each, f"{PASTED}\n"), AFTERWARDS))
+            outputs = list(pool.map(lambda each: run(tmp_path, each[0], each[1], f"{PASTED}\n"), AFTERWARDS))
         accept(tmp_path, PASTED)
         outputs.append(run(tmp_path, ("login", "--analytics"), "", f"{PASTED}\n"))
     assert children >= 3, "the master's, the DuckDB file's and the alert's"
