@@ -190,6 +190,15 @@ def test_a_damaged_date_fails_only_who_asks_for_it(store: Store, damaged: int) -
                 answer(session, "FROM latest")
 
 
+def test_a_file_that_is_replaced_is_read_anew(store: Store) -> None:
+    with Session(store) as session:
+        for count in range(1, 30):
+            rows = [tick(seq, "09:15", ltp=float(count)) for seq in range(count % 7 + 1)]
+            write_sealed(store, DATE, {"ticks": rows})
+            found = answer(session, "SELECT count(*) AS n, min(ltp) AS low, max(ltp) AS high FROM ticks")
+            assert found == [{"n": count % 7 + 1, "low": count, "high": count}]
+
+
 def test_a_store_with_nothing_but_damage_says_so(store: Store) -> None:
     write_sealed(store, DATE, {"ticks": [tick(1, "09:15", ltp=1.0)]})
     store.sealed_path("ticks", DATE).write_bytes(b"not parquet")
