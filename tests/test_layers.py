@@ -19,12 +19,11 @@ LAYERS = [
     "upstox.access upstox.websocket upstox.link upstox.feed upstox.login upstox.simulator simulated",
     "dayfile manifest merge drafts verify retention seal recent holdings totals status plan day appending flushing "
     "tally traces recorder record schedule selection",
-    "examples tokens complaint spill connection listing sandbox arguments running relations views cells grid "
-    "output table query reasons watch doctor report",
+    "sql cells grid output table query reasons watch doctor report",
     "display",
     "cli __main__ __init__",
 ]
-"""Each module may import from its own row and the rows above it. `simulator` stands for everything in it."""
+"""Each module may import from its own row and the rows above it. `simulator` and `sql` stand for everything in them."""
 
 RANK = {module: rank for rank, row in enumerate(LAYERS) for module in row.split()}
 
@@ -34,9 +33,10 @@ def place(module: str) -> str | None:
     return module if module in RANK else next((name for name in RANK if module.startswith(f"{name}.")), None)
 
 
+SQL = ("sql.running", "sql.sandbox", "sql.tokens", "sql.arguments", "sql.connection")
 ONLY = {
     "rich": {"display"},
-    "duckdb": {"dayfile", "seal", "verify", "query", "running", "sandbox", "tokens", "arguments", "connection"},
+    "duckdb": {"dayfile", "seal", "verify", "query", *SQL},
     "typer": {"cli", "cli.common", "cli.recording", "cli.query", "cli.plain"},
     "websockets": {
         "upstox.websocket",

@@ -286,7 +286,7 @@ def test_parts_from_before_and_after_an_upgrade_are_read_together(store: Store) 
 
 
 def test_an_index_of_the_files_goes_stale_when_they_change(store: Store) -> None:
-    from tickrec.listing import Listing
+    from tickrec.sql.listing import Listing
 
     written = days.write_day(store)
     as_parts_and_tail(store, written.last_seq)

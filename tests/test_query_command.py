@@ -15,7 +15,7 @@ from tests.processes import environment, tickrec
 from tests.query_fixtures import tick, write_sealed
 from tickrec.errors import ExitCode
 from tickrec.layout import Store
-from tickrec.relations import RELATIONS
+from tickrec.sql.relations import RELATIONS
 
 DATE = days.DATE
 

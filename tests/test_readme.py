@@ -11,8 +11,8 @@ import pytest
 
 import tickrec as package
 from tests.processes import environment, folder_bytes, running, tickrec, wait_for
-from tickrec import examples
 from tickrec.layout import Store
+from tickrec.sql import examples
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -19,17 +19,18 @@ from typing import Any, Final, NamedTuple, Self
 import duckdb
 import pyarrow as pa
 
-from tickrec import relations, schema, views
-from tickrec.arguments import check_arguments
-from tickrec.complaint import EXPLAIN, explain
-from tickrec.connection import MEMORY_LIMIT, check_memory, connect, lock
+from tickrec import schema
 from tickrec.errors import DataError, TickrecError, UsageError
-from tickrec.examples import EXAMPLES
 from tickrec.layout import Store
-from tickrec.listing import Listing, Source, duckdb_type, tail_name, union
-from tickrec.running import Running
-from tickrec.sandbox import Statement, check
-from tickrec.spill import Spill
+from tickrec.sql import relations, views
+from tickrec.sql.arguments import check_arguments
+from tickrec.sql.complaint import EXPLAIN, explain
+from tickrec.sql.connection import MEMORY_LIMIT, check_memory, connect, lock
+from tickrec.sql.examples import EXAMPLES
+from tickrec.sql.listing import Listing, Source, duckdb_type, tail_name, union
+from tickrec.sql.running import Running
+from tickrec.sql.sandbox import Statement, check
+from tickrec.sql.spill import Spill
 
 __all__ = ["EXAMPLES", "DateRange", "Result", "Session", "yield_to_recorder"]
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from tickrec.errors import TickrecError
 from tickrec.query import Session, recorded
-from tickrec.sandbox import Statement
+from tickrec.sql.sandbox import Statement
 
 _FROM_TRADES: Final = frozenset(["candles", "trades", "spikes"])
 _OPTIONS: Final = """

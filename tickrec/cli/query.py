@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tickrec import examples
 from tickrec.cli.common import (
     ConfigOption,
     DataOption,
@@ -23,6 +22,7 @@ from tickrec.cli.common import (
 )
 from tickrec.cli.plain import PlainCommand
 from tickrec.errors import UsageError
+from tickrec.sql import examples
 
 if TYPE_CHECKING:
     from tickrec.layout import Store
@@ -60,7 +60,7 @@ def query(
 ) -> None:
     """Ask the ticks anything in SQL, also while recording."""
     if tables:
-        from tickrec.relations import describe
+        from tickrec.sql.relations import describe
 
         return answer(describe())
     form, limit = _format(form, as_json, output), _limit(most)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tickrec.errors import UsageError
-from tickrec.sandbox import Call
+from tickrec.sql.sandbox import Call
 
 if TYPE_CHECKING:
     import duckdb

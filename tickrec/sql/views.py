@@ -16,7 +16,7 @@ from collections.abc import Collection
 from typing import Final
 
 from tickrec import schema
-from tickrec.relations import CHAIN_SIDE, columns_of
+from tickrec.sql.relations import CHAIN_SIDE, columns_of
 
 # The SQL. `{newest}` is the newest date with ticks, `{pre_open}` whether prices from before the open may be in the
 # ticks. Times of day are counted in microseconds from midnight IST, 19,800 seconds before midnight UTC.

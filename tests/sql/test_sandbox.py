@@ -11,7 +11,7 @@ from tests.query_fixtures import tick, tree, write_sealed
 from tickrec.errors import UsageError
 from tickrec.layout import Store
 from tickrec.query import Session
-from tickrec.sandbox import Macro, check
+from tickrec.sql.sandbox import Macro, check
 
 TABLES = {"ticks", "latest"}
 MACROS = {"candles": Macro("candles('1 minute')", ("interval",))}

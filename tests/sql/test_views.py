@@ -11,10 +11,10 @@ import pytest
 from tests import days
 from tests.query_fixtures import Row, answer, at, feeds, tick, trades_by_hand, write_sealed
 from tickrec.clock import IST
-from tickrec.examples import EXAMPLES
 from tickrec.layout import Store
 from tickrec.query import DateRange, Session
-from tickrec.relations import RELATIONS, TABLES, describe
+from tickrec.sql.examples import EXAMPLES
+from tickrec.sql.relations import RELATIONS, TABLES, describe
 from tickrec.store import PartWriter
 
 DATE = days.DATE

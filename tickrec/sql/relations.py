@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from tickrec import schema
-from tickrec.examples import ASKED
-from tickrec.listing import duckdb_type
-from tickrec.sandbox import Macro
+from tickrec.sql.examples import ASKED
+from tickrec.sql.listing import duckdb_type
+from tickrec.sql.sandbox import Macro
 
 
 class Column(NamedTuple):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import environment, wait_for
-from tickrec.spill import Spill
+from tickrec.sql.spill import Spill
 
 SORTING = "SELECT max(s) FROM (SELECT repeat('x', 100) || hash(range) AS s FROM range(400000000) ORDER BY s LIMIT 1e8)"
 

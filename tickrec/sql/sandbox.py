@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tickrec.complaint import explain
 from tickrec.errors import UsageError
-from tickrec.tokens import explained, tokens, with_values
+from tickrec.sql.complaint import explain
+from tickrec.sql.tokens import explained, tokens, with_values
 
 if TYPE_CHECKING:
     import duckdb
