@@ -49,7 +49,8 @@ class UnreadableFile(DataError):
         self.path = path
         self.why = "".join(char if char.isprintable() else " " for char in str(why)).strip()
         """What is wrong with it; the libraries put bytes of the file in."""
-        hint = "`tickrec rebuild` makes the date anew"
+        date = path.parent.name.removeprefix("date=")
+        hint = f"`tickrec rebuild {date}` makes it anew from the journal"
         super().__init__(f"the Parquet file cannot be read: {self.why}", where=str(path), hint=hint)
 
 

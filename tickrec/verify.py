@@ -184,7 +184,7 @@ def _verify(store: Store, covered: Coverage, manifest: Manifest | None, tell: Pr
     elif covered.sealed is not None and manifest is not None:
         differences += _against_manifest(store, manifest, covered, survey, census)
     tell("reading DuckDB", 0.8)
-    unlike, skipped = _against_duckdb(store, covered, survey)
+    unlike, skipped = _against_duckdb(store, covered, survey) if not unreadable else ([], [])
     entries, unflushed = covered.next_seq - 1, _unflushed(store, covered)
     found = (*differences, *unlike)
     return Report(date, store.settled(date), census is not None, entries, survey.rows, found, unflushed, tuple(skipped))
