@@ -135,13 +135,10 @@ def unlike(path: Path, files: Mapping[str, Sequence[Path]], below: int | None = 
 def _alike(session: duckdb.DuckDBPyConnection, table: str, paths: Sequence[Path], below: int | None) -> bool:
     columns = ", ".join(schema.TABLES[table].names)
     where = "" if below is None else f"WHERE seq <= {below}"
-    stored, published = (
-        session.execute(
-            f"SELECT count(*), sum(hash(row)::HUGEINT) FROM (SELECT {columns} FROM {source} {where}) AS row"
-        ).fetchone()
-        for source in (f"day.{table}", _parquet(paths) if paths else f"(FROM day.{table} LIMIT 0)")
-    )
-    return stored == published
+    sources = f"day.{table}", _parquet(paths) if paths else f"(FROM day.{table} LIMIT 0)"
+    rows = (f"(SELECT {columns} FROM {source} {where})" for source in sources)
+    sums = [session.execute(f"SELECT count(*), sum(hash(row)::HUGEINT) FROM {each} AS row").fetchone() for each in rows]
+    return sums[0] == sums[1]
 
 
 def _number(session: duckdb.DuckDBPyConnection, query: str) -> int:
