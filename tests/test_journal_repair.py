@@ -4,12 +4,11 @@ import os
 import threading
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from tests.journal_fixtures import NINE, SOURCE, message, messages, seqs, write
 from tickrec.errors import DataError
-from tickrec.journal import Ending, Follow, Journal, JournalWriter, Position, SetAside, compress, pack, repair
+from tickrec.journal import Ending, Follow, Journal, JournalWriter, Position, SetAside, compress, repair
 
 
 def test_a_journal_in_order_is_left_as_it_is(tmp_path: Path) -> None:
@@ -210,16 +209,3 @@ def test_readers_under_way_go_on_when_their_file_is_replaced(tmp_path: Path) -> 
     more = write(tmp_path, messages(2), next_seq=61)
     assert follow.poll() == more
     assert list(Journal(tmp_path).entries(start=Position(1, 64))) == entries + more
-
-
-def test_a_file_compressed_elsewhere_takes_the_place_of_the_plain_one(tmp_path: Path) -> None:
-    reference = tmp_path / "reference.zst"
-    write(tmp_path / "journal", messages(20))
-    path = tmp_path / "journal" / "0001.journal"
-    plain = path.read_bytes()
-    pack(path, reference)
-    assert path.read_bytes() == plain
-    content = reference.read_bytes()
-    target = compress(path, reference)
-    assert (target.read_bytes(), path.exists(), reference.exists()) == (content, False, False)
-    assert pa.input_stream(str(target), compression="zstd").read() == plain

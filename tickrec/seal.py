@@ -4,10 +4,10 @@ Owns the order of the steps, which can be interrupted between or inside any of t
 
     prepare     repair the journal's tail; find out what is there
     flush       publish what the parts lack
-    sort        make the new files in a scratch folder, beside everything that is published; compress the journal there
+    sort        make the new files in a scratch folder, beside everything that is published
     check       hold them against a count of the journal made by other code
     publish     put them in place one by one, `ticks` after the small tables, the manifest last
-    compress    put the compressed journal in the place of the plain one
+    compress    the journal
     clean       remove the parts, and the scratch folder
 
 Nothing is removed before the check has passed. A reader takes parts that `ticks.parquet` covers for nothing, so it
@@ -39,7 +39,7 @@ from tickrec.dayfile import lower_priority, put_in_place
 from tickrec.drafts import Drafts
 from tickrec.errors import DataError, ExitCode, StorageError, TickrecError
 from tickrec.files import Lock, make_folder, publish
-from tickrec.journal import compress, pack, repair
+from tickrec.journal import compress, repair
 from tickrec.layout import Store, coverage, leftovers
 from tickrec.manifest import Manifest, load, plain
 from tickrec.parquet import UnreadableFile
@@ -227,8 +227,7 @@ class Sealing:
         start, share = _SHARES["sort"], _SHARES["check"] - _SHARES["sort"]
         while True:
             try:
-                with self._packing():
-                    return self.drafts.make(lambda what, done: self._tell(what, start + share * done))
+                return self.drafts.make(lambda what, done: self._tell(what, start + share * done))
             except UnreadableFile as error:
                 self._set_aside(error)
                 shutil.rmtree(self._scratch)
@@ -286,31 +285,11 @@ class Sealing:
             instruments=dict(sorted(survey.by_key.items())),
         )
 
-    @contextlib.contextmanager
-    def _packing(self) -> Iterator[None]:
-        """Have the journal compressed beside the block, which leaves a core idle now and then; it is replaced later."""
-        with ThreadPoolExecutor(1) as pool:
-            packing = [pool.submit(pack, path, self._packed(path)) for path in self._plain_journal()]
-            try:
-                yield
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-            for each in packing:
-                each.result()
-
-    def _plain_journal(self) -> list[Path]:
-        return [path for path in self.store.journal_files(self.date) if path.suffix != ".zst"]
-
-    def _packed(self, path: Path) -> Path:
-        return self._scratch / f"{path.name}.zst"
-
     def _compress(self) -> None:
-        plain = self._plain_journal()
+        plain = [path for path in self.store.journal_files(self.date) if path.suffix != ".zst"]
         start, share = _SHARES["compress"], _SHARES["clean"] - _SHARES["compress"]
-        packed = [each if (each := self._packed(path)).exists() else None for path in plain]
         with ThreadPoolExecutor(2) as pool:
-            for number, _ in enumerate(pool.map(compress, plain, packed), 1):
+            for number, _ in enumerate(pool.map(compress, plain), 1):
                 self._tell("compress", start + share * number / len(plain))
 
     def _clean(self) -> None:

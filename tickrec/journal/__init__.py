@@ -8,7 +8,7 @@ One process writes, under the recording lock; any number read at the same time, 
 
 from tickrec.journal.format import MAX_PAYLOAD, Damage, Ending, Position
 from tickrec.journal.reader import Follow, Journal
-from tickrec.journal.repair import Repair, SetAside, compress, pack, repair
+from tickrec.journal.repair import Repair, SetAside, compress, repair
 from tickrec.journal.writer import SEGMENT_BYTES, JournalWriter
 
 __all__ = [
@@ -23,6 +23,5 @@ __all__ = [
     "Repair",
     "SetAside",
     "compress",
-    "pack",
     "repair",
 ]

@@ -5,7 +5,6 @@ both can be interrupted anywhere and repeated.
 """
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -94,27 +93,24 @@ def _set_aside(path: Path, offset: int) -> SetAside:
     return SetAside(copy, len(tail))
 
 
-def compress(path: Path, packed: Path | None = None) -> Path:
+def compress(path: Path) -> Path:
     """Replace a finished journal file by its `.zst`, and return the new path.
 
     The compressed file is read back and compared before it gets its name, and only then the plain one is removed.
-    `packed` is the file that `pack` made of it, if it did already. Raises DataError when it does not read back as it
-    was, OSError.
+    Raises DataError when it does not read back as it was, OSError.
     """
     target = path.with_name(path.name + ".zst")
     if not path.exists() and target.exists():
         return target
 
-    publish(target, partial(os.replace, packed) if packed is not None else partial(pack, path))
+    def write(temp: Path) -> None:
+        _pack(path, temp)
+        _compare(path, temp)
+
+    publish(target, write)
     path.unlink()
     sync_folder(path.parent)
     return target
-
-
-def pack(path: Path, target: Path) -> None:
-    """Write a finished journal file compressed as `target`, and read that back. Raises as `compress`."""
-    _pack(path, target)
-    _compare(path, target)
 
 
 def _pack(path: Path, temp: Path) -> None:
