@@ -151,21 +151,6 @@ def test_a_text_message_is_kept_and_marked() -> None:
     run(scenario())
 
 
-def test_a_text_message_that_is_no_text_is_kept_too() -> None:
-    async def talk(broker: Broker, connection: ServerConnection) -> None:
-        await connection.send(b"caf\xe9", text=True)
-        await serve_snapshots(broker, connection)
-
-    async def scenario() -> None:
-        async with Broker(talk).running() as broker, recording(make_feed(broker.url)) as found:
-            await found.until_count(MESSAGE, 3)
-        assert found.of(MESSAGE)[0].text
-        assert found.of(MESSAGE)[0].payload == b"caf\xe9"
-        assert len(found.of(CONNECTED)) == 1
-
-    run(scenario())
-
-
 def test_messages_of_one_read_are_handed_over_together() -> None:
     burst = [tick(f"NSE_EQ|INE{number:03}A01011") for number in range(200)]
 

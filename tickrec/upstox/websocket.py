@@ -72,7 +72,11 @@ class Websocket(ClientConnection):
         self._take = take
         self._hand_over()
         await asyncio.shield(self._over)
-        return self.close_exc
+        try:
+            await self.recv()
+        except ConnectionClosed as closed:
+            return closed
+        raise AssertionError("a message in the library's queue, where none is put")
 
     def process_event(self, event: Event) -> None:
         """Collect the messages; everything else is the library's business."""
