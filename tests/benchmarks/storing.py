@@ -4,12 +4,11 @@ import glob
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from tests.benchmarks.bench import Bench, module, output
 from tests.benchmarks.machine import MB, Peaks, Watching
-from tests.benchmarks.pool import TICKS_A_MESSAGE, Pool, Sums
+from tests.benchmarks.pool import TICKS_A_MESSAGE, Sums
 from tests.benchmarks.running import feeding, recording
 from tests.benchmarks.table import Row, megabytes, rate, times
 from tickrec.clock import SECOND
@@ -122,11 +121,11 @@ def check(store: Store, sums: Sums) -> int:
 def alternative(bench: Bench, name: str, messages: int) -> float:
     """Ticks a second of another way to record, from the feeder's first byte on."""
     if name not in bench.kept:
-        bench.kept[name] = max(_run(bench.pool, bench.work / "other", name, messages) for _ in range(bench.turns))
+        bench.kept[name] = max(_run(bench, name, messages) for _ in range(bench.turns))
     return bench.kept[name]
 
 
-def _run(pool: Pool, folder: Path, name: str, messages: int) -> float:
-    with feeding(pool, messages) as feed:
+def _run(bench: Bench, name: str, messages: int) -> float:
+    with bench.scratch("other") as folder, feeding(bench.pool, messages) as feed:
         facts = json.loads(output(module("tests.benchmarks.alternatives", name, feed.url, folder, messages)))
         return float(facts["ticks"] / (facts["done"] - feed.event("began")) * SECOND)
