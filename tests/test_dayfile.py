@@ -75,6 +75,15 @@ def test_an_append_takes_every_part_it_has_not_taken(store: Store) -> None:
     assert_same_rows(store)
 
 
+def test_a_file_that_is_far_behind_is_caught_up_with(store: Store) -> None:
+    recording = flushed(store)
+    dayfile.append(store, DATE)
+    for _ in range(5):
+        grow(store, recording)
+    assert dayfile.append(store, DATE) == (recording.written.last_seq, recording.written.ticks - 40)
+    assert_same_rows(store)
+
+
 def test_the_child_says_what_it_added(store: Store) -> None:
     recording = flushed(store)
     done = run(store)
