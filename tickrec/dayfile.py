@@ -90,7 +90,7 @@ def append(store: Store, date: dt.date) -> Appended:
         if meta.schema_version == schema.SCHEMA_VERSION and _goes_on(meta.last_seq, covered):
             with day.transaction():
                 before = day.count("ticks")
-                day.load(store, covered)
+                day.load(store, covered, in_order=False)
                 return Appended(day.meta.last_seq, day.count("ticks") - before)
     return rebuild(store, date)
 
@@ -230,8 +230,11 @@ class DayFile:
             raise
         self._session.execute("COMMIT")
 
-    def load(self, store: Store, covered: Coverage) -> None:
-        """Insert everything published after the last covered entry, and cover it."""
+    def load(self, store: Store, covered: Coverage, *, in_order: bool = True) -> None:
+        """Insert everything published after the last covered entry, and cover it.
+
+        Not `in_order`, much to catch up with is inserted by two threads, and its rows lie in any order.
+        """
         last_seq = self.meta.last_seq
         if covered.next_seq - 1 > last_seq:
             self._forget_open_rows()
@@ -241,7 +244,7 @@ class DayFile:
                 for table in ("ticks", *schema.SMALL_TABLES):
                     self._insert(table, f"{_parquet([store.sealed_path(table, self._date)])} {where}")
             for table, paths in _parts_after(covered, last_seq).items():
-                if len(paths) > _FEW_PARTS:
+                if not in_order and len(paths) > _FEW_PARTS:
                     self._hurry()
                 if paths:
                     self._insert(table, _parquet(paths))
@@ -317,7 +320,7 @@ class DayFile:
         self._session.execute(f"INSERT INTO day.{table} BY NAME SELECT DATE '{self._date}' AS date, * FROM {source}")
 
     def _hurry(self) -> None:
-        """Use what the recording leaves free: there is much to catch up with. Rows may then lie in any order."""
+        """Use all that the recording leaves free."""
         self._session.execute("SET preserve_insertion_order = false")
         self._session.execute(f"SET threads = {_HURRIED_THREADS}")
 
