@@ -1,14 +1,13 @@
 """Sealing a day: how long it takes, in how much memory, and to what size."""
 
 import datetime as dt
-import os
 import subprocess
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from tests.benchmarks.bench import Bench, module
-from tests.benchmarks.machine import MB
+from tests.benchmarks.machine import MB, Watching
 from tests.benchmarks.pool import MESSAGES_A_SECOND, Pool, Quotes
 from tests.benchmarks.table import Row, megabytes
 from tickrec.calendar import trading_date
@@ -24,7 +23,7 @@ class Sealed(NamedTuple):
 
     seconds: float
     resident: int
-    """Bytes at the peak."""
+    """Bytes at the peak, with its child."""
     parquet: int
     journal: int
     """Bytes of the compressed journal."""
@@ -81,11 +80,11 @@ def seal(store: Store, date: dt.date) -> Sealed:
     """Seal a date as the recorder does, in a process of its own."""
     began = time.monotonic()
     process = subprocess.Popen(module("tickrec.seal", store.root, date), stdout=subprocess.DEVNULL)
-    _, status, cost = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    with Watching(process.pid) as watching:  # what the system counts itself includes who started it
+        process.wait()
     if process.returncode:
         raise RuntimeError(f"sealing ended with exit code {process.returncode}")
     seconds = time.monotonic() - began
     parquet = store.sealed_path("ticks", date).stat().st_size
     journal = sum(path.stat().st_size for path in store.journal_files(date))
-    return Sealed(seconds, cost.ru_maxrss * 1024, parquet, journal)
+    return Sealed(seconds, watching.peaks.resident + watching.peaks.children_resident, parquet, journal)
