@@ -77,9 +77,9 @@ def write_day(store: Store, pool: Pool) -> dt.date:
 
 
 def seal(store: Store, date: dt.date) -> Sealed:
-    """Seal a date as the recorder does, in a process of its own."""
+    """Seal a date by command."""
     began = time.monotonic()
-    process = subprocess.Popen(module("tickrec.seal", store.root, date), stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(module("tickrec", "seal", "--data", store.root, date), stdout=subprocess.DEVNULL)
     with Watching(process.pid) as watching:  # what the system counts itself includes who started it
         process.wait()
     if process.returncode:
