@@ -177,9 +177,10 @@ def test_asking_who_holds_the_lock_never_keeps_anybody_from_taking_it(tmp_path: 
     for thread in threads:
         thread.start()
     try:
-        for _ in range(100):
+        for number in range(100):
             with Lock(path) as lock:
-                lock.acquire({})
+                lock.acquire({"turn": number})
+                assert json.loads(path.read_text())["turn"] == number
     finally:
         done.set()
         for thread in threads:

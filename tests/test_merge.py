@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tickrec import schema
-from tickrec.merge import Merge
+from tickrec.merge import Merge, Sizes
 
 
 def part(path: Path, rows: list[tuple[str, int]]) -> Path:
@@ -17,8 +17,8 @@ def part(path: Path, rows: list[tuple[str, int]]) -> Path:
     return path
 
 
-def sorted_merge(paths: list[Path], scratch: Path) -> Merge:
-    merge = Merge(paths, scratch)
+def sorted_merge(paths: list[Path], scratch: Path, sizes: Sizes | None = None) -> Merge:
+    merge = Merge(paths, scratch, sizes)
     told = [0.0]
     merge.sort_runs(told.append)
     assert told == sorted(told)
@@ -56,12 +56,7 @@ def expected_sizes(counts: dict[str, int], most: int) -> list[int]:
 
 
 @pytest.mark.parametrize("run_rows", [1, 7, 64, 1000, 100_000])
-def test_rows_come_in_order_whatever_is_held_at_a_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_rows: int
-) -> None:
-    monkeypatch.setattr("tickrec.merge.RUN_ROWS", run_rows)
-    monkeypatch.setattr("tickrec.merge.GROUP_ROWS", 50)
-    monkeypatch.setattr("tickrec.merge._PLAIN_ROWS", run_rows)
+def test_rows_come_in_order_whatever_is_held_at_a_time(tmp_path: Path, run_rows: int) -> None:
     rng = random.Random(run_rows)
     keys = ["NSE_EQ|A", "NSE_EQ|B", "NSE_FO|1", "NSE_FO|10", "NSE_INDEX|Nifty 50", "Ä"]
     weights = [1, 50, 5, 5, 20, 1]
@@ -75,7 +70,7 @@ def test_rows_come_in_order_whatever_is_held_at_a_time(
         part(tmp_path / f"{number}.parquet", rows[start:end])
         for number, (start, end) in enumerate(itertools.pairwise(cuts))
     ]
-    merge = sorted_merge(paths, tmp_path / "scratch")
+    merge = sorted_merge(paths, tmp_path / "scratch", Sizes(run_rows, 50, run_rows))
     found, sizes = merged(merge)
     assert found == sorted(rows)
     assert merge.rows == len(rows)

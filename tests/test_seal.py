@@ -18,6 +18,7 @@ import pytest
 from tests.days import DATE, Recording, everything, ordered, write_day
 from tests.processes import wait_for
 from tickrec import __version__, dayfile, schema
+from tickrec.drafts import Drafts
 from tickrec.errors import AlreadyRecording, DataError, ExitCode
 from tickrec.files import Lock
 from tickrec.gaps import DIED
@@ -546,31 +547,36 @@ def test_progress_goes_from_nothing_to_all(store: Store) -> None:
     assert next(what for what, _ in told if what in STEPS) == "prepare"
 
 
-def test_a_large_journal_is_counted_in_another_process(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tickrec.drafts._MANY_ROWS", 0)
+def test_a_large_journal_is_counted_in_another_process(store: Store, tmp_path: Path) -> None:
     written = write_day(store)
-    assert seal(store, DATE).instruments == written.by_key
+    PartWriter(store, DATE).flush(written.last_seq, final=True)
+    covered = coverage(store, DATE)
+    drafts = Drafts(tmp_path, store, covered, store.instruments_path(DATE), duckdb=False, many=0)
+    drafts.make(lambda _what, _share: None)
+    assert drafts.census.by_key == written.by_key
+    assert drafts.differences() == []
 
 
 COUNTING = """
-import sys, datetime as dt, tickrec.drafts
+import sys, datetime as dt
 from multiprocessing import active_children
 from pathlib import Path
-from tickrec.layout import Store
-from tickrec.seal import seal
+from tickrec.drafts import Drafts
+from tickrec.layout import Store, coverage
 def tell(what, share):
     for child in active_children():
         print(child.pid, flush=True)
         sys.stdin.read()
 if __name__ == "__main__":
-    tickrec.drafts._MANY_ROWS = 0
-    seal(Store(Path(sys.argv[1])), dt.date.fromisoformat(sys.argv[2]), tell)
+    store, date = Store(Path(sys.argv[1])), dt.date.fromisoformat(sys.argv[2])
+    drafts = Drafts(store.root, store, coverage(store, date), store.instruments_path(date), duckdb=False, many=0)
+    drafts.make(tell)
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 def test_counting_ends_with_the_sealing_that_is_killed(store: Store, tmp_path: Path) -> None:
-    write_day(store)
+    PartWriter(store, DATE).flush(write_day(store).last_seq, final=True)
     program = tmp_path / "counting.py"
     program.write_text(COUNTING)
     command = [sys.executable, str(program), str(store.root), str(DATE)]

@@ -107,13 +107,12 @@ def test_the_final_flush_keeps_entries_without_ticks(store: Store) -> None:
     assert PartWriter(store, DATE).flush(3, final=True).path is None
 
 
-def test_many_entries_without_ticks_do_not_wait_for_ever(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tickrec.store._CARRIED_ENTRIES", 5)
+def test_many_entries_without_ticks_do_not_wait_for_ever(store: Store) -> None:
     recording = Recording(store)
     recording.run()
     for _ in range(4):
         recording.garbage()
-    writer = PartWriter(store, DATE)
+    writer = PartWriter(store, DATE, carried=5)
     assert writer.flush(4).path is None
     assert writer.flush(5).rejected == 4
 

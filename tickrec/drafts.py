@@ -36,7 +36,9 @@ _UNWRITTEN_GROUPS: Final = 2
 class Drafts:
     """New files made of everything that `covered` covers in `source`, and of the file of the date's instruments."""
 
-    def __init__(self, folder: Path, source: Store, covered: Coverage, instruments: Path, *, duckdb: bool) -> None:
+    def __init__(
+        self, folder: Path, source: Store, covered: Coverage, instruments: Path, *, duckdb: bool, many: int = _MANY_ROWS
+    ) -> None:
         self.folder = folder
         self.date: dt.date = covered.date
         self.small: Tables = {}
@@ -48,6 +50,7 @@ class Drafts:
         self._covered = covered
         self._instruments = instruments
         self._duckdb = duckdb
+        self._many = many
 
     def path(self, table: str) -> Path:
         """The new Parquet file of a table."""
@@ -75,7 +78,7 @@ class Drafts:
         paths = [*([covered.sealed] if covered.sealed else []), *(part.path for part in covered.parts)]
         merge = Merge(paths, self.folder / "runs.arrow")
         merge.sort_runs(lambda done: tell("sort", 0.3 * done))
-        with ThreadPoolExecutor(1) as pool, _counting_beside(merge.rows) as other:
+        with ThreadPoolExecutor(1) as pool, _counting_beside(merge.rows > self._many) as other:
             suspects = set(self.small["rejected"]["seq"].to_pylist())
             census = other.submit(count, self._source.journal(self.date), suspects)
             rows = self._write_ticks(merge, pool, tell)
@@ -150,10 +153,10 @@ class Drafts:
         ]
 
 
-def _counting_beside(rows: int) -> Executor:
+def _counting_beside(many: bool) -> Executor:
     """Where the journal is counted. That is Python all through: a thread would hold the interpreter's lock against
     everything else, and a process takes half a second to start."""
-    if rows <= _MANY_ROWS:
+    if not many:
         return ThreadPoolExecutor(1)
     return ProcessPoolExecutor(1, get_context("spawn"), initializer=_end_with_parent)
 

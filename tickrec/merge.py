@@ -22,12 +22,20 @@ RUN_ROWS: Final = 98_304
 """Rows of a run: about 55 MB in full mode."""
 GROUP_ROWS: Final = 65_536
 """Rows of a group at most. Groups become row groups: as they end with an instrument, reading one skips all others."""
-_PLAIN_ROWS: Final = 4_000_000
+PLAIN_ROWS: Final = 4_000_000
 """Rows up to which the scratch file is not compressed: a sixth of the sorting less for at most 2 GB of disk."""
 _WORKERS: Final = 2
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class Sizes(NamedTuple):
+    """How many rows are held at a time."""
+
+    run: int = RUN_ROWS
+    group: int = GROUP_ROWS
+    plain: int = PLAIN_ROWS
 
 
 class _Place(NamedTuple):
@@ -54,13 +62,14 @@ class _Slice(NamedTuple):
 class Merge:
     """The rows of some Parquet files of `ticks`, which follow each other in seq, sorted."""
 
-    def __init__(self, paths: Sequence[Path], scratch: Path) -> None:
+    def __init__(self, paths: Sequence[Path], scratch: Path, sizes: Sizes | None = None) -> None:
         """`scratch` is the file to sort in; compressed it takes about 90 bytes a tick.
 
         Everything here raises UnreadableFile for a damaged file, OSError, and pyarrow.ArrowException.
         """
         self._paths = paths
         self._scratch = scratch
+        self._sizes = Sizes() if sizes is None else sizes
         counts: Counter[str] = Counter()
         for path in paths:
             parquet.require_whole(path)
@@ -68,7 +77,7 @@ class Merge:
         self.counts = {key: counts[key] for key in sorted(counts)}
         """Rows of each instrument, in order."""
         self.rows = sum(self.counts.values())
-        self._ranges = _ranges(self.counts)
+        self._ranges = _ranges(self.counts, self._sizes.group)
         self._places: list[list[_Place]] = [[] for _ in self._ranges]
 
     def sort_runs(self, tell: Callable[[float], None]) -> None:
@@ -76,7 +85,7 @@ class Merge:
         done = 0
         keys = pa.array(itertools.chain.from_iterable(self._ranges), pa.string())
         ends = list(itertools.accumulate(map(len, self._ranges)))
-        options = pa.ipc.IpcWriteOptions(compression="lz4" if self.rows > _PLAIN_ROWS else None)
+        options = pa.ipc.IpcWriteOptions(compression="lz4" if self.rows > self._sizes.plain else None)
         scratch = pa.OSFile(str(self._scratch), "wb")
         written = 0
         with (
@@ -84,7 +93,7 @@ class Merge:
             scratch,
             pa.ipc.new_file(scratch, schema.TICKS, options=options) as writer,
         ):
-            for batches in ahead(pool, lambda run: _cut(_read(run), keys, ends), _runs(self._paths)):
+            for batches in ahead(pool, lambda run: _cut(_read(run), keys, ends), _runs(self._paths, self._sizes.run)):
                 for number, batch in batches:
                     writer.write_batch(batch)
                     self._places[number].append(_Place(written, batch.num_rows))
@@ -95,27 +104,28 @@ class Merge:
     def groups(self) -> Iterator[pa.Table]:
         """All rows in order, each table in one chunk; after `sort_runs`.
 
-        Where a table ends only depends on the rows of each instrument: with an instrument, or after GROUP_ROWS of one
+        Where a table ends only depends on the rows of each instrument: with an instrument, or after so many of one
         that has more.
         """
         portions = [
             _Portion(keys, portion)
             for keys, found in zip(self._ranges, self._places, strict=True)
-            for portion in _portions(found, one=len(keys) == 1)
+            for portion in _portions(found, self._sizes.group, one=len(keys) == 1)
         ]
         with ThreadPoolExecutor(_WORKERS) as pool, pa.OSFile(str(self._scratch)) as file:
             reader = pa.ipc.open_file(file)
             gathered = ahead(pool, lambda portion: _gather(reader, portion), portions)
             for keys, pairs in itertools.groupby(zip(portions, gathered, strict=True), lambda pair: pair[0].keys):
-                yield from _cut_evenly((table for _, table in pairs), one=len(keys) == 1)
+                tables = (table for _, table in pairs)
+                yield from _cut_evenly(tables, self._sizes.group, one=len(keys) == 1)
 
 
-def _ranges(counts: dict[str, int]) -> list[list[str]]:
-    """The instruments in order, put together to ranges of at most GROUP_ROWS rows, or of one instrument."""
+def _ranges(counts: dict[str, int], most: int) -> list[list[str]]:
+    """The instruments in order, put together to ranges of at most so many rows, or of one instrument."""
     ranges: list[list[str]] = []
-    rows = GROUP_ROWS
+    rows = most
     for key, count in counts.items():
-        if rows + count > GROUP_ROWS:
+        if rows + count > most:
             ranges.append([])
             rows = 0
         ranges[-1].append(key)
@@ -123,8 +133,8 @@ def _ranges(counts: dict[str, int]) -> list[list[str]]:
     return ranges
 
 
-def _runs(paths: Iterable[Path]) -> Iterator[list[_Slice]]:
-    """The row groups of the files, in their order, about RUN_ROWS rows at a time."""
+def _runs(paths: Iterable[Path], most: int) -> Iterator[list[_Slice]]:
+    """The row groups of the files, in their order, about so many rows at a time."""
     run: list[_Slice] = []
     rows = 0
     for path in paths:
@@ -132,7 +142,7 @@ def _runs(paths: Iterable[Path]) -> Iterator[list[_Slice]]:
             metadata = file.metadata
         for number in range(metadata.num_row_groups):
             count = metadata.row_group(number).num_rows
-            if rows and rows + count > RUN_ROWS:
+            if rows and rows + count > most:
                 yield run
                 run, rows = [], 0
             if not run or run[-1].path != path:
@@ -170,12 +180,12 @@ def _cut(run: pa.RecordBatch, keys: pa.Array, ends: Sequence[int]) -> list[tuple
     return cut
 
 
-def _portions(places: Iterable[_Place], *, one: bool) -> Iterator[list[_Place]]:
+def _portions(places: Iterable[_Place], most: int, *, one: bool) -> Iterator[list[_Place]]:
     """The batches of a range; those of `one` instrument, which follow each other, a few at a time."""
     portion: list[_Place] = []
     rows = 0
     for place in places:
-        if one and portion and rows + place.rows > GROUP_ROWS:
+        if one and portion and rows + place.rows > most:
             yield portion
             portion, rows = [], 0
         portion.append(place)
@@ -193,18 +203,18 @@ def _gather(reader: pa.ipc.RecordBatchFileReader, portion: _Portion) -> pa.Table
     return table.take(pc.sort_indices(codes))
 
 
-def _cut_evenly(tables: Iterable[pa.Table], *, one: bool) -> Iterator[pa.Table]:
-    """The tables as they are; those of `one` instrument, whose sizes are those of the runs, GROUP_ROWS at a time."""
+def _cut_evenly(tables: Iterable[pa.Table], most: int, *, one: bool) -> Iterator[pa.Table]:
+    """The tables as they are; those of `one` instrument, whose sizes are those of the runs, so many rows at a time."""
     waiting: list[pa.Table] = []
     rows = 0
     for table in tables:
         waiting.append(table)
         rows += table.num_rows
-        while one and rows >= GROUP_ROWS:
+        while one and rows >= most:
             whole = pa.concat_tables(waiting)
-            yield whole.slice(0, GROUP_ROWS).combine_chunks()
-            rows -= GROUP_ROWS
-            waiting = [whole.slice(GROUP_ROWS)] if rows else []
+            yield whole.slice(0, most).combine_chunks()
+            rows -= most
+            waiting = [whole.slice(most)] if rows else []
     if rows:
         yield pa.concat_tables(waiting).combine_chunks()
 

@@ -143,10 +143,13 @@ def _answers(ticks: pa.Table, silent: set[str]) -> Mapping[int, list[str]]:
 class PartWriter:
     """Writes the parts of one date. For the process that holds the date's lock, from one thread at a time."""
 
-    def __init__(self, store: Store, date: dt.date, *, part_ticks: int = PART_TICKS) -> None:
+    def __init__(
+        self, store: Store, date: dt.date, *, part_ticks: int = PART_TICKS, carried: int = _CARRIED_ENTRIES
+    ) -> None:
         """Find out what is covered. A damaged file is set aside, what it held is written again. Raises OSError."""
         self._store = store
         self._part_ticks = part_ticks
+        self._carried = carried
         self._behind = False
         """Whether the last flush left something for another part."""
         self._covered = _coverage_mended(store, date)
@@ -187,7 +190,7 @@ class PartWriter:
                 if draft.ticks >= self._part_ticks:
                     break
             entries = reader.last_seq - self.next_seq + 1
-            if not entries or not (draft.ticks or final or entries >= _CARRIED_ENTRIES):
+            if not entries or not (draft.ticks or final or entries >= self._carried):
                 return None
             small = draft.small_tables() | reader.ledger.take()
             footer = Footer(

@@ -304,6 +304,7 @@ def test_a_proxy_in_the_environment_is_left_alone_for_loopback(monkeypatch: pyte
     async def scenario() -> None:
         async with Broker().running() as broker, recording(make_feed(broker.url)) as found:
             await found.until_count(MESSAGE, 2)
+        assert len(found.of(CONNECTED)) == 1
 
     run(scenario())
 
