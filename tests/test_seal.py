@@ -597,6 +597,17 @@ def alive(pid: int) -> bool:
     return True
 
 
+def test_a_damaged_list_of_instruments_does_not_keep_a_day_from_being_sealed(store: Store) -> None:
+    written = write_day(store)
+    path = store.instruments_path(DATE)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"PAR1 was one once PAR1")
+    assert seal(store, DATE).instruments == written.by_key
+    assert dayfile.contents(store.duckdb_path(DATE)).rows["instruments"] == 0
+    (difference,) = verify(store, DATE).differences
+    assert difference.startswith("instruments: cannot be read")
+
+
 def test_dates_do_not_meet(store: Store) -> None:
     other = dt.date(2026, 11, 20)
     write_day(store)

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple, Self
 import duckdb
 import pyarrow as pa
 
-from tickrec import __version__, schema
+from tickrec import __version__, parquet, schema
 from tickrec.errors import AlreadyRecording, DataError, ExitCode, TickrecError
 from tickrec.files import Lock, make_folder, publish
 from tickrec.layout import DRAFT_SUFFIX, Coverage, Store, coverage
@@ -276,13 +276,17 @@ class DayFile:
             self._session.unregister("rows_to_insert")
 
     def finish(self, instruments: Path, last_seq: int) -> None:
-        """Say that entries up to `last_seq` are in, and bring the instruments up to date with their file."""
+        """Say that entries up to `last_seq` are in, and bring the instruments up to date with their file.
+
+        A damaged file of instruments, which nothing can make anew, does not keep the ticks out: `verify` tells of it.
+        """
         loaded = self.meta.instruments
         found = _stamp(instruments)
-        if found and found != loaded:
+        if found and found != loaded and _readable(instruments):
             self._session.execute("DELETE FROM day.instruments")
             self._insert("instruments", _parquet([instruments]))
-        meta = Meta(last_seq, schema.SCHEMA_VERSION, __version__, found or loaded)
+            loaded = found
+        meta = Meta(last_seq, schema.SCHEMA_VERSION, __version__, loaded)
         self._session.execute(f"DELETE FROM day.{META}")
         self._session.execute(f"INSERT INTO day.{META} VALUES (?, ?, ?, ?)", list(meta))
 
@@ -358,6 +362,14 @@ def _stamp(path: Path) -> str:
     except FileNotFoundError:
         return ""
     return f"{facts.st_size} {facts.st_mtime_ns}"
+
+
+def _readable(path: Path) -> bool:
+    try:
+        parquet.read(path, schema.INSTRUMENTS)
+    except (parquet.UnreadableFile, pa.ArrowException):
+        return False
+    return True
 
 
 def _sql(text: str) -> str:

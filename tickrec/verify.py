@@ -173,7 +173,7 @@ def _verify(store: Store, covered: Coverage, manifest: Manifest | None, tell: Pr
     census, differences = _read_journal(store, covered)
     tell("reading Parquet", 0.5)
     survey, unreadable = _read_parquet(store, covered, manifest, census.lost(covered.next_seq - 1) if census else [])
-    differences += unreadable
+    differences += [*unreadable, *_read_instruments(store.instruments_path(date))]
     if census is not None:
         if not unreadable:
             differences += differing(census, survey, "Parquet")
@@ -243,6 +243,17 @@ def _rejected(store: Store, covered: Coverage) -> set[int]:
 def _damage_words(damage: Damage) -> str:
     lost = f"entries {damage.after_seq + 1} to {damage.before_seq - 1} are lost" if damage.before_seq else "at the end"
     return f"{damage.length} bytes at offset {damage.offset} of {damage.path.name} are damaged, {lost}"
+
+
+def _read_instruments(path: Path) -> Iterator[str]:
+    """Whether the broker's list of the date, which no journal has, can still be read."""
+    try:
+        if path.exists():
+            parquet.read(path, schema.INSTRUMENTS)
+    except parquet.UnreadableFile as error:
+        yield f"instruments: cannot be read: {error.why}"
+    except pa.ArrowException as error:
+        yield f"instruments: cannot be read: {error}"
 
 
 def _read_parquet(
