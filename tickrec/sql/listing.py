@@ -165,7 +165,7 @@ class Listing:
         date = next(date for date in self.dates if f"/date={date}/" in path.replace("\\", "/"))
         hint = f"`tickrec rebuild {date}` makes it anew from the journal"
         if table == "instruments":
-            hint = "It is the broker's list of that day, which nothing makes anew; without the file the rest is answered"
+            hint = "It is the broker's list of that day, which nothing makes anew; without it the rest is answered"
         return self._nothing(table, date, DataError(f"a Parquet file cannot be read: {why}", where=path, hint=hint))
 
     def _gone(self, table: str, date: dt.date, path: str) -> list[Source]:
