@@ -110,18 +110,19 @@ class Flushing:
             log.info("flushing works again")
             self.failure = ""
         if flushed.path is not None:
-            self._published(day, flushed, now_ns)
+            self._published(day, flushed)
             if flushed.last >= last_seq:
+                self.parquet_ns = now_ns
                 day.unflushed -= waiting
                 self._flushed_bytes[day.date] = journalled
             else:
                 day.unflushed -= min(flushed.ticks, waiting)
         return flushed
 
-    def _published(self, day: Day, flushed: Flushed, now_ns: int) -> None:
+    def _published(self, day: Day, flushed: Flushed) -> None:
         self.parquet_ticks += flushed.ticks
         self.rejected += flushed.rejected
-        self.seq, self.parquet_ns = flushed.last, now_ns
+        self.seq = flushed.last
         log.info("flushed %s", plural(flushed.ticks, "tick"))
         if self._appending is not None:
             self._appending.ask(day.date, self.parquet_ticks)
