@@ -144,7 +144,7 @@ def test_all_is_well_with_a_broker_and_a_token(tmp_path: Path, market: Simulator
     assert set(results.values()) == {"ok"}, checks
     assert "accepted by the broker" in checks["token"].text
     assert checks["symbols"].text.startswith("2 instruments in mode full: 1 of 2 connections of plan normal")
-    assert checks["calendar"].text.startswith("trading today from 00:00 to 23:59; recorded from ")
+    assert checks["calendar"].text == "trading today from 00:00 to 23:59; recorded from 03:30 to 00:30 of the next day"
     assert checks["clock"].text == "within a second of the broker's"
     assert "tickrec schedule --install" in checks["schedule"].hint
     assert "duckdb " in checks["versions"].text

@@ -111,7 +111,8 @@ class Broker:
         sessions = sorted(each for name, each in calendar.sessions(today).items() if name in exchanges)
         hours = ", ".join(dict.fromkeys(f"{ist(start):%H:%M} to {ist(end):%H:%M}" for start, end in sessions))
         begin, end = ist(window.start_ns), ist(window.stop_ns)
-        return Finding(OK, f"trading today from {hours}; recorded from {begin:%H:%M} to {end:%H:%M}")
+        morrow = " of the next day" if end.date() > begin.date() else ""
+        return Finding(OK, f"trading today from {hours}; recorded from {begin:%H:%M} to {end:%H:%M}{morrow}")
 
     def _window(self, calendar: Calendar, date: dt.date, now_ns: int | None) -> Window:
         record = self._config.record
