@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -252,11 +253,70 @@ def test_with_nothing_stored_the_failure_is_the_caller_s(broker: Broker) -> None
     assert not broker.path(dt.date(2026, 11, 23)).exists()
 
 
-def test_a_damaged_stored_file_is_downloaded_again(broker: Broker) -> None:
-    path = broker.path(dt.date(2026, 11, 23))
-    path.parent.mkdir(parents=True)
+def flip_pages(path: Path) -> None:
+    """Damage the rows of a Parquet file, and leave its footer as it is."""
+    data = bytearray(path.read_bytes())
+    footer = int.from_bytes(data[-8:-4], "little") + 8
+    for offset in range(4, len(data) - footer, 20):
+        data[offset] ^= 0x5A
+    path.write_bytes(data)
+
+
+def footer_gone(path: Path) -> None:
     path.write_bytes(b"PAR1")
-    assert broker.symbols(23, "09:00") == ["FIRST"]
+
+
+@pytest.mark.parametrize("harm", [flip_pages, footer_gone])
+def test_a_damaged_stored_file_is_downloaded_again(
+    broker: Broker, harm: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.ensure(23, "09:00")
+    path = broker.path(dt.date(2026, 11, 23))
+    harm(path)
+    broker.symbol = "SECOND"
+    assert broker.symbols(23, "09:05") == ["SECOND"]
+    assert broker.symbols(23, "09:10") == ["SECOND"]
+    assert broker.asked == 2
+    assert [path.name for path in path.parent.iterdir()] == [path.name]
+    assert ("cannot be read" in caplog.text) == (harm is flip_pages)
+
+
+def test_a_damaged_stored_file_that_cannot_be_had_again_is_stood_in_for_by_one_that_can_be_read(
+    broker: Broker,
+) -> None:
+    for day in (18, 19, 20, 23):
+        broker.symbol = f"OF {day}"
+        broker.ensure(day, "09:00")
+    for day in (19, 20, 23):
+        flip_pages(broker.path(dt.date(2026, 11, day)))
+    broker.down = True
+    found = broker.ensure(23, "09:05")
+    assert found.column("symbol").to_pylist() == ["OF 18"]
+    assert found.stand_in_of == dt.date(2026, 11, 18)
+
+
+def test_with_a_damaged_file_only_the_failure_is_the_caller_s(broker: Broker) -> None:
+    broker.ensure(23, "09:00")
+    path = broker.path(dt.date(2026, 11, 23))
+    flip_pages(path)
+    damaged = path.read_bytes()
+    broker.down = True
+    with pytest.raises(TickrecError, match="503"):
+        broker.ensure(23, "09:05")
+    assert path.read_bytes() == damaged
+    broker.down, broker.content = False, b"<html>please log in to this wifi</html>"
+    with pytest.raises(DataError, match=r"could not be used: .*Try again"):
+        broker.ensure(23, "09:05")
+
+
+def test_one_changed_bit_of_the_rows_is_damage(tmp_path: Path) -> None:
+    master_of(tmp_path, [share("RELIANCE", "INE002A01018")])
+    path = tmp_path / "instruments.parquet"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"INE002A01018", b"INE002A01019", 1))
+    assert path.read_bytes() != whole
+    with pytest.raises(DataError, match="cannot be read"):
+        Master.read(path)
 
 
 def test_an_expiry_written_by_the_broker_is_the_indian_date() -> None:

@@ -94,13 +94,13 @@ class Master:
         Read in small pieces by one thread: read at once, 30 MB more stay with the process when the table is gone.
         """
         try:
-            file = pq.ParquetFile(path, read_dictionary=list(_REPEATED))
+            file = pq.ParquetFile(path, read_dictionary=list(_REPEATED), page_checksum_verification=True)
             groups = [file.read_row_group(group, use_threads=False) for group in range(file.num_row_groups)]
             table = pa.concat_tables(groups) if groups else file.schema_arrow.empty_table()
-        except (OSError, pa.ArrowException) as error:
+            stand_in = (table.schema.metadata or {}).get(_STAND_IN)
+            return cls(table, stand_in_of=dt.date.fromisoformat(stand_in.decode()) if stand_in else None)
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise DataError(f"the stored instruments cannot be read: {error}", where=str(path)) from None
-        stand_in = (table.schema.metadata or {}).get(_STAND_IN)
-        return cls(table, stand_in_of=dt.date.fromisoformat(stand_in.decode()) if stand_in else None)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -132,15 +132,18 @@ def ensure_master(download: Callable[[Path], None], path_for: Callable[[dt.date]
     """The instruments of the day that `now_ns` lies in, from the store or else from the broker.
 
     `download` fills a path with the broker's file; `path_for` names the stored file of a date. A stored file is used
-    again unless the broker has renewed its own since. When the download or its conversion fails, the latest stored
-    file of the last BACK_DAYS stands in: it is stored as the day's, marked (`Master.stand_in_of`), and the next start
-    tries again. Raises what `download` raises, or DataError, when there is nothing to stand in. Logs why a file could
-    not be had; that an older one is used is the caller's to say.
+    again unless the broker has renewed its own since, or it is damaged. When the download or its conversion fails, the
+    latest stored file of the last BACK_DAYS that can be read stands in: it is stored as the day's, marked
+    (`Master.stand_in_of`), and the next start tries again. Raises what `download` raises, or DataError, when there is
+    nothing to stand in. Logs why a file could not be had; that an older one is used is the caller's to say.
     """
     today = ist(now_ns).date()
     path = path_for(today)
     if _is_current(path, now_ns):
-        return Master.read(path)
+        try:
+            return Master.read(path)
+        except DataError as error:
+            log.warning("%s; another is asked for", error.brief)
     try:
         with tempfile.TemporaryDirectory(prefix="tickrec-") as folder:
             source = Path(folder) / "complete.json.gz"
@@ -148,7 +151,7 @@ def ensure_master(download: Callable[[Path], None], path_for: Callable[[dt.date]
             convert(source, path, now_ns)
     except (TickrecError, OSError) as error:
         dates = (today - dt.timedelta(days=back) for back in range(BACK_DAYS + 1))
-        stored = next((date for date in dates if _metadata(path_for(date)) is not None), None)
+        stored = next((date for date in dates if _is_whole(path_for(date))), None)
         if stored is None:
             raise
         why = error.brief if isinstance(error, TickrecError) else error
@@ -166,7 +169,8 @@ def convert(source: Path, destination: Path, downloaded_ns: int = 0) -> None:
     )
     if child.returncode:
         said = child.stderr.strip().splitlines()[-1:] or [f"exit code {child.returncode}"]
-        raise DataError(f"the broker's instrument file could not be used: {said[0]}")
+        hint = "Try again in a minute: what came may have been cut short"
+        raise DataError(f"the broker's instrument file could not be used: {said[0]}", hint=hint)
 
 
 def _is_current(path: Path, now_ns: int) -> bool:
@@ -175,29 +179,54 @@ def _is_current(path: Path, now_ns: int) -> bool:
     if metadata is None or _STAND_IN in metadata:
         return False
     renewed = from_datetime(dt.datetime.combine(ist(now_ns), REFRESHED, ist(now_ns).tzinfo))
-    downloaded = int(metadata.get(_DOWNLOADED, b"0"))
-    return now_ns < renewed or downloaded >= renewed
+    return now_ns < renewed or downloaded_ns(path) >= renewed
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the stored file is there and every row of it can be read."""
+    try:
+        Master.read(path)
+    except DataError:
+        return False
+    return True
+
+
+def downloaded_ns(path: Path) -> int:
+    """When the stored file came from the broker; 0 when that is not known."""
+    try:
+        return int((_metadata(path) or {}).get(_DOWNLOADED, b"0"))
+    except ValueError:
+        return 0
 
 
 def _metadata(path: Path) -> Mapping[bytes, bytes] | None:
     """The stored file's metadata; None if there is no file that can be read."""
     try:
         return pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowException):
+    except (OSError, ValueError, pa.ArrowException):
         return None
 
 
 def _stand_in(stored: Path, date: dt.date, path: Path) -> None:
     """Store a copy of an older day's instruments as the day's, marked with the date they are from."""
     table = pq.ParquetFile(stored).read()
-    _write(table.replace_schema_metadata({_STAND_IN: date.isoformat().encode(), **(table.schema.metadata or {})}), path)
+    write(table.replace_schema_metadata({_STAND_IN: date.isoformat().encode(), **(table.schema.metadata or {})}), path)
 
 
-def _write(table: pa.Table, path: Path) -> None:
-    def write(temp: Path) -> None:
-        pq.write_table(table, temp, compression="zstd", compression_level=3, row_group_size=_BATCH_ROWS)
+def write(table: pa.Table, path: Path) -> None:
+    """Store a table of instruments as the file `path`, whole or not at all. Raises OSError."""
 
-    publish(path, write)
+    def fill(temp: Path) -> None:
+        pq.write_table(
+            table,
+            temp,
+            compression="zstd",
+            compression_level=3,
+            row_group_size=_BATCH_ROWS,
+            write_page_checksum=True,
+        )
+
+    publish(path, fill)
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
@@ -297,7 +326,7 @@ def main(arguments: Sequence[str]) -> int:
         table = _table(_records(source))
         if not table.num_rows:
             raise ValueError("it lists no instruments")
-        _write(table.replace_schema_metadata({_DOWNLOADED: downloaded_ns}), destination)
+        write(table.replace_schema_metadata({_DOWNLOADED: downloaded_ns}), destination)
     except (OSError, EOFError, ValueError, zlib.error, pa.ArrowException) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
