@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,24 @@ def test_status_while_recording_and_after_a_kill(tmp_path: Path) -> None:
         assert report["state"] == "stale"
         frames = sum(each.kind is EntryKind.MESSAGE for each in Journal(store.journal(store.dates()[0])).entries())
         assert report["frames"] == frames
+
+
+@pytest.fixture
+def _in_the_background() -> Iterator[None]:
+    """What is started now ignores SIGINT, as it does when a script starts it with `&`."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_in_the_background")
+def test_a_recorder_that_a_script_started_in_the_background_can_be_interrupted(tmp_path: Path) -> None:
+    store = Store(tmp_path / "data")
+    with simulated_broker(tmp_path), running(*RECORD, folder=tmp_path) as process:
+        wait_for(lambda: journalled(store) > 20_000, "ticks are journalled")
+        code, _ = stop(process, signal.SIGINT)
+    assert code == ExitCode.DONE
+    assert list(Journal(store.journal(store.dates()[0])).entries())[-1].kind is EntryKind.CLOSED
 
 
 def test_a_second_recorder_is_refused(tmp_path: Path) -> None:

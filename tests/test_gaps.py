@@ -26,8 +26,11 @@ class Day:
     def start(self) -> None:
         self._feed(EntryKind.NOTE, 0, encode_facts(event="start"))
 
-    def attempt(self, conn: int = 1) -> None:
-        self._feed(EntryKind.NOTE, conn, encode_facts(event="attempt", reason="403", retry_s=1))
+    def attempt(self, conn: int = 1, **facts: object) -> None:
+        self._feed(EntryKind.NOTE, conn, encode_facts(event="attempt", reason="403", retry_s=1, **facts))
+
+    def lost(self, conn: int = 1, **facts: object) -> None:
+        self._feed(EntryKind.NOTE, conn, encode_facts(event="lost", reason="unreachable", keys=3, **facts))
 
     def connect(self, conn: int = 1, keys: int = 7) -> None:
         self._feed(EntryKind.CONNECTED, conn, encode_facts(host="h", attempt=1, keys=keys))
@@ -68,6 +71,48 @@ def test_a_first_connection_on_an_empty_date_is_no_gap() -> None:
     assert day.gaps == []
     assert day.outages.lasting() == []
     assert day.outages.settled == 0
+
+
+def test_a_first_connection_that_fails_is_a_gap_from_its_first_attempt_to_the_first_data() -> None:
+    day = Day()
+    day.start()
+    day.at(5).attempt(2, since_ns=s(4), keys=[["NSE_EQ|A", "A", "full"], ["NSE_EQ|B", "B", "full"]])
+    assert day.outages.lasting() == [Gap(None, 2, s(4), None, "403", 2)]
+    day.attempt(2)
+    day.connect(1)
+    day.data(1)
+    day.at(20).connect(2, keys=2)
+    day.info(2)
+    assert day.gaps == []
+    day.data(2)
+    assert day.gaps == [Gap(day.seq, 2, s(4), s(22), "403", 2)]
+
+
+def test_a_connection_never_opened_is_a_gap_until_the_goodbye_and_to_the_next_run() -> None:
+    day = Day()
+    day.start()
+    day.at(5).attempt(1, since_ns=s(4), keys=[["NSE_EQ|A", "A", "full"]])
+    day.at(9).close("the broker could not be reached")
+    assert day.gaps == [Gap(3, 1, s(4), s(9), "403", 1)]
+    day.at(30).start()
+    day.connect(1, keys=1)
+    day.data(1)
+    assert day.gaps[1:] == [Gap(6, 1, s(9), s(32), "the broker could not be reached", 1)]
+
+
+def test_a_run_that_could_not_begin_in_time_is_a_gap_since_then_or_since_the_run_before() -> None:
+    day = Day()
+    day.at(50).start()
+    day.lost(since_ns=s(10))
+    day.connect(keys=3)
+    day.data()
+    assert day.gaps == [Gap(4, 1, s(10), s(53), "unreachable", 3)]
+    day.close("stopped")
+    day.at(90).start()
+    day.lost(since_ns=s(70))
+    day.connect(keys=3)
+    day.data()
+    assert day.gaps[1:] == [Gap(9, 1, s(53), s(93), "stopped", 3)]
 
 
 def test_a_drop_is_a_gap_from_the_last_message_to_the_first_data() -> None:

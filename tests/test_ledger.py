@@ -118,6 +118,38 @@ def test_a_silent_key_keeps_its_first_time_of_asking_and_settles_with_its_connec
     assert day.rows["connections"][0]["keys"] == 2
 
 
+def test_keys_that_could_not_be_asked_for_settle_as_silent_with_the_run() -> None:
+    day = Day()
+    wanted = [[A, "A", "full"], [B, "B", "full"]]
+    day.feed(10, EntryKind.NOTE, 2, event="attempt", reason="403", retry_s=1, since_ns=9_000_000_000, keys=wanted)
+    day.feed(11, EntryKind.NOTE, 2, event="attempt", reason="403", retry_s=2)
+    assert day.ledger.silent() == set()
+    day.ledger = Ledger.from_text(day.ledger.to_text())
+    opened = rows(day.ledger.open_rows())["subscriptions"]
+    assert [(row["instrument_key"], row["asked_ts"], row["answered_ts"]) for row in opened] == [
+        (A, None, None),
+        (B, None, None),
+    ]
+    day.feed(12, EntryKind.CLOSED, 0, reason="stopped")
+    settled = day.take()["subscriptions"]
+    assert [tuple(row.values()) for row in settled] == [
+        (3, 2, A, "A", "full", None, None),
+        (3, 2, B, "B", "full", None, None),
+    ]
+    assert rows(day.ledger.open_rows())["subscriptions"] == []
+
+
+def test_keys_asked_for_at_last_count_like_all_others() -> None:
+    day = Day()
+    day.feed(10, EntryKind.NOTE, 1, event="attempt", reason="403", retry_s=1, since_ns=9, keys=[[A, "A", "full"]])
+    day.connect(11)
+    day.ask(12, A)
+    day.message(13, A)
+    day.feed(14, EntryKind.CLOSED, 0, reason="stopped")
+    (row,) = day.take()["subscriptions"]
+    assert (row["asked_ts"], row["answered_ts"]) == (at(12), at(13))
+
+
 def test_an_answer_on_another_connection_does_not_count() -> None:
     day = Day()
     day.connect(10, conn=1)

@@ -20,7 +20,7 @@ from tickrec.files import Lock, lock_holder
 from tickrec.layout import Store, coverage
 from tickrec.plan import Options
 from tickrec.recorder import Stopped
-from tickrec.runstatus import STOPPED, WAITING
+from tickrec.runstatus import STALE, STOPPED, WAITING
 from tickrec.upstox.peek import served_keys
 from tickrec.upstox.simulator.faults import Fault
 
@@ -196,12 +196,96 @@ def _in_time_order(path: Path) -> list[tuple[int, int, int]]:
 
 
 def test_a_broker_that_fails_while_planning_is_asked_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What was missed meanwhile is a gap, and whoever asks for the status learns why nothing is recorded."""
+
     async def scenario() -> None:
         settings = dataclasses.replace(FAST, faults=(Fault("error", "503/0.5"),))
+        begun_ns = SystemClock.wall_ns()
         async with recording(tmp_path, settings=settings, clock=HastyClock()) as one:
+            await until(lambda: status.read(one.store.status_path) is not None)
+            said = status.read(one.store.status_path)
+            assert said is not None
+            assert said.state == WAITING
+            assert said.reason.startswith("the broker cannot be asked yet: 503")
             await one.sent(20)
-            assert (await one.stop()).ticks >= 20
+            last = await one.stop()
+            assert last.ticks >= 20
+            first = messages(one.store.journal(one.store.dates()[0]))[0].wall_ns
+            (gap,) = last.gaps
+            assert begun_ns <= gap.start_ns <= first - SECOND // 2
+            assert gap.end_ns is not None
+            assert gap.end_ns >= first
+            assert (gap.conn, gap.reason[:4], gap.keys) == (1, "503:", last.wanted)
         assert "the broker cannot be asked yet: 503" in caplog.text
+
+    asyncio.run(scenario())
+
+
+def test_a_broker_that_cannot_be_asked_for_long_is_told_to_the_owner(tmp_path: Path) -> None:
+    told, program = tmp_path / "told", tmp_path / "tell.py"
+    program.write_text(f"import sys\nopen({str(told)!r}, 'a').write(sys.argv[-1] + '\\n')\n")
+    config = f"[record]\non_alert = \"'{sys.executable}' '{program}'\"\n[store]\nduckdb = false\n"
+    clock = HastyClock()
+
+    async def scenario() -> None:
+        settings = dataclasses.replace(FAST, faults=(Fault("error", "503/60"),))
+        async with recording(tmp_path, settings=settings, config=config, clock=clock) as one:
+            await until(lambda: status.read(one.store.status_path) is not None)
+            assert status.collect(one.store, clock).state == WAITING
+            clock.shift_ns += 181 * SECOND
+
+            def stale() -> bool:
+                report = status.collect(one.store, clock)
+                return report.state == STALE and report.exit_code == ExitCode.DATA and "503" in report.reason
+
+            await until(stale)
+            await until(lambda: told.exists() and "tickrec cannot record yet, for 3m" in told.read_text())
+            one.stopping.set()
+            with pytest.raises(Stopped):
+                await one.result()
+            assert status.collect(one.store, clock).state == STOPPED
+
+    asyncio.run(scenario())
+
+
+def test_a_connection_that_opens_late_is_a_gap_from_the_first_attempt_on(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        settings = dataclasses.replace(FAST, faults=(Fault("refuse", "60"),))
+        async with recording(tmp_path, settings=settings, clock=HastyClock()) as one:
+            await until(lambda: bool((said := status.read(one.store.status_path)) and said.gaps))
+            told_ns = SystemClock.wall_ns()
+            one.simulator.strike(Fault("refuse", "0"))
+            await one.sent(20)
+            last = await one.stop()
+            first = messages(one.store.journal(one.store.dates()[0]))[0].wall_ns
+            (gap,) = last.gaps
+            assert gap.start_ns < told_ns < first
+            assert gap.end_ns is not None
+            assert gap.end_ns >= first
+            assert (gap.keys, gap.reason) == (last.wanted, "403 on handshake")
+            assert last.silent == ()
+
+    asyncio.run(scenario())
+
+
+def test_a_connection_that_is_never_opened_is_a_gap_and_its_instruments_are_named(tmp_path: Path) -> None:
+    """The account has two connections to give; a third is asked for until the end."""
+
+    async def scenario() -> None:
+        config = 'plan = "plus"\nconnections = 3\n[store]\nduckdb = false\n'
+        async with recording(tmp_path, config=config, clock=HastyClock()) as one:
+            await one.sent(20)
+            await until(lambda: bool((said := status.read(one.store.status_path)) and said.silent))
+            last = await one.stop()
+            assert last.exit_code == ExitCode.DONE
+            (gap,) = last.gaps
+            keys = {each.conn: each.keys for each in last.connections}[gap.conn]
+            assert (gap.keys, last.wanted - last.answered, len(last.silent)) == (keys, keys, keys)
+            date = one.store.dates()[0]
+            asked = pa.concat_tables(map(pq.read_table, coverage(one.store, date).small_parts["subscriptions"]))
+            unanswered = [row for row in asked.to_pylist() if row["answered_ts"] is None]
+            assert {row["instrument_key"] for row in unanswered} == {key for key, _ in last.silent}
+            assert {row["asked_ts"] for row in unanswered} == {None}
 
     asyncio.run(scenario())
 

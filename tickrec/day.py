@@ -124,6 +124,11 @@ class Day:
                 self._spoken[entry.conn] = [entry]
             case EntryKind.SUBSCRIBED:
                 self._spoken.setdefault(entry.conn, []).append(entry)
+            case EntryKind.NOTE:
+                facts = entry.facts()
+                if "keys" in facts and facts["event"] in ("attempt", "lost"):  # never opened
+                    facts.pop("since_ns", None)
+                    self._spoken[entry.conn] = [entry._replace(payload=encode_facts(**facts))]
             case EntryKind.DISCONNECTED:
                 self._spoken.pop(entry.conn, None)
 

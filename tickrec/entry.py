@@ -19,7 +19,12 @@ class EntryKind(IntEnum):
     CLOSED = 5
     """The run ended with a goodbye: {"reason"}. Connection 0."""
     NOTE = 6
-    """Anything else worth keeping: {"event", ...}; "start" begins a run, "silent" names keys without an answer."""
+    """Anything else worth keeping: {"event", ...}.
+
+    "start" begins a run. "silent": {"keys"} without an answer. "attempt": {"reason", "retry_s"} of one to connect that
+    failed; the first of a run has {"since_ns", "keys": [[instrument_key, symbol, mode], ...]} too. "lost": {"reason",
+    "keys"} of a connection that is not recorded since "since_ns", or since the entry itself.
+    """
 
 
 class Entry(NamedTuple):

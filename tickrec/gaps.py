@@ -1,9 +1,9 @@
 """Intervals not recorded, computed from journal entries.
 
 Owns the rule of what a gap is: from the last message of a connection to the first data after it is back, within one
-date. The time before the first connection of a date, and after a run that ended with a goodbye and was never followed
-by another, is no gap. Does not know the calendar, nor what a payload means: whoever feeds it says whether a message
-carried data.
+date. What could not be recorded from the first attempt to connect on is a gap too; the time before that attempt, and
+after a run that ended with a goodbye and was never followed by another, is none. Does not know the calendar, nor what
+a payload means: whoever feeds it says whether a message carried data.
 """
 
 from dataclasses import dataclass, field
@@ -172,14 +172,22 @@ class Outages:
         return gaps
 
     def _note(self, entry: Entry) -> None:
-        event = entry.facts().get("event")
-        if event == "start":
-            self._started()
-        elif event == "lost":  # already on the date before
-            facts = entry.facts()
-            loss = _Loss(entry.wall_ns, str(facts["reason"]), lasting=True, tried=True)
-            self._lines[entry.conn] = _Line(int(facts["keys"]), entry.wall_ns, loss)
-        elif event == "attempt" and (line := self._lines.get(entry.conn)) is not None and line.loss is not None:
+        facts = entry.facts()
+        match facts.get("event"):
+            case "start":
+                self._started()
+            case "lost" | "attempt":
+                self._failed(entry, facts)
+
+    def _failed(self, entry: Entry, facts: dict[str, Any]) -> None:
+        """A connection is being tried for in vain, from before its first or since it was lost."""
+        line = self._lines.get(entry.conn)
+        if line is None and "keys" in facts:
+            keys, since_ns = facts["keys"], int(facts.get("since_ns", entry.wall_ns))
+            loss = _Loss(since_ns, str(facts["reason"]), lasting=True)
+            count = keys if isinstance(keys, int) else len(keys)
+            line = self._lines[entry.conn] = _Line(count, since_ns, loss)
+        if line is not None and line.loss is not None:
             line.loss.lasting = line.loss.tried = True
 
     def _started(self) -> None:

@@ -35,7 +35,8 @@ _TABLES: Final = {"gaps": schema.GAPS, "connections": schema.CONNECTIONS, "subsc
 class _Asked:
     symbol: str | None
     mode: str
-    asked_ns: int
+    asked_ns: int | None
+    """None: it could not be asked for, as there never was a connection."""
 
 
 @dataclass(slots=True)
@@ -57,6 +58,8 @@ class Ledger:
         """Trading symbol of every key asked for so far."""
         self.outages = Outages()
         self._connections: dict[int, _Connection] = {}
+        self._unasked: dict[int, dict[str, _Asked]] = {}
+        """The keys of connections that the run has tried for in vain."""
         self._rows: dict[str, list[Row]] = defaultdict(list)
 
     def feed(self, entry: Entry, data: bool = False, answered: Collection[str] = ()) -> None:
@@ -66,6 +69,7 @@ class Ledger:
                 self._message(entry, answered)
             case EntryKind.CONNECTED:
                 self._end(entry, entry.conn, "connection lost")
+                self._unasked.pop(entry.conn, None)
                 self._connections[entry.conn] = _Connection(entry.wall_ns, entry.wall_ns)
             case EntryKind.SUBSCRIBED:
                 self._subscribed(entry)
@@ -74,8 +78,7 @@ class Ledger:
             case EntryKind.CLOSED:
                 self._end_all(entry, str(entry.facts().get("reason") or "stopped"))
             case EntryKind.NOTE:
-                if entry.facts().get("event") == "start":
-                    self._end_all(entry, DIED, at_last_message=True)
+                self._note(entry)
         self._rows["gaps"] += map(_gap_row, self.outages.feed(entry, data))
 
     def silent(self) -> set[str]:
@@ -104,10 +107,11 @@ class Ledger:
         return self._open(map(_gap_row, self.outages.abandoned()), connections)
 
     def _open(self, gaps: Iterable[Row], connections: Sequence[Row]) -> Tables:
+        silent = [(conn, connection.silent) for conn, connection in self._connections.items()]
         subscriptions = [
             _subscription_row(None, conn, key, asked, None)
-            for conn, connection in sorted(self._connections.items())
-            for key, asked in connection.silent.items()
+            for conn, keys in sorted([*silent, *self._unasked.items()], key=lambda pair: pair[0])
+            for key, asked in keys.items()
         ]
         rows: dict[str, Sequence[Row]] = {
             "gaps": list(gaps),
@@ -140,6 +144,15 @@ class Ledger:
             else:  # the broker serves the mode asked for last
                 again.mode = facts["mode"]
 
+    def _note(self, entry: Entry) -> None:
+        facts = entry.facts()
+        match facts.get("event"):
+            case "start":
+                self._end_all(entry, DIED, at_last_message=True)
+            case "attempt" if "keys" in facts:
+                wanted = {key: _Asked(symbol, mode, None) for key, symbol, mode in facts["keys"]}
+                self._unasked[entry.conn] = wanted
+
     def _disconnected(self, entry: Entry) -> None:
         facts = entry.facts()
         self._end(entry, entry.conn, str(facts.get("reason") or "connection lost"), facts.get("code"))
@@ -147,6 +160,9 @@ class Ledger:
     def _end_all(self, entry: Entry, reason: str, *, at_last_message: bool = False) -> None:
         for conn in sorted(self._connections):
             self._end(entry, conn, reason, at_last_message=at_last_message)
+        for conn, keys in sorted(self._unasked.items()):
+            self._settle_silent(entry, conn, keys)
+        self._unasked.clear()
 
     def _end(
         self, entry: Entry, conn: int, reason: str, code: int | None = None, *, at_last_message: bool = False
@@ -159,14 +175,19 @@ class Ledger:
         code = NO_CLOSE_FRAME if code is None else code
         row = (entry.seq, conn, us(connection.opened_ns), closed, code, reason, connection.messages, connection.keys)
         self._rows["connections"].append(row)
+        self._settle_silent(entry, conn, connection.silent)
+
+    def _settle_silent(self, entry: Entry, conn: int, silent: dict[str, _Asked]) -> None:
         self._rows["subscriptions"] += [
-            _subscription_row(entry.seq, conn, key, asked, None) for key, asked in connection.silent.items()
+            _subscription_row(entry.seq, conn, key, asked, None) for key, asked in silent.items()
         ]
 
     def to_text(self) -> str:
         """The fold so far, without the rows settled since `take`, as ASCII text."""
         connections = {conn: _connection_state(connection) for conn, connection in self._connections.items()}
+        unasked = {conn: _asked_state(keys) for conn, keys in self._unasked.items()}
         state = {"symbols": self.symbols, "outages": self.outages.to_state(), "connections": connections}
+        state |= {"unasked": unasked} if unasked else {}
         packed = zlib.compress(json.dumps(state, separators=(",", ":"), ensure_ascii=False).encode())
         return base64.b64encode(packed).decode("ascii")
 
@@ -179,14 +200,22 @@ class Ledger:
             ledger.symbols = state["symbols"]
             ledger.outages = Outages.from_state(state["outages"])
             for conn, (opened, last, messages, keys, silent) in state["connections"].items():
-                asked = {key: _Asked(*facts) for key, facts in silent.items()}
-                ledger._connections[int(conn)] = _Connection(opened, last, messages, keys, asked)
+                ledger._connections[int(conn)] = _Connection(opened, last, messages, keys, _asked(silent))
+            ledger._unasked = {int(conn): _asked(keys) for conn, keys in state.get("unasked", {}).items()}
         return ledger
 
 
 def _connection_state(connection: _Connection) -> list[Any]:
-    silent = {key: [asked.symbol, asked.mode, asked.asked_ns] for key, asked in connection.silent.items()}
+    silent = _asked_state(connection.silent)
     return [connection.opened_ns, connection.last_ns, connection.messages, connection.keys, silent]
+
+
+def _asked_state(keys: dict[str, _Asked]) -> dict[str, list[Any]]:
+    return {key: [asked.symbol, asked.mode, asked.asked_ns] for key, asked in keys.items()}
+
+
+def _asked(state: dict[str, list[Any]]) -> dict[str, _Asked]:
+    return {key: _Asked(*facts) for key, facts in state.items()}
 
 
 def us(wall_ns: int) -> int:
@@ -200,8 +229,8 @@ def _gap_row(gap: Gap) -> Row:
 
 
 def _subscription_row(seq: int | None, conn: int, key: str, asked: _Asked, answered_ns: int | None) -> Row:
-    answered = None if answered_ns is None else us(answered_ns)
-    return seq, conn, key, asked.symbol, asked.mode, us(asked.asked_ns), answered
+    times = (None if ns is None else us(ns) for ns in (asked.asked_ns, answered_ns))
+    return seq, conn, key, asked.symbol, asked.mode, *times
 
 
 def _table(name: str, rows: Sequence[Row]) -> pa.Table:

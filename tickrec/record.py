@@ -7,7 +7,7 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Awaitable, Mapping
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from tickrec import status
 from tickrec.alerts import Alerts
@@ -26,11 +26,11 @@ from tickrec.errors import (
 from tickrec.files import Lock
 from tickrec.format import duration, moment
 from tickrec.live import Live
-from tickrec.plan import Bar, Options, Plan, latest_end, make_plan, no_bar
-from tickrec.recorder import REPORT_SECONDS, Recorder, Show, Stopped
+from tickrec.plan import Bar, Options, Plan, latest_end, make_plan, no_bar, plan_times
+from tickrec.recorder import LONG_GAP_SECONDS, REPORT_SECONDS, Late, Recorder, Show, Stopped
 from tickrec.runstatus import STOPPED, RunStatus
 from tickrec.store import Store
-from tickrec.tally import Tally
+from tickrec.tally import Tally, unplanned
 from tickrec.traces import Traces
 from tickrec.upstox.access import in_thread
 from tickrec.upstox.auth import Token, TokenSource
@@ -79,6 +79,8 @@ class Record:
         self._tokens = TokenSource(config.upstox, environ)
         self._alerts = Alerts(config.record.on_alert, clock, self._store.state / "alerts.json")
         self._started_ns = clock.wall_ns()
+        self._late: Late | None = None
+        """Since when the broker could not be asked what to record, and why not; None when it answered at once."""
 
     async def run(self) -> RunStatus:
         """Lock, plan, wait, record; what the run last said of itself.
@@ -112,6 +114,7 @@ class Record:
     async def _run(self) -> RunStatus:
         plan = await self._make_plan()
         if plan.times.start_ns > self._clock.wall_ns():
+            self._late = None
             plan = await self._wait(plan)
         self._tell_expiry(plan)
         feed = Feed(
@@ -124,7 +127,15 @@ class Record:
             timing=self._timing,
         )
         recorder = Recorder(
-            self._config, self._store, feed, plan, self._clock, self._stopping, self._alerts, show=self._show
+            self._config,
+            self._store,
+            feed,
+            plan,
+            self._clock,
+            self._stopping,
+            self._alerts,
+            late=self._missed(plan),
+            show=self._show,
         )
         return await recorder.run()
 
@@ -146,14 +157,31 @@ class Record:
             raise StorageError(what, where=str(root), hint="Check that the folder is there and writable") from error
         return lock
 
+    def _missed(self, plan: Plan) -> Late | None:
+        """What the run should have recorded before it had the plan."""
+        if self._late is None:
+            return None
+        times = plan_times(self._config, self._options, plan.calendar, plan.segments, self._late.since_ns)
+        return self._late._replace(since_ns=times.start_ns)
+
     async def _make_plan(self) -> Plan:
         """The plan, however long the broker takes to answer; until the session would be over."""
+        try:
+            return await self._planned()
+        except BaseException as error:
+            if self._late is not None:
+                self._say_unplanned(**_last_word(error), state=STOPPED)
+            raise
+
+    async def _planned(self) -> Plan:
         pause = FIRST_RETRY_SECONDS
         refused: Token | None = None
         while True:
             try:
                 return await self._unless_stopped(in_thread(self._plan))
             except RestError as error:
+                since_ns = self._clock.wall_ns() if self._late is None else self._late.since_ns
+                self._late = Late(since_ns, error.brief)
                 match classify(error.failure):
                     case Verdict.RETRY:
                         self._give_up_when_over(error)
@@ -166,8 +194,23 @@ class Record:
                         refused = token
                     case _:
                         raise
-            await self._unless_stopped(self._clock.sleep(pause))
+            await self._unless_stopped(self._idle(pause, self._late))
             pause = min(pause * 2, LONGEST_RETRY_SECONDS)
+
+    async def _idle(self, seconds: float, late: Late) -> None:
+        """Let time pass, and tell whoever looks why nothing is recorded."""
+        end_ns = self._clock.monotonic_ns() + int(seconds * SECOND)
+        while (left := (end_ns - self._clock.monotonic_ns()) / SECOND) > 0:
+            await asyncio.to_thread(self._say_unplanned, reason=f"the broker cannot be asked yet: {late.reason}")
+            lasted = (self._clock.wall_ns() - late.since_ns) / SECOND
+            if lasted > LONG_GAP_SECONDS:
+                text = f"tickrec cannot record yet, for {duration(lasted)}: {late.reason}"
+                await self._alerts.send("plan", text)
+            await self._clock.sleep(min(left, REPORT_SECONDS))
+
+    def _say_unplanned(self, **facts: Any) -> None:
+        """Write the status of a run that has no plan yet, or never had one."""
+        status.write(self._store.status_path, unplanned(self._store, self._clock, self._started_ns, **facts))
 
     def _plan(self) -> Plan:
         return make_plan(self._config, self._options, self._store, self._rest, self._tokens, self._clock, self._bar)
@@ -184,8 +227,7 @@ class Record:
         try:
             return await self._waited(plan, tally)
         except BaseException as error:
-            reason, code = (str(error), error.code) if isinstance(error, TickrecError) else ("", 0)
-            last = dataclasses.replace(tally.waiting(), state=STOPPED, reason=reason, exit_code=int(code))
+            last = dataclasses.replace(tally.waiting(), state=STOPPED, **_last_word(error))
             status.write(self._store.status_path, last)
             raise
 
@@ -213,3 +255,10 @@ class Record:
         finally:
             task.cancel()
             stop.cancel()
+
+
+def _last_word(error: BaseException) -> dict[str, Any]:
+    """What the status says of a run that ended before it recorded anything."""
+    if isinstance(error, TickrecError):
+        return {"reason": str(error), "exit_code": int(error.code)}
+    return {"reason": "", "exit_code": 0}

@@ -12,7 +12,7 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from enum import Enum
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from tickrec import status
 from tickrec.alerts import Alerts
@@ -20,7 +20,7 @@ from tickrec.calendar import trading_date
 from tickrec.clock import SECOND, Clock, ist
 from tickrec.config import Config
 from tickrec.day import Day
-from tickrec.entry import Entry, EntryKind
+from tickrec.entry import Entry, EntryKind, encode_facts
 from tickrec.errors import AlreadyRecording, BrokerUnreachable, ExitCode, StorageError, TickrecError
 from tickrec.flushing import Flushing
 from tickrec.format import duration, plural, size
@@ -46,6 +46,8 @@ FRAME_BUDGET_NS: Final = 5_000_000
 TAP_MESSAGES: Final = 2_000
 """Messages that may wait for the live table before it skips the oldest."""
 LOCK_POLL_SECONDS: Final = 0.5
+SYNC_SHARE: Final = 0.8
+"""The rest of `sync_interval` is for the syncing itself, so that no message waits longer for the disk."""
 HOUSEKEEPING_SECONDS: Final = 60
 """How long today's recording has run before earlier days are sealed."""
 LONG_GAP_SECONDS: Final = 60
@@ -70,6 +72,13 @@ class Stopped(Exception):
     """A signal came before the recording began."""
 
 
+class Late(NamedTuple):
+    """A run begins later than it should have, because the broker could not be asked what to record."""
+
+    since_ns: int
+    reason: str
+
+
 Show = Callable[[LiveView], None]
 """Takes what the live table shows; must return at once."""
 
@@ -90,11 +99,13 @@ class Recorder:
         stopping: asyncio.Event,
         alerts: Alerts,
         *,
+        late: Late | None = None,
         show: Show | None = None,
     ) -> None:
         self._config = config
         self._store = store
         self._feed = feed
+        self._late = late
         self._plan = plan
         self._clock = clock
         self._stopping = stopping
@@ -124,6 +135,7 @@ class Recorder:
         self._day = await self._open_day(trading_date(self._clock.wall_ns()))
         self._gaps_told = self._day.gaps_ended
         self._tell_repair()
+        self._tell_late()
         self._tell_plan()
         error = await self._record()
         final = await self._wind_down(error)
@@ -144,6 +156,16 @@ class Recorder:
             plural(connections, "connection"),
             f"until {ist(stop_ns):%H:%M:%S}" if stop_ns is not None else "until stopped",
         )
+
+    def _tell_late(self) -> None:
+        """Journal what was missed before anything was known of connections."""
+        if self._late is None:
+            return
+        wall_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
+        since_ns = max(self._late.since_ns, self._day.begin_ns)
+        for conn, wanted in enumerate(self._plan.connections, 1):
+            facts = encode_facts(event="lost", reason=self._late.reason, keys=len(wanted), since_ns=since_ns)
+            self._day.append(Entry(EntryKind.NOTE, conn, wall_ns, mono_ns, facts))
 
     def _tell_repair(self) -> None:
         for aside in self._day.repair.torn:
@@ -239,7 +261,7 @@ class Recorder:
         """Make the journal durable every `sync_interval`. Raises StorageError when the disk refuses."""
         interval = self._config.record.sync_interval.total_seconds()
         while True:
-            await self._clock.sleep(interval)
+            await self._clock.sleep(interval * SYNC_SHARE)
             now_ns = self._clock.wall_ns()
             for day in (*self._ended, self._day):
                 await asyncio.to_thread(day.journal.sync)
@@ -262,8 +284,8 @@ class Recorder:
             await self._alert(self._tally.status(self._day, self._feed, self._flushing))
 
     async def _alert(self, run: RunStatus) -> None:
-        if run.silent:
-            await self._alerts.send("silent", f"{plural(len(run.silent), 'instrument')} did not answer")
+        if silent := self._feed.silent():  # a connection that is not there is told as a gap
+            await self._alerts.send("silent", f"{plural(len(silent), 'instrument')} did not answer")
         for gap in self._day.outages.lasting():
             seconds = (run.written_ns - gap.start_ns) / SECOND
             if seconds > LONG_GAP_SECONDS and run.expects_data:
@@ -319,7 +341,7 @@ class Recorder:
             self._to_seal.extend(left_open)
             left_open = []
             while self._to_seal:
-                await self._flushing.seal(self._to_seal.popleft())
+                await self._seal_one(self._to_seal.popleft())
             if not expired:
                 expired = True
                 await self._flushing.expire(self._config.store.keep_journal)
@@ -366,7 +388,7 @@ class Recorder:
     async def _seal(self) -> None:
         """Seal the day, unless a signal comes: the next recording does it then."""
         log.info("sealing %s", self._day.date)
-        sealing = asyncio.create_task(self._flushing.seal(self._day.date))
+        sealing = asyncio.create_task(self._seal_one(self._day.date))
         signalled = asyncio.create_task(self._stopping.wait())
         await asyncio.wait((sealing, signalled), return_when=asyncio.FIRST_COMPLETED)
         signalled.cancel()
@@ -375,6 +397,10 @@ class Recorder:
             sealing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await sealing
+
+    async def _seal_one(self, date: dt.date) -> None:
+        if not await self._flushing.seal(date):
+            await self._alerts.send(f"seal {date}", f"{date} could not be sealed: `tickrec seal {date}` says why")
 
 
 def _gap_words(gap: Gap) -> tuple[str, int, str, str]:

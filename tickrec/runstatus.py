@@ -13,7 +13,7 @@ from tickrec.clock import SECOND
 from tickrec.gaps import Gap
 
 WAITING: Final = "waiting"
-"""Before the session: nothing is to be recorded yet."""
+"""Nothing is to be recorded yet, or the broker cannot be asked yet what is."""
 RECORDING: Final = "recording"
 STOPPED: Final = "stopped"
 """The run ended with a goodbye; the last thing it says."""
@@ -96,7 +96,7 @@ class RunStatus:
     wanted: int = 0
     answered: int = 0
     silent: tuple[tuple[str, str], ...] = ()
-    """Key and symbol of each instrument that was asked for twice and never answered."""
+    """Key and symbol of each instrument that was asked for twice and never answered, or could not be asked for."""
     gaps: tuple[Gap, ...] = ()
     """The newest, and those that last."""
     earlier_gaps: int = 0
@@ -117,7 +117,7 @@ class RunStatus:
     """The planned end."""
 
     reason: str = ""
-    """Why it stopped; empty at the planned end and after a signal."""
+    """Why it stopped; empty at the planned end and after a signal. While WAITING: why the broker cannot be asked."""
     exit_code: int = 0
     """What the process ended with, once STOPPED."""
 

@@ -101,7 +101,7 @@ SUBSCRIPTIONS: Final = _schema(
     ("instrument_key", pa.string(), "the broker's key"),
     ("symbol", pa.string(), "trading symbol"),
     ("mode", pa.string(), "requested mode: ltpc, option_greeks, full or full_d30"),
-    ("asked_ts", _US, "when it was first asked for on this connection"),
+    ("asked_ts", _US, "when it was first asked for on this connection; NULL: that was never opened"),
     ("answered_ts", _US, "receive time of the first data; NULL: silent"),
 )
 

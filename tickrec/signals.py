@@ -15,7 +15,8 @@ NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP")
 class Signals:
     """While the block runs, the first signal sets the event of `event`, and the second calls `abandon`.
 
-    A signal that is ignored, as nohup does with SIGHUP, stays ignored.
+    SIGHUP stays ignored where it is, as nohup does. SIGINT does not: a script ignores it for all that it starts in the
+    background, and means nothing by it.
     """
 
     def __init__(self, abandon: Callable[[], None]) -> None:
@@ -41,7 +42,7 @@ class Signals:
 
     def __enter__(self) -> Self:
         for number in (getattr(signal, name) for name in NAMES if hasattr(signal, name)):
-            if signal.getsignal(number) is not signal.SIG_IGN:
+            if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._caught)
         return self
 

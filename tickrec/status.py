@@ -208,7 +208,8 @@ def _unheard(holder: Mapping[str, Any], tail: _Tail, now_ns: int) -> StatusRepor
 def _judged(run: RunStatus, now_ns: int) -> StatusReport:
     """A recorder that speaks: does it record?"""
     if run.state == WAITING:
-        return StatusReport(state=WAITING, now_ns=now_ns, run=run)
+        late = bool(run.reason) and now_ns - run.started_ns > MUTE_NS
+        return StatusReport(state=STALE if late else WAITING, now_ns=now_ns, run=run, reason=run.reason)
     heard_ns = max(run.last_message_ns or 0, run.started_ns)
     if run.expects_data and now_ns - heard_ns > MUTE_NS:
         reason = f"nothing has been received since {ist(heard_ns):%H:%M:%S}"

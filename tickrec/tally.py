@@ -44,6 +44,24 @@ class _Line:
     """Instruments that had answered when the connection was last open."""
 
 
+def unplanned(
+    store: Store, clock: Clock, started_ns: int, *, reason: str, state: str = WAITING, exit_code: int = 0
+) -> RunStatus:
+    """What there is to say of a run that does not know yet what to record."""
+    now_ns = clock.wall_ns()
+    return RunStatus(
+        state=state,
+        pid=os.getpid(),
+        date=str(trading_date(now_ns)),
+        started_ns=started_ns,
+        written_ns=now_ns,
+        simulated=store.root.name == SIMULATED,
+        disk_free_bytes=free_bytes(store.root),
+        reason=reason,
+        exit_code=exit_code,
+    )
+
+
 class Tally:
     """Counts messages and ticks of a run; `frames`, `ticks` and `bytes` are totals since it began."""
 
@@ -96,7 +114,7 @@ class Tally:
         now_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
         byte_rate = self.byte_rate(now_ns)
         position = day.journal.position
-        lag = flushing.duckdb_lag
+        lag, symbols = flushing.duckdb_lag, self._plan.symbols
         connections = tuple(self._connection(each, mono_ns, over=state == STOPPED) for each in feed.states())
         return RunStatus(
             state=state,
@@ -120,7 +138,7 @@ class Tally:
             rejected=flushing.rejected,
             connections=connections,
             answered=sum(each.answered for each in connections),
-            silent=tuple((key, self._plan.symbols.get(key, key)) for key in feed.silent()),
+            silent=tuple((key, symbols.get(key, key)) for key in (*feed.silent(), *feed.unasked())),
             gaps=(*day.gaps, *day.outages.lasting()),
             earlier_gaps=day.gaps_ended - len(day.gaps),
             earlier_gap_ns=day.gaps_ns - sum((gap.end_ns or gap.start_ns) - gap.start_ns for gap in day.gaps),

@@ -83,6 +83,10 @@ class Feed:
         """Keys that were asked for twice and have never answered since."""
         return [key for link in self._links for key in link.subscription.silent]
 
+    def unasked(self) -> list[str]:
+        """Keys that could not be asked for in this run: their connection has never been opened, after two attempts."""
+        return [key for link in self._links for key in link.unasked]
+
     def stop(self) -> None:
         """Say goodbye to the broker; `run` returns when everything received has gone to the sink."""
         self._shared.stopping.set()

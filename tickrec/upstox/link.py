@@ -147,6 +147,13 @@ class Link:
             self._message_ns,
         )
 
+    @property
+    def unasked(self) -> tuple[str, ...]:
+        """Keys that could not be asked for in this run, when the second attempt to connect has failed too."""
+        if self.opened or self._attempt < 2:
+            return ()
+        return self.subscription.unanswered
+
     async def run(self, sink: Sink) -> None:
         """Connect, receive, and connect again, until stopped. Raises TokenError."""
         self._sink = sink
@@ -334,15 +341,20 @@ class Link:
         final = classify(failure) is Verdict.GIVE_UP
         delay = 0.0 if renewed or final else self._backoff.next_seconds()
         if failure.stage:
-            self._write(
-                EntryKind.NOTE, event="attempt", reason=failure.reason, retry_s=None if final else round(delay, 3)
-            )
+            retry = None if final else round(delay, 3)
+            self._write(EntryKind.NOTE, event="attempt", reason=failure.reason, retry_s=retry, **self._unopened())
         if final:
             raise self._last_word(failure)
         what = "could not connect" if failure.stage else "lost"
         log.warning("conn %d %s: %s; retry in %.1fs", self.conn, what, failure.reason, delay)
         self._enter(WAITING, self._clock.wall_ns() + int(delay * SECOND))
         await self._until_stopped(self._clock.sleep(delay))
+
+    def _unopened(self) -> dict[str, object]:
+        """What the first failed attempt has to tell: since when which instruments are not recorded."""
+        if self.opened or self._attempt > 1:
+            return {}
+        return {"since_ns": self._since_ns, "keys": [list(each) for each in self.subscription.wanted]}
 
     async def _refused(self, failure: Failure) -> tuple[Failure, bool]:
         """What it means that the token was refused, and whether there is another one to be tried at once."""
