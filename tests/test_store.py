@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from pyarrow.dataset import dataset
 
 from tests.days import DATE, Recording, everything, ordered, write_day
 from tickrec import schema
@@ -11,7 +12,7 @@ from tickrec.entry import EntryKind, encode_facts
 from tickrec.errors import DataError
 from tickrec.journal import Journal
 from tickrec.layout import Store, coverage, read_footer
-from tickrec.store import PartWriter, read_tail
+from tickrec.store import PartWriter, _Draft, read_tail
 
 
 @pytest.fixture
@@ -190,7 +191,24 @@ def test_a_damaged_part_is_set_aside_and_written_again(store: Store) -> None:
     assert again.next_seq == 31
     again.flush(written.last_seq)
     assert snapshot(store) == whole
-    assert path.with_name(path.name + ".damaged").exists()
+    assert path.with_name(f".{path.name}.damaged").exists()
+
+
+def test_other_programs_do_not_count_what_is_no_part(store: Store) -> None:
+    written = write_day(store)
+    writer = PartWriter(store, DATE)
+    writer.flush(30)
+    writer.flush(written.last_seq)
+    path = coverage(store, DATE).parts[1].path
+    data = bytearray(path.read_bytes())
+    path.write_bytes(data[:-50])
+    again = PartWriter(store, DATE)
+    path.with_name(f".{path.name}.damaged").write_bytes(data)  # with a footer, so that its rows would be counted
+    again.flush(written.last_seq)
+    with _Draft(store, DATE, written.last_seq + 1, None):
+        names = {path.name for path in store.folder("ticks", DATE).iterdir()}
+        assert dataset(store.root / "ticks", partitioning="hive").count_rows() == written.ticks
+    assert len(names) == 4
 
 
 def test_open_rows_are_seen_until_they_are_settled(store: Store) -> None:
@@ -275,7 +293,7 @@ def test_rows_of_a_small_table_that_are_gone_are_written_again(
     assert again.next_seq == int(harmed.name.split("-")[1])
     again.flush(last, final=True)
     assert snapshot(store) == whole
-    aside = store.folder("ticks", DATE) / f"{harmed.name}.damaged"
+    aside = store.folder("ticks", DATE) / f".{harmed.name}.damaged"
     assert aside.exists()
 
 

@@ -30,6 +30,8 @@ _ATTEMPTS: Final = 100
 
 DRAFT_SUFFIX: Final = ".draft"
 """End of the name of a file that is being written and was never published."""
+DAMAGED_SUFFIX: Final = ".damaged"
+"""End of the name of a file that was set aside."""
 
 
 SmallRows: TypeAlias = Mapping[str, Mapping[int, int]]
@@ -72,6 +74,10 @@ class Store:
     def part_path(self, table: str, date: dt.date, first: int, last: int) -> Path:
         """The part of a table that covers the journal entries from `first` to `last`."""
         return self.folder(table, date) / f"part-{first:012}-{last:012}.parquet"
+
+    def draft_path(self, date: dt.date, first: int) -> Path:
+        """A part of `ticks` that is being written. Other programs pass over names that begin with a dot."""
+        return self.folder("ticks", date) / f".part-{first:012}{DRAFT_SUFFIX}"
 
     def instruments_path(self, date: dt.date) -> Path:
         """The date's instruments: source data, never derived and never removed."""
@@ -276,6 +282,18 @@ def leftovers(store: Store, covered: Coverage) -> Iterator[Path]:
         for name in _names(folder):
             if (_PART.fullmatch(name) and name not in belong) or name.endswith((DRAFT_SUFFIX, ".tmp")):
                 yield folder / name
+
+
+def aside(path: Path) -> Path:
+    """Where a damaged file goes. Other programs pass over names that begin with a dot."""
+    return path.with_name(f".{path.name}{DAMAGED_SUFFIX}")
+
+
+def damaged(store: Store, date: dt.date) -> Iterator[Path]:
+    """The files of a date that were set aside, also under the names that older versions gave them."""
+    for table in ("ticks", *schema.SMALL_TABLES):
+        folder = store.folder(table, date)
+        yield from (folder / name for name in _names(folder) if name.endswith(DAMAGED_SUFFIX))
 
 
 def read_footer(path: Path) -> Footer:

@@ -8,7 +8,7 @@ Owns the order of the steps, which can be interrupted between or inside any of t
     check       hold them against a count of the journal made by other code
     publish     put them in place one by one, `ticks` after the small tables, the manifest last
     compress    the journal
-    clean       remove the parts, and the scratch folder
+    clean       remove the parts, what was set aside, and the scratch folder
 
 Nothing is removed before the check has passed. A reader takes parts that `ticks.parquet` covers for nothing, so it
 sees every tick once at any moment. Sealing a sealed date again only does what is left to do; a date that was recorded
@@ -40,7 +40,7 @@ from tickrec.drafts import Drafts
 from tickrec.errors import DataError, ExitCode, StorageError, TickrecError
 from tickrec.files import Lock, make_folder, publish
 from tickrec.journal import compress, repair
-from tickrec.layout import Store, coverage, leftovers
+from tickrec.layout import Store, coverage, damaged, leftovers
 from tickrec.manifest import Manifest, load, plain
 from tickrec.parquet import UnreadableFile
 from tickrec.store import PartWriter, set_aside
@@ -295,6 +295,9 @@ class Sealing:
     def _clean(self) -> None:
         for path in leftovers(self.store, coverage(self.store, self.date)):
             path.unlink(missing_ok=True)
+        if not self.manifest.missing:  # else a damaged file may hold what the journal has lost
+            for path in damaged(self.store, self.date):
+                path.unlink(missing_ok=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
 

@@ -25,7 +25,7 @@ from tickrec import parquet, schema
 from tickrec.entry import Entry, EntryKind
 from tickrec.files import make_folder, publish
 from tickrec.journal import Journal
-from tickrec.layout import DRAFT_SUFFIX, Coverage, Footer, Part, SmallRows, Store, coverage, leftovers
+from tickrec.layout import Coverage, Footer, Part, SmallRows, Store, aside, coverage, leftovers
 from tickrec.ledger import Ledger, Tables
 from tickrec.parquet import UnreadableFile
 from tickrec.upstox.decode import PIECE, decode
@@ -233,9 +233,9 @@ def _coverage_mended(store: Store, date: dt.date) -> Coverage:
 
 def set_aside(unreadable: UnreadableFile) -> None:
     """Take a file out of what is covered, so that the next flush writes its rows again. Raises OSError."""
-    aside = unreadable.path.with_name(unreadable.path.name + ".damaged")
-    log.warning("%s; set aside as %s, the journal has its rows", unreadable.what, aside)
-    os.replace(unreadable.path, aside)
+    target = aside(unreadable.path)
+    log.warning("%s; set aside as %s until the day is sealed, the journal has its rows", unreadable.what, target)
+    os.replace(unreadable.path, target)
 
 
 def require_small(store: Store, covered: Coverage) -> None:
@@ -270,9 +270,8 @@ class _Draft:
         self.ticks = 0
         self._store = store
         self._date = date
-        folder = store.folder("ticks", date)
-        make_folder(folder)
-        self._path = folder / f"part-{first:012}{DRAFT_SUFFIX}"
+        self._path = store.draft_path(date, first)
+        make_folder(self._path.parent)
         self._file = parquet.part_file(self._path)
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
