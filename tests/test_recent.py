@@ -8,7 +8,7 @@ from tests.journal_fixtures import messages, write
 from tickrec.entry import Entry
 from tickrec.journal import Follow, Position, compress
 from tickrec.journal.format import FILE_HEADER_BYTES, file_path
-from tickrec.recent import recent, since
+from tickrec.recent import beyond, recent, since
 
 EVERYTHING = 1 << 30
 
@@ -93,3 +93,16 @@ def test_a_position_that_is_none_has_no_answer(tmp_path: Path, position: Positio
 def test_more_than_is_wanted_has_no_answer(tmp_path: Path) -> None:
     write(tmp_path, messages(20))
     assert since(tmp_path, Position(1, FILE_HEADER_BYTES), 100) is None
+
+
+def test_what_lies_beyond_a_seq_is_found_from_a_hint_or_from_the_first_plain_file(tmp_path: Path) -> None:
+    assert beyond(tmp_path / "none", 1, None, EVERYTHING) == []
+    write(tmp_path, messages(20))
+    middle = recent(tmp_path, EVERYTHING).position
+    write(tmp_path, messages(5), next_seq=21)
+    assert seqs(beyond(tmp_path, 18, None, EVERYTHING)) == list(range(18, 26))
+    assert seqs(beyond(tmp_path, 21, middle, EVERYTHING)) == list(range(21, 26))
+    assert beyond(tmp_path, 1, None, 100) is None
+    compress(file_path(tmp_path, 1))
+    assert seqs(beyond(tmp_path, 23, middle, EVERYTHING)) == [23, 24, 25]
+    assert beyond(tmp_path, 1, None, EVERYTHING) is None

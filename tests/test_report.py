@@ -157,9 +157,12 @@ def test_what_needs_a_person_is_red(facts: dict[str, object], words: str) -> Non
 def test_what_is_kept_and_what_a_day_costs() -> None:
     kept = [Holding(DATE - dt.timedelta(days=7 - at), 10**8, 3 * 10**8, 6 * 10**8, sealed=True) for at in range(7)]
     kept.append(Holding(DATE, 118_000_000, 10**7, 0, sealed=False))
+    endless = GAP._replace(end_ns=None)
     totals = {
-        kept[-2].date: Totals(10_244_871, 1, 3_400_000_000, dt.timedelta(hours=6)),
-        kept[-3].date: Totals(1, 0, 0, dt.timedelta(minutes=5)),
+        kept[-2].date: Totals(10_244_871, (GAP,), dt.timedelta(hours=6)),
+        kept[-3].date: Totals(1, (), dt.timedelta(minutes=5)),
+        kept[-4].date: Totals(1, (endless,), dt.timedelta(minutes=5)),
+        kept[-5].date: Totals(1, (GAP, endless), dt.timedelta(minutes=5)),
     }
     told = report(kept=tuple(kept), totals=totals, usual_day=10**9, disk_free_bytes=61_000_000_000)
     shown = lines(status_page(told, 110))
@@ -168,12 +171,12 @@ def test_what_is_kept_and_what_a_day_costs() -> None:
         "",
         "kept 8 days since 2026-11-16: journals 818 MB, parquet 2.1 GB, duckdb 4.2 GB",
         "a sealed day costs about 1.0 GB: 61 GB free, enough for about 61 more",
-        "  date                    journal  parquet   duckdb         ticks          gaps",
-        "  2026-11-23  not sealed   118 MB    10 MB      0 B             -             -",
-        "  2026-11-22  sealed       100 MB   300 MB   600 MB   1,02,44,871      1 (3.4s)",
-        "  2026-11-21  sealed       100 MB   300 MB   600 MB             1             0",
-        "  2026-11-20  sealed       100 MB   300 MB   600 MB             -             -",
-        "  2026-11-19  sealed       100 MB   300 MB   600 MB             -             -",
+        "  date                   journal parquet  duckdb        ticks               gaps",
+        "  2026-11-23  not sealed  118 MB   10 MB     0 B            -                  -",
+        "  2026-11-22  sealed      100 MB  300 MB  600 MB  1,02,44,871           1 (3.4s)",
+        "  2026-11-21  sealed      100 MB  300 MB  600 MB            1                  0",
+        "  2026-11-20  sealed      100 MB  300 MB  600 MB            1         1 (no end)",
+        "  2026-11-19  sealed      100 MB  300 MB  600 MB            1  2 (1 without end)",
     ]
 
 
@@ -190,6 +193,19 @@ def test_a_date_of_one_run_is_told_once() -> None:
     page = status_page(report(date_ticks=962_747), 120)
     assert "this run" not in page.text
     assert "all of" not in page.text
+
+
+def test_a_gap_without_an_end_is_not_told_as_a_short_one() -> None:
+    endless = GAP._replace(end_ns=None, reason="the recorder died")
+    died = {"died": True, "ended_ns": NOW, "reason": "ended without a goodbye"}
+    assert lines(status_page(report("stale", run_status(gaps=(endless,)), **died), 120))[4:6] == [
+        "disk 61 GB free, about 24 days",
+        "gaps 1 (no end): from 09:40:07 on, conn 1: the recorder died",
+    ]
+    both = lines(status_page(report("stale", run_status(gaps=(GAP, endless)), **died), 120))
+    assert "gaps 2 (3.4s, 1 without end)" in both
+    lasting = status_page(report(run=run_status(gaps=(endless,))), 120).text
+    assert "gaps 1 (1m 00s): 09:40:07 - now conn 1: the recorder died" in lasting
 
 
 def put(path: Path, size: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests import days
 from tests.query_fixtures import tick, write_sealed
 from tests.run_fixtures import DATE, NOW, HandClock, Recording, connection, run_status
 from tickrec import status
@@ -23,7 +24,8 @@ from tickrec.files import Lock
 from tickrec.gaps import Gap
 from tickrec.journal import Journal
 from tickrec.layout import Store
-from tickrec.runstatus import STOPPED, WAITING, RunStatus
+from tickrec.runstatus import RECORDING, STOPPED, WAITING, RunStatus
+from tickrec.seal import seal
 from tickrec.status import StatusReport, collect, to_json
 
 ROOT = Path(__file__).parents[1]
@@ -279,12 +281,46 @@ def test_the_ticks_of_the_date_are_those_of_all_its_runs(store: Store, clock: Ha
     assert (present(report).ticks, report.date_ticks) == (4, 6)
     assert to_json(report)["date_ticks"] == 6
     recording.say(flushed_seq=0)  # as before its first flush
-    assert collect(store, clock).date_ticks == 3
+    assert collect(store, clock).date_ticks == 6
     recording.say(unflushed_ticks=4, flushed_seq=5)
     newer = store.part_path("ticks", DATE, 6, 7)  # published after the run wrote its status
     newer.write_bytes(store.sealed_path("ticks", DATE).read_bytes())
-    assert collect(store, clock).date_ticks == 6
+    report = collect(store, clock)
+    assert (report.date_ticks, present(report).unflushed_ticks) == (4, 0)
     recording.die()
+
+
+@pytest.mark.parametrize("state", [RECORDING, STOPPED], ids=["killed", "stopped"])
+def test_a_date_sealed_after_its_run_has_each_tick_once_and_nothing_waits(
+    store: Store, clock: HandClock, state: str
+) -> None:
+    day = days.Recording(store)
+    day.run()
+    day.connect()
+    day.updates(5)
+    said = {"ticks": day.written.ticks, "unflushed_ticks": day.written.ticks, "duckdb_lag_ticks": day.written.ticks}
+    store.state.mkdir()
+    run = run_status(state=state, started_ns=day.now_ns, connections=(), position=(1, 64), **said)
+    status.write(store.status_path, run)
+    day.die() if state == RECORDING else day.close()
+    seal(store, DATE)
+    report = collect(store, clock)
+    told = to_json(report)
+    assert report.date_ticks == day.written.ticks == told["kept"][0]["ticks"]
+    assert (told["unflushed_ticks"], told["duckdb_lag_ticks"]) == (0, 0)
+    count = 1 if state == RECORDING else 0
+    assert (told["gap_count"], report.endless_gaps, told["kept"][0]["endless_gaps"]) == (count, count, count)
+    assert told["gap_s"] == told["kept"][0]["gap_s"] == 0
+
+
+def test_what_a_dead_run_left_unflushed_is_counted_as_the_day_file_lacks_it(store: Store, clock: HandClock) -> None:
+    recording = Recording(store, clock)
+    recording.receive({"a": 1.0})
+    recording.say(unflushed_ticks=1, duckdb_lag_ticks=3)
+    recording.receive({"a": 1.0, "b": 2.0})
+    recording.die()
+    told = to_json(collect(store, clock))
+    assert (told["date_ticks"], told["unflushed_ticks"], told["duckdb_lag_ticks"]) == (3, 3, 5)
 
 
 def test_what_is_kept_is_told_and_the_disk_is_measured_by_sealed_days(store: Store, clock: HandClock) -> None:

@@ -6,11 +6,17 @@ from pathlib import Path
 import pytest
 
 from tests.query_fixtures import at, tick, write_sealed
+from tests.run_fixtures import NOW, feeds, run_status
 from tickrec import manifest
+from tickrec.clock import SECOND, from_datetime
+from tickrec.entry import Entry, EntryKind
+from tickrec.gaps import Gap
 from tickrec.holdings import Holding, holdings
+from tickrec.journal import JournalWriter, compress
+from tickrec.journal.format import file_path
 from tickrec.layout import Store
 from tickrec.manifest import Manifest
-from tickrec.totals import LOOKED_AT, Totals, newest_totals, recorded, ticks_through, totals, usual_day
+from tickrec.totals import LOOKED_AT, Totals, newest_totals, present, recorded, ticks_of, totals, usual_day
 
 DATE = dt.date(2026, 11, 23)
 HOUR = dt.timedelta(hours=1)
@@ -29,17 +35,23 @@ def sealed(store: Store, date: dt.date = DATE, closed: str = "15:30") -> None:
     """A sealed date with three ticks and two gaps, one of which never ended."""
     ticks = [tick(seq, "09:15:00", key=f"NSE_EQ|{seq}") for seq in range(3)]
     write_sealed(store, date, {"ticks": ticks, "connections": [connection(1, "09:15", closed, date)]})
-    gap = {"conn": 1, "reason": "x", "start_ts": at("10:00", date).isoformat(), "end_ts": at("10:01", date).isoformat()}
+    gap = {"seq": 5, "conn": 1, "reason": "x", "keys": 2}
+    gap |= {"start_ts": at("10:00", date).isoformat(), "end_ts": at("10:01", date).isoformat()}
     Manifest(
         schema_version=1, date=str(date), sealed_at="", versions={}, first_seq=1, last_seq=9, messages=2,
-        message_bytes=20, rows={"ticks": 3}, missing=[], gaps=[gap, {**gap, "end_ts": None}], files={}, instruments={},
+        message_bytes=20, rows={"ticks": 3}, missing=[], files={}, instruments={},
+        gaps=[gap, {**gap, "seq": None, "end_ts": None}],
     ).publish(store)  # fmt: skip
 
 
 def test_a_sealed_date_tells_ticks_gaps_and_how_long_it_was_recorded(tmp_path: Path) -> None:
     store = Store(tmp_path)
     sealed(store)
-    assert totals(store, DATE) == Totals(3, 2, 60_000_000_000, dt.timedelta(hours=6, minutes=15))
+    start_ns = from_datetime(at("10:00"))
+    gaps = (Gap(5, 1, start_ns, start_ns + 60 * SECOND, "x", 2), Gap(None, 1, start_ns, None, "x", 2))
+    found = totals(store, DATE)
+    assert found == Totals(3, gaps, dt.timedelta(hours=6, minutes=15))
+    assert (found.gap_ns, found.endless_gaps) == (60 * SECOND, 1)
     assert newest_totals(store, holdings(store)) == {DATE: totals(store, DATE)}
 
 
@@ -60,7 +72,7 @@ def test_what_cannot_be_read_is_not_known(tmp_path: Path) -> None:
     store.manifest_path(DATE).write_text("{}")
     assert totals(store, DATE) is None
     store.sealed_path("ticks", DATE).write_bytes(b"PAR1")
-    assert ticks_through(store, DATE, 5) is None
+    assert present(store, DATE) is None
     assert manifest.load(store, DATE - HOUR * 24) is None
 
 
@@ -83,18 +95,50 @@ def test_connections_side_by_side_count_once_and_pauses_not_at_all(
 
 def test_a_usual_day_is_the_median_of_the_newest_long_ones() -> None:
     kept = [day(1, 10**9), *(day(number, number * 100) for number in range(2, 8)), day(9, 7)]
-    known = {each.date: Totals(1, 0, 0, 6 * HOUR) for each in kept}
-    known[kept[-1].date] = Totals(1, 0, 0, HOUR / 12)
+    known = {each.date: Totals(1, (), 6 * HOUR) for each in kept}
+    known[kept[-1].date] = Totals(1, (), HOUR / 12)
     assert usual_day(kept, known) == 500
     assert usual_day(kept[-1:], known) is None
     assert usual_day(kept, {}) is None
 
 
-def test_ticks_are_counted_as_far_as_a_run_knows_of_them(tmp_path: Path) -> None:
+def journal(store: Store, seqs: range, *, ticks: int = 2) -> None:
+    """A journal file of messages with so many ticks each."""
+    prices = {f"NSE_EQ|{number}": 1.0 for number in range(ticks)}
+    writer = JournalWriter(store.journal(DATE), source="upstox.v3", next_seq=seqs[0], start_ns=NOW)
+    for _ in seqs:
+        writer.append(Entry(EntryKind.MESSAGE, 1, NOW, NOW, feeds(prices)))
+    writer.close()
+
+
+def part(store: Store, first: int, last: int) -> None:
+    """A part with the rows of the sealed file."""
+    store.part_path("ticks", DATE, first, last).write_bytes(store.sealed_path("ticks", DATE).read_bytes())
+
+
+def test_each_tick_of_a_date_is_counted_once_wherever_it_is(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    assert ticks_through(store, DATE, 0) == 0
+    assert present(store, DATE) == (0, 0, 0)
+    journal(store, range(1, 6))
+    assert present(store, DATE) == (0, 0, 10)
     write_sealed(store, DATE, {"ticks": [tick(1, "09:15:00"), tick(2, "09:15:01")]}, last_seq=5)
-    for first, last in ((6, 10), (11, 20)):
-        path = store.part_path("ticks", DATE, first, last)
-        path.write_bytes(store.sealed_path("ticks", DATE).read_bytes())
-    assert [ticks_through(store, DATE, seq) for seq in (5, 10, 20)] == [2, 4, 6]
+    assert present(store, DATE) == (2, 5, 0)
+    compress(file_path(store.journal(DATE), 1))
+    assert present(store, DATE) == (2, 5, 0)
+    journal(store, range(6, 9))
+    assert present(store, DATE) == (2, 5, 6)
+    part(store, 6, 7)
+    assert present(store, DATE) == (4, 7, 2)
+    part(store, 8, 8)
+    assert present(store, DATE) == (6, 8, 0)
+
+
+def test_too_much_journal_is_left_to_what_the_run_knows(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    write_sealed(store, DATE, {"ticks": [tick(1, "09:15:00")]}, last_seq=3)
+    journal(store, range(4, 6), ticks=5)
+    assert present(store, DATE, most=100) == (1, 3, None)
+    knew, knew_not = (run_status(position=(1, 64), unflushed_ticks=10, flushed_seq=seq) for seq in (3, 0))
+    assert ticks_of(store, knew, most=100) == (11, 10)
+    assert ticks_of(store, knew_not, most=100) == (None, 10)
+    assert ticks_of(store, knew_not) == (11, 10)

@@ -85,9 +85,9 @@ def print_status(report: "StatusReport", stream: TextIO, *, option: str = "") ->
 def print_summary(run: RunStatus, store: "Store", stream: TextIO, *, option: str = "") -> None:
     """Print what a run leaves behind; `option` is what selects the store on the command line."""
     from tickrec.report import summary_page
-    from tickrec.status import date_ticks
+    from tickrec.totals import ticks_of
 
-    page = summary_page(run, store, page_width(stream), option=option, date_ticks=date_ticks(store, run))
+    page = summary_page(run, store, page_width(stream), option=option, date_ticks=ticks_of(store, run)[0])
     put(page, stream)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tickrec.entry import Entry
 from tickrec.errors import DataError
 from tickrec.journal import Journal, Position
-from tickrec.journal.format import FILE_HEADER_BYTES, Damage, file_numbers
+from tickrec.journal.format import FILE_HEADER_BYTES, Damage, file_numbers, file_path
 from tickrec.journal.scan import JournalFile, Scan
 
 
@@ -53,6 +53,23 @@ def since(folder: Path, position: Position, size: int) -> list[Entry] | None:
     except FileNotFoundError:
         return None
     return list(Journal(folder).entries(start=position)) if known and _bytes_after(folder, position) <= size else None
+
+
+def beyond(folder: Path, first_seq: int, position: Position | None, size: int) -> list[Entry] | None:
+    """The entries from `first_seq` on, which may begin at `position`; None when they are more than `size` bytes back.
+
+    Compressed files are not looked into: what they hold is in Parquet, and None when all of that is gone. Raises
+    OSError, DataError.
+    """
+    numbers = file_numbers(folder)
+    plain = [number for number in numbers if file_path(folder, number).exists()]
+    if first_seq == 1 and plain != numbers:
+        return None
+    if not plain:
+        return []
+    start = position if position is not None and position.file in plain else Position(plain[0], FILE_HEADER_BYTES)
+    entries = since(folder, start, size)
+    return entries if entries is None else [entry for entry in entries if entry.seq >= first_seq]
 
 
 def _bytes_after(folder: Path, position: Position) -> int:

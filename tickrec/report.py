@@ -25,7 +25,7 @@ _GAPS: Final = 3
 """Gaps that are named."""
 _DAYS: Final = 5
 """Days whose files are listed."""
-_WIDTHS: Final = (9, 9, 9, 14, 14)
+_WIDTHS: Final = (8, 8, 8, 13, 19)
 """Of the columns of the table of days, after date and state."""
 _SILENT: Final = 5
 
@@ -64,7 +64,7 @@ def summary_page(run: RunStatus, store: Store, width: int, *, option: str = "", 
     )
     if run.reason:
         page.say(f"ended by: {run.reason}", Tone.ALARM)
-    for line in _gaps(run, run.written_ns, date_ticks):
+    for line in _gaps(run, run.gap_seconds(run.written_ns), date_ticks):
         page.say(line.text, line.tone)
     rejected = f"rejected {fmt.grouped(run.rejected)}"
     if run.silent:
@@ -112,7 +112,9 @@ def _going(page: Page, report: StatusReport, run: RunStatus) -> None:
         counts = f"{_counts(run, report.date_ticks, 'this run')}, {fmt.rate(run.rate)}/s now"
         pairs.append((Chunk(counts), Chunk(_freshness(run, now_ns))))
         pairs += _facts(
-            [*_connections(run, now_ns)], _gaps(run, now_ns, report.date_ticks), [_token(run, now_ns), _disk(run)]
+            [*_connections(run, now_ns)],
+            _gaps(run, report.gap_seconds, report.date_ticks),
+            [_token(run, now_ns), _disk(run)],
         )
         if run.rejected:
             pairs.append((Chunk(f"rejected {fmt.plural(run.rejected, 'message')}", Tone.ALARM), Chunk("")))
@@ -135,7 +137,8 @@ def _over(page: Page, report: StatusReport, run: RunStatus, option: str) -> None
         page.say(f"{words}{because}", Tone.ALARM if run.exit_code else Tone.STRONG)
     counts = _counts(run, report.date_ticks, "the last run")
     pairs = [(Chunk(counts), Chunk(f"{run.date}, from {fmt.clock_time(run.started_ns)}"))]
-    pairs += _facts([], _gaps(run, report.ended_ns or now_ns, report.date_ticks), [_disk(run)])
+    gaps = _gaps(run, report.gap_seconds, report.date_ticks, report.endless_gaps)
+    pairs += _facts([], gaps, [_disk(run)])
     _columns(page, pairs)
 
 
@@ -204,27 +207,38 @@ def _connected(connection: ConnectionStatus, now_ns: int) -> str:
     return f"conn {connection.conn}  up {up}  {connection.answered}/{connection.keys} answered"
 
 
-def _gaps(run: RunStatus, now_ns: int, date_ticks: int | None) -> Iterator[Chunk]:
-    """`gaps 1 (3.4s): 09:12:01 connection reset`, or a line for each of the newest; all those of the date."""
+def _gaps(run: RunStatus, seconds: float, date_ticks: int | None, endless: int = 0) -> Iterator[Chunk]:
+    """`gaps 1 (3.4s): 09:12:01 connection reset`, or a line for each of the newest; all those of the date.
+
+    `seconds` is how long they are together, without the `endless` ones.
+    """
     several = _several(run, date_ticks)
     head = f"all of {run.date}: ticks {fmt.grouped(date_ticks)}, gaps" if several else "gaps"
     if not run.gaps:
         yield Chunk(f"{head} 0")
         return
-    head += f" {run.gap_count} ({fmt.duration(run.gap_seconds(now_ns))})"
+    lengths = [fmt.duration(seconds)] if run.gap_count > endless else []
+    head += f" {run.gap_count} ({', '.join([*lengths, *_endless(endless, run.gap_count)])})"
     if run.gap_count == 1:
-        yield Chunk(f"{head}: {_gap(run.gaps[0])}")
+        yield Chunk(f"{head}: {_gap(run.gaps[0], over=endless > 0)}")
         return
     newest = run.gaps[-_GAPS:]
     yield Chunk(head if len(newest) == run.gap_count else f"{head}, the last {len(newest)}:")
     for gap in newest:
-        yield Chunk(f"  {_gap(gap)}")
+        yield Chunk(f"  {_gap(gap, over=endless > 0)}")
 
 
-def _gap(gap: Gap) -> str:
-    end = "now" if gap.end_ns is None else fmt.clock_time(gap.end_ns)
-    conn = f"conn {gap.conn}: " if gap.conn else ""
-    return f"{fmt.clock_time(gap.start_ns)} - {end} {conn}{gap.reason}"
+def _endless(endless: int, count: int) -> list[str]:
+    """What to say of gaps without an end among `count`; nothing when there are none."""
+    return [] if not endless else ["no end" if endless == count == 1 else f"{endless} without end"]
+
+
+def _gap(gap: Gap, *, over: bool) -> str:
+    """`09:12:01 - 09:12:04 conn 1: connection reset`; `over`: nobody records, so what has no end does not last."""
+    start, conn = fmt.clock_time(gap.start_ns), f"conn {gap.conn}: " if gap.conn else ""
+    if gap.end_ns is not None:
+        return f"{start} - {fmt.clock_time(gap.end_ns)} {conn}{gap.reason}"
+    return f"from {start} on, {conn}{gap.reason}" if over else f"{start} - now {conn}{gap.reason}"
 
 
 def _token(run: RunStatus, now_ns: int) -> Chunk:
@@ -273,11 +287,12 @@ def _kept(report: StatusReport) -> Iterator[Chunk]:
 
 
 def _recorded(totals: Totals | None) -> tuple[str, str]:
-    """Ticks of a date, and its gaps as `1 (3.4s)`; dashes before it is sealed."""
+    """Ticks of a date, and its gaps as `1 (3.4s)` or `1 (no end)`; dashes before it is sealed."""
     if totals is None:
         return fmt.NONE, fmt.NONE
-    lost = f" ({fmt.duration(totals.gap_ns / SECOND)})" if totals.gaps else ""
-    return fmt.grouped(totals.ticks), f"{totals.gaps}{lost}"
+    count, endless = len(totals.gaps), totals.endless_gaps
+    lost = _endless(endless, count) or [fmt.duration(totals.gap_ns / SECOND)]
+    return fmt.grouped(totals.ticks), f"{count} ({lost[0]})" if count else "0"
 
 
 def _row(date: str, state: str, *cells: str) -> str:

@@ -25,7 +25,7 @@ from tickrec.journal import Position
 from tickrec.layout import Store
 from tickrec.recent import recent, since
 from tickrec.runstatus import RECORDING, STALE, STOPPED, WAITING, ConnectionStatus, RunStatus
-from tickrec.totals import Totals, newest_totals, ticks_through, usual_day
+from tickrec.totals import Totals, newest_totals, ticks_of, usual_day
 from tickrec.upstox.peek import count_feeds
 
 FRESH_NS: Final = 10 * SECOND
@@ -38,8 +38,6 @@ TAIL_BYTES: Final = 64 * 1024 * 1024
 """More journal than this behind the status file is not counted, for the sake of a quick answer."""
 LAST_BYTES: Final = 1024 * 1024
 """How much of the journal is looked at to see how it ends."""
-LAST_SEQ: Final = 2**63 - 1
-"""Beyond every entry."""
 CLOSED: Final = "closed"
 """The state of a connection whose run is over."""
 
@@ -71,6 +69,24 @@ class StatusReport:
     """Of the newest sealed dates."""
     usual_day: int | None = None
     """Bytes that a sealed day usually takes; None before there was one of usual length."""
+
+    @property
+    def over(self) -> bool:
+        """Nobody records any more."""
+        return self.state == STOPPED or self.died
+
+    @property
+    def endless_gaps(self) -> int:
+        """Gaps that never ended, because nobody records any more; while somebody does, they last."""
+        return sum(gap.end_ns is None for gap in self.run.gaps) if self.run is not None and self.over else 0
+
+    @property
+    def gap_seconds(self) -> float:
+        """Length of all gaps together, lasting ones until now; those without an end do not count."""
+        if self.run is None:
+            return 0.0
+        ended = tuple(gap for gap in self.run.gaps if gap.end_ns is not None)
+        return (replace(self.run, gaps=ended) if self.over else self.run).gap_seconds(self.now_ns)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -114,21 +130,23 @@ def collect(store: Store, clock: Clock) -> StatusReport:
     totals = newest_totals(store, kept)
     usual, run, ticks = usual_day(kept, totals), report.run, None
     if run is not None:
-        run = replace(run, disk_free_bytes=report.disk_free_bytes, day_bytes=usual or run.day_bytes)
-        ticks = date_ticks(store, run)
+        ticks, unflushed = ticks_of(store, run)
+        run = replace(
+            run,
+            disk_free_bytes=report.disk_free_bytes,
+            day_bytes=usual or run.day_bytes,
+            unflushed_ticks=unflushed,
+        )
+        sealed = next((each for each in kept if each.sealed and str(each.date) == run.date), None)
+        if report.over and sealed is not None:
+            run = _sealed(run, sealed, totals.get(sealed.date))
     return replace(report, kept=kept, totals=totals, usual_day=usual, run=run, date_ticks=ticks)
 
 
-def date_ticks(store: Store, run: RunStatus) -> int | None:
-    """Ticks of the run's date over all runs: what is in Parquet as the run knows it, and what it has beyond.
-
-    None where that cannot be told. Raises OSError.
-    """
-    if not run.date or run.position is None:
-        return None
-    date = dt.date.fromisoformat(run.date)
-    stored = ticks_through(store, date, run.flushed_seq or LAST_SEQ)  # before its first flush, earlier runs' alone
-    return None if stored is None else stored + run.unflushed_ticks
+def _sealed(run: RunStatus, holding: Holding, totals: Totals | None) -> RunStatus:
+    """A run that is over, and whose date has been sealed since: nothing waits, and the gaps are those of the date."""
+    run = replace(run, unflushed_ticks=0, duckdb_lag_ticks=0 if holding.duckdb else None)
+    return run if totals is None else replace(run, gaps=totals.gaps, earlier_gaps=0, earlier_gap_ns=0)
 
 
 def observe(store: Store, clock: Clock) -> StatusReport:
@@ -150,7 +168,8 @@ class _Tail:
         self._folder = store.journal(dates[-1]) if dates else None
         self._settled = bool(dates) and store.settled(dates[-1])
         self.entries: Sequence[Entry] = ()
-        if run is not None and run.position is not None and run.date == self.date and self._folder is not None:
+        behind = run is not None and run.date == self.date and not (run.state == STOPPED and self._settled)
+        if behind and run is not None and run.position is not None and self._folder is not None:
             self.entries = since(self._folder, Position(*run.position), TAIL_BYTES) or ()
 
     def last(self) -> Entry | None:
@@ -262,6 +281,7 @@ def _counted(run: RunStatus, entries: Sequence[Entry]) -> RunStatus:
         ticks=run.ticks + ticks.total(),
         bytes=run.bytes + sum(len(entry.payload) for entry in messages),
         unflushed_ticks=run.unflushed_ticks + ticks.total(),
+        duckdb_lag_ticks=None if run.duckdb_lag_ticks is None else run.duckdb_lag_ticks + ticks.total(),
         last_message_ns=messages[-1].wall_ns,
         connections=connections,
     )
@@ -317,7 +337,7 @@ def to_json(report: StatusReport) -> dict[str, Any]:
             for gap in run.gaps
         ],
         "gap_count": run.gap_count,
-        "gap_s": round(run.gap_seconds(report.ended_ns or now_ns), 3),
+        "gap_s": round(report.gap_seconds, 3),
         "token_expires": _iso(run.token_expires_ns),
         "date_ticks": report.date_ticks,
         "disk_free_bytes": report.disk_free_bytes,
@@ -337,8 +357,9 @@ def _kept_json(holding: Holding, totals: Totals | None) -> dict[str, Any]:
         "duckdb_bytes": holding.duckdb,
         "sealed": holding.sealed,
         "ticks": totals.ticks if totals else None,
-        "gap_count": totals.gaps if totals else None,
+        "gap_count": len(totals.gaps) if totals else None,
         "gap_s": round(totals.gap_ns / SECOND, 3) if totals else None,
+        "endless_gaps": totals.endless_gaps if totals else None,
     }
 
 
