@@ -16,10 +16,10 @@ from typing import Final
 import pyarrow as pa
 
 from tickrec.calendar import Calendar, ensure_calendar, exchange_of, load, trading_date
-from tickrec.clock import IST, SECOND, Clock, from_datetime, ist
+from tickrec.clock import SECOND, Clock, ist
 from tickrec.config import Config
 from tickrec.errors import NothingToRecord, TokenError, UsageError
-from tickrec.hours import Session
+from tickrec.hours import Session, at
 from tickrec.instruments import Instrument, Master, ensure_master
 from tickrec.selectors import resolve
 from tickrec.store import Store
@@ -212,17 +212,18 @@ def latest_end(config: Config, options: Options, store: Store, started_ns: int) 
 
 
 def plan_times(config: Config, options: Options, calendar: Calendar, segments: set[str], now_ns: int) -> Times:
-    """When to begin and to end. Raises NothingToRecord."""
+    """When to begin and to end; without the calendar, at `stop` if that is still to come. Raises NothingToRecord."""
     start_ns, stop_ns = now_ns, None
+    date = trading_date(now_ns)
     if not options.now:
-        date = trading_date(now_ns)
         window = calendar.window(date, segments, config.record.start, config.record.stop, now_ns)
         start_ns, stop_ns = max(now_ns, window.start_ns), window.stop_ns
+    elif config.record.stop is not None and (end_ns := at(date, config.record.stop)) > now_ns:
+        stop_ns = end_ns
     if options.until is not None:
-        until = from_datetime(dt.datetime.combine(ist(start_ns).date(), options.until, IST))
-        if until <= start_ns:
+        stop_ns = at(trading_date(start_ns), options.until)
+        if stop_ns <= start_ns:
             raise UsageError(f"--until {options.until:%H:%M} has passed")
-        stop_ns = until
     if options.duration is not None:
         stop_ns = start_ns + int(options.duration.total_seconds() * SECOND)
     return Times(start_ns, stop_ns)
