@@ -13,7 +13,7 @@ from tickrec.entry import Entry, EntryKind, encode_facts
 from tickrec.errors import DataError, ExitCode
 from tickrec.journal import MAX_PAYLOAD, Journal, JournalWriter
 from tickrec.journal import format as journal_format
-from tickrec.journal.format import Header, decode_header, encode_frame, encode_header, file_numbers
+from tickrec.journal.format import Damage, Header, decode_header, encode_frame, encode_header, file_numbers
 
 GOLDEN = [
     message(b"tick!", 250)._replace(mono_ns=5 * SECOND),
@@ -91,3 +91,20 @@ def test_only_journal_files_are_counted(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     assert file_numbers(tmp_path) == [1, 2, 3, 10000]
     assert file_numbers(tmp_path / "missing") == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "text"),
+    [
+        ((0, 64, 0, 1), "64 bytes at offset 0 of day/0001.journal are damaged, no entry is lost"),
+        ((136, 48, 2, 4), "48 bytes at offset 136 of day/0001.journal are damaged, entry 3 is lost"),
+        ((136, 96, 2, 5), "96 bytes at offset 136 of day/0001.journal are damaged, entries 3 to 4 are lost"),
+        ((136, 0, 2, 5), "nothing is left at offset 136 of day/0001.journal, entries 3 to 4 are lost"),
+        (
+            (136, 9, 2, 0),
+            "9 bytes at offset 136 of day/0001.journal are damaged, and no entry follows them in the file",
+        ),
+    ],
+)
+def test_damage_says_where_it_is_and_what_it_costs(damage: tuple[int, int, int, int], text: str) -> None:
+    assert str(Damage(Path("day/0001.journal"), *damage)) == text

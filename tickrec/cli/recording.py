@@ -49,7 +49,9 @@ def record(
     mode: ModeOption = None,
     duration: Annotated[str | None, typer.Option("--for", help="Record for so long: 30s, 5m, 6h.")] = None,
     until: Annotated[str | None, typer.Option("--until", help="Record until then, IST: 15:45.")] = None,
-    now: Annotated[bool, typer.Option("--now", help="Begin at once, without the calendar; end at --until, --for or `stop`.")] = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="Begin at once, without the calendar; end at --until, --for or `stop`.")
+    ] = False,
     live: Annotated[bool | None, typer.Option("--live/--no-live", help="The live table.")] = None,
     config: ConfigOption = None,
     data: DataOption = None,

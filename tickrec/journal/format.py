@@ -121,6 +121,20 @@ class Damage(NamedTuple):
     after_seq: int
     before_seq: int
 
+    def __str__(self) -> str:
+        """`64 bytes at offset 0 of data/journal/2026-11-23/0001.journal are damaged, no entry is lost`."""
+        where = f"at offset {self.offset} of {self.path}"
+        what = f"{self.length} bytes {where} are damaged" if self.length else f"nothing is left {where}"
+        return f"{what}, {self._lost()}"
+
+    def _lost(self) -> str:
+        first, last = self.after_seq + 1, self.before_seq - 1
+        if not self.before_seq:
+            return "and no entry follows them in the file"
+        if last < first:
+            return "no entry is lost"
+        return f"entry {first} is lost" if first == last else f"entries {first} to {last} are lost"
+
 
 class Header(NamedTuple):
     """What a journal file says about itself. `start_ns` is wall time."""
