@@ -4,6 +4,7 @@ import datetime as dt
 import gc
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -555,6 +556,16 @@ def test_a_relation_can_be_taken_apart_in_python(store: Store) -> None:
         assert other.fetchall()[0][0] > 0
     with tickrec.open(str(store.root), first=NEXT) as later:
         assert later.sql("SELECT count(*) FROM ticks").fetchall() == [(0,)]
+
+
+def test_what_the_docstring_offers_without_other_packages_gives_rows_with_instants(store: Store) -> None:
+    days.write_day(store, messages=3)
+    (offered,) = {text for text in re.findall(r"`\.([\w.()]+)\(\)`", Session.sql.__doc__ or "") if "pylist" in text}
+    first, last = offered.split("().")
+    with tickrec.open(store.root) as day:
+        rows = getattr(getattr(day.sql("FROM ticks ORDER BY seq LIMIT 1"), first)(), last)()
+    assert "fetchall" not in (Session.sql.__doc__ or "")
+    assert rows[0]["recv_ts"].utcoffset() == dt.timedelta(hours=5, minutes=30)
 
 
 def test_open_results_do_not_stop_the_next_question(store: Store) -> None:

@@ -185,10 +185,11 @@ class Session:
         raise self._too_fast()
 
     def sql(self, sql: str) -> duckdb.DuckDBPyRelation:
-        """A DuckDB relation over one reading statement: `.df()`, `.pl()`, `.arrow()`, `.fetchall()`.
+        """A DuckDB relation over one reading statement: `.df()` for pandas, `.pl()` for Polars, `.to_arrow_table()`.
 
-        It is lazy, and sees what was recorded until the last call of `sql`. Raises as `execute` does, and DuckDB's own
-        errors when it is used.
+        Rows as Python values are `.to_arrow_table().to_pylist()`: DuckDB's own fetching takes instants only where the
+        package pytz is installed. The relation is lazy, and sees what was recorded until the last call of `sql`. Raises
+        as `execute` does, and DuckDB's own errors when it is used.
         """
         statement = self._checked(sql)
         for _ in range(_ATTEMPTS):
