@@ -1,5 +1,5 @@
+import asyncio
 import datetime as dt
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +11,8 @@ from tests.days import DATE, Recording, write_day
 from tickrec.clock import SystemClock, from_datetime
 from tickrec.errors import ExitCode
 from tickrec.files import Lock
+from tickrec.flushing import Flushing
+from tickrec.format import size as size_text
 from tickrec.layout import Store
 from tickrec.retention import expire
 from tickrec.seal import seal
@@ -123,11 +125,43 @@ def test_a_removal_that_was_interrupted_is_finished(store: Store) -> None:
     assert not leaving.exists()
 
 
-def test_the_child_says_what_it_removed(store: Store) -> None:
+def test_the_recorder_logs_what_was_removed_and_why_something_was_not(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    dates = [dt.date(2020, 1, day) for day in (6, 7, 8)]
+    for date in dates:
+        write_day(store, date, messages=6)
+        seal(store, date)
+    store.sealed_path("gaps", dates[0]).unlink()
+    store.sealed_path("ticks", dates[2]).write_bytes(b"PAR1")
+    size = sum(path.stat().st_size for path in store.journal_files(dates[1]))
+    with caplog.at_level("INFO", "tickrec"):
+        _expire(store)
+    kept, removed, unreadable = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert kept[0] == unreadable[0] == "WARNING"
+    assert kept[1].startswith("kept the old journal of 2020-01-06: gaps/date=2020-01-06/gaps.parquet: ")
+    assert kept[1].endswith("; `tickrec verify 2020-01-06` tells more")
+    assert removed == ("INFO", f"removed the journal of 2020-01-07, {size_text(size)}")
+    assert unreadable[1].startswith("kept the old journal of 2020-01-08: ")
+    assert [bool(store.journal_files(date)) for date in dates] == [True, False, True]
+
+
+def test_the_recorder_logs_what_ended_the_removal(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     write_day(store, dt.date(2020, 1, 6))
     seal(store, dt.date(2020, 1, 6))
-    command = [sys.executable, "-m", "tickrec.retention", str(store.root), str(MONTH.total_seconds())]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (ExitCode.DONE, "")
-    assert json.loads(done.stdout)["date"] == "2020-01-06"
-    assert store.journal_files(dt.date(2020, 1, 6)) == []
+    (store.state / "2020-01-05.expired").write_bytes(b"no folder")
+    _expire(store)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith("old journals could not be removed: ")
+    assert "2020-01-05.expired" in record.getMessage()
+    assert "Traceback" not in caplog.text
+
+
+def _expire(store: Store) -> None:
+    """Remove journals as the recorder does."""
+    flushing = Flushing(store, SystemClock(), interval=60.0, duckdb=True)
+    try:
+        asyncio.run(flushing.expire(MONTH))
+    finally:
+        flushing.close()

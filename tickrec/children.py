@@ -51,9 +51,15 @@ async def start(module: str, *arguments: str, asked: bool = False) -> asyncio.su
 
 async def end(process: asyncio.subprocess.Process) -> tuple[int, str]:
     """Tell a child no more and wait until it has ended: its exit code and the last thing it said."""
+    code, said = await ended(process)
+    return code, said[-1] if said else ""
+
+
+async def ended(process: asyncio.subprocess.Process) -> tuple[int, list[str]]:
+    """The same with all lines that it said, of which there is at least one when it failed."""
     if process.stdin is not None:
         process.stdin.close()
     _, err = await process.communicate()
     code = process.returncode or 0
     lines = err.decode("utf-8", "replace").strip().splitlines()
-    return code, lines[-1] if lines else f"exit code {code}" if code else ""
+    return code, lines or [f"exit code {code}"] * bool(code)

@@ -158,25 +158,28 @@ class Flushing:
             "tickrec.seal", str(date), *([] if self._appending is not None else ["--no-duckdb"])
         )
         if code:
-            log.warning("%s is not sealed: %s; `tickrec seal %s` tries again", date, said, date)
+            log.warning("%s is not sealed: %s; `tickrec seal %s` tries again", date, said[-1], date)
         return not code
 
     async def expire(self, keep: dt.timedelta) -> None:
-        """Remove journals that were kept long enough, in a child."""
+        """Remove journals that were kept long enough, in a child; each is logged, and why one is not removed."""
         code, said = await self._run_child("tickrec.retention", str(int(keep.total_seconds())))
+        for line in said:
+            if line.startswith("removed "):
+                log.info("%s", line)
+            elif line.startswith("kept "):
+                log.warning("%s", line)
         if code:
-            log.warning("old journals could not be removed: %s", said)
-        elif said:
-            log.info("%s", said)
+            log.warning("old journals could not be removed: %s", said[-1])
 
-    async def _run_child(self, module: str, *arguments: str) -> tuple[int, str]:
-        """The exit code of a child and the last thing it said."""
+    async def _run_child(self, module: str, *arguments: str) -> tuple[int, list[str]]:
+        """The exit code of a child and what it said: at least one line when it failed."""
         try:
             process = await children.start(module, str(self._store.root), *arguments)
         except OSError as error:
-            return ExitCode.INTERNAL, f"it could not be started: {error.strerror or error}"
+            return ExitCode.INTERNAL, [f"it could not be started: {error.strerror or error}"]
         try:
-            return await children.end(process)
+            return await children.ended(process)
         finally:
             if process.returncode is None:  # what it was at can be done again from the beginning
                 process.kill()

@@ -3,12 +3,11 @@
 Owns the only deletion of journals there is: of dates older than asked, that are sealed, and whose files, read again,
 agree with the journal. Nothing else of a date is ever removed.
 
-`python -m tickrec.retention DATA SECONDS` does it in a process of its own with low priority, and prints a JSON line
-for each journal that was old enough.
+`python -m tickrec.retention DATA SECONDS` does it in a process of its own with low priority, and prints a line on
+stderr for each journal that was old enough: `removed ...`, or `kept ...` with the reason.
 """
 
 import datetime as dt
-import json
 import os
 import shutil
 import sys
@@ -21,6 +20,7 @@ from tickrec.clock import Clock, SystemClock, ist
 from tickrec.dayfile import lower_priority
 from tickrec.errors import AlreadyRecording, DataError, ExitCode, TickrecError
 from tickrec.files import Lock, make_folder, sync_folder
+from tickrec.format import size
 from tickrec.layout import Store
 from tickrec.manifest import load
 from tickrec.verify import verify
@@ -41,6 +41,13 @@ class Expired:
     def removed(self) -> bool:
         """Whether it is gone."""
         return not self.differences
+
+    def __str__(self) -> str:
+        """One line that begins with `removed` or `kept`; of many reasons, the first."""
+        if self.removed:
+            return f"removed the journal of {self.date}, {size(self.bytes)}"
+        reason = " ".join(self.differences[0].split())
+        return f"kept the old journal of {self.date}: {reason}; `tickrec verify {self.date}` tells more"
 
 
 def expire(store: Store, keep: dt.timedelta, clock: Clock | None = None) -> Iterator[Expired]:
@@ -66,13 +73,13 @@ def expire(store: Store, keep: dt.timedelta, clock: Clock | None = None) -> Iter
 
 def _expire(store: Store, date: dt.date) -> Expired | None:
     """None: its turn comes when it is sealed, and when no other program has the day file open."""
-    size = sum(path.stat().st_size for path in store.journal(date).iterdir())
+    taken = sum(path.stat().st_size for path in store.journal(date).iterdir())
     try:
         if load(store, date) is None:
             return None
         report = verify(store, date)
     except DataError as error:
-        return Expired(date, size, (str(error),))
+        return Expired(date, taken, (error.brief,))
     if report.skipped:
         return None
     if not report.differences:
@@ -81,24 +88,23 @@ def _expire(store: Store, date: dt.date) -> Expired | None:
         os.replace(store.journal(date), leaving)
         sync_folder(store.journals)
         shutil.rmtree(leaving)
-    return Expired(date, size, report.differences)
+    return Expired(date, taken, report.differences)
 
 
 def main(arguments: list[str]) -> int:
-    """`python -m tickrec.retention DATA SECONDS`."""
+    """`python -m tickrec.retention DATA SECONDS`. A date that is kept is no failure of the program."""
     root, seconds = arguments
     lower_priority()
-    code = ExitCode.DONE
     try:
         for expired in expire(Store(Path(root)), dt.timedelta(seconds=float(seconds))):
-            facts = {"date": str(expired.date), "bytes": expired.bytes, "differences": expired.differences}
-            sys.stdout.write(json.dumps(facts) + "\n")
-            if not expired.removed:
-                code = ExitCode.DATA
+            sys.stderr.write(f"{expired}\n")
     except TickrecError as error:
         sys.stderr.write(f"{error}\n")
         return error.code
-    return code
+    except OSError as error:
+        sys.stderr.write(f"{error}\n")
+        return ExitCode.STORAGE
+    return ExitCode.DONE
 
 
 if __name__ == "__main__":
