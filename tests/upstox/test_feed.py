@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection
+from websockets.utils import accept_key
 
 from tests.upstox.feed_fixtures import (
     CERTIFICATE,
@@ -544,6 +546,33 @@ def test_something_else_than_a_websocket_is_retried(answer: bytes, reason: str) 
         async with other, broker.running(), recording(make_feed(broker.url)) as found:
             await found.until(lambda: found.notes("attempt"))
         assert found.notes("attempt")[0]["reason"].startswith(reason)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("goodbye", [b"", b"\x88\x02\x03\xe9"], ids=["nothing", "a close frame"])
+def test_a_message_that_comes_with_the_end_of_the_connection_is_kept(goodbye: bytes) -> None:
+    """Handshake, message and end in one piece: the websocket is over before anybody receives from it."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        (key,) = re.findall(rb"(?i)sec-websocket-key: (\S+)", head)
+        accept = f"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: {accept_key(key.decode())}\r\n"
+        upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+        info = market_info()
+        writer.write((accept + upgrade).encode() + bytes([0x82, len(info)]) + info + goodbye)
+        writer.close()
+
+    async def scenario() -> None:
+        other = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = other.sockets[0].getsockname()[1]
+        broker = Broker()
+        broker.authorize = lambda: (200, broker.address(f"ws://127.0.0.1:{port}/feeds"))
+        async with other, broker.running(), recording(make_feed(broker.url)) as found:
+            await found.until_count(DISCONNECTED, 2)
+        assert len(found.of(MESSAGE)) >= 2
+        assert {each.payload for each in found.of(MESSAGE)} == {market_info()}
+        assert [each.kind for each in found.entries[:3]] == [CONNECTED, MESSAGE, DISCONNECTED]
 
     run(scenario())
 

@@ -68,7 +68,10 @@ class Websocket(ClientConnection):
         self._over: asyncio.Future[None] = self.loop.create_future()
 
     async def receive(self, take: Take) -> ConnectionClosed:
-        """Call `take` with all messages, until the websocket ends; how it ended. Raises what `take` raises."""
+        """Call `take` with all messages, until the websocket ends; how it ended. Raises what `take` raises.
+
+        Also with those of a websocket that has ended already.
+        """
         self._take = take
         self._hand_over()
         await asyncio.shield(self._over)
@@ -107,13 +110,16 @@ class Websocket(ClientConnection):
             self._over.set_result(None)
 
     def _hand_over(self) -> None:
-        if self._take is None or not self._messages or self._over.done():
+        if self._take is None or not self._messages:
             return
         messages, self._messages = self._messages, []
         try:
             self._take(messages)
-        except Exception as error:  # noqa: BLE001 - not swallowed: `receive` raises it
-            self._over.set_exception(error)
+        except Exception as error:
+            self._take = None
+            if self._over.done():
+                raise
+            self._over.set_exception(error)  # `receive` raises it
 
 
 class _Connect(connect):
