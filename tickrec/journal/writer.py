@@ -119,13 +119,13 @@ class JournalWriter:
     def sync(self) -> int:
         """Make everything durable that was appended before the call, and return the seq of the last such entry.
 
-        Works after a failed append, too. Raises StorageError when the disk refuses. That is not tried again: after a
-        failed fsync the operating system may have dropped the data, and would report success.
+        Works after a failed append, and after `close`, too. Raises StorageError when the disk refuses. That is not
+        tried again: after a failed fsync the operating system may have dropped the data, and would report success.
         """
         with self._sync_lock:
             if self._undurable is not None:
                 raise self._undurable
-            return self._sync()
+            return self._durable if self._closed else self._sync()
 
     def close(self) -> None:
         """Make everything durable and close the files. Harmless to repeat. Raises StorageError as `sync` does."""
@@ -137,7 +137,7 @@ class JournalWriter:
                 if self._undurable is None:
                     self._sync()
             finally:
-                self._undurable = self._dead = StorageError("the journal is closed", where=str(self.folder))
+                self._dead = StorageError("the journal is closed", where=str(self.folder))
                 for fd in (self._fd, *self._retired):
                     os.close(fd)
 
