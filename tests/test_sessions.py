@@ -319,6 +319,28 @@ def test_a_token_refused_while_planning_is_read_again(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_token_renewed_while_planning_has_two_tries_of_its_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The one before it was refused, and so is the new one at first: the broker takes a moment to know it."""
+    token_file = tmp_path / "token"
+    token_file.write_text("yesterday")
+    token_file.chmod(0o600)
+
+    async def scenario() -> None:
+        config = "token_file = 'token'\n[store]\nduckdb = false\n"
+        options = Options(symbols=("NIFTY:opt:1",), mode="full", now=True)
+        async with recording(tmp_path, options=options, config=config, token="", clock=HastyClock()) as one:
+            await until(lambda: caplog.text.count("the broker cannot be asked yet: 401") == 1)
+            token_file.write_text("today")
+            await until(lambda: caplog.text.count("the broker cannot be asked yet: 401") == 2)
+            one.simulator.strike(Fault("token", "today"))
+            await one.sent(20)
+            assert (await one.stop()).exit_code == ExitCode.DONE
+
+    asyncio.run(scenario())
+
+
 def test_a_fresh_login_in_mid_session_is_picked_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A login revokes the token before it; the recording goes on with the one that is in the file now."""
     now = SystemClock.wall_ns() // SECOND

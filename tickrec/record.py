@@ -182,20 +182,26 @@ class Record:
             except RestError as error:
                 since_ns = self._clock.wall_ns() if self._late is None else self._late.since_ns
                 self._late = Late(since_ns, error.brief)
-                match classify(error.failure):
-                    case Verdict.RETRY:
-                        self._give_up_when_over(error)
-                        log.warning("the broker cannot be asked yet: %s; retry in %s", error.brief, duration(pause))
-                    case Verdict.REREAD_TOKEN:
-                        token = await self._unless_stopped(in_thread(self._tokens.read))
-                        if token == refused:
-                            what, hint = "the broker refused the access token twice", "Run `tickrec login`"
-                            raise TokenError(what, where=error.what, hint=hint) from None
-                        refused = token
-                    case _:
-                        raise
+                refused = await self._put_up_with(error, refused)
+            log.warning("the broker cannot be asked yet: %s; retry in %s", self._late.reason, duration(pause))
             await self._unless_stopped(self._idle(pause, self._late))
             pause = min(pause * 2, LONGEST_RETRY_SECONDS)
+
+    async def _put_up_with(self, error: RestError, refused: Token | None) -> Token | None:
+        """Find out whether to ask again; the token that was refused last. Raises what ends the run."""
+        match classify(error.failure):
+            case Verdict.RETRY:
+                self._give_up_when_over(error)
+                return refused
+            case Verdict.REREAD_TOKEN:
+                used = self._tokens.last
+                unchanged = used == await self._unless_stopped(in_thread(self._tokens.read))
+                if unchanged and used == refused:
+                    what, hint = "the broker refused the access token twice", "Run `tickrec login`"
+                    raise TokenError(what, where=error.what, hint=hint) from None
+                return used
+            case _:
+                raise error
 
     async def _idle(self, seconds: float, late: Late) -> None:
         """Let time pass, and tell whoever looks why nothing is recorded."""

@@ -119,12 +119,18 @@ class TokenSource:
         self._settings = settings
         self._environ = environ
         self._command_seconds = command_seconds
+        self.last: Token | None = None
+        """What was read last."""
 
     def read(self) -> Token:
         """Read the first source that has a token, anew each time; may block as long as the command takes.
 
         Raises TokenError if there is none, or if the source that is there cannot be used.
         """
+        self.last = self._read()
+        return self.last
+
+    def _read(self) -> Token:
         if value := self._environ.get(VARIABLE, "").strip():
             return parse_token(value, VARIABLE)
         file, command = self._settings.token_file, self._settings.token_command
