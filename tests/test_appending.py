@@ -101,7 +101,7 @@ def test_at_midnight_the_days_are_appended_one_after_the_other(store: Store) -> 
         before = publish(store, today)
         appending.ask(DATE, before)
         after = publish(store, tomorrow, NEXT)
-        appending.ask(NEXT, before + after)
+        appending.ask(NEXT, after)
         await appending.wait()
         assert (rows(store), rows(store, NEXT)) == (before, after)
         assert appending.ticks == before + after
@@ -123,6 +123,22 @@ def test_a_file_that_a_reader_holds_is_caught_up_with_when_asked_again(store: St
         appending.ask(DATE, second)
         await appending.wait()
         assert rows(store) == appending.ticks == second
+
+    asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
+
+
+def test_what_a_reader_keeps_out_of_one_date_is_not_made_up_for_by_the_next(store: Store) -> None:
+    async def scenario() -> None:
+        today, tomorrow, appending = begin(store), begin(store, NEXT), Appending(store.root)
+        publish(store, today)
+        dayfile.append(store, DATE)
+        with reading(store.duckdb_path(DATE)):
+            appending.ask(DATE, publish(store, today))
+            await appending.wait()
+        after = publish(store, tomorrow, NEXT)
+        appending.ask(NEXT, after)
+        await appending.wait()
+        assert appending.ticks == after
 
     asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
 

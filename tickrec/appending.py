@@ -24,18 +24,24 @@ class Appending:
     """The day files of a store, one at a time. To be used in one event loop."""
 
     def __init__(self, root: Path) -> None:
-        self.ticks = 0
-        """Of the ticks published, those known to be in a day file."""
+        self._appended: dict[dt.date, int] = {}
+        """Of the ticks published of a date, those known to be in its file."""
         self._root = root
         self._pending: dict[dt.date, int] = {}
-        """Dates with parts to append, and the ticks published when that was asked."""
+        """Dates with parts to append, and the ticks published of each when that was asked."""
         self._more = False
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._held = False
 
+    @property
+    def ticks(self) -> int:
+        """Of the ticks published, those known to be in a day file."""
+        return sum(self._appended.values())
+
     def ask(self, date: dt.date, published: int) -> None:
-        """Have the parts of `date` appended, with which `published` ticks are out; more may come until `let_go`."""
+        """Have the parts of `date` appended, with which `published` of its ticks are out; more may come until
+        `let_go`."""
         self._pending[date] = published
         self._more = True
         self._news.set()
@@ -91,7 +97,7 @@ class Appending:
             async with asyncio.timeout(APPEND_SECONDS):
                 if not await process.stdout.readline():
                     return
-            self.ticks = max(self.ticks, published)
+            self._appended[date] = max(self._appended.get(date, 0), published)
 
     async def _next(self, date: dt.date) -> int | None:
         """What is asked for `date`, once it is; None when nothing more is to be expected."""

@@ -8,6 +8,7 @@ noticing: what has not been done yet waits in the journal. Only a journal that t
 import asyncio
 import datetime as dt
 import logging
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NoReturn
@@ -33,8 +34,8 @@ class Flushing:
     """Flushes the current Day every `interval` seconds, and when there is enough for a part."""
 
     def __init__(self, store: Store, clock: Clock, *, interval: float, duckdb: bool) -> None:
-        self.parquet_ticks = 0
-        """Ticks published in this run."""
+        self._published_ticks: Counter[dt.date] = Counter()
+        """Ticks of each date published in this run."""
         self.parquet_ns: int | None = None
         """Everything received until then is in Parquet."""
         self.rejected = 0
@@ -51,6 +52,11 @@ class Flushing:
         """Size of each date's journal when it was flushed last."""
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="flush")
         self._flush: asyncio.Task[bool] | None = None
+
+    @property
+    def parquet_ticks(self) -> int:
+        """Ticks published in this run."""
+        return self._published_ticks.total()
 
     @property
     def duckdb_lag(self) -> int | None:
@@ -73,7 +79,7 @@ class Flushing:
         A flush that fails is logged, and what it should have published goes with the next one. Raises StorageError
         when the journal could not be made durable. A caller that is cancelled does not interrupt the flush.
         """
-        if self._flush is not None:
+        while self._flush is not None and not self._flush.done():
             await asyncio.wait((self._flush,))
         self._flush = asyncio.create_task(self._publish(day, final=final))
         return await asyncio.shield(self._flush)
@@ -120,12 +126,12 @@ class Flushing:
         return flushed
 
     def _published(self, day: Day, flushed: Flushed) -> None:
-        self.parquet_ticks += flushed.ticks
+        self._published_ticks[day.date] += flushed.ticks
         self.rejected += flushed.rejected
         self.seq = flushed.last
         log.info("flushed %s", plural(flushed.ticks, "tick"))
         if self._appending is not None:
-            self._appending.ask(day.date, self.parquet_ticks)
+            self._appending.ask(day.date, self._published_ticks[day.date])
 
     def _short_of_space(self, day: Day) -> str | None:
         """Why nothing derived is to be written now: the journal gets what is left of the disk."""
@@ -148,7 +154,7 @@ class Flushing:
         if self._appending is not None:
             await self._appending.wait()
             if self.duckdb_lag:  # a reader that held the file may be gone
-                self._appending.ask(day.date, self.parquet_ticks)
+                self._appending.ask(day.date, self._published_ticks[day.date])
                 await self._appending.wait()
         return published
 
