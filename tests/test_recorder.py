@@ -14,6 +14,7 @@ from tickrec.calendar import trading_date
 from tickrec.clock import IST, SECOND, SystemClock, from_datetime
 from tickrec.entry import EntryKind
 from tickrec.errors import ExitCode
+from tickrec.files import Lock
 from tickrec.journal import Journal
 from tickrec.layout import coverage
 from tickrec.plan import Options
@@ -255,6 +256,29 @@ def test_a_clock_set_forward_over_midnight_and_back_leaves_every_tick_on_its_dat
                 entries = messages(one.store.journal(date))
                 assert {trading_date(entry.wall_ns) for entry in entries} == {date}
             assert sorted(recorded(one)) == sorted(sent(one, tmp_path))
+
+    run(scenario())
+
+
+def test_a_date_that_somebody_else_holds_is_not_begun_before_it_is_free(tmp_path: Path) -> None:
+    """Nothing stops the recording: what comes meanwhile is kept on the date before."""
+    midnight = from_datetime(dt.datetime(2026, 11, 24, tzinfo=IST))
+    clock = ShiftedClock(midnight - 3600 * SECOND - SystemClock.wall_ns())
+    tuesday = dt.date(2026, 11, 24)
+
+    async def scenario() -> None:
+        async with recording(tmp_path, clock=clock) as one:
+            await one.sent(60)
+            lock = Lock(one.store.day_lock(tuesday))
+            lock.acquire({"doing": f"sealing {tuesday}"})
+            clock.shift_ns += midnight - clock.wall_ns()
+            await one.sent(60)
+            assert one.store.dates() == [dt.date(2026, 11, 23)]
+            lock.release()
+            await one.sent(60)
+            await one.stop()
+            assert one.store.dates() == [dt.date(2026, 11, 23), tuesday]
+            assert recorded(one) == sent(one, tmp_path)
 
     run(scenario())
 

@@ -78,7 +78,7 @@ class Day:
                 times = from_datetime(row["start_ts"]), from_datetime(row["end_ts"])
                 self._count(Gap(row["seq"], row["conn"], *times, row["reason"], row["keys"]))
         for entry in Journal(store.journal(self.date)).entries(covered.next_seq, start=covered.position):
-            ticks = count_feeds(entry.payload) if entry.kind is EntryKind.MESSAGE else 0
+            ticks = _ticks(entry)
             for gap in outages.feed(entry, ticks > 0):
                 self._count(gap)
             self.unflushed += ticks
@@ -87,12 +87,11 @@ class Day:
     def append(self, entry: Entry) -> int:
         """Journal an entry, before anything else is done with it; returns its ticks. Raises StorageError."""
         seq = self.journal.append(entry)
-        message = entry.kind is EntryKind.MESSAGE
-        ticks = count_feeds(entry.payload) if message else 0
+        ticks = _ticks(entry)
         for gap in self.outages.feed(entry._replace(seq=seq), ticks > 0):
             self._count(gap)
         self.unflushed += ticks
-        if not message:
+        if entry.kind is not EntryKind.MESSAGE:
             self._remember(entry)
         return ticks
 
@@ -102,7 +101,7 @@ class Day:
         total = 0
         for entry in entries:
             seq += 1
-            ticks = count_feeds(entry.payload)
+            ticks = _ticks(entry)
             total += ticks
             for gap in self.outages.feed(entry._replace(seq=seq), ticks > 0):
                 self._count(gap)
@@ -170,3 +169,8 @@ class Day:
     def _own(self, kind: EntryKind, **facts: object) -> Entry:
         """An entry of the run itself."""
         return Entry(kind, 0, self._clock.wall_ns(), self._clock.monotonic_ns(), encode_facts(**facts))
+
+
+def _ticks(entry: Entry) -> int:
+    """The feeds in a message, as far as that can be told without decoding it; the broker's are binary."""
+    return count_feeds(entry.payload) if entry.kind is EntryKind.MESSAGE and not entry.text else 0

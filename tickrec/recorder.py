@@ -21,7 +21,7 @@ from tickrec.clock import SECOND, Clock, ist
 from tickrec.config import Config
 from tickrec.day import Day
 from tickrec.entry import Entry, EntryKind, encode_facts
-from tickrec.errors import AlreadyRecording, BrokerUnreachable, ExitCode, StorageError, TickrecError
+from tickrec.errors import AlreadyRecording, BrokerUnreachable, DataError, ExitCode, StorageError, TickrecError
 from tickrec.flushing import Flushing
 from tickrec.format import duration, plural, size
 from tickrec.gaps import Gap
@@ -247,11 +247,19 @@ class Recorder:
             self._tap.extend(entries)
 
     def _change_day(self, date: dt.date) -> None:
-        """Midnight, or a clock that was set: go on in the day of the clock."""
+        """Midnight, or a clock that was set: go on in the day of the clock.
+
+        While somebody else holds that date, it goes on in the one it has. Raises StorageError.
+        """
         known = next((day for day in self._ended if day.date == date), None)
+        try:
+            day = known or Day(self._store, date, self._clock)
+        except AlreadyRecording:
+            return
+        except DataError as error:  # in the way, just as a disk that refuses
+            raise StorageError(error.what, where=error.where, hint=error.hint) from error
         if known is not None:
             self._ended.remove(known)
-        day = known or Day(self._store, date, self._clock)
         day.succeed(self._day)
         self._ended.append(self._day)
         self._day, self._gaps_told = day, day.gaps_ended
@@ -361,7 +369,8 @@ class Recorder:
 
         A journal that cannot be written now is as bad as at any other moment.
         """
-        log.info("stopping: %s", error or _WHY[self._stop])
+        told = error
+        log.log(logging.ERROR if error else logging.INFO, "stopping: %s", error or _WHY[self._stop])
         for step in (self._say_goodbye(error), self._finish_ended(), self._flushing.finish(self._day), self._close()):
             error = await _storage_error(step) or error
         final = self._tally.status(
@@ -373,8 +382,9 @@ class Recorder:
             exit_code=error.code if error else ExitCode.DONE,
         )
         status.write(self._store.status_path, final)
-        if error is not None:
+        if error is not None and error is not told:
             log.error("%s", error)
+        if error is not None:
             await self._alerts.send("end", f"tickrec stopped recording: {error}")
         return final
 
