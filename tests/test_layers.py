@@ -17,8 +17,8 @@ LAYERS = [
     "upstox.protocol upstox.wire upstox.flatten upstox.peek upstox.decode upstox.auth upstox.rest "
     "upstox.census ledger store",
     "upstox.access upstox.websocket upstox.link upstox.feed upstox.login upstox.simulator simulated",
-    "dayfile manifest merge drafts verify retention seal recent holdings totals status plan day appending flushing "
-    "tally traces recorder record schedule selection",
+    "dayfile dayrows manifest merge survey drafts verify retention seal recent holdings totals status plan day "
+    "appending flushing tally traces recorder record schedule selection",
     "sql cells grid output table query reasons watch doctor report",
     "display",
     "cli __main__ __init__",
@@ -36,7 +36,7 @@ def place(module: str) -> str | None:
 SQL = ("sql.running", "sql.sandbox", "sql.tokens", "sql.arguments", "sql.connection")
 ONLY = {
     "rich": {"display"},
-    "duckdb": {"dayfile", "seal", "verify", "query", *SQL},
+    "duckdb": {"dayfile", "dayrows", "seal", "verify", "query", *SQL},
     "typer": {"cli", "cli.common", "cli.recording", "cli.query", "cli.plain"},
     "websockets": {
         "upstox.websocket",

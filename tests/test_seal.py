@@ -17,7 +17,7 @@ import pytest
 
 from tests.days import DATE, Recording, everything, ordered, write_day
 from tests.processes import wait_for
-from tickrec import __version__, dayfile, schema
+from tickrec import __version__, dayfile, dayrows, schema
 from tickrec.drafts import Drafts
 from tickrec.errors import AlreadyRecording, DataError, ExitCode
 from tickrec.files import Lock
@@ -608,7 +608,7 @@ def test_a_damaged_list_of_instruments_does_not_keep_a_day_from_being_sealed(sto
     path.parent.mkdir(parents=True)
     path.write_bytes(b"PAR1 was one once PAR1")
     assert seal(store, DATE).instruments == written.by_key
-    assert dayfile.contents(store.duckdb_path(DATE)).rows["instruments"] == 0
+    assert dayrows.contents(store.duckdb_path(DATE)).rows["instruments"] == 0
     (difference,) = verify(store, DATE).differences
     assert difference.startswith("instruments: cannot be read")
 

@@ -14,12 +14,15 @@ import pytest
 
 from tests.days import DATE, Recording, write_day
 from tests.processes import tickrec
-from tickrec import dayfile
+from tickrec import dayfile, dayrows, schema
+from tickrec.clock import SystemClock
 from tickrec.errors import DataError, ExitCode
+from tickrec.instruments import write
 from tickrec.layout import Store, coverage, read_footer
 from tickrec.seal import rebuild, seal
 from tickrec.store import PartWriter
-from tickrec.verify import Survey, verify
+from tickrec.survey import Survey
+from tickrec.verify import verify
 
 
 @pytest.fixture
@@ -104,9 +107,114 @@ def test_a_file_that_is_gone_is_found(sealed: Store) -> None:
     assert_one(sealed, "rejected.parquet", "is gone")
 
 
+@pytest.mark.parametrize("manifest", [True, False])
+@pytest.mark.parametrize("table", sorted(schema.SMALL_TABLES))
+def test_a_file_that_is_gone_is_told_once(sealed: Store, table: str, manifest: bool) -> None:
+    path = sealed.sealed_path(table, DATE)
+    path.unlink()
+    if not manifest:
+        sealed.manifest_path(DATE).unlink()
+    rest = () if manifest else ("manifest: is gone",)
+    assert verify(sealed, DATE).differences == (*rest, f"{table}/date={DATE}/{path.name}: is gone")
+
+
+def test_a_damaged_file_is_not_blamed_on_the_day_file(sealed: Store) -> None:
+    for table, offset in (("gaps", 20), ("rejected", 20), ("ticks", 2000)):
+        flip(sealed.sealed_path(table, DATE), offset)
+    sealed.sealed_path("connections", DATE).write_bytes(b"PAR1")
+    said = [line.split(".parquet: ") for line in verify(sealed, DATE).differences]
+    assert sorted(file.rpartition("/")[2] for file, _ in said) == ["connections", "gaps", "rejected", "ticks"]
+    assert {what for _, what in said} == {"not the file that was sealed"}
+
+
 def test_a_day_file_that_is_gone_is_found(sealed: Store) -> None:
     sealed.duckdb_path(DATE).unlink()
     assert_one(sealed, "2026-11-23.duckdb", "is gone")
+
+
+LIST = f"instruments/date={DATE}/instruments.parquet"
+
+
+@pytest.fixture
+def listed(store: Store) -> Store:
+    """A sealed date with the broker's list, in which two instruments are."""
+    write_instruments(store, ["A", "B"])
+    write_day(store)
+    seal(store, DATE)
+    return store
+
+
+def write_instruments(store: Store, symbols: list[str], downloaded_ns: int = 0) -> None:
+    rows = [{"instrument_key": f"NSE_EQ|{symbol}", "segment": "NSE_EQ", "symbol": symbol} for symbol in symbols]
+    table = pa.Table.from_pylist(rows, schema=schema.INSTRUMENTS)
+    write(table.replace_schema_metadata({"tickrec.downloaded_ns": str(downloaded_ns)}), store.instruments_path(DATE))
+
+
+def listed_symbols(store: Store) -> list[list[str]]:
+    """The symbols that Parquet has, and those of the day file."""
+    stored = pq.ParquetFile(store.instruments_path(DATE)).read()["symbol"].to_pylist()
+    return [stored, dayrows.instruments(store.duckdb_path(DATE))["symbol"].to_pylist()]
+
+
+def test_a_list_of_instruments_that_is_gone_is_told_and_taken_from_the_day_file(listed: Store) -> None:
+    assert verify(listed, DATE).differences == ()
+    before = pq.ParquetFile(listed.instruments_path(DATE)).read().replace_schema_metadata()
+    shutil.rmtree(listed.instruments_path(DATE).parent)
+    assert verify(listed, DATE).differences == (f"{LIST}: is gone",)
+    rebuild(listed, DATE)
+    assert verify(listed, DATE).differences == ()
+    assert listed_symbols(listed) == [["A", "B"], ["A", "B"]]
+    assert pq.ParquetFile(listed.instruments_path(DATE)).read().replace_schema_metadata().equals(before)
+    listed.instruments_path(DATE).unlink()
+    seal(listed, DATE)
+    assert listed_symbols(listed) == [["A", "B"], ["A", "B"]]
+
+
+def test_a_damaged_list_of_instruments_is_told_once_and_taken_from_the_day_file(listed: Store) -> None:
+    flip(listed.instruments_path(DATE), 20)
+    (line,) = verify(listed, DATE).differences
+    assert line.startswith("instruments: cannot be read")
+    rebuild(listed, DATE)
+    assert verify(listed, DATE).differences == ()
+    assert listed_symbols(listed) == [["A", "B"], ["A", "B"]]
+
+
+def test_a_list_that_nothing_else_has_is_missed_in_words(listed: Store, caplog: pytest.LogCaptureFixture) -> None:
+    listed.instruments_path(DATE).unlink()
+    listed.duckdb_path(DATE).unlink()
+    rebuild(listed, DATE)
+    assert f"{listed.instruments_path(DATE)} is gone or damaged, and nothing else has its rows" in caplog.text
+    assert LIST not in json.loads(listed.manifest_path(DATE).read_bytes())["files"]
+
+
+def test_a_list_that_was_exchanged_is_told_unless_it_was_downloaded_after_the_sealing(listed: Store) -> None:
+    write_instruments(listed, ["A", "C"])
+    assert verify(listed, DATE).differences == (f"{LIST}: not the file that was sealed",)
+    write_instruments(listed, ["A", "C"], SystemClock.wall_ns())
+    assert verify(listed, DATE).differences == ()
+    seal(listed, DATE)
+    assert listed_symbols(listed) == [["A", "C"], ["A", "C"]]
+
+
+def test_a_manifest_of_a_version_that_did_not_name_the_list_agrees(listed: Store) -> None:
+    path = listed.manifest_path(DATE)
+    facts = json.loads(path.read_bytes())
+    del facts["files"][LIST]
+    path.write_text(json.dumps(facts))
+    assert verify(listed, DATE).differences == ()
+    listed.instruments_path(DATE).unlink()
+    assert verify(listed, DATE).differences == (f"duckdb/{DATE}.duckdb: has instruments, the file of which is gone",)
+    rebuild(listed, DATE)
+    assert listed_symbols(listed) == [["A", "B"], ["A", "B"]]
+
+
+def test_the_list_survives_a_day_file_that_is_made_anew_while_recording(flushed: Recording) -> None:
+    store = flushed.store
+    write_instruments(store, ["A", "B"])
+    dayfile.append(store, DATE)
+    store.instruments_path(DATE).unlink()
+    dayfile.rebuild(store, DATE)
+    assert listed_symbols(store) == [["A", "B"], ["A", "B"]]
 
 
 def test_a_changed_value_in_duckdb_is_found(sealed: Store) -> None:

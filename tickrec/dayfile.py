@@ -12,9 +12,10 @@ code 7: another program has the file open; 6: it could not be written. Nothing i
 import contextlib
 import datetime as dt
 import json
+import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, Self
@@ -23,17 +24,17 @@ import duckdb
 import pyarrow as pa
 
 from tickrec import __version__, parquet, schema
-from tickrec.errors import AlreadyRecording, DataError, ExitCode, TickrecError
+from tickrec.dayrows import LIMITS, META, files_of, in_use, instruments, number, open_elsewhere, sql
+from tickrec.errors import DataError, ExitCode, TickrecError
 from tickrec.files import Lock, make_folder, publish
+from tickrec.instruments import write
 from tickrec.layout import DRAFT_SUFFIX, Coverage, Store, coverage
+
+log = logging.getLogger("tickrec")
 
 STORAGE_VERSION: Final = "v1.4.0"
 """Oldest DuckDB that must read the file; without it a newer DuckDB writes its own newest format."""
-META: Final = "tickrec"
-"""The table with one row about the file itself."""
 
-_LIMITS: Final[dict[str, str | bool | int | float | list[str]]] = {"memory_limit": "256MB", "threads": 1}
-"""One thread: two that keep the order compress every row group twice (measured with 2.0.0)."""
 _FEW_PARTS: Final = 2
 _HURRIED_THREADS: Final = 2
 _META_COLUMNS: Final = "last_seq BIGINT, schema_version INTEGER, version VARCHAR, instruments VARCHAR"
@@ -53,16 +54,6 @@ class Appended(NamedTuple):
 
     last_seq: int
     ticks: int
-
-
-class Contents(NamedTuple):
-    """What a day file holds, counted from the rows themselves."""
-
-    last_seq: int
-    rows: dict[str, int]
-    """By table."""
-    by_key: dict[str, int]
-    """Ticks of each instrument."""
 
 
 class Meta(NamedTuple):
@@ -104,6 +95,7 @@ def _goes_on(last_seq: int, covered: Coverage) -> bool:
 def rebuild(store: Store, date: dt.date) -> Appended:
     """Replace the day file by one made of everything published, in the order it is stored in. Raises as `append`."""
     covered = coverage(store, date)
+    keep_instruments(store, date)
     draft = store.duckdb_path(date).with_name(f".{date}.duckdb{DRAFT_SUFFIX}")
     remove(draft)
     with DayFile(draft, date) as day, day.transaction():
@@ -113,52 +105,26 @@ def rebuild(store: Store, date: dt.date) -> Appended:
     return appended
 
 
-def contents(path: Path) -> Contents:
-    """Count what a day file holds.
+def keep_instruments(store: Store, date: dt.date) -> bool:
+    """Whether the date's list of instruments can be read; if not, and the day file has its rows, it is written again.
 
-    Raises AlreadyRecording when another program is writing it, DataError when it cannot be read, OSError.
+    To be asked before a day file is replaced: nothing else has them, the journal neither. Raises AlreadyRecording when
+    another program is writing the day file, OSError.
     """
-    with _reading(path) as session:
-        last = session.execute(f"SELECT max(last_seq) FROM day.{META}").fetchone()
-        rows = {table: _number(session, f"SELECT count(*) FROM day.{table}") for table in schema.TABLES}
-        by_key = session.execute("SELECT instrument_key, count(*) FROM day.ticks GROUP BY 1").fetchall()
-        return Contents(int(last[0] or 0) if last else 0, rows, dict(by_key))
-
-
-def unlike(path: Path, files: Mapping[str, Sequence[Path]], below: int | None = None) -> list[str]:
-    """The tables whose rows in the day file are not those of their Parquet files, whatever the order.
-
-    `below`: only the rows with seq <= `below` are compared. Raises as `contents`.
-    """
-    with _reading(path) as session:
-        return [table for table, paths in files.items() if not _alike(session, table, paths, below)]
-
-
-def _alike(session: duckdb.DuckDBPyConnection, table: str, paths: Sequence[Path], below: int | None) -> bool:
-    columns = ", ".join(schema.TABLES[table].names)
-    where = "" if below is None else f"WHERE seq <= {below}"
-    sources = f"day.{table}", _parquet(paths) if paths else f"(FROM day.{table} LIMIT 0)"
-    rows = (f"(SELECT {columns} FROM {source} {where})" for source in sources)
-    sums = [session.execute(f"SELECT count(*), sum(hash(row)::HUGEINT) FROM {each} AS row").fetchone() for each in rows]
-    return sums[0] == sums[1]
-
-
-def _number(session: duckdb.DuckDBPyConnection, query: str) -> int:
-    row = session.execute(query).fetchone()
-    return int(row[0]) if row else 0
-
-
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A day file opened read-only, as `day`."""
-    with duckdb.connect(config=_LIMITS) as session:
-        try:
-            session.execute(f"ATTACH {_sql(str(path))} AS day (READ_ONLY)")
-            yield session
-        except duckdb.Error as error:
-            if _in_use(error):
-                raise _open_elsewhere(path) from error
-            raise DataError(f"the DuckDB file cannot be read: {error}", where=str(path)) from error
+    path, day = store.instruments_path(date), store.duckdb_path(date)
+    if _readable(path):
+        return True
+    if not day.exists():
+        return False
+    try:
+        rows = instruments(day)
+    except DataError:
+        return False
+    if not rows.num_rows:
+        return False
+    log.warning("%s cannot be read; its rows are taken from the DuckDB file", path)
+    write(rows, path)
+    return True
 
 
 def put_in_place(draft: Path, store: Store, date: dt.date) -> None:
@@ -196,7 +162,7 @@ class DayFile:
         """Raises AlreadyRecording, DataError, duckdb.Error, OSError as `append` does."""
         make_folder(path.parent)
         self._date = date
-        self._session = duckdb.connect(config=_LIMITS)
+        self._session = duckdb.connect(config=LIMITS)
         try:
             self._attach(path)
             self._create_tables()
@@ -242,12 +208,12 @@ class DayFile:
                 # Of a date that goes on, rows without a seq were open when it was sealed, and are settled since.
                 where = f"WHERE seq <= {covered.sealed_last}" if covered.parts else ""
                 for table in ("ticks", *schema.SMALL_TABLES):
-                    self._insert(table, f"{_parquet([store.sealed_path(table, self._date)])} {where}")
+                    self._insert(table, f"{files_of([store.sealed_path(table, self._date)])} {where}")
             for table, paths in _parts_after(covered, last_seq).items():
                 if not in_order and len(paths) > _FEW_PARTS:
                     self._hurry()
                 if paths:
-                    self._insert(table, _parquet(paths))
+                    self._insert(table, files_of(paths))
         self.finish(store.instruments_path(self._date), max(last_seq, covered.next_seq - 1))
 
     def insert(self, table: str, rows: Iterator[pa.RecordBatch]) -> None:
@@ -284,7 +250,7 @@ class DayFile:
         found = _stamp(instruments)
         if found and found != loaded and _readable(instruments):
             self._session.execute("DELETE FROM day.instruments")
-            self._insert("instruments", _parquet([instruments]))
+            self._insert("instruments", files_of([instruments]))
             loaded = found
         meta = Meta(last_seq, schema.SCHEMA_VERSION, __version__, loaded)
         self._session.execute(f"DELETE FROM day.{META}")
@@ -292,14 +258,14 @@ class DayFile:
 
     def count(self, table: str) -> int:
         """Rows of a table."""
-        return _number(self._session, f"SELECT count(*) FROM day.{table}")
+        return number(self._session, f"SELECT count(*) FROM day.{table}")
 
     def _attach(self, path: Path) -> None:
         try:
-            self._session.execute(f"ATTACH {_sql(str(path))} AS day (STORAGE_VERSION '{STORAGE_VERSION}')")
+            self._session.execute(f"ATTACH {sql(str(path))} AS day (STORAGE_VERSION '{STORAGE_VERSION}')")
         except duckdb.IOException as error:
-            if _in_use(error):
-                raise _open_elsewhere(path) from error
+            if in_use(error):
+                raise open_elsewhere(path) from error
             if "not a valid DuckDB" in str(error):
                 hint = f"`tickrec rebuild {self._date}` makes it anew"
                 raise DataError("this is not a DuckDB file", where=str(path), hint=hint) from error
@@ -317,7 +283,7 @@ class DayFile:
         declared = ", ".join(f"{column.name} {_sql_type(column.type)}" for column in columns)
         self._session.execute(f"CREATE TABLE day.{table} (date DATE, {declared})")
         for column in columns:
-            comment = _sql(column.metadata[b"comment"].decode())
+            comment = sql(column.metadata[b"comment"].decode())
             self._session.execute(f"COMMENT ON COLUMN day.{table}.{column.name} IS {comment}")
 
     def _insert(self, table: str, source: str) -> None:
@@ -342,19 +308,6 @@ def _parts_after(covered: Coverage, last_seq: int) -> dict[str, list[Path]]:
     return {"ticks": parts, **small}
 
 
-def _in_use(error: duckdb.Error) -> bool:
-    text = str(error)
-    return isinstance(error, duckdb.IOException) and ("lock" in text or "being used by another process" in text)
-
-
-def _open_elsewhere(path: Path) -> AlreadyRecording:
-    return AlreadyRecording(
-        "another program has the DuckDB file open",
-        where=str(path),
-        hint="Nothing is lost: it is caught up with once that program lets go",
-    )
-
-
 def _stamp(path: Path) -> str:
     """Changes when the file changes; empty when there is none."""
     try:
@@ -367,19 +320,9 @@ def _stamp(path: Path) -> str:
 def _readable(path: Path) -> bool:
     try:
         parquet.read(path, schema.INSTRUMENTS)
-    except (parquet.UnreadableFile, pa.ArrowException):
+    except (parquet.UnreadableFile, pa.ArrowException, FileNotFoundError):
         return False
     return True
-
-
-def _sql(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _parquet(paths: Iterable[Path]) -> str:
-    """A table function over files, whose names are not taken for patterns, nor their folders for columns."""
-    literal = ("".join(f"[{char}]" if char in "[*?" else char for char in str(path)) for path in paths)
-    return f"read_parquet([{', '.join(map(_sql, literal))}], hive_partitioning=false, union_by_name=true)"
 
 
 def _sql_type(kind: pa.DataType) -> str:

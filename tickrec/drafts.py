@@ -19,13 +19,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tickrec import parquet, schema
-from tickrec.dayfile import DayFile, contents
+from tickrec.dayfile import DayFile
+from tickrec.dayrows import contents
 from tickrec.layout import Coverage, Footer, Store
 from tickrec.ledger import Ledger, Tables
 from tickrec.manifest import FileFacts
 from tickrec.merge import Merge
+from tickrec.survey import Survey, differing, differing_keys
 from tickrec.upstox.census import Census, count
-from tickrec.verify import Progress, Survey, differing, differing_keys
+from tickrec.verify import Progress
 
 _TICKS: Final = "ticks"
 _MANY_ROWS: Final = 200_000
@@ -108,10 +110,12 @@ class Drafts:
         return found
 
     def facts(self, store: Store) -> dict[str, FileFacts]:
-        """Size and hash of each file, by the path it gets in `store`."""
+        """Size and hash of each file, by the path it gets in `store`; of the instruments, which stay, too."""
         made = {store.sealed_path(table, self.date): self.path(table) for table in (_TICKS, *self.small)}
         if self.duckdb_path is not None:
             made[store.duckdb_path(self.date)] = self.duckdb_path
+        if self._instruments.exists():
+            made[self._instruments] = self._instruments
         return {path.relative_to(store.root).as_posix(): FileFacts.of(draft) for path, draft in made.items()}
 
     def _metadata(self) -> dict[str, str]:

@@ -20,6 +20,7 @@ into again is sealed again.
 import contextlib
 import datetime as dt
 import errno
+import logging
 import os
 import platform
 import shutil
@@ -35,7 +36,7 @@ import pyarrow as pa
 
 from tickrec import __version__, schema
 from tickrec.clock import Clock, SystemClock, ist
-from tickrec.dayfile import lower_priority, put_in_place
+from tickrec.dayfile import keep_instruments, lower_priority, put_in_place
 from tickrec.drafts import Drafts
 from tickrec.errors import DataError, ExitCode, StorageError, TickrecError
 from tickrec.files import Lock, make_folder, publish
@@ -44,7 +45,10 @@ from tickrec.layout import Store, coverage, damaged, leftovers
 from tickrec.manifest import Manifest, load, plain
 from tickrec.parquet import UnreadableFile
 from tickrec.store import PartWriter, set_aside
-from tickrec.verify import Progress, Survey, sealed_with_this_schema
+from tickrec.survey import Survey
+from tickrec.verify import Progress, sealed_with_this_schema
+
+log = logging.getLogger("tickrec")
 
 _SHARES: Final = {
     "prepare": 0.0,
@@ -164,7 +168,8 @@ class Sealing:
 
     def _prepare(self) -> None:
         shutil.rmtree(self._scratch, ignore_errors=True)
-        sealed = load(self.store, self.date) if not self._anew else None
+        before = self._sealed_before()
+        sealed = None if self._anew else before
         files = self.store.journal_files(self.date)
         if not files and sealed is not None and self._is_all_there(sealed):
             self._manifest = sealed
@@ -173,6 +178,18 @@ class Sealing:
         self._last_seq = repair(self.store.journal(self.date)).last_seq
         if sealed is not None and sealed.last_seq == self._last_seq and self._is_all_there(sealed):
             self._manifest = sealed
+        elif not keep_instruments(self.store, self.date) and before is not None:
+            path = self.store.instruments_path(self.date)
+            if path.relative_to(self.store.root).as_posix() in before.files:
+                log.warning("%s is gone or damaged, and nothing else has its rows", path)
+
+    def _sealed_before(self) -> Manifest | None:
+        try:
+            return load(self.store, self.date)
+        except DataError:
+            if self._anew:
+                return None
+            raise
 
     def _require_journal(self, files: list[Path]) -> None:
         numbers = [int(path.name.split(".")[0]) for path in files]

@@ -6,100 +6,38 @@ Changes nothing, takes no lock.
 
 import contextlib
 import datetime as dt
-import functools
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from tickrec import dayfile, parquet, schema
+from tickrec import dayrows, parquet, schema
+from tickrec.clock import from_datetime
 from tickrec.entry import EntryKind
 from tickrec.errors import AlreadyRecording, DataError
 from tickrec.files import lock_holder
+from tickrec.instruments import downloaded_ns
 from tickrec.journal import Damage, Journal
 from tickrec.layout import Coverage, Part, Store, coverage, read_footer
 from tickrec.manifest import FileFacts, Manifest, load, plain
 from tickrec.parquet import UnreadableFile
 from tickrec.store import require_small
+from tickrec.survey import Survey, differing, differing_keys
 from tickrec.upstox.census import Census
 from tickrec.upstox.peek import count_feeds
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of the whole that is done, 0 to 1."""
 
-_BATCH_ROWS: Final = 131_072
 _NAMED: Final = 5
-"""Instruments or entries named in one line of a report."""
+"""Ranges of entries named in one line of a report."""
 _ATTEMPTS: Final = 3
 """Readings of a date that is sealed meanwhile, or of a day file that is being written, before giving up."""
 _PAUSE_SECONDS: Final = 1.0
 """Appending to a day file takes less."""
-
-
-@dataclass(slots=True)
-class Survey:
-    """What Parquet files of `ticks` hold, counted from their rows."""
-
-    rows: int = 0
-    by_key: Counter[str] = field(default_factory=Counter)
-    orphans: Counter[str] = field(default_factory=Counter)
-    """Those of messages that the journal has lost: it was damaged after they were written here."""
-    first: int = 0
-    last: int = 0
-    """The lowest and highest seq that is no orphan's."""
-    in_order: bool = True
-    """Sorted by instrument, and by seq for each."""
-    _previous: tuple[str, int] = ("", 0)
-
-    @classmethod
-    def of(cls, paths: Iterable[Path], lost: Sequence[tuple[int, int]] = (), *, whole: bool = False) -> Self:
-        """Read files; what they hold together. `lost` are ranges of seq that the journal no longer has.
-
-        `whole`: every column is read and held against its checksums, not only those that are counted. Raises
-        UnreadableFile when one cannot be read, OSError.
-        """
-        survey = cls()
-        for path in paths:
-            with parquet.opened_ticks(path) as file:
-                for batch in file.iter_batches(_BATCH_ROWS, columns=None if whole else ["instrument_key", "seq"]):
-                    if batch.num_rows:
-                        survey._take(batch, lost)
-        return survey
-
-    def _take(self, batch: pa.RecordBatch, lost: Sequence[tuple[int, int]]) -> None:
-        keys, seqs = batch.column("instrument_key"), batch.column("seq")
-        self.rows += batch.num_rows
-        self.by_key.update(_counts(keys))
-        self.in_order = self.in_order and self._follows(keys, seqs)
-        self._previous = keys[-1].as_py(), seqs[-1].as_py()
-        if lost:
-            is_lost = _within(seqs, lost)
-            self.orphans.update(_counts(keys.filter(is_lost)))
-            seqs = seqs.filter(pc.invert(is_lost))
-        if len(seqs):
-            low, high = (bound.as_py() for bound in pc.min_max(seqs).values())
-            self.first = min(self.first or low, low)
-            self.last = max(self.last, high)
-
-    def _follows(self, keys: pa.Array, seqs: pa.Array) -> bool:
-        if (keys[0].as_py(), seqs[0].as_py()) <= self._previous:
-            return False
-        up, same = pc.less(keys[:-1], keys[1:]), pc.equal(keys[:-1], keys[1:])
-        return bool(pc.all(pc.or_(up, pc.and_(same, pc.less(seqs[:-1], seqs[1:]))), min_count=0).as_py())
-
-
-def _counts(keys: pa.Array) -> dict[str, int]:
-    return {pair["values"]: pair["counts"] for pair in pc.value_counts(keys).to_pylist()}
-
-
-def _within(seqs: pa.Array, ranges: Sequence[tuple[int, int]]) -> pa.Array:
-    inside = (pc.and_(pc.greater_equal(seqs, first), pc.less_equal(seqs, last)) for first, last in ranges)
-    return functools.reduce(pc.or_, inside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,49 +111,45 @@ def _verify(store: Store, covered: Coverage, manifest: Manifest | None, tell: Pr
     census, differences = _read_journal(store, covered)
     tell("reading Parquet", 0.5)
     survey, unreadable = _read_parquet(store, covered, manifest, census.lost(covered.next_seq - 1) if census else [])
-    differences += [*unreadable, *_read_instruments(store.instruments_path(date))]
+    differences += [*unreadable, *_against_instruments(store.instruments_path(date), store, manifest)]
     if census is not None:
         if not unreadable:
             differences += differing(census, survey, "Parquet")
         if census.last_seq < covered.next_seq - 1:
             differences.append(f"journal: entries {census.last_seq + 1} to {covered.next_seq - 1} are gone")
     if covered.sealed is not None and manifest is None:
-        differences.append("manifest: is gone")
+        differences += ["manifest: is gone", *_unread(store, covered)]
     elif covered.sealed is not None and manifest is not None:
         differences += _against_manifest(store, manifest, covered, survey, census)
     tell("reading DuckDB", 0.8)
-    unlike, skipped = _against_duckdb(store, covered, survey) if not unreadable else ([], [])
+    sound = [table for table in schema.TABLES if not _told(store.sealed_path(table, date), store, differences)]
+    unlike, skipped = _against_duckdb(store, covered, survey, sound) if not unreadable else ([], [])
     entries, unflushed = covered.next_seq - 1, _unflushed(store, covered)
     found = (*differences, *unlike)
     return Report(date, store.settled(date), census is not None, entries, survey.rows, found, unflushed, tuple(skipped))
+
+
+def _told(path: Path, store: Store, differences: Iterable[str]) -> bool:
+    """Whether something is wrong with a file: then nothing can be held against it."""
+    return any(line.startswith(f"{path.relative_to(store.root).as_posix()}: ") for line in differences)
+
+
+def _unread(store: Store, covered: Coverage) -> Iterator[str]:
+    """The files of small tables that are gone or damaged, when there is no manifest that would tell."""
+    for table, fields in schema.SMALL_TABLES.items():
+        path = store.sealed_path(table, covered.date)
+        try:
+            parquet.read(path, fields)
+        except FileNotFoundError:
+            yield f"{path.relative_to(store.root).as_posix()}: is gone"
+        except UnreadableFile as error:
+            yield f"{path.relative_to(store.root).as_posix()}: cannot be read: {error.why}"
 
 
 def _unflushed(store: Store, covered: Coverage) -> int:
     """Ticks of the entries that no Parquet file covers."""
     entries = Journal(store.journal(covered.date)).entries(covered.next_seq, start=covered.position)
     return sum(count_feeds(entry.payload) for entry in entries if entry.kind is EntryKind.MESSAGE)
-
-
-def differing(census: Census, survey: Survey, name: str) -> list[str]:
-    """In what the ticks that the journal holds and the rows of `name` differ; orphans are no difference."""
-    found = []
-    rows = survey.rows - survey.orphans.total()
-    if census.ticks != rows:
-        found.append(f"{name}: {rows} ticks, the journal has {census.ticks}")
-    if (census.first_tick, census.last_tick) != (survey.first, survey.last):
-        ours, theirs = f"{survey.first} to {survey.last}", f"{census.first_tick} to {census.last_tick}"
-        found.append(f"{name}: ticks of entries {ours}, the journal's are {theirs}")
-    return found + differing_keys(census.by_key, survey.by_key - survey.orphans, name)
-
-
-def differing_keys(expected: Mapping[str, int], found: Mapping[str, int], name: str) -> list[str]:
-    """The instruments with another number of ticks than expected, in one line."""
-    keys = sorted(key for key in expected.keys() | found.keys() if expected.get(key, 0) != found.get(key, 0))
-    if not keys:
-        return []
-    named = ", ".join(f"{key} has {found.get(key, 0)} of {expected.get(key, 0)} ticks" for key in keys[:_NAMED])
-    more = f", and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
-    return [f"{name}: {named}{more}"]
 
 
 def _read_journal(store: Store, covered: Coverage) -> tuple[Census | None, list[str]]:
@@ -235,25 +169,41 @@ def _rejected(store: Store, covered: Coverage) -> set[int]:
     sealed = [store.sealed_path("rejected", covered.date)] if covered.sealed else []
     found: set[int] = set()
     for path in [*sealed, *covered.small_parts.get("rejected", ())]:
-        with contextlib.suppress(pa.ArrowException, OSError):
+        with contextlib.suppress(UnreadableFile, pa.ArrowException, OSError):
             found.update(parquet.read(path, schema.REJECTED)["seq"].to_pylist())
     return found
 
 
 def _damage_words(damage: Damage) -> str:
     lost = f"entries {damage.after_seq + 1} to {damage.before_seq - 1} are lost" if damage.before_seq else "at the end"
+    if not damage.length:
+        return f"nothing is left at offset {damage.offset} of {damage.path.name}, {lost}"
     return f"{damage.length} bytes at offset {damage.offset} of {damage.path.name} are damaged, {lost}"
 
 
-def _read_instruments(path: Path) -> Iterator[str]:
-    """Whether the broker's list of the date, which no journal has, can still be read."""
+def _against_instruments(path: Path, store: Store, manifest: Manifest | None) -> Iterator[str]:
+    """What is wrong with the broker's list of the date, which no journal has; older manifests say nothing of it."""
+    name = path.relative_to(store.root).as_posix()
+    facts = manifest.files.get(name) if manifest else None
     try:
-        if path.exists():
-            parquet.read(path, schema.INSTRUMENTS)
-    except parquet.UnreadableFile as error:
+        parquet.read(path, schema.INSTRUMENTS)
+        if manifest and facts and not _renewed(path, manifest):
+            yield from _against_facts(path, name, facts)
+    except FileNotFoundError:
+        if facts:
+            yield f"{name}: is gone"
+    except UnreadableFile as error:
         yield f"instruments: cannot be read: {error.why}"
     except pa.ArrowException as error:
         yield f"instruments: cannot be read: {error}"
+
+
+def _renewed(path: Path, manifest: Manifest) -> bool:
+    """Whether the broker's list was downloaded again after the date was sealed."""
+    try:
+        return downloaded_ns(path) >= from_datetime(dt.datetime.fromisoformat(manifest.sealed_at))
+    except (ValueError, TypeError):
+        return False
 
 
 def _read_parquet(
@@ -291,7 +241,8 @@ def _against_manifest(
         if store.sealed_path(table, covered.date).relative_to(store.root).as_posix() not in manifest.files:
             yield f"manifest: says nothing of {table}"
     for name, facts in manifest.files.items():
-        if not (covered.parts and name.startswith("duckdb/")):  # appended to since
+        appended = covered.parts and name.startswith("duckdb/")
+        if not appended and store.root / name != store.instruments_path(covered.date):
             yield from _against_facts(store.root / name, name, facts)
     yield from _against_small(store, manifest, covered)
     if covered.parts:
@@ -352,8 +303,10 @@ def _against_facts(path: Path, name: str, facts: FileFacts) -> Iterator[str]:
         yield f"{name}: is gone"
 
 
-def _against_duckdb(store: Store, covered: Coverage, survey: Survey) -> tuple[list[str], list[str]]:
-    """In what the day file differs from Parquet, and why it was not compared."""
+def _against_duckdb(
+    store: Store, covered: Coverage, survey: Survey, sound: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """In what the day file differs from Parquet, as far as that is `sound`, and why it was not compared."""
     path = store.duckdb_path(covered.date)
     name = f"duckdb/{path.name}"
     if not path.exists():
@@ -361,7 +314,7 @@ def _against_duckdb(store: Store, covered: Coverage, survey: Survey) -> tuple[li
     pause = threading.Event()
     for _ in range(_ATTEMPTS):
         try:
-            return [f"{name}: {line}" for line in _unlike(store, covered, path, survey)], []
+            return [f"{name}: {line}" for line in _unlike(store, covered, path, survey, sound)], []
         except AlreadyRecording as error:
             open_elsewhere = error.what
             pause.wait(_PAUSE_SECONDS)
@@ -370,13 +323,15 @@ def _against_duckdb(store: Store, covered: Coverage, survey: Survey) -> tuple[li
     return [], [f"{name}: {open_elsewhere}"]
 
 
-def _unlike(store: Store, covered: Coverage, path: Path, survey: Survey) -> Iterator[str]:
+def _unlike(store: Store, covered: Coverage, path: Path, survey: Survey, sound: Collection[str]) -> Iterator[str]:
     """The tables whose rows are not those of Parquet, as far as both go."""
-    found = dayfile.contents(path)
+    found = dayrows.contents(path)
+    if "instruments" in sound and found.rows["instruments"] and not store.instruments_path(covered.date).exists():
+        yield "has instruments, the file of which is gone"
     below: int | None = None
     parts: list[Part] = []
     if covered.sealed is not None and not covered.parts:
-        yield from differing_keys(survey.by_key, found.by_key, "ticks")
+        yield from differing_keys(survey.by_key, found.by_key, "ticks") if "ticks" in sound else ()
     else:
         covered = coverage(store, covered.date)  # it may have been appended to since
         below = min(found.last_seq, covered.next_seq - 1)
@@ -389,7 +344,7 @@ def _unlike(store: Store, covered: Coverage, path: Path, survey: Survey) -> Iter
     if covered.sealed is not None:
         for table, paths in files.items():
             paths.insert(0, store.sealed_path(table, covered.date))
-    for table in dayfile.unlike(path, files, below):
+    for table in dayrows.unlike(path, {table: files[table] for table in files if table in sound}, below):
         yield f"{table} is not what Parquet has"
 
 
