@@ -5,6 +5,8 @@ import json
 import signal
 import subprocess
 import sys
+import tomllib
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from tickrec.layout import Store
 
 DATE = dt.date(2026, 11, 20)
 RECORD = ("record", "--now", "--no-live", "--symbols", "RELIANCE,TCS,NIFTY")
+SAME = ("--config", "config.toml")
 
 
 def journalled(store: Store) -> int:
@@ -116,6 +119,24 @@ def test_what_it_says_to_run_is_about_the_same_store(tmp_path: Path) -> None:
     refused = tickrec("verify", DATE, "--data", "my data", "--simulate", folder=tmp_path, check=ExitCode.DATA)
     assert "`tickrec rebuild" in refused.stderr
     assert "--data 'my data' --simulate`" in refused.stderr
+
+
+def test_a_run_that_fails_says_why_once_in_the_log_and_once_at_the_end_with_the_same_hint(tmp_path: Path) -> None:
+    store = Store(tmp_path / "data")
+    with simulated_broker(tmp_path) as config, running(*RECORD, *SAME, folder=tmp_path) as process:
+        wait_for(lambda: journalled(store) > 20_000, "ticks are journalled")
+        api_url = tomllib.loads(config.read_text())["upstox"]["api_url"]
+        for fault in ({"kind": "token", "arg": "another"}, {"kind": "drop"}):
+            data = json.dumps(fault).encode()
+            urllib.request.urlopen(urllib.request.Request(f"{api_url}/simulator/fault", data), timeout=10).close()
+        said = " ".join(process.communicate(timeout=60)[1].split())
+    assert process.returncode == ExitCode.TOKEN
+    why, hint = "the broker refused the access token twice", "Run `tickrec login --config config.toml`"
+    assert said.count(why) == said.count(hint) == 2
+    assert f"ERROR stopping: {why}" in said
+    assert f"ended by: {why}" in said
+    over = " ".join(tickrec("status", *SAME, folder=tmp_path, check=ExitCode.DATA).stdout.split())
+    assert over.count(why) == over.count(hint) == 1
 
 
 def test_the_simulated_store_is_recorded_into_with_its_option_only(tmp_path: Path) -> None:

@@ -112,6 +112,7 @@ def _record(config: "Config", options: "Options", environ: Mapping[str, str], li
             say("stopped before the recording began")
             return ExitCode.DONE
     with contextlib.suppress(OSError, ValueError, AttributeError):  # nobody reads stderr: the recording is no worse
+        last = dataclasses.replace(last, reason=again(last.reason))
         display.print_summary(last, Store(config.store.data), sys.stderr, option=options_given())
     return ExitCode(last.exit_code)
 
@@ -152,7 +153,8 @@ def status(
     if as_json:
         answer(json.dumps(reports.to_json(report), indent=2))
     else:
-        display.print_status(report, sys.stdout, option=options_given())
+        said = dataclasses.replace(report, reason=again(report.reason))
+        display.print_status(said, sys.stdout, option=options_given())
         if not store.dates() and Store(store.root / SIMULATED).dates():
             say("the simulated market has been recorded: see `tickrec status --simulate`")
     raise SystemExit(report.exit_code)
