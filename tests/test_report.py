@@ -11,6 +11,7 @@ from tickrec.clock import SECOND
 from tickrec.gaps import Gap
 from tickrec.holdings import Holding
 from tickrec.layout import Store
+from tickrec.manifest import Manifest
 from tickrec.page import Page, Tone
 from tickrec.report import status_page, summary_page
 from tickrec.runstatus import STOPPED, WAITING, RunStatus
@@ -213,12 +214,20 @@ def put(path: Path, size: int) -> None:
     path.write_bytes(bytes(size))
 
 
+def sealed_with(store: Store, *missing: tuple[int, int]) -> None:
+    """A manifest of a date whose journal has lost ranges of entries."""
+    Manifest(
+        schema_version=1, date=str(DATE), sealed_at="", versions={}, first_seq=1, last_seq=9, messages=2,
+        message_bytes=20, rows={"ticks": 3}, missing=missing, files={}, instruments={}, gaps=[],
+    ).publish(store)  # fmt: skip
+
+
 def test_the_summary_of_a_sealed_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     store = Store(tmp_path / "data")
     put(store.sealed_path("ticks", DATE), 3_120)
     put(store.duckdb_path(DATE), 6_400)
-    put(store.manifest_path(DATE), 10)
+    sealed_with(store)
     run = run_status(state=STOPPED, ticks=10_244_871, frames=91_204, gaps=(GAP,))
     assert lines(summary_page(run, store, 130)) == [
         "recorded 2026-11-23  09:15:00 - 09:41:07   1,02,44,871 ticks of 220 instruments in 91,204 messages",
@@ -226,6 +235,24 @@ def test_the_summary_of_a_sealed_day(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "silent 0   rejected 0",
         "sealed  data/ticks/date=2026-11-23/ticks.parquet 3.1 kB   data/duckdb/2026-11-23.duckdb 6.4 kB   verified",
     ]
+
+
+def test_the_summary_calls_a_sealed_day_verified_only_when_nothing_is_lost(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    put(store.sealed_path("ticks", DATE), 3_120)
+
+    def last_words() -> str:
+        return lines(summary_page(run_status(state=STOPPED), store, 300))[-1].partition("kB   ")[2]
+
+    assert last_words() == "the manifest is gone"
+    sealed_with(store)
+    assert last_words() == "verified"
+    sealed_with(store, (1, 101))
+    assert last_words() == "entries 1 to 101 are lost"
+    sealed_with(store, (1, 2), (4, 4), (6, 7), (9, 9))
+    assert last_words() == "entries 1 to 2, 4 to 4, 6 to 7 and 1 more range are lost"
+    put(store.manifest_path(DATE), 10)
+    assert last_words().startswith("the manifest cannot be read: ")
 
 
 def test_the_summary_after_earlier_runs_tells_the_whole_date(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ from typing import Final
 
 from tickrec import format as fmt
 from tickrec.clock import SECOND, ist
+from tickrec.errors import DataError
 from tickrec.gaps import Gap
 from tickrec.layout import Store
+from tickrec.manifest import load
 from tickrec.page import Chunk, Page, Tone
 from tickrec.runstatus import CONNECTED, RECORDING, STALE, WAITING, ConnectionStatus, RunStatus
 from tickrec.status import StatusReport
@@ -28,6 +30,8 @@ _DAYS: Final = 5
 _WIDTHS: Final = (8, 8, 8, 13, 19)
 """Of the columns of the table of days, after date and state."""
 _SILENT: Final = 5
+_LOST: Final = 3
+"""Ranges of lost entries that are named."""
 
 Pair = tuple[Chunk, Chunk]
 
@@ -311,8 +315,21 @@ def _files(run: RunStatus, store: Store, option: str) -> Iterator[list[str]]:
         return
     paths = [path for path in (store.sealed_path("ticks", date), store.duckdb_path(date)) if path.exists()]
     files = [f"{_near(path)} {fmt.size(path.stat().st_size)}" for path in paths]
-    verified = ["verified"] if store.manifest_path(date).exists() else []
-    yield [f"sealed  {files[0]}", *files[1:], *verified]
+    yield [f"sealed  {files[0]}", *files[1:], _checked(store, date)]
+
+
+def _checked(store: Store, date: dt.date) -> str:
+    """What sealing found: `verified`, or what is not there any more of a date that is recorded into again."""
+    try:
+        sealed = load(store, date)
+    except DataError as error:
+        return error.what
+    if sealed is None:
+        return "the manifest is gone"
+    lost = ", ".join(f"{first} to {last}" for first, last in sealed.missing[:_LOST])
+    more = len(sealed.missing) - _LOST
+    others = f" and {fmt.plural(more, 'more range')}" if more > 0 else ""
+    return f"entries {lost}{others} are lost" if lost else "verified"
 
 
 def _near(path: Path) -> str:
