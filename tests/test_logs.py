@@ -52,3 +52,16 @@ def test_the_newest_line_is_remembered() -> None:
     log.info("first")
     log.info("second")
     assert latest.line.endswith("INFO  second")
+
+
+def test_a_line_that_is_repeated_in_attempts_is_logged_once(tmp_path: Path) -> None:
+    logs.log_to_file(tmp_path / "tickrec.log")
+    once = logs.Once()
+    for why in ("503", "503", "timeout"):
+        with once:
+            log.warning("the calendar could not be had: %s", why)
+        log.warning("retry in 1s")
+    texts = [line.split("WARN  ")[1] for line in (tmp_path / "tickrec.log").read_text().splitlines()]
+    retry = "retry in 1s"
+    calendar = "the calendar could not be had: "
+    assert texts == [f"{calendar}503", retry, retry, f"{calendar}timeout", retry]

@@ -221,7 +221,9 @@ def test_a_broker_that_fails_while_planning_is_asked_again(tmp_path: Path, caplo
     asyncio.run(scenario())
 
 
-def test_a_broker_that_cannot_be_asked_for_long_is_told_to_the_owner(tmp_path: Path) -> None:
+def test_a_broker_that_cannot_be_asked_for_long_is_told_to_the_owner(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     told, program = tmp_path / "told", tmp_path / "tell.py"
     program.write_text(f"import sys\nopen({str(told)!r}, 'a').write(sys.argv[-1] + '\\n')\n")
     config = f"[record]\non_alert = \"'{sys.executable}' '{program}'\"\n[store]\nduckdb = false\n"
@@ -240,6 +242,8 @@ def test_a_broker_that_cannot_be_asked_for_long_is_told_to_the_owner(tmp_path: P
 
             await until(stale)
             await until(lambda: told.exists() and "tickrec cannot record yet, for 3m" in told.read_text())
+            await until(lambda: caplog.text.count("the broker cannot be asked yet: 503") == 3)
+            assert caplog.text.count("the broker's calendar could not be had") == 1
             one.stopping.set()
             with pytest.raises(Stopped):
                 await one.result()

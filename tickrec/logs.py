@@ -65,6 +65,27 @@ def _add(handler: logging.Handler) -> None:
     logger.addHandler(handler)
 
 
+class Once(logging.Filter):
+    """Within `with`, lets each line through once, over all of its uses: for what is tried again and again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is news."""
+        text = record.getMessage()
+        news = text not in self._said
+        self._said.add(text)
+        return news
+
+    def __enter__(self) -> None:
+        logging.getLogger("tickrec").addFilter(self)
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("tickrec").removeFilter(self)
+
+
 class Latest(logging.Handler):
     """Remembers the newest line, for a live table that has no room for a log."""
 

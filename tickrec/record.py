@@ -26,6 +26,7 @@ from tickrec.errors import (
 from tickrec.files import Lock
 from tickrec.format import duration, moment
 from tickrec.live import Live
+from tickrec.logs import Once
 from tickrec.plan import Bar, Options, Plan, latest_end, make_plan, no_bar, plan_times
 from tickrec.recorder import LONG_GAP_SECONDS, REPORT_SECONDS, Late, Recorder, Show, Stopped
 from tickrec.runstatus import STOPPED, RunStatus
@@ -78,6 +79,8 @@ class Record:
         self._rest = Rest(config.upstox.api_url, config.upstox.assets_url)
         self._tokens = TokenSource(config.upstox, environ)
         self._alerts = Alerts(config.record.on_alert, clock, self._store.state / "alerts.json")
+        self._once = Once()
+        """Every attempt to plan finds the same calendar missing."""
         self._started_ns = clock.wall_ns()
         self._late: Late | None = None
         """Since when the broker could not be asked what to record, and why not; None when it answered at once."""
@@ -219,7 +222,8 @@ class Record:
         status.write(self._store.status_path, unplanned(self._store, self._clock, self._started_ns, **facts))
 
     def _plan(self) -> Plan:
-        return make_plan(self._config, self._options, self._store, self._rest, self._tokens, self._clock, self._bar)
+        with self._once:
+            return make_plan(self._config, self._options, self._store, self._rest, self._tokens, self._clock, self._bar)
 
     def _give_up_when_over(self, error: RestError) -> None:
         end_ns = latest_end(self._config, self._options, self._store, self._started_ns)
