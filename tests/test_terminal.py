@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -9,9 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.days import DATE, write_day
 from tests.processes import environment, simulated_broker, wait_for
 from tickrec.errors import ExitCode
+from tickrec.layout import Store, coverage
 from tickrec.painter import ENTER, LEAVE
+from tickrec.store import PartWriter
 
 BAR = "instruments #"
 
@@ -82,3 +86,29 @@ def test_a_broker_that_does_not_answer_is_told_before_the_screen_is_taken(tmp_pa
         wait_for(lambda: session.shows("stopped before"), "it ends")
     assert "connection refused (127.0.0.1:9/market-quote" in session.seen
     assert ENTER not in session.seen
+
+
+def damaged_day(folder: Path) -> None:
+    """A date of which a part is damaged."""
+    store = Store(folder / "data")
+    PartWriter(store, DATE).flush(write_day(store, messages=6).last_seq)
+    part = coverage(store, DATE).parts[0].path
+    part.write_bytes(part.read_bytes()[:-50])
+
+
+def test_a_damaged_file_is_told_as_other_things_are(tmp_path: Path) -> None:
+    damaged_day(tmp_path)
+    command = [sys.executable, "-m", "tickrec", "seal", str(DATE)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, timeout=60)
+    assert done.returncode == ExitCode.DONE
+    (line,) = done.stderr.splitlines()
+    assert re.match(r"\d\d:\d\d:\d\d WARN  the Parquet file cannot be read: ", line)
+
+
+def test_what_is_logged_beside_a_bar_has_a_line_of_its_own(tmp_path: Path) -> None:
+    damaged_day(tmp_path)
+    with in_terminal(tmp_path, "rebuild", DATE) as session:
+        wait_for(lambda: session.shows("rebuilt"), "it is made anew")
+    assert "%  flush" in session.seen.partition("WARN")[0]
+    assert re.search(r"\r\x1b\[K\d\d:\d\d:\d\d WARN  the Parquet file", session.seen)
+    assert re.search(r"\x1b\[Krebuilt 2026-11-23: ", session.seen)

@@ -177,11 +177,13 @@ def date_of(name: str, text: str | None) -> "dt.date | None":
 
 @contextlib.contextmanager
 def progress_line(what: str = "") -> "Iterator[Callable[..., None] | None]":
-    """A line on stderr for what takes long, where somebody looks at it; gone when it is done."""
+    """A line on stderr for what takes long, where somebody looks at it; gone when it is done or something is logged."""
     if not sys.stderr.isatty():
         yield None
         return
-    shown = False
+    import logging
+
+    shown, log = False, logging.getLogger("tickrec")
 
     def show(percent: float, step: str = "") -> None:
         nonlocal shown
@@ -190,11 +192,17 @@ def progress_line(what: str = "") -> "Iterator[Callable[..., None] | None]":
             f"\r{what} {'#' * int(percent / 4):<25} {percent:3.0f} %  {step}\x1b[K", end="", file=sys.stderr, flush=True
         )
 
+    def clear(_record: object = None) -> bool:
+        if shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        return True
+
+    log.addFilter(clear)
     try:
         yield show
     finally:
-        if shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        log.removeFilter(clear)
+        clear()
 
 
 @contextlib.contextmanager

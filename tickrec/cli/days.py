@@ -11,10 +11,12 @@ from tickrec.cli.common import (
     JsonOption,
     SimulateOption,
     ToOption,
+    again,
     answer,
     app,
     configured,
     date_of,
+    log_to_stderr,
     say,
     step_line,
 )
@@ -70,6 +72,7 @@ def _make_days(
     from tickrec.layout import Store
 
     store = Store(config.store.data)
+    log_to_stderr()
 
     def work(date: "dt.date") -> None:
         with step_line(f"{date}") as progress:
@@ -80,13 +83,13 @@ def _make_days(
             ticks, count = manifest.rows["ticks"], len(manifest.instruments)
             answer(f"{done} {date}: {plural(ticks, 'tick')} of {plural(count, 'instrument')}")
 
-    raise SystemExit(_each(_dates(store, first, last), work))
+    raise SystemExit(_each(_dates(store, first, last), work, as_json))
 
 
-def _each(dates: "list[dt.date]", work: "Callable[[dt.date], ExitCode | None]") -> ExitCode:
+def _each(dates: "list[dt.date]", work: "Callable[[dt.date], ExitCode | None]", as_json: bool) -> ExitCode:
     """Work through dates: of several, one that does not work out is told, and the others have their turn.
 
-    Raises what `work` raises for a single date, and what is not about the date itself.
+    With `as_json` it is told in the answer, too, where a program looks for each date. Raises what `work` raises for a single date, and what is not about the date itself.
     """
     codes = []
     for date in dates:
@@ -96,6 +99,8 @@ def _each(dates: "list[dt.date]", work: "Callable[[dt.date], ExitCode | None]") 
             if len(dates) == 1:
                 raise
             say(f"tickrec: {date}: {error}")
+            if as_json:
+                answer(json.dumps({"date": str(date), "error": again(str(error)), "exit_code": int(error.code)}))
             codes.append(error.code)
     return max(filter(None, codes), key=lambda code: code is ExitCode.DATA, default=ExitCode.DONE)
 
@@ -124,7 +129,7 @@ def verify(
         answer(json.dumps(report.to_json()) if as_json else "\n".join(_verdict(report)))
         return ExitCode.DATA if report.differences else ExitCode.DONE
 
-    raise SystemExit(_each(_dates(store, date, to), work))
+    raise SystemExit(_each(_dates(store, date, to), work, as_json))
 
 
 def _verdict(report: "Report") -> "Iterator[str]":
