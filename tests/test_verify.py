@@ -507,3 +507,9 @@ def test_one_date_that_cannot_be_read_does_not_keep_the_others_from_being_told(t
     for said in (sealed.stderr, done.stderr):
         (line,) = said.splitlines()
         assert line.startswith(f"tickrec: {dates[1]}: ")
+    program = tickrec("verify", dates[0], "--to", DATE, "--json", folder=tmp_path, check=ExitCode.DATA)
+    first, bad, last = map(json.loads, program.stdout.splitlines())
+    assert [each["date"] for each in (first, bad, last)] == [str(date) for date in dates]
+    assert bad["exit_code"] == ExitCode.DATA
+    assert bad["error"] in program.stderr
+    assert "error" not in first | last

@@ -89,7 +89,8 @@ def _make_days(
 def _each(dates: "list[dt.date]", work: "Callable[[dt.date], ExitCode | None]", as_json: bool) -> ExitCode:
     """Work through dates: of several, one that does not work out is told, and the others have their turn.
 
-    With `as_json` it is told in the answer, too, where a program looks for each date. Raises what `work` raises for a single date, and what is not about the date itself.
+    With `as_json` it is told in the answer, too, where a program looks for each date. Raises what `work` raises for a
+    single date, and what is not about the date itself.
     """
     codes = []
     for date in dates:
