@@ -175,6 +175,11 @@ def test_a_config_that_is_not_understood_is_refused(tmp_path: Path, text: str, w
     assert all(word in refused.stderr for word in words)
 
 
+def test_two_ends_of_a_recording_are_one_too_many(tmp_path: Path) -> None:
+    refused = tickrec(*RECORD, "--for", "5s", "--until", "15:30", folder=tmp_path, check=ExitCode.USAGE)
+    assert "--for and --until both say when to end" in refused.stderr
+
+
 @pytest.mark.parametrize("arguments", [RECORD, ("symbols", "NIFTY:opt:2", "--data", "elsewhere")])
 def test_without_a_token_nothing_is_recorded_and_no_price_is_asked(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     with simulated_broker(tmp_path):

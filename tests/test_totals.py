@@ -3,11 +3,12 @@
 import datetime as dt
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.query_fixtures import at, tick, write_sealed
 from tests.run_fixtures import NOW, feeds, run_status
-from tickrec import manifest
+from tickrec import manifest, parquet
 from tickrec.clock import SECOND, from_datetime
 from tickrec.entry import Entry, EntryKind
 from tickrec.gaps import Gap
@@ -53,6 +54,20 @@ def test_a_sealed_date_tells_ticks_gaps_and_how_long_it_was_recorded(tmp_path: P
     assert found == Totals(3, gaps, dt.timedelta(hours=6, minutes=15))
     assert (found.gap_ns, found.endless_gaps) == (60 * SECOND, 1)
     assert newest_totals(store, holdings(store)) == {DATE: totals(store, DATE)}
+
+
+def test_whatever_is_damaged_of_a_sealed_date_it_is_not_known_and_nothing_else_happens(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    sealed(store)
+    path = store.sealed_path("connections", DATE)
+    table = pq.read_table(path)
+    path.unlink()
+    parquet.write_small(table, path)
+    good, known = path.read_bytes(), totals(store, DATE)
+    assert known is not None
+    for place in range(len(good)):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 8]) + good[place + 1 :])
+        assert totals(store, DATE) in (None, known)
 
 
 def test_only_the_newest_sealed_dates_are_looked_at(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from tickrec import manifest
+from tickrec import manifest, parquet, schema
 from tickrec.clock import from_datetime
 from tickrec.entry import EntryKind
 from tickrec.errors import DataError
@@ -80,11 +80,11 @@ def totals(store: Store, date: dt.date) -> Totals | None:
 
 
 def recorded(store: Store, date: dt.date) -> dt.timedelta:
-    """How long at least one connection was open on a sealed date. Raises OSError, ValueError."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(store.sealed_path("connections", date), columns=["opened_ts", "closed_ts"])
-    spans = sorted(pair for pair in zip(*(column.to_pylist() for column in table.columns), strict=True) if all(pair))
+    """How long at least one connection was open on a sealed date. Raises OSError, DataError."""
+    path = store.sealed_path("connections", date)
+    parquet.require_whole(path)
+    times = parquet.read(path, schema.CONNECTIONS).select(["opened_ts", "closed_ts"])
+    spans = sorted(pair for pair in zip(*(column.to_pylist() for column in times.columns), strict=True) if all(pair))
     return _covered(spans)
 
 

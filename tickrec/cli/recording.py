@@ -66,6 +66,8 @@ def record(
     from tickrec.plan import Options
 
     settings = configured(config, data, simulate)
+    if duration is not None and until is not None:
+        raise UsageError("--for and --until both say when to end", hint="Give one of them")
     if settings.store.data.name == SIMULATED and not simulate:
         raise UsageError(f"{settings.store.data} is for the simulated market", hint="Add --simulate, or choose another")
     options = Options(
