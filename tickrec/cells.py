@@ -23,8 +23,15 @@ _QUANTITY: Final = 100_000
 _OFFSET_US: Final = 19_800_000_000
 # Times on an Indian clock, without a zone: it is told by the offset that was added.
 _EPOCH: Final = dt.datetime(1970, 1, 1)  # noqa: DTZ001
-_FIRST: Final = dt.datetime.min  # noqa: DTZ901
-_LAST: Final = dt.datetime.max  # noqa: DTZ901
+_CYCLE_DAYS: Final = 146_097
+"""Days of 400 years, after which the calendar repeats itself."""
+_DAY_US: Final = 86_400_000_000
+_INFINITE_DAYS: Final = 2**31 - 1
+"""How SQL's infinity is stored as a date."""
+_INFINITE_US: Final = 2**100
+"""Infinity as microseconds: more than any time has."""
+_NO_TIME: Final = {None: None, 2**63 - 1: _INFINITE_US, 1 - 2**63: -_INFINITE_US}
+"""What is stored as a time, of any unit, and is none."""
 
 
 class Cells(NamedTuple):
@@ -51,7 +58,12 @@ def readable(column: pa.Array, day: Sequence[dt.date | None] | None = None) -> C
         return Cells(_whole(column.to_pylist()), True)
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return Cells(_fractions(column.to_pylist()), True)
-    return Cells([NULL if value is None else _printable(text_of(value)) for value in column.to_pylist()], False)
+    return Cells([NULL if value is None else _printable(text_of(value)) for value in _values(column)], False)
+
+
+def dates(column: pa.Array) -> list[dt.date | None]:
+    """A column of dates; None also for one that Python does not know."""
+    return [value if isinstance(value, dt.date) else None for value in _values(column)]
 
 
 def _whole(values: Sequence[int | Decimal | None]) -> list[str]:
@@ -89,11 +101,15 @@ def _decimals(numbers: Iterable[float]) -> int:
 
 
 def _times(column: pa.Array, day: Sequence[dt.date | None] | None) -> list[str]:
-    moments = [None if us is None else _moment(us) for us in _local_us(column)]
+    local = _local_us(column)
+    moments = [None if us is None else _moment(us) for us in local]
     known = [moment for moment in moments if moment is not None]
     clock = _clock(known)
     dated = not clock or day is None or any(m and m.date() != d for m, d in zip(moments, day, strict=True))
-    return [NULL if moment is None else _time(moment, dated, clock) for moment in moments]
+    return [
+        NULL if us is None else _beyond(us) if moment is None else _time(moment, dated, clock)
+        for us, moment in zip(local, moments, strict=True)
+    ]
 
 
 def _clock(moments: Sequence[dt.datetime]) -> str:
@@ -132,7 +148,7 @@ def plain(column: pa.Array) -> list[Any]:
         return _iso_texts(column)
     if pa.types.is_list(kind) and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
         return _lists(column)
-    values: list[Any] = column.to_pylist()
+    values = _values(column)
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_string(kind):
         return values
     if pa.types.is_floating(kind) and all(map(math.isfinite, filter(None, values))):
@@ -153,7 +169,7 @@ to_json: Final = json.JSONEncoder(ensure_ascii=False).encode
 def _iso_texts(column: pa.Array) -> list[str | None]:
     """Instants as ISO 8601. Neighbours mostly share their second."""
     zone = "+05:30" if column.type.tz else ""
-    seconds: dict[int, str] = {}
+    seconds: dict[int, str | None] = {}
     texts: list[str | None] = []
     for us in _local_us(column):
         if us is None:
@@ -161,8 +177,10 @@ def _iso_texts(column: pa.Array) -> list[str | None]:
             continue
         second, rest = divmod(us, 1_000_000)
         if second not in seconds:
-            seconds[second] = _moment(second * 1_000_000).isoformat(timespec="seconds")
-        texts.append(f"{seconds[second]}.{rest:06}{zone}")
+            moment = _moment(second * 1_000_000)
+            seconds[second] = None if moment is None else moment.isoformat(timespec="seconds")
+        known = seconds[second]
+        texts.append(_beyond(us, zone) if known is None else f"{known}.{rest:06}{zone}")
     return texts
 
 
@@ -172,6 +190,37 @@ def _lists(column: pa.Array) -> list[list[Any] | None]:
     ends = column.offsets.to_pylist()
     known = [True] * len(column) if not column.null_count else column.is_valid().to_pylist()
     return [numbers[start:end] if valid else None for start, end, valid in zip(ends, ends[1:], known, strict=False)]
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """A column as Python's values, and as text where Python has none: dates and times that it does not know."""
+    if pa.types.is_time(column.type):
+        return list(map(_value, column))
+    try:
+        values: list[Any] = column.to_pylist()
+    except (OverflowError, ValueError):
+        return list(map(_value, column))
+    return values
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    """A single value, whatever is inside it."""
+    kind = scalar.type
+    if not scalar.is_valid:
+        return None
+    if pa.types.is_struct(kind):
+        return {name: _value(item) for name, item in scalar.items()}
+    if pa.types.is_map(kind):
+        return [[_value(item) for item in pair.values()] for pair in scalar.values]
+    if pa.types.is_nested(kind):  # lists of any kind have values, a union has one
+        return _value(scalar.value) if pa.types.is_union(kind) else list(map(_value, scalar.values))
+    if pa.types.is_date(kind):
+        return _date_text(scalar.value)
+    if pa.types.is_timestamp(kind):
+        return _iso_texts(pa.array([scalar.value], pa.int64()).view(kind))[0]
+    if pa.types.is_time(kind):
+        return _time_text(scalar.value, 10 ** (9 if kind.unit == "ns" else 6))
+    return scalar.as_py()
 
 
 def _plain(value: Any) -> Any:
@@ -206,12 +255,37 @@ def _interval(value: Any) -> str:
     return " ".join(parts)
 
 
-def _moment(local_us: int) -> dt.datetime:
-    """The time as Python can tell it; SQL's infinity is the last one."""
+def _moment(local_us: int) -> dt.datetime | None:
+    """The time; None when Python cannot tell it."""
     try:
         return _EPOCH + dt.timedelta(microseconds=local_us)
     except OverflowError:
-        return _LAST if local_us > 0 else _FIRST
+        return None
+
+
+def _beyond(local_us: int, zone: str = "") -> str:
+    """A time that Python cannot tell, as SQL writes it."""
+    if abs(local_us) == _INFINITE_US:
+        return "infinity" if local_us > 0 else "-infinity"
+    days, us = divmod(local_us, _DAY_US)
+    return f"{_date_text(days)} {_time_text(us, 1_000_000)}{zone}"
+
+
+def _date_text(days: int) -> str:
+    """A date of any year, by the days since 1970, as SQL writes it."""
+    if abs(days) == _INFINITE_DAYS:
+        return "infinity" if days > 0 else "-infinity"
+    cycles, rest = divmod(days, _CYCLE_DAYS)
+    date = _EPOCH + dt.timedelta(days=rest)
+    year = date.year + 400 * cycles
+    return f"{year:04}-{date:%m-%d}" if year > 0 else f"{1 - year:04}-{date:%m-%d} (BC)"
+
+
+def _time_text(count: int, each: int) -> str:
+    """A time of day by its fractions of a second, of which a second has `each`; 24:00:00 is one in SQL."""
+    seconds, rest = divmod(count, each)
+    fraction = f".{rest:0{len(str(each)) - 1}}" if rest else ""
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{fraction}"
 
 
 def _local_us(column: pa.Array) -> list[int | None]:
@@ -220,4 +294,4 @@ def _local_us(column: pa.Array) -> list[int | None]:
     parts, each = {"s": (1, 1_000_000), "ms": (1, 1000), "us": (1, 1), "ns": (1000, 1)}[column.type.unit]
     # A view, because a cast imports pyarrow.compute, which takes as long as most queries.
     numbers = column.view(pa.int64()).to_pylist()
-    return [None if number is None else number // parts * each + offset for number in numbers]
+    return [_NO_TIME[number] if number in _NO_TIME else number // parts * each + offset for number in numbers]

@@ -10,7 +10,7 @@ from typing import IO, Final
 
 import pyarrow as pa
 
-from tickrec.cells import NULL, Cells, readable
+from tickrec.cells import NULL, Cells, dates, readable
 
 _GAP: Final = 2
 _CUT: Final = "…"
@@ -97,11 +97,16 @@ class Grid:
 
 def columns_of(table: pa.Table) -> list[Cells]:
     """The columns as text; times beside a date do not repeat it."""
-    day = next((column.to_pylist() for column in table.columns if pa.types.is_date(column.type)), None)
-    return [
-        readable(column.combine_chunks() if column.num_chunks != 1 else column.chunk(0), day)
-        for column in table.columns
-    ]
+    columns = [_in_one(column) for column in table.columns]
+    day = next((dates(column) for column in columns if pa.types.is_date(column.type)), None)
+    return [readable(column, day) for column in columns]
+
+
+def _in_one(column: pa.ChunkedArray) -> pa.Array:
+    """A column in one piece. Arrow makes none of no pieces where the type is a union."""
+    if column.num_chunks > 1:
+        return column.combine_chunks()
+    return column.chunk(0) if column.num_chunks else pa.nulls(0, column.type)
 
 
 def _worth_saying(same: Sequence[tuple[str, str]], width: int) -> list[tuple[str, str]]:

@@ -289,9 +289,27 @@ def _text_file(write: Callable[[_Counted, IO[str]], None], batches: _Counted, pa
 def _parquet(batches: _Counted, path: Path) -> None:
     import pyarrow.parquet as pq
 
-    with pq.ParquetWriter(path, batches.schema, compression="zstd") as writer:
-        for batch in batches:
-            writer.write_batch(batch)
+    rows = pa.Table.from_batches([], batches.schema)
+    try:
+        with pq.ParquetWriter(path, batches.schema, compression="zstd") as writer:
+            for batch in batches:
+                rows = pa.Table.from_batches([batch])
+                writer.write_table(rows)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        what = f"Parquet cannot hold the column {_refused(rows)}: {error}"
+        raise UsageError(what, hint="Make it text with ::VARCHAR, or write .arrow") from None
+
+
+def _refused(rows: pa.Table) -> str:
+    """The name of the first column that cannot be written as Parquet by itself."""
+    import pyarrow.parquet as pq
+
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        try:
+            pq.write_table(pa.table([column], names=[name]), pa.BufferOutputStream())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            return str(name)
+    return ""
 
 
 def _arrow(batches: _Counted, path: Path) -> None:

@@ -47,5 +47,7 @@ def _excerpt_place(line: int, shown: str, indent: int, sql: str) -> str:
     written = lines[line - 1] if line <= len(lines) else ""
     if text.startswith(EXPLAIN) and not written.startswith(EXPLAIN):
         text, skipped = text.removeprefix(EXPLAIN), skipped + len(EXPLAIN)
+    if text not in written:  # the statement ran inside another
+        line, written = next((pair for pair in enumerate(lines, 1) if text in pair[1]), (line, written))
     start = written.find(text)
     return f"line {line}, column {indent - skipped + start + 1}" if start >= 0 else f"line {line}"

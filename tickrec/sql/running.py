@@ -19,6 +19,9 @@ _BATCH_ROWS: Final = 16_384
 _POLL_S: Final = 0.1
 _PATIENT_POLLS: Final = 10
 """Waits after which somebody may want to know how far the statement is."""
+_NOT_IN_ARROW: Final = ("uhugeint", "bignum", "bit", "variant", "time with time zone")
+"""Types of which Arrow gets another value, or bytes that mean nothing outside DuckDB."""
+_NESTED: Final = ("list", "array", "struct", "map", "union")
 
 
 class Running:
@@ -117,7 +120,7 @@ class Running:
     def _run(self) -> None:
         """The thread: what goes wrong is raised where the rows are taken."""
         try:
-            reader = self._connection.sql(self._sql).to_arrow_reader(_BATCH_ROWS)
+            reader = _carried(self._connection.sql(self._sql)).to_arrow_reader(_BATCH_ROWS)
             self._put(reader.schema)
             for batch in reader:
                 self._put(batch)
@@ -135,6 +138,23 @@ class Running:
                 return self._items.put(item, timeout=_POLL_S)
             except queue.Full:
                 continue
+
+
+def _carried(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """The same rows, with text in the columns whose type Arrow cannot carry."""
+    lost = [not _in_arrow(kind) for kind in rows.types]
+    if not any(lost):
+        return rows
+    names = [name.replace('"', '""') for name in rows.columns]
+    columns = [f"CAST(#{at} AS VARCHAR)" if each else f"#{at}" for at, each in enumerate(lost, 1)]
+    return rows.project(", ".join(f'{column} AS "{name}"' for column, name in zip(columns, names, strict=True)))
+
+
+def _in_arrow(kind: Any) -> bool:
+    """Whether Arrow carries a type, and all that are in it."""
+    if kind.id in _NESTED:  # the children of an array are a type and a number
+        return all(_in_arrow(child) for _, child in kind.children if not isinstance(child, int))
+    return kind.id not in _NOT_IN_ARROW
 
 
 def _distinct(columns: pa.Schema) -> pa.Schema:
