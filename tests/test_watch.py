@@ -82,6 +82,17 @@ def test_symbols_come_from_the_instruments_of_the_date(store: Store, clock: Hand
     assert prices(Watch(store, clock).view()) == {"RELIANCE": 1412.35, "NSE_EQ|INE0": 1.0}
 
 
+def test_a_damaged_list_of_instruments_costs_the_symbols_only(
+    store: Store, clock: HandClock, recording: Recording
+) -> None:
+    path = store.instruments_path(DATE)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"PAR1 was one once PAR1")
+    recording.receive({"NSE_EQ|INE002A01018": 1412.35})
+    recording.say()
+    assert prices(Watch(store, clock).view()) == {"NSE_EQ|INE002A01018": 1412.35}
+
+
 def test_the_header_is_renewed_once_a_second(store: Store, clock: HandClock, recording: Recording) -> None:
     recording.say(rate=100.0)
     watching = Watch(store, clock)

@@ -100,11 +100,12 @@ class Watch:
 
 
 def _names(path: Path) -> Mapping[str, str]:
-    """Symbols by instrument key; none while the date has no instruments."""
+    """Symbols by instrument key; none while the date has no instruments that can be read."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         table = pq.read_table(path, columns=["instrument_key", "symbol"])
-    except FileNotFoundError:
+    except (OSError, pa.ArrowException):
         return {}
     return dict(zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True))
