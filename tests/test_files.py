@@ -164,6 +164,44 @@ def test_content_that_is_not_ours_does_not_hide_the_holder(tmp_path: Path) -> No
             Lock(path).acquire({})
 
 
+# Windows has no shared locks: there, whoever asks holds the lock like anybody else. Its call is made of ours here.
+ON_WINDOWS = """
+import asyncio, fcntl, os, subprocess, sys, threading, types
+from pathlib import Path
+
+def locking(fd, mode, size):
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+sys.platform = "win32"
+sys.modules["msvcrt"] = types.SimpleNamespace(locking=locking, LK_NBLCK=2)
+from tickrec.errors import AlreadyRecording
+from tickrec.files import Lock, lock_holder
+
+path = Path(sys.argv[1])
+asked = os.open(path, os.O_RDWR | os.O_CREAT)
+for turn in range(3):
+    fcntl.flock(asked, fcntl.LOCK_EX)
+    threading.Timer(0.02, fcntl.flock, (asked, fcntl.LOCK_UN)).start()
+    with Lock(path) as lock:
+        lock.acquire({"turn": turn})
+        print(lock_holder(path)["turn"])
+        try:
+            Lock(path).acquire({})
+        except AlreadyRecording as error:
+            print(error.what)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="makes Windows' locks of those of other systems")
+def test_without_shared_locks_whoever_asks_is_waited_for(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ON_WINDOWS, str(tmp_path / "record.lock")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout.splitlines(), done.stderr) == (
+        [line for turn in range(3) for line in (str(turn), "already recording")],
+        "",
+    )
+
+
 def test_asking_who_holds_the_lock_never_keeps_anybody_from_taking_it(tmp_path: Path) -> None:
     path = tmp_path / "record.lock"
     done = threading.Event()

@@ -96,9 +96,10 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
-_ATTEMPTS: Final = 1000
+_ATTEMPTS: Final = 50 if sys.platform == "win32" else 1000
 _PAUSE_SECONDS: Final = 0.002
-"""Whoever asks who holds a lock takes it for some microseconds; so long, and so often, that is waited for."""
+"""Whoever asks who holds a lock takes it for some microseconds; so long, and so often, that is waited for. On Windows,
+where a pause can last 16 ms, each refusal waits for all of them."""
 
 
 class Lock:
@@ -165,9 +166,10 @@ def _take(fd: int) -> bool:
     for _ in range(_ATTEMPTS):
         if _try_lock(fd, shared=False):
             return True
-        if not _try_lock(fd, shared=True):
-            return False
-        _unlock(fd)
+        if sys.platform != "win32":  # there, asking is like holding
+            if not _try_lock(fd, shared=True):
+                return False
+            _unlock(fd)
         pause.wait(_PAUSE_SECONDS)
     return False
 
@@ -212,13 +214,6 @@ if sys.platform == "win32":
         finally:
             os.lseek(fd, 0, os.SEEK_SET)
         return True
-
-    def _unlock(fd: int) -> None:
-        import msvcrt
-
-        os.lseek(fd, _BYTE, os.SEEK_SET)
-        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
-        os.lseek(fd, 0, os.SEEK_SET)
 
 else:
 
