@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.run_fixtures import DATE, NOW, HandClock, Recording
-from tickrec import schema, watch
+from tickrec import instruments, schema, watch
 from tickrec.entry import EntryKind, encode_facts
 from tickrec.layout import Store
 from tickrec.live import LiveView
@@ -91,6 +91,18 @@ def test_a_damaged_list_of_instruments_costs_the_symbols_only(
     recording.receive({"NSE_EQ|INE002A01018": 1412.35})
     recording.say()
     assert prices(Watch(store, clock).view()) == {"NSE_EQ|INE002A01018": 1412.35}
+
+
+def test_a_flipped_bit_in_the_instruments_costs_the_symbols_only(
+    store: Store, clock: HandClock, recording: Recording
+) -> None:
+    path = store.instruments_path(DATE)
+    path.parent.mkdir(parents=True)
+    instruments.write(pa.Table.from_pylist([{"instrument_key": "x", "symbol": "Sa"}], schema=schema.INSTRUMENTS), path)
+    path.write_bytes(path.read_bytes().replace(b"Sa", b"\xd3a", 1))
+    recording.receive({"x": 1412.35})
+    recording.say()
+    assert prices(Watch(store, clock).view()) == {"x": 1412.35}
 
 
 def test_the_header_is_renewed_once_a_second(store: Store, clock: HandClock, recording: Recording) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from tickrec.clock import SECOND, Clock
 from tickrec.entry import Entry, EntryKind
+from tickrec.errors import DataError
 from tickrec.journal import Follow
 from tickrec.layout import Store
 from tickrec.live import Live, LiveView
@@ -101,11 +102,12 @@ class Watch:
 
 def _names(path: Path) -> Mapping[str, str]:
     """Symbols by instrument key; none while the date has no instruments that can be read."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    from tickrec.parquet import opened
 
+    names = ("instrument_key", "symbol")
     try:
-        table = pq.read_table(path, columns=["instrument_key", "symbol"])
-    except (OSError, pa.ArrowException):
+        with opened(path) as file:
+            table = file.read(columns=list(names))
+            return dict(zip(*(table[name].to_pylist() for name in names), strict=True))
+    except (OSError, DataError, KeyError):
         return {}
-    return dict(zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True))
