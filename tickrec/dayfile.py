@@ -38,15 +38,6 @@ STORAGE_VERSION: Final = "v1.4.0"
 _FEW_PARTS: Final = 2
 _HURRIED_THREADS: Final = 2
 _META_COLUMNS: Final = "last_seq BIGINT, schema_version INTEGER, version VARCHAR, instruments VARCHAR"
-_TYPES: Final = {
-    pa.bool_(): "BOOLEAN",
-    pa.int16(): "SMALLINT",
-    pa.int32(): "INTEGER",
-    pa.int64(): "BIGINT",
-    pa.float64(): "DOUBLE",
-    pa.string(): "VARCHAR",
-    pa.date32(): "DATE",
-}
 
 
 class Appended(NamedTuple):
@@ -280,7 +271,7 @@ class DayFile:
                     self._create(table, columns)
 
     def _create(self, table: str, columns: pa.Schema) -> None:
-        declared = ", ".join(f"{column.name} {_sql_type(column.type)}" for column in columns)
+        declared = ", ".join(f"{column.name} {schema.duckdb_type(column.type)}" for column in columns)
         self._session.execute(f"CREATE TABLE day.{table} (date DATE, {declared})")
         for column in columns:
             comment = sql(column.metadata[b"comment"].decode())
@@ -323,14 +314,6 @@ def _readable(path: Path) -> bool:
     except (parquet.UnreadableFile, pa.ArrowException, FileNotFoundError):
         return False
     return True
-
-
-def _sql_type(kind: pa.DataType) -> str:
-    if pa.types.is_timestamp(kind):
-        return "TIMESTAMPTZ"
-    if pa.types.is_list(kind):
-        return _sql_type(kind.value_type) + "[]"
-    return _TYPES[kind]
 
 
 def lower_priority() -> None:

@@ -157,3 +157,22 @@ SMALL_TABLES: Final = {
 
 TABLES: Final = {"ticks": TICKS, **SMALL_TABLES, "instruments": INSTRUMENTS}
 """Every stored table by name, without its partition column `date`."""
+
+_DUCKDB: Final = {
+    pa.bool_(): "BOOLEAN",
+    pa.int16(): "SMALLINT",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE",
+    pa.string(): "VARCHAR",
+    pa.date32(): "DATE",
+}
+
+
+def duckdb_type(kind: pa.DataType) -> str:
+    """DuckDB's name for the type of a column of these tables."""
+    if pa.types.is_timestamp(kind):
+        return "TIMESTAMP WITH TIME ZONE"
+    if pa.types.is_list(kind):
+        return duckdb_type(kind.value_type) + "[]"
+    return _DUCKDB[kind]

@@ -308,25 +308,6 @@ def _select(table: str, source: Source, columns_of: Callable[[str], frozenset[st
     return f"SELECT date, {columns} FROM {scan}{where}"
 
 
-_TYPES: Final = {
-    pa.int16(): "SMALLINT",
-    pa.int32(): "INTEGER",
-    pa.int64(): "BIGINT",
-    pa.float64(): "DOUBLE",
-    pa.string(): "VARCHAR",
-    pa.bool_(): "BOOLEAN",
-    pa.date32(): "DATE",
-}
-
-
 def duckdb_type(table: str, column: str) -> str:
     """DuckDB's name for the type of a stored column."""
-    return _duckdb_type(schema.TABLES[table].field(column).type)
-
-
-def _duckdb_type(kind: pa.DataType) -> str:
-    if pa.types.is_timestamp(kind):
-        return "TIMESTAMP WITH TIME ZONE"
-    if pa.types.is_list(kind):
-        return _duckdb_type(kind.value_type) + "[]"
-    return _TYPES[kind]
+    return schema.duckdb_type(schema.TABLES[table].field(column).type)
