@@ -19,8 +19,8 @@ from tickrec.errors import AlreadyRecording, ExitCode, NothingToRecord, TokenErr
 from tickrec.files import Lock, lock_holder
 from tickrec.layout import Store, coverage
 from tickrec.plan import Options
-from tickrec.recorder import Stopped
 from tickrec.runstatus import STALE, STOPPED, WAITING
+from tickrec.stopping import Stopped
 from tickrec.upstox.peek import served_keys
 from tickrec.upstox.simulator.faults import Fault
 
@@ -49,7 +49,7 @@ def test_a_closed_exchange_is_said_and_nothing_recorded(tmp_path: Path) -> None:
 
 
 def test_before_the_session_it_waits_and_then_records(tmp_path: Path) -> None:
-    early = clock_at(2026, 11, 23, 8, 59, 58)
+    early = clock_at(2026, 11, 23, 8, 40)
 
     async def scenario() -> None:
         options = Options(symbols=("RELIANCE",), mode="full")
@@ -60,6 +60,7 @@ def test_before_the_session_it_waits_and_then_records(tmp_path: Path) -> None:
                 return run is not None and run.state == WAITING
 
             await until(waits)
+            early.shift_ns += 20 * 60 * SECOND - SECOND
             await until(lambda: bool(one.store.dates()) and one.simulator.stats()["ticks"] > 0)
             last = await one.stop()
             assert last.started_ns >= from_datetime(dt.datetime(2026, 11, 23, 9, 0, tzinfo=IST))

@@ -6,8 +6,8 @@ Owns the order before a run: lock, plan, wait for the session. The run itself is
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Awaitable, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final
 
 from tickrec import status
 from tickrec.alerts import Alerts
@@ -28,8 +28,9 @@ from tickrec.format import duration, moment
 from tickrec.live import Live
 from tickrec.logs import Once
 from tickrec.plan import Bar, Options, Plan, latest_end, make_plan, no_bar, plan_times
-from tickrec.recorder import LONG_GAP_SECONDS, REPORT_SECONDS, Late, Recorder, Show, Stopped
+from tickrec.recorder import LONG_GAP_SECONDS, REPORT_SECONDS, Late, Recorder, Show
 from tickrec.runstatus import STOPPED, RunStatus
+from tickrec.stopping import unless_stopped
 from tickrec.store import Store
 from tickrec.tally import Tally, unplanned
 from tickrec.traces import Traces
@@ -40,7 +41,6 @@ from tickrec.upstox.protocol import Verdict, classify
 from tickrec.upstox.rest import Rest, RestError
 
 log = logging.getLogger("tickrec")
-Result = TypeVar("Result")
 
 FIRST_RETRY_SECONDS: Final = 1.0
 LONGEST_RETRY_SECONDS: Final = 30.0
@@ -181,13 +181,13 @@ class Record:
         refused: Token | None = None
         while True:
             try:
-                return await self._unless_stopped(in_thread(self._plan))
+                return await unless_stopped(self._stopping, in_thread(self._plan))
             except RestError as error:
                 since_ns = self._clock.wall_ns() if self._late is None else self._late.since_ns
                 self._late = Late(since_ns, error.brief)
                 refused = await self._put_up_with(error, refused)
             log.warning("the broker cannot be asked yet: %s; retry in %s", self._late.reason, duration(pause))
-            await self._unless_stopped(self._idle(pause, self._late))
+            await unless_stopped(self._stopping, self._idle(pause, self._late))
             pause = min(pause * 2, LONGEST_RETRY_SECONDS)
 
     async def _put_up_with(self, error: RestError, refused: Token | None) -> Token | None:
@@ -198,7 +198,7 @@ class Record:
                 return refused
             case Verdict.REREAD_TOKEN:
                 used = self._tokens.last
-                unchanged = used == await self._unless_stopped(in_thread(self._tokens.read))
+                unchanged = used == await unless_stopped(self._stopping, in_thread(self._tokens.read))
                 if unchanged and used == refused:
                     what, hint = "the broker refused the access token twice", "Run `tickrec login`"
                     raise TokenError(what, where=error.what, hint=hint) from None
@@ -250,21 +250,8 @@ class Record:
             await asyncio.to_thread(status.write, self._store.status_path, waiting)
             if self._show is not None:
                 self._show(live.view(waiting, now_ns, limit=0))
-            await self._unless_stopped(self._clock.sleep(min(REPORT_SECONDS, (start_ns - now_ns) / SECOND)))
+            await unless_stopped(self._stopping, self._clock.sleep(min(REPORT_SECONDS, (start_ns - now_ns) / SECOND)))
         return await self._make_plan() if start_ns - planned_ns > STALE_PLAN_NS else plan
-
-    async def _unless_stopped(self, work: Awaitable[Result]) -> Result:
-        """The result of `work`; Stopped as soon as somebody wants the end."""
-        task = asyncio.ensure_future(work)
-        stop = asyncio.ensure_future(self._stopping.wait())
-        try:
-            await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise Stopped
-            return task.result()
-        finally:
-            task.cancel()
-            stop.cancel()
 
 
 def _last_word(error: BaseException) -> dict[str, Any]:

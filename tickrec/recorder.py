@@ -29,6 +29,7 @@ from tickrec.live import Live, LiveView
 from tickrec.logs import Latest
 from tickrec.plan import Plan
 from tickrec.runstatus import STOPPED, RunStatus
+from tickrec.stopping import Stopped
 from tickrec.store import Store
 from tickrec.tally import Tally
 from tickrec.upstox.feed import Feed
@@ -66,10 +67,6 @@ class Stop(Enum):
 
 
 _WHY: Final = {Stop.PLANNED: "the planned end", Stop.SIGNAL: "a signal came", Stop.ERROR: "an error"}
-
-
-class Stopped(Exception):
-    """A signal came before the recording began."""
 
 
 class Late(NamedTuple):

@@ -90,8 +90,8 @@ def _record(config: "Config", options: "Options", environ: Mapping[str, str], li
     from tickrec.clock import SystemClock
     from tickrec.layout import Store
     from tickrec.record import Record
-    from tickrec.recorder import Stopped
     from tickrec.signals import Signals
+    from tickrec.stopping import Stopped
 
     logs.log_to_file(config.store.data / "state" / "tickrec.log")
     wanted = display.suits_live(sys.stdout, environ) if live is None else live and display.can_show(sys.stdout, environ)

@@ -8,9 +8,9 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from websockets.exceptions import ConnectionClosed
@@ -19,6 +19,7 @@ from tickrec.clock import SECOND, Clock
 from tickrec.entry import Entry, EntryKind, encode_facts
 from tickrec.errors import TokenError
 from tickrec.format import grouped, plural
+from tickrec.stopping import Stopped, unless_stopped
 from tickrec.upstox.access import Access, in_thread
 from tickrec.upstox.auth import HINT, Token, expired_error
 from tickrec.upstox.peek import carries_feeds, served_keys
@@ -28,7 +29,6 @@ from tickrec.upstox.websocket import Message, Refused, Websocket, of_closed, ope
 
 log = logging.getLogger("tickrec")
 
-T = TypeVar("T")
 Sink = Callable[[Sequence[Entry]], None]
 """Takes entries of one connection that came together, at least one."""
 Quiet = Callable[[int], bool]
@@ -62,10 +62,6 @@ class Timing:
     and is as silent, twice as long."""
     ping_interval: float = 20.0
     ping_timeout: float = 20.0
-
-
-class _Stopped(Exception):
-    """The run is to end while something was awaited."""
 
 
 class ConnectionState(NamedTuple):
@@ -157,7 +153,7 @@ class Link:
     async def run(self, sink: Sink) -> None:
         """Connect, receive, and connect again, until stopped. Raises TokenError."""
         self._sink = sink
-        with contextlib.suppress(_Stopped):
+        with contextlib.suppress(Stopped):
             while not self._shared.stopping.is_set():
                 failure = await self._attempt_once()
                 if failure is not None:
@@ -177,9 +173,10 @@ class Link:
         """A fresh authorization and a websocket to the address it gave; the host comes with it."""
         self._enter(CONNECTING)
         self._begun_ns = self._clock.monotonic_ns()
-        self._token = await self._until_stopped(self._shared.access.token())
-        uri = await self._until_stopped(self._authorize(self._token))
-        return await self._until_stopped(self._connect(uri, self._token)), urlsplit(uri).hostname or ""
+        stopping = self._shared.stopping
+        self._token = await unless_stopped(stopping, self._shared.access.token())
+        uri = await unless_stopped(stopping, self._authorize(self._token))
+        return await unless_stopped(stopping, self._connect(uri, self._token)), urlsplit(uri).hostname or ""
 
     async def _authorize(self, token: Token) -> str:
         try:
@@ -348,7 +345,7 @@ class Link:
         what = "could not connect" if failure.stage else "lost"
         log.warning("conn %d %s: %s; retry in %.1fs", self.conn, what, failure.reason, delay)
         self._enter(WAITING, self._clock.wall_ns() + int(delay * SECOND))
-        await self._until_stopped(self._clock.sleep(delay))
+        await unless_stopped(self._shared.stopping, self._clock.sleep(delay))
 
     def _unopened(self) -> dict[str, object]:
         """What the first failed attempt has to tell: since when which instruments are not recorded."""
@@ -359,7 +356,7 @@ class Link:
     async def _refused(self, failure: Failure) -> tuple[Failure, bool]:
         """What it means that the token was refused, and whether there is another one to be tried at once."""
         assert self._token is not None
-        token = await self._until_stopped(self._shared.access.token_after(self._token))
+        token = await unless_stopped(self._shared.stopping, self._shared.access.token_after(self._token))
         if token == self._token:
             again, self._refused_token = self._refused_token == token, token
             return failure._replace(situation=Situation.TOKEN_REFUSED_TWICE) if again else failure, False
@@ -378,16 +375,3 @@ class Link:
 
     def _write(self, kind: EntryKind, **facts: object) -> None:
         self._sink([Entry(kind, self.conn, self._clock.wall_ns(), self._clock.monotonic_ns(), encode_facts(**facts))])
-
-    async def _until_stopped(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`. Raises _Stopped, having cancelled it, if the run is to end before it is done."""
-        task, stop = asyncio.ensure_future(work), asyncio.ensure_future(self._shared.stopping.wait())
-        try:
-            await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            raise _Stopped
-        finally:
-            task.cancel()
-            stop.cancel()
-            await asyncio.gather(task, stop, return_exceptions=True)
