@@ -131,30 +131,30 @@ def test_weekends_are_closed_but_for_the_budget_and_muhurat(either: Calendar) ->
     assert (hours(either, "11-08")["NSE"], hours(either, "11-08")["NFO"]) == ("18:00-19:00", "18:00-19:10")
 
 
-def test_the_reason_for_a_holiday_and_the_next_session(either: Calendar) -> None:
-    said = "NSE is closed on Tue 24 Nov 2026 (Guru Nanak Jayanti). Next session: Wed 25 Nov, 09:00."
-    assert either.closed_reason(date("11-24"), "NSE") == said
-    assert either.closed_reason(date("11-24"), "NSE", "NFO") == said
-    assert either.closed_reason(date("11-24"), "MCX") is None
-    assert either.closed_reason(date("11-24"), "NSE", "MCX") is None
-
-
 @pytest.mark.parametrize(
-    ("day", "exchanges", "said"),
+    ("day", "segments", "said"),
     [
-        ("11-28", ["NSE"], "NSE is closed on Sat 28 Nov 2026 (weekend). Next session: Mon 30 Nov, 09:00."),
-        ("11-07", ["NFO"], "NSE is closed on Sat 7 Nov 2026 (weekend). Next session: Sun 8 Nov, 17:45."),
-        ("11-09", ["NSE"], None),
-        ("11-10", ["BSE"], "BSE is closed on Tue 10 Nov 2026 (Diwali-Balipratipada). Next session: Wed 11 Nov, 09:00."),
-        ("12-25", ["MCX"], "MCX is closed on Fri 25 Dec 2026 (Christmas). Next session: Mon 28 Dec, 09:00."),
-        ("08-26", ["CDS"], "NSE currency is closed on Wed 26 Aug 2026 (Id-E-Milad). Next session: Thu 27 Aug, 09:00."),
-        ("12-25", ["NSE", "MCX"], "NSE and MCX are closed on Fri 25 Dec 2026 (Christmas)."),
-        ("12-25", ["MCX", "NFO", "BFO"], "NSE, BSE and MCX are closed on Fri 25 Dec 2026 (Christmas)."),
+        ("11-28", ["NSE_EQ"], "NSE is closed on Sat 28 Nov 2026 (weekend). Next session: Mon 30 Nov, 09:00."),
+        ("11-07", ["NSE_FO"], "NSE is closed on Sat 7 Nov 2026 (weekend). Next session: Sun 8 Nov, 17:45."),
+        (
+            "11-10",
+            ["BSE_EQ"],
+            "BSE is closed on Tue 10 Nov 2026 (Diwali-Balipratipada). Next session: Wed 11 Nov, 09:00.",
+        ),
+        ("12-25", ["MCX_FO"], "MCX is closed on Fri 25 Dec 2026 (Christmas). Next session: Mon 28 Dec, 09:00."),
+        (
+            "08-26",
+            ["NCD_FO"],
+            "NSE currency is closed on Wed 26 Aug 2026 (Id-E-Milad). Next session: Thu 27 Aug, 09:00.",
+        ),
+        ("12-25", ["NSE_EQ", "MCX_FO"], "NSE and MCX are closed on Fri 25 Dec 2026 (Christmas)."),
+        ("12-25", ["MCX_FO", "NSE_FO", "BSE_FO"], "NSE, BSE and MCX are closed on Fri 25 Dec 2026 (Christmas)."),
     ],
 )
-def test_reasons(either: Calendar, day: str, exchanges: list[str], said: str | None) -> None:
-    reason = either.closed_reason(date(day), *exchanges)
-    assert (reason is None) if said is None else (reason or "").startswith(said)
+def test_reasons(either: Calendar, day: str, segments: list[str], said: str) -> None:
+    with pytest.raises(NothingToRecord) as caught:
+        window(either, day, *segments)
+    assert str(caught.value).startswith(said)
 
 
 def test_the_next_session_can_be_in_the_next_year() -> None:
@@ -242,27 +242,6 @@ def test_tokens_end_at_half_past_three() -> None:
     assert calendar.token_end(ns("11-23", "02:00")) == ns("11-23", "03:30")
     assert calendar.token_end(ns("11-23", "03:30")) == ns("11-24", "03:30")
     assert calendar.token_end(ns("11-23", "15:00")) == ns("11-24", "03:30")
-
-
-@pytest.mark.parametrize(
-    ("segment", "day", "time", "is_open"),
-    [
-        ("NSE_EQ", "11-23", "09:14", False),
-        ("NSE_EQ", "11-23", "09:15", True),
-        ("NSE_EQ", "11-23", "15:29", True),
-        ("NSE_EQ", "11-23", "15:30", False),
-        ("NSE_FO", "11-23", "15:35", True),
-        ("NCD_FO", "11-23", "09:05", True),
-        ("MCX_FO", "11-23", "23:54", True),
-        ("MCX_FO", "11-24", "12:00", False),
-        ("MCX_FO", "11-24", "17:00", True),
-        ("NSE_EQ", "11-22", "12:00", False),
-        ("NSE_EQ", "11-08", "18:30", True),
-        ("GLOBAL_INDEX", "11-23", "12:00", False),
-    ],
-)
-def test_a_segment_is_open_in_its_session(either: Calendar, segment: str, day: str, time: str, is_open: bool) -> None:
-    assert either.is_open(segment, ns(day, time)) is is_open
 
 
 @pytest.mark.parametrize(

@@ -99,11 +99,6 @@ class Calendar:
         """Whether nothing is known about the date: its holidays would be taken for trading days."""
         return date not in self._timings and date.year not in self._years
 
-    def is_open(self, segment: str, wall_ns: int) -> bool:
-        """Whether continuous trading goes on in a segment; also false for a segment without hours."""
-        session = self.sessions(trading_date(wall_ns)).get(exchange_of(segment) or "")
-        return session is not None and session.start_ns <= wall_ns < session.end_ns
-
     def quiet(self, segments: Iterable[str], wall_ns: int) -> bool:
         """Whether it would be normal that no data comes for any of these segments.
 
@@ -112,12 +107,6 @@ class Calendar:
         """
         sessions = self.sessions(trading_date(wall_ns))
         return not any(_expects_data(segment, sessions, wall_ns) for segment in segments)
-
-    def closed_reason(self, date: dt.date, *exchanges: str) -> str | None:
-        """One line saying that and why these exchanges are closed, and when they next open; None if one is open."""
-        if any(name in self.sessions(date) for name in exchanges):
-            return None
-        return str(self._closed(date, exchanges))
 
     def next_session(self, after: dt.date, exchanges: Collection[str] = ("NSE",)) -> tuple[dt.date, int] | None:
         """The first date later than `after` on which one of the exchanges opens, and when, its pre-open included.

@@ -20,6 +20,7 @@ import duckdb
 import pyarrow as pa
 
 from tickrec import schema
+from tickrec.config import SIMULATED
 from tickrec.errors import DataError, TickrecError, UsageError
 from tickrec.layout import Store
 from tickrec.sql import relations, views
@@ -33,9 +34,6 @@ from tickrec.sql.sandbox import Statement, check
 from tickrec.sql.spill import Spill
 
 __all__ = ["EXAMPLES", "DateRange", "Result", "Session", "yield_to_recorder"]
-
-SIMULATED: Final = "simulated"
-"""The folder of simulated ticks, whose market is always open: it has no pre-open call auction."""
 
 _UNREADABLE: Final = (duckdb.IOException, duckdb.InvalidInputException)
 """What DuckDB says of a file that is gone, or is no Parquet."""
@@ -252,7 +250,7 @@ class Session:
         hundreds of files make that slow."""
         tables, made = views.needed(relations.RELATIONS if statement.catalog else statement.names)
         newest = listing.newest() if views.OF_THE_NEWEST_DATE & set(made) else None
-        pre_open = self.store.root.name != SIMULATED
+        pre_open = self.store.root.name != SIMULATED  # that market is always open: no call auction
         for table in tables:
             columns = ", ".join(f"{name} {duckdb_type(table, name)}" for name in schema.TABLES[table].names)
             self._connection.execute(f'CREATE OR REPLACE TABLE stored."no {table}" (date DATE, {columns})')

@@ -53,7 +53,6 @@ class _Index(NamedTuple):
     step: float
     tick: int
     """Tick of the futures in paise."""
-    freeze: float
     weekday: int
     """Weekday on which its contracts expire, Monday is 0."""
     weekly: bool
@@ -86,12 +85,12 @@ class _Spot(NamedTuple):
 
 _TUESDAY, _THURSDAY = 1, 3
 _INDICES: Final = (
-    _Index("NSE_INDEX|Nifty 50", "NIFTY", "26000", 25940.0, 65, 50, 10, 1800, _TUESDAY, True),
-    _Index("NSE_INDEX|Nifty Bank", "BANKNIFTY", "26009", 58720.0, 30, 100, 20, 600, _TUESDAY, False),
-    _Index("NSE_INDEX|Nifty Fin Service", "FINNIFTY", "26037", 27410.0, 60, 50, 10, 1800, _TUESDAY, False),
-    _Index("NSE_INDEX|NIFTY MID SELECT", "MIDCPNIFTY", "26074", 13940.0, 120, 25, 5, 2800, _TUESDAY, False),
-    _Index("NSE_INDEX|Nifty Next 50", "NIFTYNXT50", "26013", 69450.0, 25, 100, 20, 600, _TUESDAY, False),
-    _Index("BSE_INDEX|SENSEX", "SENSEX", "1", 84810.0, 20, 100, 5, 1000, _THURSDAY, True),
+    _Index("NSE_INDEX|Nifty 50", "NIFTY", "26000", 25940.0, 65, 50, 10, _TUESDAY, True),
+    _Index("NSE_INDEX|Nifty Bank", "BANKNIFTY", "26009", 58720.0, 30, 100, 20, _TUESDAY, False),
+    _Index("NSE_INDEX|Nifty Fin Service", "FINNIFTY", "26037", 27410.0, 60, 50, 10, _TUESDAY, False),
+    _Index("NSE_INDEX|NIFTY MID SELECT", "MIDCPNIFTY", "26074", 13940.0, 120, 25, 5, _TUESDAY, False),
+    _Index("NSE_INDEX|Nifty Next 50", "NIFTYNXT50", "26013", 69450.0, 25, 100, 20, _TUESDAY, False),
+    _Index("BSE_INDEX|SENSEX", "SENSEX", "1", 84810.0, 20, 100, 5, _THURSDAY, True),
 )
 _OTHER_INDICES: Final = (
     ("NSE_INDEX|India VIX", "INDIA VIX", "26017", 13.4),

@@ -20,7 +20,6 @@ from tickrec.upstox.simulator.records import FILES, master_file
 
 FEED_PATH: Final = "/market-data-feeder/v3/upstox-developer-api/feeds"
 """Where the websocket of an authorized address lives."""
-REDIRECT_PATH: Final = "/v3/feed/market-data-feed"
 _MAX_KEYS: Final = 500
 
 
