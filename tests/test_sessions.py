@@ -319,7 +319,7 @@ def test_a_token_refused_while_planning_is_read_again(tmp_path: Path) -> None:
         async with recording(tmp_path, options=options, token="yesterday") as one:
             with pytest.raises(TokenError, match="refused"):
                 await one.result()
-            assert not one.store.dates()
+            assert not one.store.root.exists()
 
     asyncio.run(scenario())
 

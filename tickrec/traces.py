@@ -11,7 +11,7 @@ from typing import Final
 
 from tickrec.layout import Store
 
-_PASSING: Final = ("calendar.json", "record.lock", "tickrec.log")
+_PASSING: Final = ("calendar.json", "record.lock", "status.json", "tickrec.log")
 """Files in `state` that say nothing about anything recorded."""
 
 
