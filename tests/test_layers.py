@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parent.parent / "tickrec"
 
 LAYERS = [
     "errors clock entry",
-    "children signals stopping values config calendar hours files gaps format alerts logs page painter runstatus",
+    "children signals stopping values config calendar hours files gaps format alerts logs page painter runstatus "
+    "upstox.plans",
     "journal schema instruments selectors live layout parquet",
     "upstox.protocol upstox.wire upstox.flatten upstox.peek upstox.decode upstox.auth upstox.rest "
     "upstox.census ledger store",

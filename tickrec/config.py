@@ -1,7 +1,8 @@
 """Config: config.toml and the environment, read once into frozen values.
 
 Owns where the file is looked for, what its keys are, what each may hold, and the defaults. A key that is not known
-is an error, never ignored. Knows nothing of the broker beyond the addresses to reach it at, and opens no socket.
+is an error, never ignored. Knows nothing of the broker beyond its plans and the addresses to reach it at, and opens
+no socket.
 """
 
 import datetime as dt
@@ -17,15 +18,13 @@ from typing import Any, Final, NoReturn
 
 from tickrec import values
 from tickrec.errors import UsageError
-from tickrec.values import check_url
+from tickrec.upstox.plans import CONNECTIONS, KEY_CAPS
 
-__all__ = ["Config", "RecordConfig", "Secret", "StoreConfig", "UpstoxConfig", "check_url", "config_folder", "load"]
+__all__ = ["Config", "RecordConfig", "Secret", "StoreConfig", "UpstoxConfig", "config_folder", "load"]
 
 FILE_NAME: Final = "config.toml"
-PLANS: Final = ("normal", "plus")
-MODES: Final = ("ltpc", "option_greeks", "full", "full_d30")
-MAX_CONNECTIONS: Final = 5
-"""Websockets that a user of the broker's largest plan may hold (docs: v3/get-market-data-feed, 2026-09)."""
+PLANS: Final = tuple(CONNECTIONS)
+MODES: Final = tuple(KEY_CAPS)
 MAX_BATCH: Final = 500
 """The most keys in one subscribe message known to work (observed 2026-09)."""
 RESERVED: Final = ("fno", "all")
@@ -123,7 +122,7 @@ class Config:
 READERS: Final[Mapping[str, Mapping[str, values.Read]]] = {
     "upstox": {
         "plan": values.choice(*PLANS),
-        "connections": values.whole(1, MAX_CONNECTIONS),
+        "connections": values.whole(1, max(CONNECTIONS.values())),
         "api_url": values.host_url,
         "assets_url": values.host_url,
         "token_file": values.path,

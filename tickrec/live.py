@@ -14,6 +14,8 @@ from typing import Final, NamedTuple
 from tickrec.clock import SECOND
 from tickrec.runstatus import RunStatus
 
+FRAME_SECONDS: Final = 0.25
+"""How often a view is shown."""
 REORDER_NS: Final = 5 * SECOND
 """Rows change places at most this often."""
 MOST_ROWS: Final = 400

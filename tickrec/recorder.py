@@ -25,7 +25,7 @@ from tickrec.errors import AlreadyRecording, BrokerUnreachable, DataError, ExitC
 from tickrec.flushing import Flushing
 from tickrec.format import duration, plural, size
 from tickrec.gaps import Gap
-from tickrec.live import Live, LiveView
+from tickrec.live import FRAME_SECONDS, Live, LiveView
 from tickrec.logs import Latest
 from tickrec.plan import Plan
 from tickrec.runstatus import STOPPED, RunStatus
@@ -41,7 +41,6 @@ SWITCH_SECONDS: Final = 0.0005
 """How long a thread keeps the interpreter's lock while another wants it. A flush gives the lock away hundreds of times
 a part; with Python's 5 ms it would stand still while a burst comes in."""
 REPORT_SECONDS: Final = 1.0
-FRAME_SECONDS: Final = 0.25
 FRAME_BUDGET_NS: Final = 5_000_000
 """How long the loop may be held for a frame of the live table; what is left over waits for the next."""
 TAP_MESSAGES: Final = 2_000
@@ -52,8 +51,6 @@ SYNC_SHARE: Final = 0.8
 HOUSEKEEPING_SECONDS: Final = 60
 """How long today's recording has run before earlier days are sealed."""
 LONG_GAP_SECONDS: Final = 60
-ROWS: Final = 400
-"""More instruments than any terminal shows."""
 CLOCK_STEP_NS: Final = 5 * SECOND
 """A clock set back by less than this over midnight does not bring the date before back."""
 
@@ -310,7 +307,7 @@ class Recorder:
                 entry = self._tap.popleft()
                 self._live.update(quotes(entry.payload), entry.wall_ns)
             run = self._tally.status(self._day, self._feed, self._flushing)
-            self._show(self._live.view(run, run.written_ns, limit=ROWS, news=self._latest.line))
+            self._show(self._live.view(run, run.written_ns, news=self._latest.line))
             await self._clock.sleep(FRAME_SECONDS)
 
     async def _until_over(self) -> Stop:

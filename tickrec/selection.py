@@ -17,7 +17,8 @@ from tickrec.instruments import Instrument
 from tickrec.layout import Store
 from tickrec.plan import Bar, Options, account_plan, deal_out, load_master, no_bar, resolve_options
 from tickrec.upstox.auth import Token, TokenSource
-from tickrec.upstox.protocol import CONNECTIONS, caps
+from tickrec.upstox.plans import CONNECTIONS
+from tickrec.upstox.protocol import caps
 from tickrec.upstox.rest import Rest
 
 

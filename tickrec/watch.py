@@ -15,7 +15,7 @@ from tickrec.entry import Entry, EntryKind
 from tickrec.errors import DataError
 from tickrec.journal import Follow
 from tickrec.layout import Store
-from tickrec.live import Live, LiveView
+from tickrec.live import FRAME_SECONDS, Live, LiveView
 from tickrec.recent import recent
 from tickrec.runstatus import RECORDING, STALE, WAITING, RunStatus
 from tickrec.status import StatusReport, observe
@@ -23,7 +23,6 @@ from tickrec.upstox.peek import quotes
 
 LOOK_BACK_BYTES: Final = 4 * 1024 * 1024
 """Journal that is read to begin with: some ten seconds of a busy market, hours of a quiet one."""
-FRAME_SECONDS: Final = 0.25
 _REPORT_NS: Final = SECOND
 
 
