@@ -513,3 +513,11 @@ def test_one_date_that_cannot_be_read_does_not_keep_the_others_from_being_told(t
     assert bad["exit_code"] == ExitCode.DATA
     assert bad["error"] in program.stderr
     assert "error" not in first | last
+
+
+def test_a_damaged_header_of_the_journal_costs_no_entry(flushed: Recording) -> None:
+    path = flushed.store.journal_files(DATE)[0]
+    flip(path, 3)
+    (line,) = verify(flushed.store, DATE).differences
+    assert line.startswith("journal: ")
+    assert line.endswith(f"bytes at offset 0 of {path} are damaged, no entry is lost")

@@ -62,8 +62,8 @@ class Day:
             self._parts = PartWriter(store, date)
             covered = coverage(store, date)
             self.outages = self._restore(store, covered)
-            # A journal may have lost its end, or be gone, where Parquet covers more: a seq is never used twice.
-            next_seq = max(self.repair.last_seq + 1, covered.next_seq)
+            # A journal may have lost its end, or be gone, where Parquet has more: a seq is never used twice.
+            next_seq = max(self.repair.last_seq, covered.written_last) + 1
             self.journal = JournalWriter(store.journal(date), source=SOURCE, next_seq=next_seq, start_ns=now_ns)
         except OSError as error:
             what = f"{date} cannot be recorded: {error.strerror or error}"

@@ -2,8 +2,9 @@
 
 Owns the names: which folder, which file, which range of journal entries a file name or a Parquet footer stands for.
 Files of a date cover journal entries from seq 1 on without holes: first `ticks.parquet` if the date was sealed, then
-the parts of `ticks` in order. Everything after them is in the journal only. A part of a small table counts only
-beside the part of `ticks` with the same range; what lies outside is left over from a crash.
+the parts of `ticks` in order. Everything after them is in the journal only, but for parts that wait: those in front
+of them were set aside, or are gone, and are to be written again. A part of a small table counts only beside the part
+of `ticks` with the same range; what lies outside is left over from a crash.
 """
 
 import datetime as dt
@@ -22,6 +23,7 @@ from tickrec.journal import Position
 from tickrec.parquet import UnreadableFile, opened
 
 _PART: Final = re.compile(r"part-(\d{12})-(\d{12})\.parquet")
+_ASIDE: Final = re.compile(r"\.?part-\d{12}-(\d{12})\.parquet.*\.damaged")
 _DATE: Final = re.compile(r"(?:date=)?(\d{4}-\d{2}-\d{2})")
 _JOURNAL: Final = re.compile(r"\d+\.journal(\.zst)?")
 _CHECK: Final = "tickrec.check"
@@ -195,12 +197,21 @@ class Coverage:
     small_parts: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     """The parts of each small table that belong to `parts`."""
     small_rows: SmallRows = field(default_factory=dict)
-    """What those should hold, as far as their versions said."""
+    """Which of those there should be, as far as their versions said."""
+    waiting: tuple[Part, ...] = ()
+    """Parts that begin after `next_seq`. They count when what is in front of them is written again."""
+    written_last: int = 0
+    """The last entry that any part was written for, also those that wait or were set aside."""
 
     @property
     def next_seq(self) -> int:
         """The first seq that no Parquet file covers."""
         return (self.parts[-1].last if self.parts else self.sealed_last) + 1
+
+    @property
+    def awaited(self) -> int | None:
+        """The last of the entries from `next_seq` on that parts wait for; None when none waits."""
+        return self.waiting[0].first - 1 if self.waiting else None
 
 
 def coverage(store: Store, date: dt.date) -> Coverage:
@@ -218,7 +229,7 @@ def coverage(store: Store, date: dt.date) -> Coverage:
         except FileNotFoundError:
             continue  # sealing removed a part after the listing
         # Parts of small tables go after the parts of `ticks` they belong to: if those are still there, so were these.
-        if not found.parts or names == _names(folder):
+        if not (found.parts or found.waiting) or names == _names(folder):
             _require_small_parts(found)
             return found
     raise DataError("the files of this date change too fast to be read", where=str(folder))
@@ -228,7 +239,10 @@ def _coverage(store: Store, date: dt.date, names: list[str]) -> Coverage:
     sealed = store.sealed_path("ticks", date) if "ticks.parquet" in names else None
     footer = read_footer(sealed) if sealed else Footer(1, 0)
     sealed_last = footer.last
-    parts = tuple(_tiling(_parts(store.folder("ticks", date), names), sealed_last + 1))
+    there = sorted(_parts(store.folder("ticks", date), names), key=lambda part: part.first)
+    parts = tuple(_tiling(there, sealed_last + 1))
+    next_seq = (parts[-1].last if parts else sealed_last) + 1
+    waiting = tuple(part for part in there if part.first > next_seq)
     if parts:
         footer = read_footer(parts[-1].path)
     small = {table: tuple(_beside(store.folder(table, date), parts)) for table in schema.SMALL_TABLES} if parts else {}
@@ -237,7 +251,11 @@ def _coverage(store: Store, date: dt.date, names: list[str]) -> Coverage:
         table: {first: count for first, count in counts.items() if first in firsts}
         for table, counts in footer.small_rows.items()
     }
-    return Coverage(date, sealed, sealed_last, parts, footer.position, footer.ledger, small, rows)
+    aside = (int(match[1]) for name in names if (match := _ASIDE.fullmatch(name)))
+    last = max([sealed_last, *(part.last for part in there), *aside])
+    return Coverage(
+        date, sealed, sealed_last, parts, footer.position, footer.ledger, small, rows, waiting, written_last=last
+    )
 
 
 def _require_small_parts(covered: Coverage) -> None:
@@ -276,7 +294,7 @@ def _beside(folder: Path, parts: Iterable[Part]) -> Iterator[Path]:
 def leftovers(store: Store, covered: Coverage) -> Iterator[Path]:
     """Files that belong to no published range: drafts, parts that something else covers, parts of small tables
     without their part of `ticks`. Parts of `ticks` come first, as they must be removed."""
-    belong = {part.path.name for part in covered.parts}
+    belong = {part.path.name for part in (*covered.parts, *covered.waiting)}
     for table in ("ticks", *schema.SMALL_TABLES):
         folder = store.folder(table, covered.date)
         for name in _names(folder):
@@ -285,13 +303,18 @@ def leftovers(store: Store, covered: Coverage) -> Iterator[Path]:
 
 
 def aside(path: Path) -> Path:
-    """Where a damaged file goes. Other programs pass over names that begin with a dot."""
-    return path.with_name(f".{path.name}{DAMAGED_SUFFIX}")
+    """Where a damaged file goes: no file is there. Other programs pass over names that begin with a dot."""
+    target, number = path.with_name(f".{path.name}{DAMAGED_SUFFIX}"), 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f".{path.name}.{number}{DAMAGED_SUFFIX}")
+    return target
 
 
-def damaged(store: Store, date: dt.date) -> Iterator[Path]:
-    """The files of a date that were set aside, also under the names that older versions gave them."""
-    for table in ("ticks", *schema.SMALL_TABLES):
+def damaged(store: Store, date: dt.date, *tables: str) -> Iterator[Path]:
+    """The files of a date, or of some of its tables, that were set aside; also under the names that older versions
+    gave them."""
+    for table in tables or ("ticks", *schema.SMALL_TABLES):
         folder = store.folder(table, date)
         yield from (folder / name for name in _names(folder) if name.endswith(DAMAGED_SUFFIX))
 

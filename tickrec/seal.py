@@ -25,7 +25,8 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -41,11 +42,11 @@ from tickrec.drafts import Drafts
 from tickrec.errors import DataError, ExitCode, StorageError, TickrecError
 from tickrec.files import Lock, make_folder, publish
 from tickrec.journal import compress, repair
-from tickrec.layout import Store, coverage, damaged, leftovers
+from tickrec.layout import Coverage, Store, coverage, damaged, leftovers
 from tickrec.manifest import Manifest, load, plain
 from tickrec.parquet import UnreadableFile
 from tickrec.store import PartWriter, set_aside
-from tickrec.survey import Survey
+from tickrec.survey import orphans
 from tickrec.verify import Progress, sealed_with_this_schema
 
 log = logging.getLogger("tickrec")
@@ -139,6 +140,8 @@ class Sealing:
         self._clock = clock
         self._scratch = store.scratch(date)
         self._last_seq = 0
+        self._stored_last = 0
+        """The last entry that the date was sealed with before."""
         self._damaged: set[Path] = set()
         self._drafts: Drafts | None = None
         self._manifest: Manifest | None = None
@@ -169,6 +172,7 @@ class Sealing:
     def _prepare(self) -> None:
         shutil.rmtree(self._scratch, ignore_errors=True)
         before = self._sealed_before()
+        self._stored_last = before.last_seq if before else 0
         sealed = None if self._anew else before
         files = self.store.journal_files(self.date)
         if not files and sealed is not None and self._is_all_there(sealed):
@@ -226,6 +230,7 @@ class Sealing:
         make_folder(self._scratch)
         source = self.store
         writer = PartWriter(source, self.date)
+        writer.flush(0)  # only what parts wait for
         self._from_journal = self._anew or not sealed_with_this_schema(coverage(source, self.date))
         if self._from_journal:
             source = Store(self._scratch, journals=self.store.journals)
@@ -258,20 +263,26 @@ class Sealing:
 
     def _check(self) -> None:
         """Raises DataError unless the new files hold exactly what the journal does, and all that is stored already."""
-        differences = self.drafts.differences()
-        if self._from_journal:
-            differences += self._stored_only()
+        differences = self.drafts.differences() + self._stored_only()
         if differences:
             hint = "Nothing was replaced or removed"
             raise DataError(f"sealing {self.date} does not add up: {'; '.join(differences)}", hint=hint)
 
     def _stored_only(self) -> list[str]:
-        """What is stored of entries that the journal has lost, in words; a rebuild would lose it too."""
+        """What is stored of entries that the journal has lost and the new files do not have, in words."""
         covered = coverage(self.store, self.date)
-        lost = self.drafts.census.lost(covered.next_seq - 1)
-        sealed = [covered.sealed] if covered.sealed else []
-        stored = Survey.of([*sealed, *(part.path for part in covered.parts)], lost).orphans.total() if lost else 0
-        return [f"the journal is damaged and has lost {stored} ticks that are still stored"] if stored else []
+        lost = self.drafts.census.lost(self._known_last(covered))
+        if not lost:
+            return []
+        kept = orphans([self.drafts.path("ticks")], lost)
+        stored = [*([covered.sealed] if covered.sealed else []), *(part.path for part in covered.parts)]
+        only = (orphans(stored, lost) - kept).total()
+        found = [f"the journal is damaged and has lost {only} ticks that are still stored"] if only else []
+        return found + [line for path in damaged(self.store, self.date, "ticks") for line in _only_in(path, lost, kept)]
+
+    def _known_last(self, covered: Coverage) -> int:
+        """The last entry that there was, as far as any file tells."""
+        return max(self._stored_last, covered.written_last)
 
     def _publish(self) -> None:
         manifest = self._describe()
@@ -310,12 +321,25 @@ class Sealing:
                 self._tell("compress", start + share * number / len(plain))
 
     def _clean(self) -> None:
-        for path in leftovers(self.store, coverage(self.store, self.date)):
+        covered = coverage(self.store, self.date)
+        for path in leftovers(self.store, covered):
             path.unlink(missing_ok=True)
-        if not self.manifest.missing:  # else a damaged file may hold what the journal has lost
+        lost = self.manifest.missing or self._known_last(covered) > self.manifest.last_seq
+        if not lost:  # else a damaged file may hold what the journal has lost
             for path in damaged(self.store, self.date):
                 path.unlink(missing_ok=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _only_in(path: Path, lost: Sequence[tuple[int, int]], kept: Counter[int]) -> Iterator[str]:
+    """What a file that was set aside has of entries that are lost, beyond what is kept of them, in words."""
+    try:
+        only = (orphans([path], lost) - kept).total()
+    except (UnreadableFile, pa.ArrowException):
+        log.warning("the journal has lost entries; %s, which cannot be read, may have them and stays", path)
+        return
+    if only:
+        yield f"the journal has lost {only} ticks that only {path} has (move it away to seal the date without them)"
 
 
 def _size(path: Path) -> int | None:

@@ -25,7 +25,7 @@ from tickrec import parquet, schema
 from tickrec.entry import Entry, EntryKind
 from tickrec.files import make_folder, publish
 from tickrec.journal import Journal
-from tickrec.layout import Coverage, Footer, Part, SmallRows, Store, aside, coverage, leftovers
+from tickrec.layout import Coverage, Footer, Part, SmallRows, Store, aside, coverage, leftovers, read_footer
 from tickrec.ledger import Ledger, Tables
 from tickrec.parquet import UnreadableFile
 from tickrec.upstox.decode import PIECE, decode
@@ -148,11 +148,13 @@ class PartWriter:
     ) -> None:
         """Find out what is covered. A damaged file is set aside, what it held is written again. Raises OSError."""
         self._store = store
+        self._date = date
         self._part_ticks = part_ticks
         self._carried = carried
         self._behind = False
         """Whether the last flush left something for another part."""
-        self._covered = _coverage_mended(store, date)
+        self._damaged: set[Path] = set()
+        self._covered = self._coverage_mended()
         self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encode")
 
     @property
@@ -163,6 +165,9 @@ class PartWriter:
     def flush(self, last_seq: int, *, final: bool = False, most: int | None = None) -> Flushed:
         """Publish parts for the entries up to `last_seq`, which must be durable in the journal; at most so many.
 
+        What other parts wait for comes first, whatever `last_seq` is, and gets the very range that is lacking: so those
+        stay, which may hold what the journal has lost.
+
         Without ticks nothing is published, and the entries wait for the next flush, unless it is the `final` one or
         they have become many. Holds the interpreter's lock for some milliseconds at a time only. If it raises
         (OSError, pyarrow.ArrowException, DataError), what was published stays, and the next flush goes on from there.
@@ -172,41 +177,64 @@ class PartWriter:
         done = Flushed(None, self.next_seq, self.next_seq - 1)
         sizes = chain(repeat(PIECE, 0 if self._behind else _SMALL_PIECES), repeat(_BEHIND_PIECE))
         for _ in count() if most is None else range(most):
-            if self.next_seq > last_seq or (part := self._part(last_seq, sizes, final)) is None:
+            nothing_due = self._covered.awaited is None and self.next_seq > last_seq
+            if nothing_due or (part := self._part(last_seq, sizes, final)) is None:
                 break
             rows = {"ticks": done.ticks + part.ticks, "rejected": done.rejected + part.rejected}
-            done = replace(done, path=part.path, last=part.last, bytes=done.bytes + part.bytes, **rows)
+            done = replace(done, path=part.path, last=self.next_seq - 1, bytes=done.bytes + part.bytes, **rows)
         self._behind = self.next_seq <= last_seq
         pa.default_memory_pool().release_unused()
         return done
 
     def _part(self, last_seq: int, sizes: Iterator[int], final: bool) -> Flushed | None:
-        reader = _Reader(self._store, self._covered, last_seq)
+        awaited = self._covered.awaited
+        reader = _Reader(self._store, self._covered, last_seq if awaited is None else awaited)
         # When behind, a row group is encoded, which needs no lock, while the next is decoded; that costs 40 MB.
         encoder = self._encoder if self._behind else None
-        with _Draft(self._store, self._covered.date, self.next_seq, encoder) as draft:
+        with _Draft(self._store, self._date, self.next_seq, encoder) as draft:
             for piece in reader.pieces(sizes):
                 draft.add(piece)
                 if draft.ticks >= self._part_ticks:
+                    last = reader.last_seq
                     break
-            entries = reader.last_seq - self.next_seq + 1
-            if not entries or not (draft.ticks or final or entries >= self._carried):
+            else:  # what is awaited and not in the journal, nobody has: the part covers it all the same
+                last = reader.last_seq if awaited is None else awaited
+            entries = last - self.next_seq + 1
+            if not entries or not (draft.ticks or final or awaited or entries >= self._carried):
                 return None
             small = draft.small_tables() | reader.ledger.take()
             footer = Footer(
                 self.next_seq,
-                reader.last_seq,
+                last,
                 reader.ledger.to_text(),
                 reader.position,
                 small_rows=_counted(self._covered.small_rows, self.next_seq, small),
             )
-            part = draft.publish(footer, small)
-        parts, rows = (*self._covered.parts, part), footer.small_rows
-        self._covered = replace(
-            self._covered, parts=parts, position=footer.position, ledger=footer.ledger, small_rows=rows
-        )
+            part = draft.publish(footer, small, empty=awaited is not None)
+        self._covered = self._with(part, footer) if awaited is None else self._coverage_mended()
         size = part.path.stat().st_size
         return Flushed(part.path, part.first, part.last, draft.ticks, small["rejected"].num_rows, size)
+
+    def _with(self, part: Part, footer: Footer) -> Coverage:
+        """What is covered with one part more."""
+        parts, rows = (*self._covered.parts, part), footer.small_rows
+        return replace(self._covered, parts=parts, position=footer.position, ledger=footer.ledger, small_rows=rows)
+
+    def _coverage_mended(self) -> Coverage:
+        """What is covered, when files are out of the way that cannot be read, or whose rows of a small table cannot.
+
+        Raises UnreadableFile when there is no journal to write them again from, or when that was no help; OSError.
+        """
+        while True:
+            try:
+                covered = coverage(self._store, self._date)
+                require_small(self._store, covered)
+                return covered
+            except UnreadableFile as error:
+                if error.path in self._damaged or not self._store.journal_files(self._date):
+                    raise
+                self._damaged.add(error.path)
+                set_aside(error)
 
 
 def _counted(before: SmallRows, first: int, small: Tables) -> SmallRows:
@@ -215,37 +243,21 @@ def _counted(before: SmallRows, first: int, small: Tables) -> SmallRows:
     return {name: {**before.get(name, {}), **new.get(name, {})} for name in before.keys() | new.keys()}
 
 
-def _coverage_mended(store: Store, date: dt.date) -> Coverage:
-    """What is covered, when files are out of the way that cannot be read, or whose rows of a small table cannot.
-
-    Raises UnreadableFile when there is no journal to write them again from, OSError.
-    """
-    while True:
-        try:
-            covered = coverage(store, date)
-            require_small(store, covered)
-            return covered
-        except UnreadableFile as error:
-            if not store.journal_files(date):
-                raise
-            set_aside(error)
-
-
 def set_aside(unreadable: UnreadableFile) -> None:
     """Take a file out of what is covered, so that the next flush writes its rows again. Raises OSError."""
     target = aside(unreadable.path)
-    log.warning("%s; set aside as %s until the day is sealed, the journal has its rows", unreadable.what, target)
+    log.warning("%s; set aside as %s, its rows are read from the journal again", unreadable.what, target)
     os.replace(unreadable.path, target)
 
 
 def require_small(store: Store, covered: Coverage) -> None:
     """Raise UnreadableFile for a file of ticks whose rows of the small tables cannot all be read; OSError."""
-    for table, paths in covered.small_parts.items():
-        counts = covered.small_rows.get(table, {})
-        named = {path.name: path for path in paths}
-        for part in covered.parts:
-            if part.path.name in named:
-                _require_rows(part.path, table, named[part.path.name], counts.get(part.first))
+    named = {table: {path.name: path for path in paths} for table, paths in covered.small_parts.items()}
+    for part in covered.parts:
+        counts = read_footer(part.path).small_rows  # a later part may remember what this one was before it was mended
+        for table, paths in named.items():
+            if part.path.name in paths:
+                _require_rows(part.path, table, paths[part.path.name], counts.get(table, {}).get(part.first))
     if covered.sealed is not None:
         for table in schema.SMALL_TABLES:
             _require_rows(covered.sealed, table, store.sealed_path(table, covered.date))
@@ -306,13 +318,13 @@ class _Draft:
             for name, tables in self._small.items()
         }
 
-    def publish(self, footer: Footer, small: Tables) -> Part:
-        """Publish the small tables, then the ticks, which makes the range count."""
+    def publish(self, footer: Footer, small: Tables, *, empty: bool = False) -> Part:
+        """Publish the small tables, `empty` ones only if asked, then the ticks, which makes the range count."""
         self._write()
         self._finish_encoding()
         self._file.close(footer.to_metadata())
         for name, table in small.items():
-            if table.num_rows:
+            if table.num_rows or empty:
                 publish(self._target(name, footer), partial(parquet.write_small, table))
         target = self._target("ticks", footer)
         publish(target, partial(os.replace, self._path))

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -70,8 +70,22 @@ class Survey:
         return bool(pc.all(pc.or_(up, pc.and_(same, pc.less(seqs[:-1], seqs[1:]))), min_count=0).as_py())
 
 
-def _counts(keys: pa.Array) -> dict[str, int]:
-    return {pair["values"]: pair["counts"] for pair in pc.value_counts(keys).to_pylist()}
+def orphans(paths: Iterable[Path], lost: Sequence[tuple[int, int]]) -> Counter[int]:
+    """The ticks of each message within the ranges `lost`; those that are in several files count once.
+
+    Raises UnreadableFile when a file cannot be read, OSError.
+    """
+    found: Counter[int] = Counter()
+    for path in paths:
+        with parquet.opened_ticks(path) as file:
+            batches = file.iter_batches(_BATCH_ROWS, columns=["seq"])
+            seqs = pa.chunked_array([batch.column("seq") for batch in batches], pa.int64())
+        found |= Counter(_counts(seqs.filter(_within(seqs, lost))))
+    return found
+
+
+def _counts(values: pa.Array) -> dict[Any, int]:
+    return {pair["values"]: pair["counts"] for pair in pc.value_counts(values).to_pylist()}
 
 
 def _within(seqs: pa.Array, ranges: Sequence[tuple[int, int]]) -> pa.Array:

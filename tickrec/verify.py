@@ -19,8 +19,9 @@ from tickrec.clock import from_datetime
 from tickrec.entry import EntryKind
 from tickrec.errors import AlreadyRecording, DataError
 from tickrec.files import lock_holder
+from tickrec.format import plural
 from tickrec.instruments import downloaded_ns
-from tickrec.journal import Damage, Journal
+from tickrec.journal import Journal
 from tickrec.layout import Coverage, Part, Store, coverage, read_footer
 from tickrec.manifest import FileFacts, Manifest, load, plain
 from tickrec.parquet import UnreadableFile
@@ -117,6 +118,9 @@ def _verify(store: Store, covered: Coverage, manifest: Manifest | None, tell: Pr
             differences += differing(census, survey, "Parquet")
         if census.last_seq < covered.next_seq - 1:
             differences.append(f"journal: entries {census.last_seq + 1} to {covered.next_seq - 1} are gone")
+    if covered.awaited is not None:
+        first, last, parts = covered.next_seq, covered.awaited, plural(len(covered.waiting), "part")
+        differences.append(f"Parquet: no file has entries {first} to {last}, {parts} after them must wait")
     if covered.sealed is not None and manifest is None:
         differences += ["manifest: is gone", *_unread(store, covered)]
     elif covered.sealed is not None and manifest is not None:
@@ -161,7 +165,7 @@ def _read_journal(store: Store, covered: Coverage) -> tuple[Census | None, list[
         census = Census.of(journal.entries(last_seq=covered.next_seq - 1), _rejected(store, covered))
     except DataError as error:
         return None, [f"journal: {error.what} ({error.where})"]
-    return census, [f"journal: {_damage_words(each)}" for each in journal.damage]
+    return census, [f"journal: {damage}" for damage in journal.damage]
 
 
 def _rejected(store: Store, covered: Coverage) -> set[int]:
@@ -172,13 +176,6 @@ def _rejected(store: Store, covered: Coverage) -> set[int]:
         with contextlib.suppress(UnreadableFile, pa.ArrowException, OSError):
             found.update(parquet.read(path, schema.REJECTED)["seq"].to_pylist())
     return found
-
-
-def _damage_words(damage: Damage) -> str:
-    lost = f"entries {damage.after_seq + 1} to {damage.before_seq - 1} are lost" if damage.before_seq else "at the end"
-    if not damage.length:
-        return f"nothing is left at offset {damage.offset} of {damage.path.name}, {lost}"
-    return f"{damage.length} bytes at offset {damage.offset} of {damage.path.name} are damaged, {lost}"
 
 
 def _against_instruments(path: Path, store: Store, manifest: Manifest | None) -> Iterator[str]:
