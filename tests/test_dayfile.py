@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.days import DATE, Recording, everything, ordered, write_day
-from tickrec import dayfile, schema
+from tickrec import dayfile, dayrows, schema
 from tickrec.errors import AlreadyRecording, DataError, ExitCode
 from tickrec.layout import Store, coverage
 from tickrec.store import PartWriter
@@ -57,7 +57,7 @@ def assert_same_rows(store: Store) -> None:
 
 def run(store: Store) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tickrec.dayfile", str(store.root), str(DATE)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, input="\n", capture_output=True, text=True, check=False)
 
 
 def test_an_append_takes_every_part_it_has_not_taken(store: Store) -> None:
@@ -84,11 +84,20 @@ def test_a_file_that_is_far_behind_is_caught_up_with(store: Store) -> None:
     assert_same_rows(store)
 
 
-def test_the_child_says_what_it_added(store: Store) -> None:
+def test_the_child_appends_whenever_it_is_told_to(store: Store) -> None:
     recording = flushed(store)
-    done = run(store)
-    assert (done.returncode, done.stderr) == (ExitCode.DONE, "")
-    assert done.stdout == f'{{"last_seq": {recording.written.last_seq}, "ticks": 40}}\n'
+    command = [sys.executable, "-m", "tickrec.dayfile", str(store.root), str(DATE)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        for _ in range(2):
+            child.stdin.write("\n")
+            child.stdin.flush()
+            assert child.stdout.readline() == "\n"
+            assert_same_rows(store)
+            grow(store, recording)
+        assert child.communicate()[0] == ""
+    assert child.returncode == ExitCode.DONE
 
 
 def test_columns_have_plain_types_and_their_meaning(store: Store) -> None:
@@ -151,9 +160,10 @@ def test_an_append_killed_anywhere_is_as_if_it_had_not_begun(store: Store) -> No
     for _ in range(4):
         grow(store, recording)
         command = [sys.executable, "-m", "tickrec.dayfile", str(store.root), str(DATE)]
-        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        quiet = subprocess.DEVNULL
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet)
         try:
-            child.wait(rng.uniform(0.2, 0.9))
+            child.communicate(b"\n", rng.uniform(0.2, 0.9))
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
@@ -165,6 +175,18 @@ def test_two_writers_do_not_meet(store: Store) -> None:
     flushed(store)
     with dayfile._writing(store, DATE), pytest.raises(AlreadyRecording, match="writing the DuckDB file of 2026-11-23"):
         dayfile.append(store, DATE)
+
+
+def test_the_draft_of_another_writer_is_left_alone(store: Store) -> None:
+    flushed(store)
+    dayfile.append(store, DATE)
+    draft = store.duckdb_path(DATE).with_name(f".{DATE}.duckdb.draft")
+    draft.write_bytes(b"half of it")
+    with dayfile._writing(store, DATE), pytest.raises(AlreadyRecording):
+        dayfile.rebuild(store, DATE)
+    assert draft.read_bytes() == b"half of it"
+    assert dayfile.rebuild(store, DATE).ticks == 40
+    assert not draft.exists()
 
 
 def test_instruments_come_along_and_follow_their_file(store: Store) -> None:
@@ -213,13 +235,17 @@ def test_a_file_of_another_schema_version_is_built_anew(store: Store) -> None:
     assert_same_rows(store)
 
 
-def test_something_else_under_its_name_is_not_touched(store: Store) -> None:
+@pytest.mark.parametrize("folder", ["data", "blockchain", "being used by another process"])
+def test_something_else_under_its_name_is_not_touched(tmp_path: Path, folder: str) -> None:
+    store = Store(tmp_path / folder)
     flushed(store)
     path = store.duckdb_path(DATE)
     path.parent.mkdir()
     path.write_bytes(b"not a database" * 1000)
     with pytest.raises(DataError, match=r"not a DuckDB file.*tickrec rebuild 2026-11-23"):
         dayfile.append(store, DATE)
+    with pytest.raises(DataError, match="cannot be read"):
+        dayrows.contents(path)
     dayfile.rebuild(store, DATE)
     assert_same_rows(store)
 

@@ -74,7 +74,7 @@ class Appending:
     async def _run_child(self, date: dt.date) -> tuple[int, str]:
         """The exit code of a child that appended all that was asked, and the last thing it said."""
         try:
-            process = await children.start("tickrec.dayfile", str(self._root), str(date), "--on-demand", asked=True)
+            process = await children.start("tickrec.dayfile", str(self._root), str(date), asked=True)
         except OSError as error:
             return ExitCode.INTERNAL, f"it could not be started: {error.strerror or error}"
         try:

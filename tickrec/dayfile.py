@@ -5,13 +5,12 @@ transaction that takes every published part after the last entry the file covers
 running it twice does no harm. The file is derived data: what is wrong with it is mended by building it again.
 
 `python -m tickrec.dayfile DATA DATE` appends in a process of its own, because DuckDB takes 100 MB and a crash in it
-must not reach the recording. Prints {"last_seq", "ticks"}: what the file covers, and the rows of `ticks` added. Exit
-code 7: another program has the file open; 6: it could not be written. Nothing is lost, and the next append catches up.
+must not reach the recording: once for every line on stdin, and says so with an empty line each. Exit code 7: another
+program has the file open; 6: it could not be written. Nothing is lost, and the next append catches up.
 """
 
 import contextlib
 import datetime as dt
-import json
 import logging
 import os
 import sys
@@ -85,14 +84,16 @@ def _goes_on(last_seq: int, covered: Coverage) -> bool:
 
 def rebuild(store: Store, date: dt.date) -> Appended:
     """Replace the day file by one made of everything published, in the order it is stored in. Raises as `append`."""
-    covered = coverage(store, date)
-    keep_instruments(store, date)
-    draft = store.duckdb_path(date).with_name(f".{date}.duckdb{DRAFT_SUFFIX}")
-    remove(draft)
-    with DayFile(draft, date) as day, day.transaction():
-        day.load(store, covered)
-        appended = Appended(day.meta.last_seq, day.count("ticks"))
-    put_in_place(draft, store, date)
+    path = store.duckdb_path(date)
+    draft = path.with_name(f".{date}.duckdb{DRAFT_SUFFIX}")
+    with _writing(store, date):  # the draft is of one writer, too
+        covered = coverage(store, date)
+        keep_instruments(store, date)
+        remove(draft)
+        with DayFile(draft, date) as day, day.transaction():
+            day.load(store, covered)
+            appended = Appended(day.meta.last_seq, day.count("ticks"))
+        _replace(path, draft)
     return appended
 
 
@@ -123,10 +124,13 @@ def put_in_place(draft: Path, store: Store, date: dt.date) -> None:
 
     Raises AlreadyRecording when it is just being appended to, OSError (on Windows also when it is open elsewhere).
     """
-    path = store.duckdb_path(date)
     with _writing(store, date):
-        _wal(path).unlink(missing_ok=True)  # of the old file: an append that was killed; the new file has its rows
-        publish(path, partial(os.replace, draft))
+        _replace(store.duckdb_path(date), draft)
+
+
+def _replace(path: Path, draft: Path) -> None:
+    _wal(path).unlink(missing_ok=True)  # of the old file: an append that was killed; the new file has its rows
+    publish(path, partial(os.replace, draft))
 
 
 def remove(path: Path) -> None:
@@ -255,7 +259,7 @@ class DayFile:
         try:
             self._session.execute(f"ATTACH {sql(str(path))} AS day (STORAGE_VERSION '{STORAGE_VERSION}')")
         except duckdb.IOException as error:
-            if in_use(error):
+            if in_use(error, path):
                 raise open_elsewhere(path) from error
             if "not a valid DuckDB" in str(error):
                 hint = f"`tickrec rebuild {self._date}` makes it anew"
@@ -328,13 +332,14 @@ def lower_priority() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """`python -m tickrec.dayfile DATA DATE [--on-demand]`: append once, or for every line on stdin."""
-    root, date, *options = arguments
+    """`python -m tickrec.dayfile DATA DATE`: append for every line on stdin."""
+    root, date = arguments
     store, day = Store(Path(root)), dt.date.fromisoformat(date)
     lower_priority()
     try:
-        for _ in sys.stdin if options else ("",):
-            sys.stdout.write(json.dumps(append(store, day)._asdict()) + "\n")
+        for _ in sys.stdin:
+            append(store, day)
+            sys.stdout.write("\n")
             sys.stdout.flush()
     except TickrecError as error:
         sys.stderr.write(f"{error}\n")
