@@ -1,3 +1,4 @@
+import asyncio
 import contextlib
 import datetime as dt
 import os
@@ -18,9 +19,11 @@ import pytest
 from tests.days import DATE, Recording, everything, ordered, write_day
 from tests.processes import wait_for
 from tickrec import __version__, dayfile, dayrows, schema
+from tickrec.clock import SystemClock
 from tickrec.drafts import Drafts
 from tickrec.errors import AlreadyRecording, DataError, ExitCode
 from tickrec.files import Lock
+from tickrec.flushing import Flushing
 from tickrec.gaps import DIED
 from tickrec.journal import Journal
 from tickrec.layout import Footer, Store, coverage, read_footer
@@ -222,7 +225,7 @@ def test_parts_keep_what_the_journal_has_lost_since(store: Store) -> None:
     assert rows(store) == whole
     (line,) = verify(store, DATE).differences
     assert line.startswith("journal: ")
-    assert f"entries {entry.seq} to {entry.seq} are lost" in line
+    assert f"entry {entry.seq} is lost" in line
     before = tree(store)
     with pytest.raises(DataError, match=r"lost \d+ ticks that are still stored"):
         rebuild(store, DATE)
@@ -334,6 +337,25 @@ def test_the_child_seals_and_says_why_it_could_not(store: Store) -> None:
     refused = child(store)
     assert refused.returncode == ExitCode.DATA
     assert "the journal of 2026-11-23 is gone" in refused.stderr
+
+
+def test_the_recorder_logs_what_sealing_warns_of(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    flush(store, write_day(store).last_seq, 30)
+    part = coverage(store, DATE).parts[0].path
+    part.write_bytes(part.read_bytes()[:-50])
+    flushing = Flushing(store, SystemClock(), interval=60.0, duckdb=True)
+    try:
+        assert asyncio.run(flushing.seal(DATE))
+        (warned,) = caplog.messages
+        assert warned.startswith(f"sealing {DATE}: the Parquet file cannot be read")
+        assert f"set aside as {part.with_name(f'.{part.name}.damaged')}" in warned
+        shutil.rmtree(store.journal(DATE))
+        store.sealed_path("gaps", DATE).unlink()
+        assert not asyncio.run(flushing.seal(DATE))
+    finally:
+        flushing.close()
+    (failed,) = caplog.messages[1:]
+    assert failed.startswith(f"{DATE} is not sealed: the journal of {DATE} is gone")
 
 
 @contextlib.contextmanager

@@ -159,10 +159,12 @@ class Flushing:
         return published
 
     async def seal(self, date: dt.date) -> bool:
-        """Seal a date in a child; whether it is sealed now."""
+        """Seal a date in a child; whether it is sealed now. What the child warns of is logged."""
         code, said = await self._run_child(
             "tickrec.seal", str(date), *([] if self._appending is not None else ["--no-duckdb"])
         )
+        for line in said[:-1] if code else said:
+            log.warning("sealing %s: %s", date, line)
         if code:
             log.warning("%s is not sealed: %s; `tickrec seal %s` tries again", date, said[-1], date)
         return not code
