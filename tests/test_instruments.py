@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import gzip
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -141,6 +142,7 @@ def test_records_of_another_shape_cost_only_themselves(tmp_path: Path) -> None:
         (gzip.compress(b"\xff\xfe["), "decode"),
         (b"", "not a JSON array"),
     ],
+    ids=itertools.count(),  # what gzip makes has the time in it, and every process must find the same tests
 )
 def test_a_file_that_cannot_be_used_is_refused_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, said: str
