@@ -127,6 +127,18 @@ def test_what_the_journal_has_lost_of_a_part_is_lost_once(store: Store, written:
     assert [each.name for each in path.parent.glob(".*.damaged")] == [f".{path.name}.damaged"]
 
 
+@pytest.mark.parametrize("lost", [(15, 20), (12, 18), (16, 34)])
+def test_what_is_lost_at_the_end_of_a_part_is_a_gap(store: Store, written: Written, lost: tuple[int, int]) -> None:
+    cut(part_of(store, 0))
+    lose(store, *lost)
+    PartWriter(store, DATE).flush(0)
+    seal(store, DATE)
+    gaps = [row for row in ordered(everything(store)["gaps"]) if "are lost" in str(row["reason"])]
+    assert [row["reason"] for row in gaps] == [f"journal damaged: entries {lost[0]} to {min(lost[1], 20)} are lost"]
+    assert gaps[0]["start_ts"] < gaps[0]["end_ts"]
+    assert 12 < gaps[0]["seq"] <= 20
+
+
 def test_parts_of_which_the_journal_lost_the_end_are_sealed(store: Store, written: Written) -> None:
     whole = ticks(store)
     part_of(store, 1).unlink()

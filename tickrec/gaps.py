@@ -6,6 +6,7 @@ after a run that ended with a goodbye and was never followed by another, is none
 a payload means: whoever feeds it says whether a message carried data.
 """
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -23,7 +24,7 @@ class Gap(NamedTuple):
     """An interval without data. Instants are wall nanoseconds.
 
     `seq` is the entry that ended the gap; `seq` and `end_ns` are None while it lasts. `conn` is 0 when the interval
-    is a hole in the journal itself. `keys` is the number of instruments of the connection.
+    is a hole in the journal itself. `keys` is the number of instruments that the connection had when it was lost.
     """
 
     seq: int | None
@@ -38,6 +39,7 @@ class Gap(NamedTuple):
 class _Loss:
     start_ns: int
     reason: str
+    keys: int
     lasting: bool
     """False between a goodbye and the next attempt: nobody is trying to record, so it may never become a gap."""
     tried: bool = False
@@ -97,6 +99,13 @@ class Outages:
         self._last_seq, self._last_ns = entry.seq, entry.wall_ns
         return gaps
 
+    def skip(self, after: Entry) -> list[Gap]:
+        """The entries in front of `after`, which is not taken itself, are lost. Returns the gap that they leave."""
+        gaps = [gap._replace(seq=after.seq - 1) for gap in self._hole(after)]
+        self.settled += len(gaps)
+        self._last_seq = after.seq - 1
+        return gaps
+
     @property
     def over(self) -> bool:
         """Whether the last run has said goodbye."""
@@ -105,7 +114,7 @@ class Outages:
     def lasting(self) -> list[Gap]:
         """Gaps that have not ended, as a reader of a date that is being recorded sees them."""
         return [
-            Gap(None, conn, line.loss.start_ns, None, line.loss.reason, line.keys)
+            Gap(None, conn, line.loss.start_ns, None, line.loss.reason, line.loss.keys)
             for conn, line in sorted(self._lines.items())
             if line.loss is not None and line.loss.lasting
         ]
@@ -135,7 +144,7 @@ class Outages:
         if line.loss is None or not data:
             return []
         loss, line.loss = line.loss, None
-        return [_ended(entry, entry.conn, loss.start_ns, loss.reason, line.keys)]
+        return [_ended(entry, entry.conn, loss.start_ns, loss.reason, loss.keys)]
 
     def _connected(self, entry: Entry) -> None:
         keys = entry.facts().get("keys", 0)
@@ -144,16 +153,16 @@ class Outages:
         if line is None:
             self._lines[entry.conn] = _Line(count, entry.wall_ns)
             return
-        line.keys = count
         if line.loss is None:
-            line.loss = _Loss(line.last_ns, "connection lost", lasting=True)
+            line.loss = _Loss(line.last_ns, "connection lost", line.keys, lasting=True)
+        line.keys = count
         line.loss.lasting = line.loss.tried = True
 
     def _lost(self, entry: Entry) -> None:
         line = self._lines.get(entry.conn)
         if line is not None and line.loss is None:
             reason = str(entry.facts().get("reason") or "connection lost")
-            line.loss = _Loss(line.last_ns, reason, lasting=True)
+            line.loss = _Loss(line.last_ns, reason, line.keys, lasting=True)
 
     def _closed(self, entry: Entry) -> list[Gap]:
         """A goodbye: what was being waited for ends here, and what follows is a gap only if another run comes."""
@@ -163,10 +172,10 @@ class Outages:
         for conn, line in sorted(self._lines.items()):
             loss = line.loss
             if loss is None:
-                line.loss = _Loss(line.last_ns, reason, lasting=False)
+                line.loss = _Loss(line.last_ns, reason, line.keys, lasting=False)
             elif loss.lasting and (loss.tried or reason == MIDNIGHT):
-                gaps.append(_ended(entry, conn, loss.start_ns, loss.reason, line.keys))
-                line.loss = _Loss(entry.wall_ns, reason, lasting=False)
+                gaps.append(_ended(entry, conn, loss.start_ns, loss.reason, loss.keys))
+                line.loss = _Loss(entry.wall_ns, reason, loss.keys, lasting=False)
             else:
                 loss.lasting = False
         return gaps
@@ -184,16 +193,18 @@ class Outages:
         line = self._lines.get(entry.conn)
         if line is None and "keys" in facts:
             keys, since_ns = facts["keys"], int(facts.get("since_ns", entry.wall_ns))
-            loss = _Loss(since_ns, str(facts["reason"]), lasting=True)
             count = keys if isinstance(keys, int) else len(keys)
-            line = self._lines[entry.conn] = _Line(count, since_ns, loss)
-        if line is not None and line.loss is not None:
+            loss = _Loss(since_ns, str(facts["reason"]), count, lasting=True, tried=True)
+            self._lines[entry.conn] = _Line(count, since_ns, loss)
+        elif line is not None and line.loss is not None:
+            if not line.loss.lasting and not line.loss.tried:  # the run before ended on purpose, this one cannot begin
+                line.loss.reason += f", then {facts['reason']}"
             line.loss.lasting = line.loss.tried = True
 
     def _started(self) -> None:
         for line in self._lines.values():
             if line.loss is None and self._running:
-                line.loss = _Loss(line.last_ns, DIED, lasting=False)
+                line.loss = _Loss(line.last_ns, DIED, line.keys, lasting=False)
             elif line.loss is not None:  # the new run may have no such connection
                 line.loss.lasting = line.loss.tried = False
         self._running = True
@@ -204,7 +215,7 @@ class Outages:
             str(conn): [
                 line.keys,
                 line.last_ns,
-                line.loss and [line.loss.start_ns, line.loss.reason, line.loss.lasting, line.loss.tried],
+                line.loss and list(dataclasses.astuple(line.loss)),
             ]
             for conn, line in self._lines.items()
         }

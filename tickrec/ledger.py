@@ -81,6 +81,10 @@ class Ledger:
                 self._note(entry)
         self._rows["gaps"] += map(_gap_row, self.outages.feed(entry, data))
 
+    def skip(self, after: Entry) -> None:
+        """The entries in front of `after`, which is not taken itself, are lost."""
+        self._rows["gaps"] += map(_gap_row, self.outages.skip(after))
+
     def silent(self) -> set[str]:
         """Keys that a living connection asked for and that have not answered."""
         return {key for connection in self._connections.values() for key in connection.silent}

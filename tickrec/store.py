@@ -92,9 +92,8 @@ class _Reader:
         self.last_seq = covered.next_seq - 1
         """The last entry of the pieces taken so far."""
         self.position = covered.position
-        self._entries = Journal(store.journal(covered.date)).positioned(
-            covered.next_seq, start=covered.position, last_seq=last_seq
-        )
+        self._journal = Journal(store.journal(covered.date))
+        self._entries = self._journal.positioned(covered.next_seq, start=covered.position, last_seq=last_seq)
 
     def pieces(self, sizes: Iterator[int]) -> Iterator[_Piece]:
         """Rows of some messages at a time, of about so many bytes as `sizes` says for each piece.
@@ -118,6 +117,12 @@ class _Reader:
                 messages, limit, size = [], next(sizes), 0
         if messages:
             yield self._piece(messages)
+
+    def give_up(self, last_seq: int) -> None:
+        """After the pieces: what is lacking up to `last_seq` is lost, and a gap until the next entry there is."""
+        after = next(self._journal.entries(last_seq + 1), None)
+        if after is not None:
+            self.ledger.skip(after._replace(seq=last_seq + 1))
 
     def _piece(self, messages: Sequence[Entry]) -> _Piece:
         decoded = decode(messages, self.ledger.symbols, piece=_READER_PIECE)
@@ -197,8 +202,11 @@ class PartWriter:
                 if draft.ticks >= self._part_ticks:
                     last = reader.last_seq
                     break
-            else:  # what is awaited and not in the journal, nobody has: the part covers it all the same
-                last = reader.last_seq if awaited is None else awaited
+            else:
+                last = reader.last_seq
+                if awaited is not None and last < awaited:  # nobody has the rest: the part covers it all the same
+                    reader.give_up(awaited)
+                    last = awaited
             entries = last - self.next_seq + 1
             if not entries or not (draft.ticks or final or awaited or entries >= self._carried):
                 return None
