@@ -112,7 +112,7 @@ def test_a_run_that_could_not_begin_in_time_is_a_gap_since_then_or_since_the_run
     day.lost(since_ns=s(70))
     day.connect(keys=3)
     day.data()
-    assert day.gaps[1:] == [Gap(9, 1, s(53), s(93), "stopped", 3)]
+    assert day.gaps[1:] == [Gap(9, 1, s(53), s(93), "stopped, then unreachable", 3)]
 
 
 def test_a_drop_is_a_gap_from_the_last_message_to_the_first_data() -> None:
@@ -122,9 +122,9 @@ def test_a_drop_is_a_gap_from_the_last_message_to_the_first_data() -> None:
     day.at(106).connect(keys=9)
     day.at(107).info()
     assert day.gaps == []
-    assert day.outages.lasting() == [Gap(None, 1, s(100), None, "connection reset by the broker", 9)]
+    assert day.outages.lasting() == [Gap(None, 1, s(100), None, "connection reset by the broker", 7)]
     day.at(109).data()
-    assert day.gaps == [Gap(day.seq, 1, s(100), s(109), "connection reset by the broker", 9)]
+    assert day.gaps == [Gap(day.seq, 1, s(100), s(109), "connection reset by the broker", 7)]
     assert day.outages.lasting() == []
     assert day.outages.settled == 1
 
@@ -197,6 +197,30 @@ def test_a_connection_dropped_by_the_other_run_is_not_waited_for() -> None:
     day.data(1)
     assert [gap.conn for gap in day.gaps] == [1]
     assert day.outages.lasting() == []
+
+
+def test_a_run_that_cannot_begin_after_another_says_why_too() -> None:
+    day = running()
+    day.close("stopped")
+    day.at(20).start()
+    day.attempt(1, since_ns=s(20), keys=[["NSE_EQ|A", "A", "full"]])
+    day.attempt(1)
+    assert day.outages.lasting() == [Gap(None, 1, s(2), None, "stopped, then 403", 7)]
+    day.at(40).connect(1, keys=1)
+    day.data(1)
+    assert day.gaps == [Gap(day.seq, 1, s(2), s(41), "stopped, then 403", 7)]
+
+
+def test_a_gap_counts_the_instruments_that_were_lost_not_those_that_came_after() -> None:
+    day = running()
+    day.close("stopped")
+    day.at(20).start()
+    day.connect(1, keys=2)
+    day.data(1)
+    day.drop()
+    day.at(30).connect(1, keys=9)
+    day.data(1)
+    assert [gap.keys for gap in day.gaps] == [7, 2]
 
 
 def test_a_run_without_a_goodbye_died() -> None:

@@ -39,11 +39,11 @@ class Gap(NamedTuple):
 class _Loss:
     start_ns: int
     reason: str
-    keys: int
     lasting: bool
     """False between a goodbye and the next attempt: nobody is trying to record, so it may never become a gap."""
-    tried: bool = False
+    tried: bool
     """An attempt to connect followed the loss."""
+    keys: int
 
 
 @dataclass(slots=True)
@@ -53,6 +53,10 @@ class _Line:
     keys: int
     last_ns: int
     loss: _Loss | None = None
+
+    def lose(self, reason: str, *, lasting: bool) -> None:
+        """Have lost the connection with its last message."""
+        self.loss = _Loss(self.last_ns, reason, lasting, False, self.keys)
 
 
 @dataclass(slots=True)
@@ -154,15 +158,16 @@ class Outages:
             self._lines[entry.conn] = _Line(count, entry.wall_ns)
             return
         if line.loss is None:
-            line.loss = _Loss(line.last_ns, "connection lost", line.keys, lasting=True)
+            line.lose("connection lost", lasting=True)
         line.keys = count
-        line.loss.lasting = line.loss.tried = True
+        if line.loss is not None:
+            line.loss.lasting = line.loss.tried = True
 
     def _lost(self, entry: Entry) -> None:
         line = self._lines.get(entry.conn)
         if line is not None and line.loss is None:
             reason = str(entry.facts().get("reason") or "connection lost")
-            line.loss = _Loss(line.last_ns, reason, line.keys, lasting=True)
+            line.lose(reason, lasting=True)
 
     def _closed(self, entry: Entry) -> list[Gap]:
         """A goodbye: what was being waited for ends here, and what follows is a gap only if another run comes."""
@@ -172,10 +177,10 @@ class Outages:
         for conn, line in sorted(self._lines.items()):
             loss = line.loss
             if loss is None:
-                line.loss = _Loss(line.last_ns, reason, line.keys, lasting=False)
+                line.lose(reason, lasting=False)
             elif loss.lasting and (loss.tried or reason == MIDNIGHT):
                 gaps.append(_ended(entry, conn, loss.start_ns, loss.reason, loss.keys))
-                line.loss = _Loss(entry.wall_ns, reason, loss.keys, lasting=False)
+                line.loss = _Loss(entry.wall_ns, reason, False, False, loss.keys)
             else:
                 loss.lasting = False
         return gaps
@@ -194,17 +199,19 @@ class Outages:
         if line is None and "keys" in facts:
             keys, since_ns = facts["keys"], int(facts.get("since_ns", entry.wall_ns))
             count = keys if isinstance(keys, int) else len(keys)
-            loss = _Loss(since_ns, str(facts["reason"]), count, lasting=True, tried=True)
+            loss = _Loss(since_ns, str(facts["reason"]), True, True, count)
             self._lines[entry.conn] = _Line(count, since_ns, loss)
         elif line is not None and line.loss is not None:
-            if not line.loss.lasting and not line.loss.tried:  # the run before ended on purpose, this one cannot begin
+            if (
+                not line.loss.lasting and facts["reason"] not in line.loss.reason
+            ):  # why this run cannot go on from there
                 line.loss.reason += f", then {facts['reason']}"
             line.loss.lasting = line.loss.tried = True
 
     def _started(self) -> None:
         for line in self._lines.values():
             if line.loss is None and self._running:
-                line.loss = _Loss(line.last_ns, DIED, line.keys, lasting=False)
+                line.lose(DIED, lasting=False)
             elif line.loss is not None:  # the new run may have no such connection
                 line.loss.lasting = line.loss.tried = False
         self._running = True
@@ -230,7 +237,7 @@ class Outages:
     def from_state(cls, state: dict[str, Any]) -> "Outages":
         """The fold continued from `to_state`."""
         lines = {
-            int(conn): _Line(keys, last_ns, _Loss(*loss) if loss else None)
+            int(conn): _Line(keys, last_ns, _Loss(*[*loss, keys][:5]) if loss else None)
             for conn, (keys, last_ns, loss) in state["lines"].items()
         }
         last_seq, last_ns = state["last"]
