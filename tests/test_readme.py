@@ -55,12 +55,11 @@ def queries() -> list[str]:
 def test_the_python_recipe_runs(tmp_path: Path) -> None:
     tickrec("record", "--simulate", "--no-live", "--symbols", "RELIANCE", "--for", "4s", folder=tmp_path)
     code = re.findall(r"```python\n(.*?)\n```", README, re.S)[0].replace('"data"', '"data/simulated"')
-    program = code.replace("day.sql", "bars = day.sql") + "\nprint(bars.read_all().num_rows)"
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= 0
+    assert "symbol" in done.stdout
 
 
 @pytest.mark.parametrize("name", re.findall(r"`(test_\w+\.py::test_\w+)`", README))

@@ -69,6 +69,18 @@ def test_before_the_session_it_waits_and_then_records(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_an_end_before_the_session_is_refused_with_the_beginning(tmp_path: Path) -> None:
+    night = clock_at(2026, 11, 23, 4, 0)
+
+    async def scenario() -> None:
+        options = Options(symbols=("RELIANCE",), mode="full", until=dt.time(8, 0))
+        async with recording(tmp_path, settings=REAL_HOURS, clock=night, options=options) as one:
+            with pytest.raises(UsageError, match=r"--until 08:00 comes before the recording begins, at 09:00\. --now"):
+                await one.result()
+
+    asyncio.run(scenario())
+
+
 def test_a_signal_while_waiting_ends_it(tmp_path: Path) -> None:
     early = clock_at(2026, 11, 23, 8, 0)
 

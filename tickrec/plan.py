@@ -223,7 +223,9 @@ def plan_times(config: Config, options: Options, calendar: Calendar, segments: s
     if options.until is not None:
         stop_ns = at(trading_date(start_ns), options.until)
         if stop_ns <= start_ns:
-            raise UsageError(f"--until {options.until:%H:%M} has passed")
+            passed = stop_ns <= now_ns
+            why = "has passed" if passed else f"comes before the recording begins, at {ist(start_ns):%H:%M}"
+            raise UsageError(f"--until {options.until:%H:%M} {why}", hint="" if passed else "--now begins at once")
     if options.duration is not None:
         stop_ns = start_ns + int(options.duration.total_seconds() * SECOND)
     return Times(start_ns, stop_ns)

@@ -134,6 +134,7 @@ class Recorder:
         error = await self._record()
         final = await self._wind_down(error)
         if final.exit_code == ExitCode.DONE and self._stop is Stop.PLANNED:
+            self._tell_sealing(final)
             await self._seal()
         self._flushing.close()
         return final
@@ -389,9 +390,14 @@ class Recorder:
     async def _close(self) -> None:
         self._day.close()
 
+    def _tell_sealing(self, final: RunStatus) -> None:
+        log.info("sealing %s", self._day.date)
+        if self._show is not None:
+            news = f"sealing {self._day.date}; Ctrl-C leaves that to the next recording"
+            self._show(self._live.view(final, final.written_ns, news=news))
+
     async def _seal(self) -> None:
         """Seal the day, unless a signal comes: the next recording does it then."""
-        log.info("sealing %s", self._day.date)
         sealing = asyncio.create_task(self._seal_one(self._day.date))
         signalled = asyncio.create_task(self._stopping.wait())
         await asyncio.wait((sealing, signalled), return_when=asyncio.FIRST_COMPLETED)
