@@ -196,6 +196,16 @@ def test_a_rebuild_does_not_leave_out_what_waits(store: Store, written: Written)
     assert ticks(store) == whole
 
 
+def test_a_rebuild_keeps_a_damaged_part_of_which_the_journal_has_lost_something(store: Store, written: Written) -> None:
+    path = part_of(store, 1)
+    data = bytearray(path.read_bytes())
+    data[4:2000] = bytes(1996)
+    path.write_bytes(data)
+    lose(store, 25, 34)
+    assert rebuild(store, DATE).missing == [(25, 34)]
+    assert path.with_name(f".{path.name}.damaged").read_bytes() == data
+
+
 def test_verify_tells_of_parts_that_wait(store: Store, written: Written) -> None:
     part_of(store, 1).unlink()
     assert verify(store, DATE).differences == ("Parquet: no file has entries 21 to 40, 2 parts after them must wait",)

@@ -269,7 +269,18 @@ class Sealing:
             raise DataError(f"sealing {self.date} does not add up: {'; '.join(differences)}", hint=hint)
 
     def _stored_only(self) -> list[str]:
-        """What is stored of entries that the journal has lost and the new files do not have, in words."""
+        """What is stored of entries that the journal has lost and the new files do not have, in words.
+
+        What a rebuild, which reads the journal only, finds damaged here is set aside: it may hold some of it.
+        """
+        while True:
+            try:
+                return self._lacking()
+            except UnreadableFile as error:
+                self._set_aside(error)
+                PartWriter(self.store, self.date).flush(0)
+
+    def _lacking(self) -> list[str]:
         covered = coverage(self.store, self.date)
         lost = self.drafts.census.lost(self._known_last(covered))
         if not lost:
