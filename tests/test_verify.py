@@ -350,6 +350,27 @@ def test_ticks_that_only_the_journal_has_are_told(store: Store) -> None:
     assert not report.sealed
 
 
+def test_damage_of_what_only_the_journal_has_is_told(store: Store) -> None:
+    recording = Recording(store)
+    recording.run()
+    recording.connect()
+    PartWriter(store, DATE).flush(recording.written.last_seq)
+    (path,) = store.journal_files(DATE)
+    covered = path.stat().st_size
+    recording.updates(4)
+    flip(path, covered + 60)
+    (line,) = verify(store, DATE).differences
+    assert line.startswith("journal: ")
+    assert f"offset {covered}" in line
+
+
+def test_sealed_ticks_that_are_gone_are_told(sealed: Store) -> None:
+    shutil.rmtree(sealed.folder("ticks", DATE))
+    report = verify(sealed, DATE)
+    assert (report.ticks, report.differences) == (0, (f"ticks/date={DATE}/ticks.parquet: is gone",))
+    assert_one(sealed, "ticks.parquet: is gone")
+
+
 CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "is of 2026-11-24": lambda facts: facts.update(date="2026-11-24"),
     "begins with entry 2": lambda facts: facts.update(first_seq=2),

@@ -123,14 +123,17 @@ def _verify(store: Store, covered: Coverage, manifest: Manifest | None, tell: Pr
         differences.append(f"Parquet: no file has entries {first} to {last}, {parts} after them must wait")
     if covered.sealed is not None and manifest is None:
         differences += ["manifest: is gone", *_unread(store, covered)]
+    elif covered.sealed is None and manifest is not None:
+        differences.append(f"{store.sealed_path('ticks', date).relative_to(store.root).as_posix()}: is gone")
     elif covered.sealed is not None and manifest is not None:
         differences += _against_manifest(store, manifest, covered, survey, census)
     tell("reading DuckDB", 0.8)
     sound = [table for table in schema.TABLES if not _told(store.sealed_path(table, date), store, differences)]
     unlike, skipped = _against_duckdb(store, covered, survey, sound) if not unreadable else ([], [])
-    entries, unflushed = covered.next_seq - 1, _unflushed(store, covered)
-    found = (*differences, *unlike)
-    return Report(date, store.settled(date), census is not None, entries, survey.rows, found, unflushed, tuple(skipped))
+    unflushed, damage = _unflushed(store, covered)
+    found = (*differences, *(line for line in damage if line not in differences), *unlike)
+    entries, whole = covered.next_seq - 1, census is not None
+    return Report(date, store.settled(date), whole, entries, survey.rows, found, unflushed, tuple(skipped))
 
 
 def _told(path: Path, store: Store, differences: Iterable[str]) -> bool:
@@ -150,10 +153,12 @@ def _unread(store: Store, covered: Coverage) -> Iterator[str]:
             yield f"{path.relative_to(store.root).as_posix()}: cannot be read: {error.why}"
 
 
-def _unflushed(store: Store, covered: Coverage) -> int:
-    """Ticks of the entries that no Parquet file covers."""
-    entries = Journal(store.journal(covered.date)).entries(covered.next_seq, start=covered.position)
-    return sum(count_feeds(entry.payload) for entry in entries if entry.kind is EntryKind.MESSAGE)
+def _unflushed(store: Store, covered: Coverage) -> tuple[int, list[str]]:
+    """Ticks of the entries that no Parquet file covers, and the damage found there."""
+    journal = Journal(store.journal(covered.date))
+    entries = journal.entries(covered.next_seq, start=covered.position)
+    ticks = sum(count_feeds(entry.payload) for entry in entries if entry.kind is EntryKind.MESSAGE)
+    return ticks, [f"journal: {damage}" for damage in journal.damage]
 
 
 def _read_journal(store: Store, covered: Coverage) -> tuple[Census | None, list[str]]:
