@@ -17,7 +17,17 @@ from tickrec.journal import JournalWriter, compress
 from tickrec.journal.format import file_path
 from tickrec.layout import Store
 from tickrec.manifest import Manifest
-from tickrec.totals import LOOKED_AT, Totals, newest_totals, present, recorded, ticks_of, totals, usual_day
+from tickrec.totals import (
+    LOOKED_AT,
+    Totals,
+    connected,
+    covered_time,
+    newest_totals,
+    present,
+    ticks_of,
+    totals,
+    usual_day,
+)
 
 DATE = dt.date(2026, 11, 23)
 HOUR = dt.timedelta(hours=1)
@@ -51,7 +61,7 @@ def test_a_sealed_date_tells_ticks_gaps_and_how_long_it_was_recorded(tmp_path: P
     start_ns = from_datetime(at("10:00"))
     gaps = (Gap(5, 1, start_ns, start_ns + 60 * SECOND, "x", 2), Gap(None, 1, start_ns, None, "x", 2))
     found = totals(store, DATE)
-    assert found == Totals(3, gaps, dt.timedelta(hours=6, minutes=15))
+    assert found == Totals(3, gaps, dt.timedelta(hours=6, minutes=15), (at("09:15"), at("15:30")))
     assert (found.gap_ns, found.endless_gaps) == (60 * SECOND, 1)
     assert newest_totals(store, holdings(store)) == {DATE: totals(store, DATE)}
 
@@ -105,7 +115,7 @@ def test_connections_side_by_side_count_once_and_pauses_not_at_all(
 ) -> None:
     store = Store(tmp_path)
     write_sealed(store, DATE, {"connections": [connection(number, *span) for number, span in enumerate(spans, 1)]})
-    assert recorded(store, DATE) == hours * HOUR
+    assert covered_time(connected(store, DATE)) == hours * HOUR
 
 
 def test_a_usual_day_is_the_median_of_the_newest_long_ones() -> None:

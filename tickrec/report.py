@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tickrec import format as fmt
-from tickrec.clock import SECOND, ist
+from tickrec.clock import SECOND, from_datetime, ist
 from tickrec.errors import DataError
 from tickrec.gaps import Gap
 from tickrec.layout import Store
@@ -288,6 +288,12 @@ def _kept(report: StatusReport) -> Iterator[Chunk]:
         sizes = [fmt.size(size) for size in (each.journal, each.parquet, each.duckdb)]
         state = "sealed" if each.sealed else "not sealed"
         yield Chunk(_row(str(each.date), state, *sizes, *_recorded(report.totals.get(each.date))))
+
+
+def day_words(totals: Totals) -> str:
+    """How much of a sealed day there is: `recorded 09:00:02 - 15:41:00, gaps 1 (3.4s)`."""
+    times = (fmt.clock_time(from_datetime(moment)) for moment in totals.span or ())
+    return f"recorded {' - '.join(times) or fmt.NONE}, gaps {_recorded(totals)[1]}"
 
 
 def _recorded(totals: Totals | None) -> tuple[str, str]:

@@ -38,6 +38,8 @@ class Totals:
     gaps: tuple[Gap, ...]
     recorded: dt.timedelta
     """How long at least one connection was open."""
+    span: tuple[dt.datetime, dt.datetime] | None = None
+    """From when to when, all pauses included."""
 
     @property
     def gap_ns(self) -> int:
@@ -74,18 +76,19 @@ def totals(store: Store, date: dt.date) -> Totals | None:
         sealed = manifest.load(store, date)
         if sealed is None:
             return None
-        return Totals(sealed.rows["ticks"], tuple(map(_gap, sealed.gaps)), recorded(store, date))
+        spans = connected(store, date)
+        span = (spans[0][0], max(end for _, end in spans)) if spans else None
+        return Totals(sealed.rows["ticks"], tuple(map(_gap, sealed.gaps)), covered_time(spans), span)
     except (DataError, FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 
-def recorded(store: Store, date: dt.date) -> dt.timedelta:
-    """How long at least one connection was open on a sealed date. Raises OSError, DataError."""
+def connected(store: Store, date: dt.date) -> list[tuple[dt.datetime, dt.datetime]]:
+    """From when to when each connection of a sealed date was open, in that order. Raises OSError, DataError."""
     path = store.sealed_path("connections", date)
     parquet.require_whole(path)
     times = parquet.read(path, schema.CONNECTIONS).select(["opened_ts", "closed_ts"])
-    spans = sorted(pair for pair in zip(*(column.to_pylist() for column in times.columns), strict=True) if all(pair))
-    return _covered(spans)
+    return sorted(pair for pair in zip(*(column.to_pylist() for column in times.columns), strict=True) if all(pair))
 
 
 def usual_day(kept: Iterable[Holding], known: Mapping[dt.date, Totals]) -> int | None:
@@ -136,7 +139,7 @@ def _waiting(store: Store, covered: Coverage, most: int) -> int | None:
     return sum(count_feeds(entry.payload) for entry in entries if entry.kind is EntryKind.MESSAGE)
 
 
-def _covered(spans: Iterable[tuple[dt.datetime, dt.datetime]]) -> dt.timedelta:
+def covered_time(spans: Iterable[tuple[dt.datetime, dt.datetime]]) -> dt.timedelta:
     """How long the union of sorted spans is."""
     length, until = dt.timedelta(), None
     for start, end in spans:

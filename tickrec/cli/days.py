@@ -81,7 +81,7 @@ def _make_days(
             answer(manifest.to_json().decode().rstrip())
         else:
             ticks, count = manifest.rows["ticks"], len(manifest.instruments)
-            answer(f"{done} {date}: {plural(ticks, 'tick')} of {plural(count, 'instrument')}")
+            answer(f"{done} {date}: {plural(ticks, 'tick')} of {plural(count, 'instrument')}{_how_much(store, date)}")
 
     raise SystemExit(_each(_dates(store, first, last), work, as_json))
 
@@ -127,13 +127,22 @@ def verify(
     def work(day: "dt.date") -> ExitCode:
         with step_line(f"{day}") as progress:
             report = verify_date(store, day, progress)
-        answer(json.dumps(report.to_json()) if as_json else "\n".join(_verdict(report)))
+        answer(json.dumps(report.to_json()) if as_json else "\n".join(_verdict(report, _how_much(store, day))))
         return ExitCode.DATA if report.differences else ExitCode.DONE
 
     raise SystemExit(_each(_dates(store, date, to), work, as_json))
 
 
-def _verdict(report: "Report") -> "Iterator[str]":
+def _how_much(store: "Store", date: "dt.date") -> str:
+    """From when to when a sealed day was recorded, and its gaps; nothing of another."""
+    from tickrec.report import day_words
+    from tickrec.totals import totals
+
+    found = totals(store, date)
+    return "" if found is None else f", {day_words(found)}"
+
+
+def _verdict(report: "Report", how_much: str) -> "Iterator[str]":
     """A report in words: a line about the date, and one for each thing that it found."""
     from tickrec.format import plural
 
@@ -141,7 +150,7 @@ def _verdict(report: "Report") -> "Iterator[str]":
     waiting = f", {plural(report.unflushed, 'tick')} more in the journal only" if report.unflushed else ""
     against = "" if report.journal else ", journal gone"
     verdict = plural(len(report.differences), "difference") if report.differences else "everything agrees"
-    yield f"{report.date} {kind}{against}: {plural(report.ticks, 'tick')}{waiting}, {verdict}"
+    yield f"{report.date} {kind}{against}: {plural(report.ticks, 'tick')}{waiting}{how_much}, {verdict}"
     for difference in report.differences:
         yield f"  {difference}"
     for skipped in report.skipped:

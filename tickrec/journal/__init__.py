@@ -1,7 +1,8 @@
 """The journal of a date: a folder of numbered files that together hold every entry, in the order of seq.
 
-`format` specifies the bytes, `writer` appends, `scan` reads a single file, `reader` reads and follows all of them,
-`repair` puts a journal in order after a crash and compresses it when the day is sealed. Knows nothing about the broker.
+`format` specifies the bytes, `packed` is their compressed form, `writer` appends, `scan` reads a single file, `reader`
+reads and follows all of them, `repair` puts a journal in order after a crash and compresses it when the day is sealed.
+Knows nothing about the broker.
 
 One process writes, under the recording lock; any number read at the same time, without a lock.
 """

@@ -216,9 +216,10 @@ class _Walk:
 
     def _leave(self, file: JournalFile, end: int, tail: int, ending: Ending) -> None:
         """Keep how the file ends; what comes after decides whether that is damage."""
-        if end == 0 and ending is Ending.CORRUPT:
+        if end == 0 and ending is Ending.CORRUPT and not file.broken:
             raise not_a_journal(file.path)
-        self.ending = ending
+        # A file is compressed when it is finished and in order: no crash leaves it with a torn tail.
+        self.ending = Ending.CORRUPT if file.compressed and ending is Ending.TORN else ending
         self.tail = Damage(file.path, end, tail, max(self.expected - 1, 0), 0) if tail else None
         if file.compressed:
             self._finished = self.number

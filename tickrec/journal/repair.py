@@ -11,12 +11,11 @@ from typing import Final, NamedTuple
 from tickrec.errors import DataError
 from tickrec.files import publish, publish_bytes, sync_file, sync_folder
 from tickrec.journal.format import FILE_HEADER_BYTES, Damage, Ending, file_numbers, file_path
-from tickrec.journal.scan import CHUNK_BYTES, JournalFile, Scan, not_a_journal
+from tickrec.journal.packed import pack, same
+from tickrec.journal.scan import JournalFile, Scan, not_a_journal
 
 _RECENT_BYTES: Final = 256 * 1024 * 1024
 """How far back in the journal a crash can reach: what is written between two syncs is less."""
-_PACKED_BYTES: Final = 16 * 1024 * 1024
-"""Bytes compressed at a time; a zstd file may have any number of such frames."""
 
 
 class SetAside(NamedTuple):
@@ -74,7 +73,7 @@ def _check(file: JournalFile, last_seq: int, torn: list[SetAside], damage: list[
     for _ in scan.batches():
         pass
     ending = scan.ending()
-    if ending is Ending.CORRUPT and scan.end == 0:
+    if ending is Ending.CORRUPT and scan.end == 0 and not file.broken:
         raise not_a_journal(file.path)
     if ending is Ending.TORN and not file.compressed:
         torn.append(_set_aside(file.path, scan.end))
@@ -104,33 +103,11 @@ def compress(path: Path) -> Path:
         return target
 
     def write(temp: Path) -> None:
-        _pack(path, temp)
-        _compare(path, temp)
+        pack(path, temp)
+        if not same(path, temp):
+            raise DataError("the compressed journal does not read back", where=str(path), hint="Check the disk")
 
     publish(target, write)
     path.unlink()
     sync_folder(path.parent)
     return target
-
-
-def _pack(path: Path, temp: Path) -> None:
-    import pyarrow as pa  # heavy, and only sealing needs it
-
-    codec = pa.Codec("zstd", compression_level=3)  # streams take no level, and theirs makes files a third larger
-    with path.open("rb") as plain, temp.open("wb") as packed:
-        chunk = plain.read(_PACKED_BYTES)
-        while True:
-            packed.write(codec.compress(chunk, asbytes=True))
-            if not (chunk := plain.read(_PACKED_BYTES)):
-                return
-
-
-def _compare(path: Path, temp: Path) -> None:
-    import pyarrow as pa
-
-    with path.open("rb") as plain, pa.input_stream(str(temp), compression="zstd") as packed:
-        while chunk := plain.read(CHUNK_BYTES):
-            if packed.read(len(chunk)) != chunk:
-                raise DataError("the compressed journal does not read back", where=str(path), hint="Check the disk")
-        if packed.read(1):
-            raise DataError("the compressed journal does not read back", where=str(path), hint="Check the disk")

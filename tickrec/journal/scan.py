@@ -6,7 +6,7 @@ verdict on how the file ends. Knows nothing about the other files of a journal.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, Self, cast
+from typing import BinaryIO, Final, Self
 from zlib import crc32
 
 from tickrec.entry import Entry, EntryKind
@@ -30,6 +30,7 @@ from tickrec.journal.format import (
     locked_crc32,
     padded,
 )
+from tickrec.journal.packed import FRAME_BYTES, PackedFile
 
 Placed = tuple[Entry, int]
 """An entry, and the offset after it in its file."""
@@ -44,15 +45,19 @@ _new = tuple.__new__  # half the price of calling the class
 class JournalFile:
     """One journal file opened for reading, plain or compressed; a context manager."""
 
-    def __init__(self, folder: Path, number: int) -> None:
-        """Open file `number`. Raises FileNotFoundError when it is there in neither form."""
+    def __init__(self, folder: Path, number: int, frame_bytes: int = FRAME_BYTES) -> None:
+        """Open file `number`; `frame_bytes` is what it was packed with.
+
+        Raises FileNotFoundError when it is there in neither form, DataError when the packed one is no zstd file.
+        """
         self.path = file_path(folder, number)
         self.compressed = False
+        self._stream: BinaryIO | PackedFile
         try:
-            self._stream: BinaryIO = self.path.open("rb", buffering=0)
+            self._stream = self.path.open("rb", buffering=0)
         except FileNotFoundError:  # the compressed file appears before the plain one goes
             self.path = file_path(folder, number, compressed=True)
-            self._stream = _open_zstd(self.path)
+            self._stream = PackedFile(self.path, frame_bytes)
             self.compressed = True
 
     def __enter__(self) -> Self:
@@ -61,24 +66,18 @@ class JournalFile:
     def __exit__(self, *_: object) -> None:
         self._stream.close()
 
+    @property
+    def broken(self) -> bool:
+        """Whether some of what was read could not be unpacked, and is zero bytes instead."""
+        return isinstance(self._stream, PackedFile) and self._stream.broken
+
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes from where the last read ended; fewer only at the end. Raises DataError, OSError."""
-        try:
-            return self._stream.read(size)
-        except OSError as error:
-            if not self.compressed:
-                raise
-            raise DataError(f"the compressed journal cannot be read: {error}", where=str(self.path)) from error
+        """Up to `size` bytes from where the last read ended; fewer only at the end. Raises OSError."""
+        return self._stream.read(size)
 
     def seek(self, offset: int) -> None:
         """Read on at `offset` of the uncompressed bytes."""
-        if not self.compressed:
-            self._stream.seek(offset)
-            return
-        self._stream.close()
-        self._stream = _open_zstd(self.path)
-        while offset > 0 and (skipped := len(self.read(min(offset, CHUNK_BYTES)))):
-            offset -= skipped
+        self._stream.seek(offset)
 
     def head(self) -> bytes:
         """The bytes of the file's header, as far as they are there."""
@@ -101,12 +100,6 @@ class JournalFile:
             return 0
         magic, _, seq = LINK.unpack_from(data, 1)
         return seq if magic == FRAME_MAGIC else None
-
-
-def _open_zstd(path: Path) -> BinaryIO:
-    import pyarrow as pa  # heavy, and only sealed days are compressed
-
-    return cast(BinaryIO, pa.input_stream(str(path), compression="zstd"))
 
 
 class Scan:
