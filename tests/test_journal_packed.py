@@ -94,19 +94,17 @@ def test_a_whole_file_reads_as_the_plain_one_from_anywhere(packed: Packed) -> No
 def test_a_changed_byte_anywhere_costs_no_entry_outside_its_frame(packed: Packed) -> None:
     assert len(packed.bounds) > 6
     for offset in range(len(packed.data)):
-        for change in (1 << offset % 8, 0xFF):
-            data = bytearray(packed.data)
-            data[offset] ^= change
-            read, damage = packed.read(bytes(data))
-            assert {entry for entry, _ in packed.untouched({packed.frame(offset)})} <= {entry for entry, _ in read}
-            assert {entry for entry, _ in read} <= set(packed.entries), offset
-            seqs = {entry.seq for entry, _ in read}
-            assert packed.named(damage) == set(range(1, len(packed.entries) + 1)) - seqs, offset
+        data = bytearray(packed.data)
+        data[offset] ^= 1 << offset % 8
+        read, damage = packed.read(bytes(data))
+        found = {entry for entry, _ in read}
+        assert {entry for entry, _ in packed.untouched({packed.frame(offset)})} <= found <= set(packed.entries), offset
+        assert packed.named(damage) == {e.seq for e in packed.entries} - {e.seq for e in found}, offset
 
 
 def test_a_changed_byte_behind_the_header_of_a_frame_moves_no_entry(packed: Packed) -> None:
     for begin, end in zip(packed.bounds, packed.bounds[1:], strict=False):
-        for offset in range(begin + 10, end):
+        for offset in range(begin + 10, end, 3):
             data = bytearray(packed.data)
             data[offset] ^= 0x10
             read, _ = packed.read(bytes(data))
@@ -114,7 +112,7 @@ def test_a_changed_byte_behind_the_header_of_a_frame_moves_no_entry(packed: Pack
 
 
 def test_bytes_wiped_out_across_frames_cost_no_entry_outside_them(packed: Packed) -> None:
-    for offset in range(0, len(packed.data), 3):
+    for offset in range(0, len(packed.data), 7):
         data = packed.data[:offset] + bytes(100) + packed.data[offset + 100 :]
         hit = {packed.frame(min(at, len(packed.data) - 1)) for at in range(offset, offset + 100)}
         read, damage = packed.read(data[: len(packed.data)])

@@ -223,3 +223,8 @@ def file_numbers(folder: Path) -> list[int]:
         return []
     stems = {name.removesuffix(".zst").removesuffix(_PLAIN) for name in names if name.endswith((_PLAIN, _PACKED))}
     return sorted(int(stem) for stem in stems if stem.isdecimal())
+
+
+def not_a_journal(path: Path) -> DataError:
+    """The error for a file with neither a header nor a good frame."""
+    return DataError("this is not a journal", where=str(path), hint="Move the file away, then start again")

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, Self
 
-from tickrec.errors import DataError
+from tickrec.journal.format import not_a_journal
 
 FRAME_BYTES: Final = 16 * 1024 * 1024
 """Bytes of the plain file in a zstd frame."""
@@ -70,7 +70,7 @@ class PackedFile:
         try:
             self._end = os.fstat(self._stream.fileno()).st_size
             if self._foreign():
-                raise DataError("this is not a journal", where=str(path), hint="Move the file away, then start again")
+                raise not_a_journal(path)
         except BaseException:
             self._stream.close()
             raise

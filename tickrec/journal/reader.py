@@ -16,8 +16,9 @@ from tickrec.journal.format import (
     Position,
     decode_header,
     file_numbers,
+    not_a_journal,
 )
-from tickrec.journal.scan import JournalFile, Placed, Scan, judge_head, not_a_journal
+from tickrec.journal.scan import JournalFile, Placed, Scan, judge_head
 
 
 class Journal:

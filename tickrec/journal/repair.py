@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 
 from tickrec.errors import DataError
 from tickrec.files import publish, publish_bytes, sync_file, sync_folder
-from tickrec.journal.format import FILE_HEADER_BYTES, Damage, Ending, file_numbers, file_path
+from tickrec.journal.format import FILE_HEADER_BYTES, Damage, Ending, file_numbers, file_path, not_a_journal
 from tickrec.journal.packed import pack, same
-from tickrec.journal.scan import JournalFile, Scan, not_a_journal
+from tickrec.journal.scan import JournalFile, Scan
 
 _RECENT_BYTES: Final = 256 * 1024 * 1024
 """How far back in the journal a crash can reach: what is written between two syncs is less."""

@@ -10,7 +10,6 @@ from typing import BinaryIO, Final, Self
 from zlib import crc32
 
 from tickrec.entry import Entry, EntryKind
-from tickrec.errors import DataError
 from tickrec.journal.format import (
     CRC_FROM,
     FILE_HEADER_BYTES,
@@ -289,8 +288,3 @@ def judge_head(head: bytes) -> Ending:
         return Ending.CLEAN
     begun = FILE_MAGIC.startswith(head[: len(FILE_MAGIC)]) or not any(head)
     return Ending.TORN if begun else Ending.CORRUPT
-
-
-def not_a_journal(path: Path) -> DataError:
-    """The error for a file with neither a header nor a good frame."""
-    return DataError("this is not a journal", where=str(path), hint="Move the file away, then start again")
