@@ -2,7 +2,7 @@
 
 A date's journal is a folder of files 0001.journal, 0002.journal, ... in the order they were written, each begun at the
 start of a run or when the one before was full. A finished file may be replaced by 0001.journal.zst, the same bytes
-compressed with zstd. All numbers are little-endian, everything begins at a multiple of 8 bytes.
+compressed with zstd as `packed` describes. All numbers are little-endian, everything begins at a multiple of 8 bytes.
 
 File header, 64 bytes:
 
@@ -48,8 +48,9 @@ later:
 
 A file can end in three ways. CLEAN: after a frame. TORN: in the middle of a frame, or in zero bytes where a frame
 should be; that is what a crash or a power cut leaves, and `repair` sets it aside. CORRUPT: in bytes that no crash
-leaves. Bytes that are no frame in front of a frame that is good are damage, too: reading goes on at the next multiple
-of 8 where magic, CRC and padding are right and the seq is higher than the last.
+leaves, or in a compressed file, which no crash tears, in anything but a frame. Bytes that are no frame in front of a
+frame that is good are damage, too: reading goes on at the next multiple of 8 where magic, CRC and padding are right and
+the seq is higher than the last.
 
 A file is complete when there is one with a higher number. Knows nothing about the broker: payloads are bytes.
 """
