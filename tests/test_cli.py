@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -174,17 +173,6 @@ def test_a_config_that_is_not_understood_is_refused(tmp_path: Path, text: str, w
     assert refused.stderr.startswith("tickrec: ")
     assert refused.stderr.count("\n") == 1
     assert all(word in refused.stderr for word in words)
-
-
-def test_seal_and_verify_say_from_when_to_when_there_is_data(tmp_path: Path) -> None:
-    tickrec("record", "--simulate", "--no-live", "--symbols", "RELIANCE", "--for", "3s", folder=tmp_path)
-    date = str(Store(tmp_path / "data" / "simulated").dates()[0])
-    how_much = r"ticks of 1 instrument, recorded \d\d:\d\d:\d\d - \d\d:\d\d:\d\d, gaps 0\n"
-    rebuilt = tickrec("rebuild", date, "--simulate", folder=tmp_path)
-    assert re.fullmatch(rf"rebuilt {date}: \d+ {how_much}", rebuilt.stdout)
-    verified = tickrec("verify", date, "--simulate", folder=tmp_path)
-    how_much = how_much.replace(" of 1 instrument", "").replace("\\n", ", everything agrees\\n")
-    assert re.fullmatch(rf"{date} sealed: \d+ {how_much}", verified.stdout)
 
 
 def test_two_ends_of_a_recording_are_one_too_many(tmp_path: Path) -> None:

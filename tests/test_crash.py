@@ -14,7 +14,7 @@ from tickrec.journal import Journal
 from tickrec.layout import Store
 from tickrec.upstox.peek import count_feeds
 
-KILLS = int(os.environ.get("TICKREC_KILLS", "6"))
+KILLS = int(os.environ.get("TICKREC_KILLS", "4"))
 SEED = int(os.environ.get("TICKREC_SEED", "20261122"))
 GRACE_NS = SECOND // 10
 """What was received less than this before a kill may be lost."""

@@ -1,5 +1,6 @@
 import datetime as dt
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -369,6 +370,16 @@ def test_sealed_ticks_that_are_gone_are_told(sealed: Store) -> None:
     report = verify(sealed, DATE)
     assert (report.ticks, report.differences) == (0, (f"ticks/date={DATE}/ticks.parquet: is gone",))
     assert_one(sealed, "ticks.parquet: is gone")
+
+
+def test_seal_and_verify_say_from_when_to_when_there_is_data(tmp_path: Path) -> None:
+    store = Store(tmp_path / "data")
+    write_day(store)
+    how_much = r"recorded \d\d:\d\d:\d\d - \d\d:\d\d:\d\d, gaps 2 \(1m 04s\)"
+    said = tickrec("seal", DATE, folder=tmp_path).stdout
+    assert re.fullmatch(rf"sealed {DATE}: \d+ ticks of \d+ instruments, {how_much}\n", said)
+    said = tickrec("verify", DATE, folder=tmp_path).stdout
+    assert re.fullmatch(rf"{DATE} sealed: \d+ ticks, {how_much}, everything agrees\n", said)
 
 
 CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
