@@ -5,12 +5,14 @@ Owns the order before a run: lock, plan, wait for the session. The run itself is
 
 import asyncio
 import dataclasses
+import datetime as dt
 import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
 from tickrec import status
 from tickrec.alerts import Alerts
+from tickrec.calendar import trading_date
 from tickrec.clock import SECOND, Clock, ist
 from tickrec.config import Config
 from tickrec.errors import (
@@ -25,6 +27,7 @@ from tickrec.errors import (
 )
 from tickrec.files import Lock
 from tickrec.format import duration, moment
+from tickrec.hours import at
 from tickrec.live import Live
 from tickrec.logs import Once
 from tickrec.plan import Bar, Options, Plan, latest_end, make_plan, no_bar, plan_times
@@ -164,7 +167,9 @@ class Record:
         """What the run should have recorded before it had the plan."""
         if self._late is None:
             return None
-        times = plan_times(self._config, self._options, plan.calendar, plan.segments, self._late.since_ns)
+        begin_ns = at(trading_date(plan.times.start_ns), dt.time())  # the calendar of the day before may be closed
+        since_ns = max(self._late.since_ns, begin_ns)
+        times = plan_times(self._config, self._options, plan.calendar, plan.segments, since_ns)
         return self._late._replace(since_ns=times.start_ns)
 
     async def _make_plan(self) -> Plan:
