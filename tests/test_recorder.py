@@ -6,6 +6,7 @@ import datetime as dt
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.recordings import FAST, Recording, ShiftedClock, messages, recording, until
@@ -232,6 +233,30 @@ def test_an_outage_over_midnight_is_a_gap_on_both_dates(tmp_path: Path) -> None:
             assert len(tuesday) == 1
             assert monday[0]["reason"] == tuesday[0]["reason"]
             assert tuesday[0]["end_ts"] > tuesday[0]["start_ts"] >= monday[0]["end_ts"]
+
+    run(scenario())
+
+
+def test_a_connection_that_was_never_opened_is_missed_on_both_sides_of_midnight(tmp_path: Path) -> None:
+    """The account has two connections to give; a third is asked for all the time."""
+    midnight = from_datetime(dt.datetime(2026, 11, 24, tzinfo=IST))
+    clock = ShiftedClock(midnight - 3600 * SECOND - SystemClock.wall_ns())
+
+    async def scenario() -> None:
+        config = 'plan = "plus"\nconnections = 3\n[store]\nduckdb = false\n'
+        async with recording(tmp_path, clock=clock, config=config) as one:
+            await until(lambda: bool((said := status.read(one.store.status_path)) and said.gaps))
+            clock.shift_ns += midnight - clock.wall_ns() + SECOND
+            await until(lambda: len(one.store.dates()) == 2)
+            await one.sent(60)
+            last = await one.stop()
+            (gap,) = last.gaps
+            assert gap.start_ns >= midnight
+            for date in one.store.dates():
+                (row,) = gap_rows(one, date)
+                assert (row["conn"], row["keys"], row["reason"]) == (gap.conn, gap.keys, "403 on handshake")
+                asked = pa.concat_tables(map(pq.read_table, coverage(one.store, date).small_parts["subscriptions"]))
+                assert sum(each["asked_ts"] is None for each in asked.to_pylist()) == gap.keys
 
     run(scenario())
 
