@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -261,7 +262,7 @@ def test_a_connection_that_was_never_opened_is_missed_on_both_sides_of_midnight(
     run(scenario())
 
 
-def gap_rows(one: Recording, date: dt.date) -> list[dict[str, dt.datetime]]:
+def gap_rows(one: Recording, date: dt.date) -> list[dict[str, Any]]:
     paths = coverage(one.store, date).small_parts["gaps"]
     return [row for path in paths for row in pq.read_table(path).to_pylist()]
 
