@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from tests.recordings import FAST, Recording, ShiftedClock, messages, recording, until
 from tickrec import status
@@ -135,6 +136,21 @@ def test_a_second_run_continues_the_date_and_the_pause_is_a_gap(tmp_path: Path) 
             for row in pq.ParquetFile(path).read().to_pylist()
         ]
         assert [gap["reason"] for gap in part_gaps] == ["stopped"]
+
+    run(scenario())
+
+
+def test_instruments_that_only_an_earlier_run_recorded_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        for symbols in (("RELIANCE", "TCS", "NIFTY"), ("TCS",), ("TCS", "NIFTY", "RELIANCE")):
+            options = Options(symbols=symbols, mode="full", now=True)
+            async with recording(tmp_path, options=options) as one:
+                await one.sent(10)
+                await one.stop()
+        told = [line for line in caplog.messages if "recorded earlier today" in line]
+        assert told == ["2 instruments recorded earlier today, but not by this run: RELIANCE, NIFTY"]
 
     run(scenario())
 

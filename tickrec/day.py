@@ -44,6 +44,8 @@ class Day:
         """How many have ended in all, and how long they were together."""
         self.unflushed = 0
         """Ticks in the journal that are not in Parquet."""
+        self.asked_before: dict[str, str | None] = {}
+        """Trading symbol of every key that earlier runs asked for on the date."""
         self._clock = clock
         self._spoken: dict[int, list[Entry]] = {}
         self._lock = Lock(store.day_lock(date))
@@ -72,7 +74,8 @@ class Day:
 
     def _restore(self, store: Store, covered: Coverage) -> Outages:
         """The gaps so far: as the last part knew them, and what the journal holds beyond it."""
-        outages = Ledger.from_text(covered.ledger).outages
+        ledger = Ledger.from_text(covered.ledger)
+        outages, self.asked_before = ledger.outages, dict(ledger.symbols)
         for row in stored_rows(store, covered, "gaps"):
             if row["end_ts"] is not None:
                 times = from_datetime(row["start_ts"]), from_datetime(row["end_ts"])
@@ -82,6 +85,8 @@ class Day:
             for gap in outages.feed(entry, ticks > 0):
                 self._count(gap)
             self.unflushed += ticks
+            if entry.kind is EntryKind.SUBSCRIBED:
+                self.asked_before.update(entry.facts()["keys"])
         return outages
 
     def append(self, entry: Entry) -> int:

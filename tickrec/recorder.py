@@ -151,6 +151,14 @@ class Recorder:
             plural(connections, "connection"),
             f"until {ist(stop_ns):%H:%M:%S}" if stop_ns is not None else "until stopped",
         )
+        self._tell_left()
+
+    def _tell_left(self) -> None:
+        """Warn of instruments that an earlier run of the date recorded: what this one does not ask for is no gap."""
+        wanted = self._plan.symbols
+        if left := [symbol or key for key, symbol in self._day.asked_before.items() if key not in wanted]:
+            shown = ", ".join(left[:5]) + (", ..." if len(left) > 5 else "")
+            log.warning("%s recorded earlier today, but not by this run: %s", plural(len(left), "instrument"), shown)
 
     def _tell_late(self) -> None:
         """Journal what was missed before anything was known of connections."""
