@@ -24,6 +24,7 @@ from tests.upstox.feed_fixtures import (
     TCS,
     Broker,
     FastClock,
+    Recording,
     TokenSettings,
     make_feed,
     market_info,
@@ -525,6 +526,19 @@ def test_a_handshake_that_takes_too_long_is_retried() -> None:
     run(scenario())
 
 
+@contextlib.asynccontextmanager
+async def led_to(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]],
+) -> AsyncIterator[Recording]:
+    """A running feed whose broker authorizes the address of a server of bare bytes."""
+    other = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = other.sockets[0].getsockname()[1]
+    broker = Broker()
+    broker.authorize = lambda: (200, broker.address(f"ws://127.0.0.1:{port}/feeds"))
+    async with other, broker.running(), recording(make_feed(broker.url)) as found:
+        yield found
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
@@ -539,11 +553,7 @@ def test_something_else_than_a_websocket_is_retried(answer: bytes, reason: str) 
         writer.close()
 
     async def scenario() -> None:
-        other = await asyncio.start_server(serve, "127.0.0.1", 0)
-        port = other.sockets[0].getsockname()[1]
-        broker = Broker()
-        broker.authorize = lambda: (200, broker.address(f"ws://127.0.0.1:{port}/feeds"))
-        async with other, broker.running(), recording(make_feed(broker.url)) as found:
+        async with led_to(serve) as found:
             await found.until(lambda: found.notes("attempt"))
         assert found.notes("attempt")[0]["reason"].startswith(reason)
 
@@ -564,11 +574,7 @@ def test_a_message_that_comes_with_the_end_of_the_connection_is_kept(goodbye: by
         writer.close()
 
     async def scenario() -> None:
-        other = await asyncio.start_server(serve, "127.0.0.1", 0)
-        port = other.sockets[0].getsockname()[1]
-        broker = Broker()
-        broker.authorize = lambda: (200, broker.address(f"ws://127.0.0.1:{port}/feeds"))
-        async with other, broker.running(), recording(make_feed(broker.url)) as found:
+        async with led_to(serve) as found:
             await found.until_count(DISCONNECTED, 2)
         assert len(found.of(MESSAGE)) >= 2
         assert {each.payload for each in found.of(MESSAGE)} == {market_info()}
