@@ -433,6 +433,25 @@ def test_the_owner_is_told_of_everything_that_needs_a_person(tmp_path: Path) -> 
     asyncio.run(scenario())
 
 
+def test_a_day_that_cannot_be_sealed_is_told_to_the_owner(tmp_path: Path) -> None:
+    """Everything is recorded, so the run has done its work; but nobody reads the log of a cron job."""
+    told, program = tmp_path / "told", tmp_path / "tell.py"
+    program.write_text(f"import sys\nopen({str(told)!r}, 'a').write(sys.argv[-1] + '\\n')\n")
+    config = f"[record]\non_alert = \"'{sys.executable}' '{program}'\"\n[store]\nduckdb = false\n"
+    options = Options(symbols=("RELIANCE",), mode="full", duration=dt.timedelta(seconds=1), now=True)
+
+    async def scenario() -> None:
+        async with recording(tmp_path, options=options, config=config) as one:
+            one.store.root.mkdir(parents=True, exist_ok=True)
+            (one.store.root / "manifest").write_text("in the way of a folder")
+            last = await one.result()
+            assert last.exit_code == ExitCode.DONE
+            (date,) = one.store.dates()
+            assert told.read_text() == f"{date} could not be sealed: `tickrec seal {date}` says why\n"
+
+    asyncio.run(scenario())
+
+
 def test_a_date_that_is_being_sealed_is_waited_for(tmp_path: Path) -> None:
     store = Store(tmp_path / "data")
     date = trading_date(SystemClock.wall_ns())

@@ -68,6 +68,14 @@ def test_the_download_has_a_bar_that_is_gone_before_the_live_table(tmp_path: Pat
     assert BAR not in after
 
 
+def test_the_live_table_says_that_the_day_is_being_sealed(tmp_path: Path) -> None:
+    command = ("record", "--now", "--symbols", "RELIANCE", "--for", "1s")
+    with simulated_broker(tmp_path), in_terminal(tmp_path, *command) as session:
+        wait_for(lambda: session.shows(LEAVE), "the terminal is given back")
+    table, _, _ = session.seen.partition(LEAVE)
+    assert "; Ctrl-C leaves that to the next recording" in table
+
+
 def test_without_a_terminal_there_is_no_bar(tmp_path: Path) -> None:
     with simulated_broker(tmp_path):
         command = [sys.executable, "-m", "tickrec", "symbols", "RELIANCE"]
