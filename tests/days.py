@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 
 from tickrec import schema
 from tickrec.clock import IST, SECOND, from_datetime
-from tickrec.entry import Entry, EntryKind, encode_facts
 from tickrec.journal import Journal, JournalWriter
-from tickrec.layout import Store, coverage
-from tickrec.store import read_tail
-from tickrec.upstox import MarketDataFeedV3_pb2 as pb
+from tickrec.journal.entry import Entry, EntryKind, encode_facts
+from tickrec.store.coverage import coverage
+from tickrec.store.parts import read_tail
+from tickrec.store.paths import Store
+from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 
 DATE = dt.date(2026, 11, 23)
 SOURCE = "upstox.v3"

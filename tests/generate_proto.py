@@ -11,7 +11,7 @@ import sys
 import tempfile
 import textwrap
 
-PACKAGE = pathlib.Path(__file__).parent.parent / "tickrec" / "upstox"
+PACKAGE = pathlib.Path(__file__).parent.parent / "tickrec" / "upstox" / "decode"
 MESSAGES = (
     *("FeedResponse", "Feed", "FullFeed", "MarketFullFeed", "IndexFullFeed", "FirstLevelWithGreeks", "LTPC"),
     *("MarketLevel", "Quote", "OptionGreeks", "MarketOHLC", "OHLC", "MarketInfo", "StatusInfo"),

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from tickrec.clock import Clock, SystemClock
 from tickrec.config import Config, load
-from tickrec.entry import Entry, EntryKind
 from tickrec.journal import Journal
-from tickrec.layout import Store
-from tickrec.plan import Options
-from tickrec.record import Record
-from tickrec.runstatus import RunStatus
+from tickrec.journal.entry import Entry, EntryKind
+from tickrec.record.plan import Options
+from tickrec.record.start import Record
+from tickrec.serve.server import Settings, Simulator
+from tickrec.status.runstatus import RunStatus
+from tickrec.store.paths import Store
 from tickrec.upstox.feed import TIMING, Timing
-from tickrec.upstox.simulator import Settings, Simulator
 
 DEADLINE = 30.0
 """Seconds after which a test gives up waiting."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import datetime as dt
     import os
 
-    from tickrec.query import Session
+    from tickrec.query.session import Session
 
 __version__: Final = "0.1.0"
 
@@ -27,8 +27,8 @@ def open(data: "str | os.PathLike[str]", *, first: "dt.date | None" = None, last
     from pathlib import Path
 
     from tickrec.errors import UsageError
-    from tickrec.layout import Store
-    from tickrec.query import DateRange, Session, elsewhere
+    from tickrec.query.session import DateRange, Session, elsewhere
+    from tickrec.store.paths import Store
 
     folder = Path(data)
     if not Store(folder).dates():

@@ -63,3 +63,14 @@ async def ended(process: asyncio.subprocess.Process) -> tuple[int, list[str]]:
     code = process.returncode or 0
     lines = err.decode("utf-8", "replace").strip().splitlines()
     return code, lines or [f"exit code {code}"] * bool(code)
+
+
+def lower_priority() -> None:
+    """Let everything else on the machine go first."""
+    if sys.platform == "win32":
+        import ctypes
+
+        kernel = ctypes.windll.kernel32
+        kernel.SetPriorityClass(kernel.GetCurrentProcess(), 0x4000)  # BELOW_NORMAL_PRIORITY_CLASS
+    else:
+        os.nice(10)

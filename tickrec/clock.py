@@ -7,8 +7,14 @@ a fixed offset and needs no zone database.
 import datetime as dt
 import sys
 import time
+from collections.abc import Awaitable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
+
+T = TypeVar("T")
 
 IST: Final = dt.timezone(dt.timedelta(hours=5, minutes=30), "IST")
 SECOND: Final = 1_000_000_000
@@ -77,3 +83,23 @@ def _machine_zone(localtime: Path) -> dt.tzinfo | None:
             return ZoneInfo.from_file(file)
     except (OSError, ValueError):
         return dt.UTC
+
+
+class Stopped(Exception):
+    """The run is to end while something was awaited."""
+
+
+async def unless_stopped(stopping: "asyncio.Event", work: Awaitable[T]) -> T:
+    """The result of `work`. Raises Stopped, having cancelled it, if `stopping` is set before it is done."""
+    import asyncio  # here, because a query needs the clock but no event loop
+
+    task, stop = asyncio.ensure_future(work), asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise Stopped
+    finally:
+        task.cancel()
+        stop.cancel()
+        await asyncio.gather(task, stop, return_exceptions=True)

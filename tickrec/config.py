@@ -18,13 +18,14 @@ from typing import Any, Final, NoReturn
 
 from tickrec import values
 from tickrec.errors import UsageError
-from tickrec.upstox.plans import CONNECTIONS, KEY_CAPS
 
 __all__ = ["Config", "RecordConfig", "Secret", "StoreConfig", "UpstoxConfig", "config_folder", "load"]
 
 FILE_NAME: Final = "config.toml"
-PLANS: Final = tuple(CONNECTIONS)
-MODES: Final = tuple(KEY_CAPS)
+PLANS: Final = ("normal", "plus")
+MODES: Final = ("ltpc", "option_greeks", "full", "full_d30")
+MOST_CONNECTIONS: Final = 5
+"""Of the larger plan; what each plan allows is in `upstox.limits`."""
 MAX_BATCH: Final = 500
 """The most keys in one subscribe message known to work (observed 2026-09)."""
 RESERVED: Final = ("fno", "all")
@@ -122,7 +123,7 @@ class Config:
 READERS: Final[Mapping[str, Mapping[str, values.Read]]] = {
     "upstox": {
         "plan": values.choice(*PLANS),
-        "connections": values.whole(1, max(CONNECTIONS.values())),
+        "connections": values.whole(1, MOST_CONNECTIONS),
         "api_url": values.host_url,
         "assets_url": values.host_url,
         "token_file": values.path,

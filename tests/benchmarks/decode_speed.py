@@ -13,10 +13,10 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
-from tickrec.entry import Entry, EntryKind
-from tickrec.upstox import MarketDataFeedV3_pb2 as pb
-from tickrec.upstox.decode import decode
-from tickrec.upstox.peek import count_feeds, quotes
+from tickrec.journal.entry import Entry, EntryKind
+from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
+from tickrec.upstox.decode.peek import count_feeds, quotes
+from tickrec.upstox.decode.tables import decode
 
 ENTRIES = 30
 START_MS = 1_790_137_500_000

@@ -9,8 +9,8 @@ from tests.benchmarks.bench import Bench
 from tests.benchmarks.decode_speed import best
 from tests.benchmarks.pool import TICKS_A_MESSAGE, Quotes
 from tests.benchmarks.table import Row, rate, times
-from tickrec.entry import Entry, EntryKind
-from tickrec.upstox.decode import decode
+from tickrec.journal.entry import Entry, EntryKind
+from tickrec.upstox.decode.tables import decode
 
 _MESSAGES = 1_200
 _BEHIND_PIECE = 3072 * 1024

@@ -21,12 +21,12 @@ from websockets.server import ServerProtocol
 
 from tests.benchmarks.pool import INSTRUMENTS, TICKS_A_MESSAGE, Pool, Quotes, Sums
 from tickrec.clock import SystemClock
-from tickrec.upstox.simulator.access import Access
-from tickrec.upstox.simulator.faults import Lasting
-from tickrec.upstox.simulator.http import MAX_HEAD, Request, read_request
-from tickrec.upstox.simulator.rest import FEED_PATH, Rest
-from tickrec.upstox.simulator.session import Subscriptions
-from tickrec.upstox.simulator.wire import market_info_frame
+from tickrec.serve.access import Access
+from tickrec.serve.client import Subscriptions
+from tickrec.serve.endpoints import FEED_PATH, Rest
+from tickrec.serve.faults import Lasting
+from tickrec.serve.http import MAX_HEAD, Request, read_request
+from tickrec.serve.synthetic.messages import market_info_frame
 
 HOST: Final = "127.0.0.1"
 TOKEN: Final = "simulated"

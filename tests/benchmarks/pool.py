@@ -15,11 +15,11 @@ from typing import Final, NamedTuple, Self
 
 from websockets.frames import Frame, Opcode
 
-from tickrec.calendar import trading_date
 from tickrec.clock import IST, SECOND, SystemClock, from_datetime
-from tickrec.upstox.simulator.hours import Hours
-from tickrec.upstox.simulator.market import Market, Security, Wheel
-from tickrec.upstox.simulator.wire import Painter, frame
+from tickrec.market.calendar import trading_date
+from tickrec.serve.synthetic.messages import Painter, frame
+from tickrec.serve.synthetic.phases import Hours
+from tickrec.serve.synthetic.prices import Market, Security, Wheel
 
 TICKS_A_MESSAGE: Final = 30
 MESSAGES_A_SECOND: Final = 30

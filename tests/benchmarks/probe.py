@@ -13,9 +13,9 @@ from typing import Final
 
 from tickrec.clock import SystemClock
 from tickrec.config import load
-from tickrec.plan import Options
-from tickrec.record import Record
-from tickrec.signals import Signals
+from tickrec.record.plan import Options
+from tickrec.record.signals import Signals
+from tickrec.record.start import Record
 
 EVERY: Final = 0.001
 

@@ -24,11 +24,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tickrec import parquet, schema
-from tickrec.layout import Footer, Store
-from tickrec.ledger import Ledger
-from tickrec.merge import GROUP_ROWS
-from tickrec.query import Session
+from tickrec import schema
+from tickrec.journal.history import History
+from tickrec.query.session import Session
+from tickrec.seal.sort import GROUP_ROWS
+from tickrec.store import parquet
+from tickrec.store.coverage import Footer
+from tickrec.store.paths import Store
 
 DATE = dt.date(2026, 11, 23)
 INSTRUMENTS = 220
@@ -84,7 +86,7 @@ def make_day(store: Store, ticks: int) -> None:
         for name, kind in zip(schema.TICKS.names, schema.TICKS.types, strict=True)
     ]
     table = pa.table(columns, schema=schema.TICKS)
-    metadata = Footer(1, ticks // A_MESSAGE, Ledger().to_text()).to_metadata()
+    metadata = Footer(1, ticks // A_MESSAGE, History().to_text()).to_metadata()
     path = store.sealed_path("ticks", DATE)
     path.parent.mkdir(parents=True)
     file = parquet.sealed_file(path)

@@ -6,7 +6,7 @@ from typing import Final
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.query_speed import ONE_MINUTE, add_days, in_sql, make_day, whole_command
 from tests.benchmarks.table import Row, milliseconds
-from tickrec.layout import Store
+from tickrec.store.paths import Store
 
 TICKS: Final = 3_000_000
 DAYS: Final = 250

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from tests.benchmarks.pool import Pool, Quotes, Sums
 from tickrec.clock import SystemClock
-from tickrec.layout import Store
+from tickrec.store.paths import Store
 
 
 class Feed:

@@ -10,12 +10,13 @@ from tests.benchmarks.bench import Bench, module
 from tests.benchmarks.machine import MB, Watching
 from tests.benchmarks.pool import MESSAGES_A_SECOND, Pool, Quotes
 from tests.benchmarks.table import Row, megabytes
-from tickrec.calendar import trading_date
 from tickrec.clock import SECOND
-from tickrec.day import SOURCE
-from tickrec.entry import Entry, EntryKind, encode_facts
 from tickrec.journal import JournalWriter
-from tickrec.store import PartWriter, Store
+from tickrec.journal.entry import Entry, EntryKind, encode_facts
+from tickrec.market.calendar import trading_date
+from tickrec.record.day import SOURCE
+from tickrec.store.parts import PartWriter
+from tickrec.store.paths import Store
 
 
 class Sealed(NamedTuple):

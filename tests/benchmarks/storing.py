@@ -12,10 +12,10 @@ from tests.benchmarks.pool import TICKS_A_MESSAGE, Sums
 from tests.benchmarks.running import feeding, recording
 from tests.benchmarks.table import Row, megabytes, rate, times
 from tickrec.clock import SECOND
-from tickrec.entry import EntryKind
 from tickrec.journal import Journal
-from tickrec.store import Store
-from tickrec.upstox.peek import count_feeds
+from tickrec.journal.entry import EntryKind
+from tickrec.store.paths import Store
+from tickrec.upstox.decode.peek import count_feeds
 
 BURST: Final = 8_000
 """Messages of a burst: just less than what makes a flush due."""

@@ -17,9 +17,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from tickrec.clock import SECOND
-from tickrec.entry import Entry, EntryKind
-from tickrec.upstox import MarketDataFeedV3_pb2
+from tickrec.journal.entry import Entry, EntryKind
 from tickrec.upstox.auth import TokenSource
+from tickrec.upstox.decode import MarketDataFeedV3_pb2
 from tickrec.upstox.feed import Feed, Wanted
 from tickrec.upstox.rest import Rest
 

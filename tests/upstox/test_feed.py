@@ -39,14 +39,14 @@ from tests.upstox.feed_fixtures import (
 )
 from tickrec import __version__
 from tickrec.clock import SECOND, SystemClock
-from tickrec.entry import Entry, EntryKind
 from tickrec.errors import StorageError, TokenError
 from tickrec.journal import Journal
+from tickrec.journal.entry import Entry, EntryKind
+from tickrec.serve.faults import Fault
+from tickrec.serve.server import Settings, Simulator
 from tickrec.upstox.auth import TokenSource
 from tickrec.upstox.feed import Feed, Timing, Wanted
 from tickrec.upstox.rest import Rest
-from tickrec.upstox.simulator import Settings, Simulator
-from tickrec.upstox.simulator.faults import Fault
 
 MESSAGE, CONNECTED, SUBSCRIBED = EntryKind.MESSAGE, EntryKind.CONNECTED, EntryKind.SUBSCRIBED
 DISCONNECTED, NOTE = EntryKind.DISCONNECTED, EntryKind.NOTE
@@ -75,86 +75,71 @@ async def simulated(**settings: Any) -> AsyncIterator[Simulator]:
 # What arrives
 
 
-def test_everything_sent_is_yielded_byte_for_byte_and_in_order(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with simulated(sent_log=tmp_path) as simulator:
-            async with recording(make_feed(simulator.api_url, clock=SystemClock())) as found:
-                await found.until_count(MESSAGE, 20)
-            sent = [entry.payload for entry in Journal(tmp_path).entries() if entry.kind is MESSAGE]
-            assert [entry.payload for entry in found.of(MESSAGE)] == sent
-
-    run(scenario())
+async def test_everything_sent_is_yielded_byte_for_byte_and_in_order(tmp_path: Path) -> None:
+    async with simulated(sent_log=tmp_path) as simulator:
+        async with recording(make_feed(simulator.api_url, clock=SystemClock())) as found:
+            await found.until_count(MESSAGE, 20)
+        sent = [entry.payload for entry in Journal(tmp_path).entries() if entry.kind is MESSAGE]
+        assert [entry.payload for entry in found.of(MESSAGE)] == sent
 
 
-def test_a_connection_tells_its_story_in_order() -> None:
-    async def scenario() -> None:
-        broker, plan = Broker(), [[RELIANCE, TCS, NIFTY]]
-        async with broker.running(), recording(make_feed(broker.url, plan, batch_size=2)) as found:
-            await found.until_count(MESSAGE, 3)
-        kinds = [entry.kind for entry in found.entries]
-        assert kinds[0] is CONNECTED
-        assert kinds[-1] is DISCONNECTED
-        assert [entry.payload for entry in found.of(MESSAGE)] == [
-            market_info(),
-            snapshot([RELIANCE.instrument_key, TCS.instrument_key]),
-            snapshot([NIFTY.instrument_key]),
-        ]
-        for number, request in enumerate(found.of(SUBSCRIBED), 1):
-            assert found.entries.index(request) < found.entries.index(found.of(MESSAGE)[number])
-        assert found.facts(CONNECTED) == [{"host": "127.0.0.1", "attempt": 1, "keys": 3}]
-        assert found.facts(SUBSCRIBED) == [
-            {"mode": "full", "keys": [list(RELIANCE[:2]), list(TCS[:2])]},
-            {"mode": "full", "keys": [list(NIFTY[:2])]},
-        ]
-        assert found.facts(DISCONNECTED) == [{"code": 1000, "reason": "stopped"}]
-        assert broker.closes == [1000]
-
-    run(scenario())
+async def test_a_connection_tells_its_story_in_order() -> None:
+    broker, plan = Broker(), [[RELIANCE, TCS, NIFTY]]
+    async with broker.running(), recording(make_feed(broker.url, plan, batch_size=2)) as found:
+        await found.until_count(MESSAGE, 3)
+    kinds = [entry.kind for entry in found.entries]
+    assert kinds[0] is CONNECTED
+    assert kinds[-1] is DISCONNECTED
+    assert [entry.payload for entry in found.of(MESSAGE)] == [
+        market_info(),
+        snapshot([RELIANCE.instrument_key, TCS.instrument_key]),
+        snapshot([NIFTY.instrument_key]),
+    ]
+    for number, request in enumerate(found.of(SUBSCRIBED), 1):
+        assert found.entries.index(request) < found.entries.index(found.of(MESSAGE)[number])
+    assert found.facts(CONNECTED) == [{"host": "127.0.0.1", "attempt": 1, "keys": 3}]
+    assert found.facts(SUBSCRIBED) == [
+        {"mode": "full", "keys": [list(RELIANCE[:2]), list(TCS[:2])]},
+        {"mode": "full", "keys": [list(NIFTY[:2])]},
+    ]
+    assert found.facts(DISCONNECTED) == [{"code": 1000, "reason": "stopped"}]
+    assert broker.closes == [1000]
 
 
-def test_requests_are_binary_and_carry_fresh_guids() -> None:
-    async def scenario() -> None:
-        async with Broker().running() as broker, recording(make_feed(broker.url, batch_size=1)) as found:
-            await found.until_count(MESSAGE, 3)
-        assert all(binary for binary, _ in broker.subscribed)
-        assert [facts["data"]["instrumentKeys"] for _, facts in broker.subscribed] == [[RELIANCE[0]], [TCS[0]]]
-        assert len({facts["guid"] for _, facts in broker.subscribed}) == 2
-
-    run(scenario())
+async def test_requests_are_binary_and_carry_fresh_guids() -> None:
+    async with Broker().running() as broker, recording(make_feed(broker.url, batch_size=1)) as found:
+        await found.until_count(MESSAGE, 3)
+    assert all(binary for binary, _ in broker.subscribed)
+    assert [facts["data"]["instrumentKeys"] for _, facts in broker.subscribed] == [[RELIANCE[0]], [TCS[0]]]
+    assert len({facts["guid"] for _, facts in broker.subscribed}) == 2
 
 
-def test_entries_are_stamped_when_they_are_read() -> None:
-    async def scenario() -> None:
-        clock = FastClock()
-        async with Broker().running() as broker, recording(make_feed(broker.url, clock=clock)) as found:
-            before = clock.monotonic_ns(), clock.wall_ns()
-            await found.until_count(MESSAGE, 2)
-            after = clock.monotonic_ns(), clock.wall_ns()
-        for entry in found.entries[:-1]:
-            assert before[0] - SECOND <= entry.mono_ns <= after[0]
-            assert before[1] - SECOND <= entry.wall_ns <= after[1]
-        assert all(gap >= 0 for gap in seconds_between(found.entries))
-
-    run(scenario())
+async def test_entries_are_stamped_when_they_are_read() -> None:
+    clock = FastClock()
+    async with Broker().running() as broker, recording(make_feed(broker.url, clock=clock)) as found:
+        before = clock.monotonic_ns(), clock.wall_ns()
+        await found.until_count(MESSAGE, 2)
+        after = clock.monotonic_ns(), clock.wall_ns()
+    for entry in found.entries[:-1]:
+        assert before[0] - SECOND <= entry.mono_ns <= after[0]
+        assert before[1] - SECOND <= entry.wall_ns <= after[1]
+    assert all(gap >= 0 for gap in seconds_between(found.entries))
 
 
-def test_a_text_message_is_kept_and_marked() -> None:
+async def test_a_text_message_is_kept_and_marked() -> None:
     async def talk(broker: Broker, connection: ServerConnection) -> None:
         await connection.send('{"status":"failed","error":"₹"}')
         await serve_snapshots(broker, connection)
 
-    async def scenario() -> None:
-        async with Broker(talk).running() as broker, recording(make_feed(broker.url)) as found:
-            await found.until_count(MESSAGE, 3)
-        text, info = found.of(MESSAGE)[:2]
-        assert text.text
-        assert text.payload == '{"status":"failed","error":"₹"}'.encode()
-        assert not info.text
-
-    run(scenario())
+    async with Broker(talk).running() as broker, recording(make_feed(broker.url)) as found:
+        await found.until_count(MESSAGE, 3)
+    text, info = found.of(MESSAGE)[:2]
+    assert text.text
+    assert text.payload == '{"status":"failed","error":"₹"}'.encode()
+    assert not info.text
 
 
-def test_messages_of_one_read_are_handed_over_together() -> None:
+async def test_messages_of_one_read_are_handed_over_together() -> None:
     burst = [tick(f"NSE_EQ|INE{number:03}A01011") for number in range(200)]
 
     async def talk(broker: Broker, connection: ServerConnection) -> None:
@@ -163,26 +148,23 @@ def test_messages_of_one_read_are_handed_over_together() -> None:
         connection.transport.write(b"".join(connection.protocol.data_to_send()))
         await serve_snapshots(broker, connection)
 
-    async def scenario() -> None:
-        entries: list[Entry] = []
-        sizes: list[int] = []
+    entries: list[Entry] = []
+    sizes: list[int] = []
 
-        def sink(came: Sequence[Entry]) -> None:
-            entries.extend(entry for entry in came if entry.kind is MESSAGE)
-            sizes.append(len(came))
-            if len(entries) >= len(burst):
-                feed.stop()
+    def sink(came: Sequence[Entry]) -> None:
+        entries.extend(entry for entry in came if entry.kind is MESSAGE)
+        sizes.append(len(came))
+        if len(entries) >= len(burst):
+            feed.stop()
 
-        async with Broker(talk).running() as broker:
-            feed = make_feed(broker.url)
-            await asyncio.wait_for(feed.run(sink), DEADLINE)
-        assert [entry.payload for entry in entries[: len(burst)]] == burst
-        assert max(sizes) > 1
-
-    run(scenario())
+    async with Broker(talk).running() as broker:
+        feed = make_feed(broker.url)
+        await asyncio.wait_for(feed.run(sink), DEADLINE)
+    assert [entry.payload for entry in entries[: len(burst)]] == burst
+    assert max(sizes) > 1
 
 
-def test_a_text_message_that_is_no_text_is_kept_and_ends_nothing() -> None:
+async def test_a_text_message_that_is_no_text_is_kept_and_ends_nothing() -> None:
     broken = b'{"status":"\xff\xfe'
 
     async def talk(broker: Broker, connection: ServerConnection) -> None:
@@ -192,16 +174,13 @@ def test_a_text_message_that_is_no_text_is_kept_and_ends_nothing() -> None:
         await connection.send(snapshot(keys))
         await connection.wait_closed()
 
-    async def scenario() -> None:
-        async with Broker(talk).running() as broker, recording(make_feed(broker.url)) as found:
-            await found.until_count(MESSAGE, 2)
-        assert [(each.payload == broken, each.text) for each in found.of(MESSAGE)] == [(True, True), (False, False)]
-        assert len(found.of(CONNECTED)) == 1
-
-    run(scenario())
+    async with Broker(talk).running() as broker, recording(make_feed(broker.url)) as found:
+        await found.until_count(MESSAGE, 2)
+    assert [(each.payload == broken, each.text) for each in found.of(MESSAGE)] == [(True, True), (False, False)]
+    assert len(found.of(CONNECTED)) == 1
 
 
-def test_messages_far_above_a_megabyte_and_fragmented_ones_arrive_whole() -> None:
+async def test_messages_far_above_a_megabyte_and_fragmented_ones_arrive_whole() -> None:
     large = tick("NSE_EQ|" + "x" * 3_000_000)
 
     async def talk(broker: Broker, connection: ServerConnection) -> None:
@@ -209,71 +188,56 @@ def test_messages_far_above_a_megabyte_and_fragmented_ones_arrive_whole() -> Non
         await connection.send([large[:10], large[10:1_000_000], large[1_000_000:]])
         await serve_snapshots(broker, connection)
 
-    async def scenario() -> None:
-        async with Broker(talk).running() as broker, recording(make_feed(broker.url)) as found:
-            await found.until_count(MESSAGE, 3)
-        assert [entry.payload for entry in found.of(MESSAGE)[:2]] == [large, large]
-        assert len(found.of(CONNECTED)) == 1
-
-    run(scenario())
+    async with Broker(talk).running() as broker, recording(make_feed(broker.url)) as found:
+        await found.until_count(MESSAGE, 3)
+    assert [entry.payload for entry in found.of(MESSAGE)[:2]] == [large, large]
+    assert len(found.of(CONNECTED)) == 1
 
 
-def test_garbage_is_yielded_like_any_message() -> None:
-    async def scenario() -> None:
-        async with simulated() as simulator, recording(make_feed(simulator.api_url)) as found:
-            await found.until_count(MESSAGE, 3)
-            simulator.strike(Fault("garbage"))
-            await found.until(lambda: any(entry.payload.endswith(b"not a message") for entry in found.of(MESSAGE)))
-            before = len(found.of(MESSAGE))
-            await found.until_count(MESSAGE, before + 3)
-        assert len(found.of(CONNECTED)) == 1
-
-    run(scenario())
+async def test_garbage_is_yielded_like_any_message() -> None:
+    async with simulated() as simulator, recording(make_feed(simulator.api_url)) as found:
+        await found.until_count(MESSAGE, 3)
+        simulator.strike(Fault("garbage"))
+        await found.until(lambda: any(entry.payload.endswith(b"not a message") for entry in found.of(MESSAGE)))
+        before = len(found.of(MESSAGE))
+        await found.until_count(MESSAGE, before + 3)
+    assert len(found.of(CONNECTED)) == 1
 
 
 # The handshake
 
 
-def test_the_token_goes_to_authorize_only() -> None:
-    async def scenario() -> None:
-        async with Broker().running() as broker, recording(make_feed(broker.url)) as found:
-            await found.until_count(CONNECTED, 1)
-        assert [request.headers["Authorization"] for request in broker.authorized] == [f"Bearer {SECRET}"]
-        headers = broker.handshakes[0].headers
-        assert "Authorization" not in headers
-        assert SECRET not in str(headers)
-        assert headers["User-Agent"] == f"tickrec/{__version__}"
-        assert "Sec-WebSocket-Extensions" not in headers
-
-    run(scenario())
+async def test_the_token_goes_to_authorize_only() -> None:
+    async with Broker().running() as broker, recording(make_feed(broker.url)) as found:
+        await found.until_count(CONNECTED, 1)
+    assert [request.headers["Authorization"] for request in broker.authorized] == [f"Bearer {SECRET}"]
+    headers = broker.handshakes[0].headers
+    assert "Authorization" not in headers
+    assert SECRET not in str(headers)
+    assert headers["User-Agent"] == f"tickrec/{__version__}"
+    assert "Sec-WebSocket-Extensions" not in headers
 
 
-def test_every_attempt_is_authorized_afresh() -> None:
-    async def scenario() -> None:
+async def test_every_attempt_is_authorized_afresh() -> None:
+    broker = Broker()
+    broker.handshake = lambda: (503, "later", {}) if len(broker.handshakes) <= 2 else None
+    async with broker.running(), recording(make_feed(broker.url)) as found:
+        await found.until_count(CONNECTED, 1)
+    assert len(broker.authorized) == 3
+    assert len({request.path for request in broker.handshakes}) == 3
+    assert found.facts(CONNECTED)[0]["attempt"] == 3
+    assert [note["reason"] for note in found.notes("attempt")] == ["503 on handshake", "503 on handshake"]
+
+
+async def test_a_redirect_is_a_failure_and_is_not_followed() -> None:
+    async with Broker().running() as other:
         broker = Broker()
-        broker.handshake = lambda: (503, "later", {}) if len(broker.handshakes) <= 2 else None
+        broker.handshake = lambda: (302, "", {"Location": f"ws://127.0.0.1:{other.port}/feeds"})
         async with broker.running(), recording(make_feed(broker.url)) as found:
-            await found.until_count(CONNECTED, 1)
-        assert len(broker.authorized) == 3
-        assert len({request.path for request in broker.handshakes}) == 3
-        assert found.facts(CONNECTED)[0]["attempt"] == 3
-        assert [note["reason"] for note in found.notes("attempt")] == ["503 on handshake", "503 on handshake"]
-
-    run(scenario())
-
-
-def test_a_redirect_is_a_failure_and_is_not_followed() -> None:
-    async def scenario() -> None:
-        async with Broker().running() as other:
-            broker = Broker()
-            broker.handshake = lambda: (302, "", {"Location": f"ws://127.0.0.1:{other.port}/feeds"})
-            async with broker.running(), recording(make_feed(broker.url)) as found:
-                await found.until(lambda: len(found.notes("attempt")) >= 2)
-            assert {note["reason"] for note in found.notes("attempt")} == {"302 on handshake"}
-            assert not other.handshakes
-            assert not found.of(CONNECTED)
-
-    run(scenario())
+            await found.until(lambda: len(found.notes("attempt")) >= 2)
+        assert {note["reason"] for note in found.notes("attempt")} == {"302 on handshake"}
+        assert not other.handshakes
+        assert not found.of(CONNECTED)
 
 
 @pytest.mark.parametrize(
@@ -287,29 +251,23 @@ def test_a_redirect_is_a_failure_and_is_not_followed() -> None:
         (7, "no address in it"),
     ],
 )
-def test_an_address_that_is_not_safe_is_refused(uri: Any, reason: str) -> None:
-    async def scenario() -> None:
-        broker = Broker()
-        broker.authorize = lambda: (200, {"status": "success", "data": {"authorized_redirect_uri": uri}})
-        async with broker.running(), recording(make_feed(broker.url)) as found:
-            await found.until(lambda: found.notes("attempt"))
-        assert reason in found.notes("attempt")[0]["reason"]
-        assert "c0de" not in str(found.entries)
-        assert not broker.handshakes
-
-    run(scenario())
+async def test_an_address_that_is_not_safe_is_refused(uri: Any, reason: str) -> None:
+    broker = Broker()
+    broker.authorize = lambda: (200, {"status": "success", "data": {"authorized_redirect_uri": uri}})
+    async with broker.running(), recording(make_feed(broker.url)) as found:
+        await found.until(lambda: found.notes("attempt"))
+    assert reason in found.notes("attempt")[0]["reason"]
+    assert "c0de" not in str(found.entries)
+    assert not broker.handshakes
 
 
-def test_a_proxy_in_the_environment_is_left_alone_for_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_in_the_environment_is_left_alone_for_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
 
-    async def scenario() -> None:
-        async with Broker().running() as broker, recording(make_feed(broker.url)) as found:
-            await found.until_count(MESSAGE, 2)
-        assert len(found.of(CONNECTED)) == 1
-
-    run(scenario())
+    async with Broker().running() as broker, recording(make_feed(broker.url)) as found:
+        await found.until_count(MESSAGE, 2)
+    assert len(found.of(CONNECTED)) == 1
 
 
 class Proxy:
@@ -345,63 +303,54 @@ def tls_broker() -> ssl.SSLContext:
     return context
 
 
-def test_tls_and_a_proxy_work_as_with_the_real_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tls_and_a_proxy_work_as_with_the_real_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
 
-    async def scenario() -> None:
-        proxy, broker = Proxy(), Broker()
-        async with proxy.running() as port, broker.running(tls_broker()):
-            monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
-            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
-            proxy.target, broker.host = broker.port, "broker.test"
-            async with recording(make_feed(broker.url)) as found:
-                await found.until_count(MESSAGE, 2)
-        # One tunnel to authorize, one for the websocket.
-        assert [line.split()[:2] for line in proxy.asked] == [["CONNECT", f"broker.test:{broker.port}"]] * 2
-        assert found.facts(CONNECTED)[0]["host"] == "broker.test"
-
-    run(scenario())
+    proxy, broker = Proxy(), Broker()
+    async with proxy.running() as port, broker.running(tls_broker()):
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        proxy.target, broker.host = broker.port, "broker.test"
+        async with recording(make_feed(broker.url)) as found:
+            await found.until_count(MESSAGE, 2)
+    # One tunnel to authorize, one for the websocket.
+    assert [line.split()[:2] for line in proxy.asked] == [["CONNECT", f"broker.test:{broker.port}"]] * 2
+    assert found.facts(CONNECTED)[0]["host"] == "broker.test"
 
 
-def test_a_certificate_that_cannot_be_verified_is_refused_at_both_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-        secure = Broker()
-        secure.host = "localhost"
-        async with secure.running(tls_broker()):
-            async with recording(make_feed(secure.url)) as found:
-                await found.until(lambda: found.notes("attempt"))
-            assert found.notes("attempt")[0]["reason"].startswith("no trusted TLS connection on authorize: self")
-            plain = Broker()
-            plain.authorize = lambda: (200, plain.address(f"wss://localhost:{secure.port}/feeds"))
-            async with plain.running(), recording(make_feed(plain.url)) as found:
-                await found.until(lambda: found.notes("attempt"))
-            assert found.notes("attempt")[0]["reason"].startswith("no trusted TLS connection on handshake: self")
-        assert not secure.authorized
-        assert not secure.handshakes
-
-    run(scenario())
+async def test_a_certificate_that_cannot_be_verified_is_refused_at_both_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    secure = Broker()
+    secure.host = "localhost"
+    async with secure.running(tls_broker()):
+        async with recording(make_feed(secure.url)) as found:
+            await found.until(lambda: found.notes("attempt"))
+        assert found.notes("attempt")[0]["reason"].startswith("no trusted TLS connection on authorize: self")
+        plain = Broker()
+        plain.authorize = lambda: (200, plain.address(f"wss://localhost:{secure.port}/feeds"))
+        async with plain.running(), recording(make_feed(plain.url)) as found:
+            await found.until(lambda: found.notes("attempt"))
+        assert found.notes("attempt")[0]["reason"].startswith("no trusted TLS connection on handshake: self")
+    assert not secure.authorized
+    assert not secure.handshakes
 
 
 # Failing and coming back
 
 
-def test_a_lost_connection_comes_back_with_every_subscription() -> None:
-    async def scenario() -> None:
-        async with simulated() as simulator, recording(make_feed(simulator.api_url, [[RELIANCE, TCS, NIFTY]])) as found:
-            await found.until_count(MESSAGE, 5)
-            simulator.strike(Fault("drop"))
-            await found.until_count(SUBSCRIBED, 2)
-            seen = len(found.of(MESSAGE))
-            await found.until_count(MESSAGE, seen + 5)
-            assert found.feed.reconnects == 1
-        assert found.facts(DISCONNECTED)[0] == {"code": 1006, "reason": "connection reset"}
-        assert found.facts(SUBSCRIBED)[0] == found.facts(SUBSCRIBED)[1]
-        assert [facts["attempt"] for facts in found.facts(CONNECTED)] == [1, 1]
-
-    run(scenario())
+async def test_a_lost_connection_comes_back_with_every_subscription() -> None:
+    async with simulated() as simulator, recording(make_feed(simulator.api_url, [[RELIANCE, TCS, NIFTY]])) as found:
+        await found.until_count(MESSAGE, 5)
+        simulator.strike(Fault("drop"))
+        await found.until_count(SUBSCRIBED, 2)
+        seen = len(found.of(MESSAGE))
+        await found.until_count(MESSAGE, seen + 5)
+        assert found.feed.reconnects == 1
+    assert found.facts(DISCONNECTED)[0] == {"code": 1006, "reason": "connection reset"}
+    assert found.facts(SUBSCRIBED)[0] == found.facts(SUBSCRIBED)[1]
+    assert [facts["attempt"] for facts in found.facts(CONNECTED)] == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -412,118 +361,97 @@ def test_a_lost_connection_comes_back_with_every_subscription() -> None:
         (Fault("drop", "midframe"), 1006, "connection reset"),
     ],
 )
-def test_whatever_ends_a_connection_it_comes_back(fault: Fault, code: int, reason: str) -> None:
-    async def scenario() -> None:
-        async with simulated() as simulator, recording(make_feed(simulator.api_url)) as found:
+async def test_whatever_ends_a_connection_it_comes_back(fault: Fault, code: int, reason: str) -> None:
+    async with simulated() as simulator, recording(make_feed(simulator.api_url)) as found:
+        await found.until_count(MESSAGE, 3)
+        simulator.strike(fault)
+        await found.until_count(CONNECTED, 2)
+    assert found.facts(DISCONNECTED)[0] == {"code": code, "reason": reason}
+
+
+async def test_refused_handshakes_are_retried_with_growing_delays_until_one_succeeds() -> None:
+    async with simulated() as simulator:
+        simulator.strike(Fault("refuse", "60"))
+        async with recording(make_feed(simulator.api_url)) as found:
+            await found.until(lambda: len(found.notes("attempt")) >= 4)
+            simulator.strike(Fault("refuse", "0"))
             await found.until_count(MESSAGE, 3)
-            simulator.strike(fault)
-            await found.until_count(CONNECTED, 2)
-        assert found.facts(DISCONNECTED)[0] == {"code": code, "reason": reason}
-
-    run(scenario())
-
-
-def test_refused_handshakes_are_retried_with_growing_delays_until_one_succeeds() -> None:
-    async def scenario() -> None:
-        async with simulated() as simulator:
-            simulator.strike(Fault("refuse", "60"))
-            async with recording(make_feed(simulator.api_url)) as found:
-                await found.until(lambda: len(found.notes("attempt")) >= 4)
-                simulator.strike(Fault("refuse", "0"))
-                await found.until_count(MESSAGE, 3)
-        notes = found.notes("attempt")
-        assert {note["reason"].partition(":")[0] for note in notes} == {"403 on handshake"}
-        for note, ceiling in zip(notes, (1, 2, 4, 8, 16, 30), strict=False):
-            assert ceiling / 2 <= note["retry_s"] <= ceiling
-        assert found.facts(CONNECTED)[0]["attempt"] == len(notes) + 1
-
-    run(scenario())
+    notes = found.notes("attempt")
+    assert {note["reason"].partition(":")[0] for note in notes} == {"403 on handshake"}
+    for note, ceiling in zip(notes, (1, 2, 4, 8, 16, 30), strict=False):
+        assert ceiling / 2 <= note["retry_s"] <= ceiling
+    assert found.facts(CONNECTED)[0]["attempt"] == len(notes) + 1
 
 
 @pytest.mark.parametrize("status", [403, 429, 500, 503, 404])
-def test_errors_of_authorize_are_retried(status: int) -> None:
-    async def scenario() -> None:
-        broker = Broker()
-        broker.authorize = lambda: (status, "{}") if len(broker.authorized) <= 2 else (200, broker.address())
-        async with broker.running(), recording(make_feed(broker.url)) as found:
-            await found.until_count(CONNECTED, 1)
-        assert [note["reason"] for note in found.notes("attempt")] == [f"{status} on authorize"] * 2
-
-    run(scenario())
+async def test_errors_of_authorize_are_retried(status: int) -> None:
+    broker = Broker()
+    broker.authorize = lambda: (status, "{}") if len(broker.authorized) <= 2 else (200, broker.address())
+    async with broker.running(), recording(make_feed(broker.url)) as found:
+        await found.until_count(CONNECTED, 1)
+    assert [note["reason"] for note in found.notes("attempt")] == [f"{status} on authorize"] * 2
 
 
-def test_accept_then_close_is_not_a_connection_that_has_proven_itself() -> None:
+async def test_accept_then_close_is_not_a_connection_that_has_proven_itself() -> None:
     async def talk(broker: Broker, connection: ServerConnection) -> None:
         if len(broker.handshakes) >= 5:
             await serve_snapshots(broker, connection)
         await connection.send(market_info())
 
-    async def scenario() -> None:
-        async with Broker(talk).running() as broker, recording(make_feed(broker.url)) as found:
-            await found.until_count(CONNECTED, 5)
-            await found.until(lambda: found.feed.states()[0].answered == 2)
-            assert found.feed.states()[0].attempt == 0
-        gaps = seconds_between(found.of(CONNECTED))
-        for gap, least in zip(gaps, (0.5, 1, 2, 4), strict=True):
-            assert gap >= least * 0.99
-        assert [facts["attempt"] for facts in found.facts(CONNECTED)] == [1, 2, 3, 4, 5]
-        assert found.facts(DISCONNECTED)[0]["reason"] == "closed by the broker before any data came (1000)"
-
-    run(scenario())
+    async with Broker(talk).running() as broker, recording(make_feed(broker.url)) as found:
+        await found.until_count(CONNECTED, 5)
+        await found.until(lambda: found.feed.states()[0].answered == 2)
+        assert found.feed.states()[0].attempt == 0
+    gaps = seconds_between(found.of(CONNECTED))
+    for gap, least in zip(gaps, (0.5, 1, 2, 4), strict=True):
+        assert gap >= least * 0.99
+    assert [facts["attempt"] for facts in found.facts(CONNECTED)] == [1, 2, 3, 4, 5]
+    assert found.facts(DISCONNECTED)[0]["reason"] == "closed by the broker before any data came (1000)"
 
 
-def test_data_resets_the_backoff(caplog: pytest.LogCaptureFixture) -> None:
+async def test_data_resets_the_backoff(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "tickrec")
 
     async def talk(broker: Broker, connection: ServerConnection) -> None:
         await connection.send(snapshot(broker.take(await connection.recv())))
         connection.transport.close()
 
-    async def scenario() -> None:
-        async with Broker(talk).running() as broker, recording(make_feed(broker.url)) as found:
-            await found.until_count(CONNECTED, 6)
-            assert found.feed.reconnects == 5
-        assert {facts["reason"] for facts in found.facts(DISCONNECTED)[:5]} == {"connection dropped without a goodbye"}
-        assert [facts["attempt"] for facts in found.facts(CONNECTED)] == [1] * 6
-
-    run(scenario())
+    async with Broker(talk).running() as broker, recording(make_feed(broker.url)) as found:
+        await found.until_count(CONNECTED, 6)
+        assert found.feed.reconnects == 5
+    assert {facts["reason"] for facts in found.facts(DISCONNECTED)[:5]} == {"connection dropped without a goodbye"}
+    assert [facts["attempt"] for facts in found.facts(CONNECTED)] == [1] * 6
     delays = [float(record.getMessage().rpartition("retry in ")[2].rstrip("s")) for record in caplog.records]
     assert len(delays) >= 5
     assert max(delays) <= 1
 
 
-def test_a_broker_that_is_not_there_is_named_and_retried() -> None:
-    async def scenario() -> None:
-        broker = Broker()
-        async with broker.running():
-            url = broker.url
-        async with recording(make_feed(url)) as found:
-            await found.until(lambda: len(found.notes("attempt")) >= 3)
-            assert not found.feed.ever_connected
-            assert found.feed.reason == "connection refused on authorize"
-            state = found.feed.states()[0]
-            assert state.attempt >= 3
-            assert state.reason == "connection refused on authorize"
-        assert found.feed.states()[0].state == "stopped"
-
-    run(scenario())
+async def test_a_broker_that_is_not_there_is_named_and_retried() -> None:
+    broker = Broker()
+    async with broker.running():
+        url = broker.url
+    async with recording(make_feed(url)) as found:
+        await found.until(lambda: len(found.notes("attempt")) >= 3)
+        assert not found.feed.ever_connected
+        assert found.feed.reason == "connection refused on authorize"
+        state = found.feed.states()[0]
+        assert state.attempt >= 3
+        assert state.reason == "connection refused on authorize"
+    assert found.feed.states()[0].state == "stopped"
 
 
-def test_a_handshake_that_takes_too_long_is_retried() -> None:
-    async def scenario() -> None:
-        hung: list[asyncio.StreamWriter] = []
-        hole = await asyncio.start_server(lambda _reader, writer: hung.append(writer), "127.0.0.1", 0)
-        port = hole.sockets[0].getsockname()[1]
-        broker = Broker()
-        broker.authorize = lambda: (200, broker.address(f"ws://127.0.0.1:{port}/feeds"))
-        async with broker.running(), recording(make_feed(broker.url, timing=Timing(open=0.1))) as found:
-            await found.until(lambda: found.notes("attempt"))
-        assert found.notes("attempt")[0]["reason"] == "timed out on handshake"
-        for writer in hung:
-            writer.close()
-        hole.close()
-
-    run(scenario())
+async def test_a_handshake_that_takes_too_long_is_retried() -> None:
+    hung: list[asyncio.StreamWriter] = []
+    hole = await asyncio.start_server(lambda _reader, writer: hung.append(writer), "127.0.0.1", 0)
+    port = hole.sockets[0].getsockname()[1]
+    broker = Broker()
+    broker.authorize = lambda: (200, broker.address(f"ws://127.0.0.1:{port}/feeds"))
+    async with broker.running(), recording(make_feed(broker.url, timing=Timing(open=0.1))) as found:
+        await found.until(lambda: found.notes("attempt"))
+    assert found.notes("attempt")[0]["reason"] == "timed out on handshake"
+    for writer in hung:
+        writer.close()
+    hole.close()
 
 
 @contextlib.asynccontextmanager
@@ -546,22 +474,19 @@ async def led_to(
         (b"SSH-2.0-x\r\n", "no websocket at the other end on"),
     ],
 )
-def test_something_else_than_a_websocket_is_retried(answer: bytes, reason: str) -> None:
+async def test_something_else_than_a_websocket_is_retried(answer: bytes, reason: str) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
         writer.close()
 
-    async def scenario() -> None:
-        async with led_to(serve) as found:
-            await found.until(lambda: found.notes("attempt"))
-        assert found.notes("attempt")[0]["reason"].startswith(reason)
-
-    run(scenario())
+    async with led_to(serve) as found:
+        await found.until(lambda: found.notes("attempt"))
+    assert found.notes("attempt")[0]["reason"].startswith(reason)
 
 
 @pytest.mark.parametrize("goodbye", [b"", b"\x88\x02\x03\xe9"], ids=["nothing", "a close frame"])
-def test_a_message_that_comes_with_the_end_of_the_connection_is_kept(goodbye: bytes) -> None:
+async def test_a_message_that_comes_with_the_end_of_the_connection_is_kept(goodbye: bytes) -> None:
     """Handshake, message and end in one piece: the websocket is over before anybody receives from it."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -573,54 +498,45 @@ def test_a_message_that_comes_with_the_end_of_the_connection_is_kept(goodbye: by
         writer.write((accept + upgrade).encode() + bytes([0x82, len(info)]) + info + goodbye)
         writer.close()
 
-    async def scenario() -> None:
-        async with led_to(serve) as found:
-            await found.until_count(DISCONNECTED, 2)
-        assert len(found.of(MESSAGE)) >= 2
-        assert {each.payload for each in found.of(MESSAGE)} == {market_info()}
-        assert [each.kind for each in found.entries[:3]] == [CONNECTED, MESSAGE, DISCONNECTED]
-
-    run(scenario())
+    async with led_to(serve) as found:
+        await found.until_count(DISCONNECTED, 2)
+    assert len(found.of(MESSAGE)) >= 2
+    assert {each.payload for each in found.of(MESSAGE)} == {market_info()}
+    assert [each.kind for each in found.entries[:3]] == [CONNECTED, MESSAGE, DISCONNECTED]
 
 
-def test_a_peer_that_no_longer_answers_pings_is_left() -> None:
+async def test_a_peer_that_no_longer_answers_pings_is_left() -> None:
     async def talk(broker: Broker, connection: ServerConnection) -> None:
         await connection.send(snapshot(broker.take(await connection.recv())))
         if len(broker.handshakes) == 1:
             connection.transport.pause_reading()
         await connection.wait_closed()
 
-    async def scenario() -> None:
-        timing = Timing(ping_interval=0.05, ping_timeout=0.1, close=0.1)
-        async with Broker(talk).running() as broker, recording(make_feed(broker.url, timing=timing)) as found:
-            await found.until_count(CONNECTED, 2)
-        assert found.facts(DISCONNECTED)[0] == {"code": 1006, "reason": "no answer to pings"}
-
-    run(scenario())
+    timing = Timing(ping_interval=0.05, ping_timeout=0.1, close=0.1)
+    async with Broker(talk).running() as broker, recording(make_feed(broker.url, timing=timing)) as found:
+        await found.until_count(CONNECTED, 2)
+    assert found.facts(DISCONNECTED)[0] == {"code": 1006, "reason": "no answer to pings"}
 
 
 # Mute
 
 
-def test_a_feed_that_says_nothing_but_market_info_is_replaced() -> None:
+async def test_a_feed_that_says_nothing_but_market_info_is_replaced() -> None:
     async def talk(broker: Broker, connection: ServerConnection) -> None:
         await connection.send(snapshot(broker.take(await connection.recv())))
         while True:
             await connection.send(market_info())
             await asyncio.sleep(0.02)
 
-    async def scenario() -> None:
-        async with Broker(talk).running() as broker, recording(make_feed(broker.url, timing=Timing(mute=5))) as found:
-            await found.until_count(CONNECTED, 3)
-        assert [facts["reason"] for facts in found.facts(DISCONNECTED)[:2]] == ["no data for 5 s", "no data for 10 s"]
-        data = [entry for entry in found.of(MESSAGE) if entry.payload != market_info()]
-        for last, lost in zip(data, found.of(DISCONNECTED)[:2], strict=False):
-            assert lost.mono_ns - last.mono_ns >= 5 * SECOND
-
-    run(scenario())
+    async with Broker(talk).running() as broker, recording(make_feed(broker.url, timing=Timing(mute=5))) as found:
+        await found.until_count(CONNECTED, 3)
+    assert [facts["reason"] for facts in found.facts(DISCONNECTED)[:2]] == ["no data for 5 s", "no data for 10 s"]
+    data = [entry for entry in found.of(MESSAGE) if entry.payload != market_info()]
+    for last, lost in zip(data, found.of(DISCONNECTED)[:2], strict=False):
+        assert lost.mono_ns - last.mono_ns >= 5 * SECOND
 
 
-def test_the_less_there_is_to_be_heard_the_longer_silence_is_put_up_with() -> None:
+async def test_the_less_there_is_to_be_heard_the_longer_silence_is_put_up_with() -> None:
     """Instruments that trade every few minutes; then busy ones, whose silence is a bad sign again."""
 
     async def talk(broker: Broker, connection: ServerConnection) -> None:
@@ -630,28 +546,22 @@ def test_the_less_there_is_to_be_heard_the_longer_silence_is_put_up_with() -> No
             await connection.send(tick(*keys))
         await connection.wait_closed()
 
-    async def scenario() -> None:
-        async with Broker(talk).running() as broker:
-            feed = make_feed(broker.url, timing=Timing(mute=1), clock=FastClock(50.0))
-            async with recording(feed) as found:
-                await found.until_count(DISCONNECTED, 8)
-        reasons = [facts["reason"] for facts in found.facts(DISCONNECTED)[:8]]
-        assert reasons == [f"no data for {seconds} s" for seconds in (1, 2, 4, 8, 16, 16, 1, 1)]
-
-    run(scenario())
+    async with Broker(talk).running() as broker:
+        feed = make_feed(broker.url, timing=Timing(mute=1), clock=FastClock(50.0))
+        async with recording(feed) as found:
+            await found.until_count(DISCONNECTED, 8)
+    reasons = [facts["reason"] for facts in found.facts(DISCONNECTED)[:8]]
+    assert reasons == [f"no data for {seconds} s" for seconds in (1, 2, 4, 8, 16, 16, 1, 1)]
 
 
-def test_without_a_snapshot_silence_is_not_put_up_with_for_longer() -> None:
+async def test_without_a_snapshot_silence_is_not_put_up_with_for_longer() -> None:
     async def talk(broker: Broker, connection: ServerConnection) -> None:
         await connection.send(market_info())
         await connection.wait_closed()
 
-    async def scenario() -> None:
-        async with Broker(talk).running() as broker, recording(make_feed(broker.url, timing=Timing(mute=1))) as found:
-            await found.until_count(DISCONNECTED, 3)
-        assert {facts["reason"] for facts in found.facts(DISCONNECTED)[:3]} == {"no data for 1 s"}
-
-    run(scenario())
+    async with Broker(talk).running() as broker, recording(make_feed(broker.url, timing=Timing(mute=1))) as found:
+        await found.until_count(DISCONNECTED, 3)
+    assert {facts["reason"] for facts in found.facts(DISCONNECTED)[:3]} == {"no data for 1 s"}
 
 
 class StepClock:
@@ -671,81 +581,66 @@ class StepClock:
         await asyncio.sleep(0.001)
 
 
-def test_silence_in_quiet_times_is_left_alone_and_counted_from_their_end() -> None:
+async def test_silence_in_quiet_times_is_left_alone_and_counted_from_their_end() -> None:
     async def talk(broker: Broker, connection: ServerConnection) -> None:
         await connection.send(market_info())
         await connection.wait_closed()
 
-    async def scenario() -> None:
-        clock = StepClock()
-        end = clock.wall_ns() + 300 * SECOND
-        async with Broker(talk).running() as broker:
-            feed = make_feed(broker.url, clock=clock, quiet=lambda wall_ns: wall_ns < end)
-            async with recording(feed) as found:
-                await found.until_count(DISCONNECTED, 1)
-        lost = found.of(DISCONNECTED)[0]
-        assert lost.facts()["reason"] == "no data for 60 s"
-        # It is looked at once a second.
-        assert end + 59 * SECOND <= lost.wall_ns <= end + 61 * SECOND
-
-    run(scenario())
+    clock = StepClock()
+    end = clock.wall_ns() + 300 * SECOND
+    async with Broker(talk).running() as broker:
+        feed = make_feed(broker.url, clock=clock, quiet=lambda wall_ns: wall_ns < end)
+        async with recording(feed) as found:
+            await found.until_count(DISCONNECTED, 1)
+    lost = found.of(DISCONNECTED)[0]
+    assert lost.facts()["reason"] == "no data for 60 s"
+    # It is looked at once a second.
+    assert end + 59 * SECOND <= lost.wall_ns <= end + 61 * SECOND
 
 
 # Silent instruments
 
 
-def test_keys_without_an_answer_are_asked_again_and_then_named() -> None:
-    async def scenario() -> None:
-        broker = Broker()
-        broker.mute_keys = {TCS[0]}
-        async with broker.running(), recording(make_feed(broker.url, [[RELIANCE, TCS, NIFTY]], batch_size=2)) as found:
-            await found.until(lambda: found.notes("silent"))
-            assert found.feed.silent() == [TCS[0]]
+async def test_keys_without_an_answer_are_asked_again_and_then_named() -> None:
+    broker = Broker()
+    broker.mute_keys = {TCS[0]}
+    async with broker.running(), recording(make_feed(broker.url, [[RELIANCE, TCS, NIFTY]], batch_size=2)) as found:
+        await found.until(lambda: found.notes("silent"))
+        assert found.feed.silent() == [TCS[0]]
+        assert found.feed.states()[0].answered == 2
+        assert found.feed.states()[0].keys == 3
+    assert found.notes("silent") == [{"event": "silent", "keys": [TCS[0]]}]
+    assert found.facts(SUBSCRIBED)[-1] == {"mode": "full", "keys": [list(TCS[:2])]}
+    asked, named = found.of(SUBSCRIBED), found.of(NOTE)[-1]
+    assert len(asked) == 3
+    assert asked[2].mono_ns - asked[1].mono_ns >= 2 * SECOND
+    assert named.mono_ns - asked[2].mono_ns >= 2 * SECOND
+
+
+async def test_an_empty_entry_does_not_count_as_an_answer() -> None:
+    async with simulated() as simulator, recording(make_feed(simulator.api_url, [[RELIANCE, BOGUS]])) as found:
+        await found.until(lambda: found.notes("silent"))
+        assert found.feed.silent() == [BOGUS[0]]
+
+
+async def test_a_key_that_answers_late_is_silent_no_longer() -> None:
+    async with simulated() as simulator:
+        simulator.strike(Fault("silent", RELIANCE[0]))
+        async with recording(make_feed(simulator.api_url)) as found:
+            await found.until(lambda: found.feed.silent() == [RELIANCE[0]])
+            simulator.strike(Fault("silent"))
+            await found.until(lambda: not found.feed.silent())
             assert found.feed.states()[0].answered == 2
-            assert found.feed.states()[0].keys == 3
-        assert found.notes("silent") == [{"event": "silent", "keys": [TCS[0]]}]
-        assert found.facts(SUBSCRIBED)[-1] == {"mode": "full", "keys": [list(TCS[:2])]}
-        asked, named = found.of(SUBSCRIBED), found.of(NOTE)[-1]
-        assert len(asked) == 3
-        assert asked[2].mono_ns - asked[1].mono_ns >= 2 * SECOND
-        assert named.mono_ns - asked[2].mono_ns >= 2 * SECOND
-
-    run(scenario())
 
 
-def test_an_empty_entry_does_not_count_as_an_answer() -> None:
-    async def scenario() -> None:
-        async with simulated() as simulator, recording(make_feed(simulator.api_url, [[RELIANCE, BOGUS]])) as found:
-            await found.until(lambda: found.notes("silent"))
-            assert found.feed.silent() == [BOGUS[0]]
-
-    run(scenario())
-
-
-def test_a_key_that_answers_late_is_silent_no_longer() -> None:
-    async def scenario() -> None:
-        async with simulated() as simulator:
-            simulator.strike(Fault("silent", RELIANCE[0]))
-            async with recording(make_feed(simulator.api_url)) as found:
-                await found.until(lambda: found.feed.silent() == [RELIANCE[0]])
-                simulator.strike(Fault("silent"))
-                await found.until(lambda: not found.feed.silent())
-                assert found.feed.states()[0].answered == 2
-
-    run(scenario())
-
-
-def test_instruments_that_all_answer_are_asked_for_once() -> None:
-    async def scenario() -> None:
-        clock = FastClock()
-        async with Broker().running() as broker, recording(make_feed(broker.url, clock=clock)) as found:
-            await found.until_count(MESSAGE, 2)
-            end = clock.wall_ns() + 5 * SECOND
-            await found.until(lambda: clock.wall_ns() > end)
-        assert len(broker.subscribed) == 1
-        assert not found.of(NOTE)
-
-    run(scenario())
+async def test_instruments_that_all_answer_are_asked_for_once() -> None:
+    clock = FastClock()
+    async with Broker().running() as broker, recording(make_feed(broker.url, clock=clock)) as found:
+        await found.until_count(MESSAGE, 2)
+        end = clock.wall_ns() + 5 * SECOND
+        await found.until(lambda: clock.wall_ns() > end)
+    assert len(broker.subscribed) == 1
+    assert not found.of(NOTE)
 
 
 # The token
@@ -758,141 +653,118 @@ def changing_token(tmp_path: Path, token: str) -> tuple[TokenSource, Path]:
     return TokenSource(TokenSettings(token_file=path), {}), path
 
 
-def test_a_new_token_is_used_at_once_when_the_old_one_is_refused(tmp_path: Path) -> None:
+async def test_a_new_token_is_used_at_once_when_the_old_one_is_refused(tmp_path: Path) -> None:
     tokens, path = changing_token(tmp_path, "stale-token")
 
-    async def scenario() -> None:
-        def authorize() -> tuple[int, object]:
-            if broker.authorized[-1].headers["Authorization"] == f"Bearer {SECRET}":
-                return 200, broker.address()
-            if len(broker.authorized) == 2:
-                path.write_text(SECRET)
-            return unauthorized()
+    def authorize() -> tuple[int, object]:
+        if broker.authorized[-1].headers["Authorization"] == f"Bearer {SECRET}":
+            return 200, broker.address()
+        if len(broker.authorized) == 2:
+            path.write_text(SECRET)
+        return unauthorized()
 
-        broker = Broker()
-        broker.authorize = authorize
-        async with broker.running(), recording(make_feed(broker.url, tokens=tokens)) as found:
-            await found.until_count(MESSAGE, 2)
-        notes = found.notes("attempt")
-        assert {note["reason"] for note in notes} == {"401 on authorize: UDAPI100050 Invalid token used to access API"}
-        assert 0 < notes[0]["retry_s"] <= 1
-        assert notes[1]["retry_s"] == 0
-        assert len(broker.authorized) == 3
-
-    run(scenario())
+    broker = Broker()
+    broker.authorize = authorize
+    async with broker.running(), recording(make_feed(broker.url, tokens=tokens)) as found:
+        await found.until_count(MESSAGE, 2)
+    notes = found.notes("attempt")
+    assert {note["reason"] for note in notes} == {"401 on authorize: UDAPI100050 Invalid token used to access API"}
+    assert 0 < notes[0]["retry_s"] <= 1
+    assert notes[1]["retry_s"] == 0
+    assert len(broker.authorized) == 3
 
 
-def test_an_unchanged_token_refused_twice_ends_the_run() -> None:
-    async def scenario() -> None:
-        broker = Broker()
-        broker.authorize = unauthorized
-        async with broker.running():
-            found, error = await run_to_the_end(make_feed(broker.url))
-        assert isinstance(error, TokenError)
-        assert error.what == "the broker refused the access token twice"
-        assert error.where == "401 on authorize: UDAPI100050 Invalid token used to access API"
-        assert "tickrec login" in error.hint
-        assert error.code == 4
-        assert len(broker.authorized) == 2
-        assert len(found.notes("attempt")) == 2
-        assert found.notes("attempt")[1]["retry_s"] is None
-
-    run(scenario())
+async def test_an_unchanged_token_refused_twice_ends_the_run() -> None:
+    broker = Broker()
+    broker.authorize = unauthorized
+    async with broker.running():
+        found, error = await run_to_the_end(make_feed(broker.url))
+    assert isinstance(error, TokenError)
+    assert error.what == "the broker refused the access token twice"
+    assert error.where == "401 on authorize: UDAPI100050 Invalid token used to access API"
+    assert "tickrec login" in error.hint
+    assert error.code == 4
+    assert len(broker.authorized) == 2
+    assert len(found.notes("attempt")) == 2
+    assert found.notes("attempt")[1]["retry_s"] is None
 
 
-def test_a_401_that_passes_does_not_end_the_run() -> None:
-    async def scenario() -> None:
-        broker = Broker()
-        broker.authorize = lambda: unauthorized() if len(broker.authorized) in (1, 3) else (200, broker.address())
-        async with broker.running(), recording(make_feed(broker.url)) as found:
-            await found.until_count(MESSAGE, 2)
-            await broker.drop()
-            await found.until_count(CONNECTED, 2)
-        assert len(broker.authorized) == 4
-
-    run(scenario())
+async def test_a_401_that_passes_does_not_end_the_run() -> None:
+    broker = Broker()
+    broker.authorize = lambda: unauthorized() if len(broker.authorized) in (1, 3) else (200, broker.address())
+    async with broker.running(), recording(make_feed(broker.url)) as found:
+        await found.until_count(MESSAGE, 2)
+        await broker.drop()
+        await found.until_count(CONNECTED, 2)
+    assert len(broker.authorized) == 4
 
 
-def test_a_source_of_ever_new_bad_tokens_makes_no_hot_loop(tmp_path: Path) -> None:
+async def test_a_source_of_ever_new_bad_tokens_makes_no_hot_loop(tmp_path: Path) -> None:
     counter = tmp_path / "counter"
     counter.write_text("x")
     command = f"printf x >> {counter}; cat {counter}"
 
-    async def scenario() -> None:
-        broker = Broker()
-        broker.authorize = unauthorized
-        tokens = TokenSource(TokenSettings(token_command=command), {})
-        async with broker.running(), recording(make_feed(broker.url, tokens=tokens)) as found:
-            await found.until(lambda: len(found.notes("attempt")) >= 4)
-        delays = [note["retry_s"] for note in found.notes("attempt")[:4]]
-        assert delays[0] == 0
-        for delay, ceiling in zip(delays[1:], (1, 2, 4), strict=True):
-            assert ceiling / 2 <= delay <= ceiling
-
-    run(scenario())
+    broker = Broker()
+    broker.authorize = unauthorized
+    tokens = TokenSource(TokenSettings(token_command=command), {})
+    async with broker.running(), recording(make_feed(broker.url, tokens=tokens)) as found:
+        await found.until(lambda: len(found.notes("attempt")) >= 4)
+    delays = [note["retry_s"] for note in found.notes("attempt")[:4]]
+    assert delays[0] == 0
+    for delay, ceiling in zip(delays[1:], (1, 2, 4), strict=True):
+        assert ceiling / 2 <= delay <= ceiling
 
 
-def test_a_token_that_cannot_be_read_again_counts_as_unchanged(tmp_path: Path) -> None:
+async def test_a_token_that_cannot_be_read_again_counts_as_unchanged(tmp_path: Path) -> None:
     tokens, path = changing_token(tmp_path, SECRET)
 
-    async def scenario() -> None:
-        def refuse() -> tuple[int, object]:
-            path.unlink(missing_ok=True)
-            return unauthorized()
+    def refuse() -> tuple[int, object]:
+        path.unlink(missing_ok=True)
+        return unauthorized()
 
-        broker = Broker()
-        broker.authorize = refuse
-        async with broker.running():
-            _, error = await run_to_the_end(make_feed(broker.url, tokens=tokens))
-        assert isinstance(error, TokenError)
-        assert error.what == "the broker refused the access token twice"
-
-    run(scenario())
+    broker = Broker()
+    broker.authorize = refuse
+    async with broker.running():
+        _, error = await run_to_the_end(make_feed(broker.url, tokens=tokens))
+    assert isinstance(error, TokenError)
+    assert error.what == "the broker refused the access token twice"
 
 
-def test_without_a_token_nothing_is_sent() -> None:
-    async def scenario() -> None:
-        async with Broker().running() as broker:
-            found, error = await run_to_the_end(make_feed(broker.url, tokens=TokenSource(TokenSettings(), {})))
-        assert isinstance(error, TokenError)
-        assert "UPSTOX_ACCESS_TOKEN is not set" in error.what
-        assert not found.entries
-        assert not broker.authorized
-
-    run(scenario())
+async def test_without_a_token_nothing_is_sent() -> None:
+    async with Broker().running() as broker:
+        found, error = await run_to_the_end(make_feed(broker.url, tokens=TokenSource(TokenSettings(), {})))
+    assert isinstance(error, TokenError)
+    assert "UPSTOX_ACCESS_TOKEN is not set" in error.what
+    assert not found.entries
+    assert not broker.authorized
 
 
-def test_the_token_turns_up_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_token_turns_up_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
 
     async def talk(broker: Broker, connection: ServerConnection) -> None:
         await connection.send(snapshot(broker.take(await connection.recv())))
         await connection.close(1011, f"bad token {SECRET}")
 
-    async def scenario() -> None:
-        broker = Broker(talk)
-        answers = [unauthorized(f"token {SECRET} is bad"), (500, SECRET), (200, broker.address("ws://x/" + SECRET))]
-        broker.authorize = lambda: (
-            answers[len(broker.authorized) - 1] if len(broker.authorized) <= 3 else (200, broker.address())
-        )
-        broker.handshake = lambda: (
-            (403, json.dumps(unauthorized(SECRET)[1]), {}) if len(broker.handshakes) == 1 else None
-        )
-        async with broker.running():
-            feed = make_feed(broker.url)
-            async with recording(feed) as found:
-                await found.until_count(DISCONNECTED, 1)
-                shown = f"{feed.states()} {feed.reason} {feed!r} {vars(feed)} {[vars(x) for x in feed._links]}"
-            broker.authorize = lambda: unauthorized(f"token {SECRET} is bad")
-            _, error = await run_to_the_end(make_feed(broker.url))
-        assert len(found.notes("attempt")) == 4
-        assert "[token]" in found.facts(DISCONNECTED)[0]["reason"]
-        assert SECRET not in str(found.entries)
-        assert SECRET not in shown
-        assert isinstance(error, TokenError)
-        assert SECRET not in f"{error} {error!r} {vars(error)} {error.__cause__!r} {error.__context__!r}"
-
-    run(scenario())
+    broker = Broker(talk)
+    answers = [unauthorized(f"token {SECRET} is bad"), (500, SECRET), (200, broker.address("ws://x/" + SECRET))]
+    broker.authorize = lambda: (
+        answers[len(broker.authorized) - 1] if len(broker.authorized) <= 3 else (200, broker.address())
+    )
+    broker.handshake = lambda: (403, json.dumps(unauthorized(SECRET)[1]), {}) if len(broker.handshakes) == 1 else None
+    async with broker.running():
+        feed = make_feed(broker.url)
+        async with recording(feed) as found:
+            await found.until_count(DISCONNECTED, 1)
+            shown = f"{feed.states()} {feed.reason} {feed!r} {vars(feed)} {[vars(x) for x in feed._links]}"
+        broker.authorize = lambda: unauthorized(f"token {SECRET} is bad")
+        _, error = await run_to_the_end(make_feed(broker.url))
+    assert len(found.notes("attempt")) == 4
+    assert "[token]" in found.facts(DISCONNECTED)[0]["reason"]
+    assert SECRET not in str(found.entries)
+    assert SECRET not in shown
+    assert isinstance(error, TokenError)
+    assert SECRET not in f"{error} {error!r} {vars(error)} {error.__cause__!r} {error.__context__!r}"
     ours = [record for record in caplog.records if not record.name.startswith("websockets.server")]
     assert any(record.name == "tickrec" for record in ours)
     assert not [record for record in ours if SECRET in record.getMessage()]
@@ -901,7 +773,7 @@ def test_the_token_turns_up_nowhere(caplog: pytest.LogCaptureFixture) -> None:
 # Several connections
 
 
-def test_connections_live_and_fail_alone() -> None:
+async def test_connections_live_and_fail_alone() -> None:
     async def talk(broker: Broker, connection: ServerConnection) -> None:
         keys = broker.take(await connection.recv())
         await connection.send(snapshot(keys))
@@ -911,49 +783,40 @@ def test_connections_live_and_fail_alone() -> None:
             await connection.send(tick(*keys))
             await asyncio.sleep(0.02)
 
-    async def scenario() -> None:
-        async with Broker(talk).running() as broker, recording(make_feed(broker.url, [[RELIANCE], [TCS]])) as found:
-            await found.until_count(CONNECTED, 3)
-            await found.until(lambda: [state.answered for state in found.feed.states()] == [1, 1])
-            assert found.feed.reconnects == 1
-            assert [state.conn for state in found.feed.states()] == [1, 2]
-        lost = [entry for entry in found.of(DISCONNECTED) if entry.facts()["reason"] != "stopped"]
-        assert [entry.conn for entry in lost] == [2]
-        for entry in found.of(SUBSCRIBED):
-            assert entry.facts()["keys"] == [list((RELIANCE if entry.conn == 1 else TCS)[:2])]
-
-    run(scenario())
+    async with Broker(talk).running() as broker, recording(make_feed(broker.url, [[RELIANCE], [TCS]])) as found:
+        await found.until_count(CONNECTED, 3)
+        await found.until(lambda: [state.answered for state in found.feed.states()] == [1, 1])
+        assert found.feed.reconnects == 1
+        assert [state.conn for state in found.feed.states()] == [1, 2]
+    lost = [entry for entry in found.of(DISCONNECTED) if entry.facts()["reason"] != "stopped"]
+    assert [entry.conn for entry in lost] == [2]
+    for entry in found.of(SUBSCRIBED):
+        assert entry.facts()["keys"] == [list((RELIANCE if entry.conn == 1 else TCS)[:2])]
 
 
-def test_a_key_wanted_twice_is_subscribed_once() -> None:
-    async def scenario() -> None:
-        plan = [[RELIANCE, TCS], [TCS, NIFTY, NIFTY]]
-        async with Broker().running() as broker, recording(make_feed(broker.url, plan)) as found:
-            await found.until_count(MESSAGE, 4)
-        keys = [key for _, facts in broker.subscribed for key in facts["data"]["instrumentKeys"]]
-        assert sorted(keys) == sorted([RELIANCE[0], TCS[0], NIFTY[0]])
-
-    run(scenario())
+async def test_a_key_wanted_twice_is_subscribed_once() -> None:
+    plan = [[RELIANCE, TCS], [TCS, NIFTY, NIFTY]]
+    async with Broker().running() as broker, recording(make_feed(broker.url, plan)) as found:
+        await found.until_count(MESSAGE, 4)
+    keys = [key for _, facts in broker.subscribed for key in facts["data"]["instrumentKeys"]]
+    assert sorted(keys) == sorted([RELIANCE[0], TCS[0], NIFTY[0]])
 
 
-def test_a_final_verdict_on_one_connection_ends_all_of_them_properly() -> None:
-    async def scenario() -> None:
-        broker = Broker()
-        broker.authorize = lambda: unauthorized() if len(broker.authorized) > 1 else (200, broker.address())
-        async with broker.running():
-            found, error = await run_to_the_end(make_feed(broker.url, [[RELIANCE], [TCS]]))
-        assert isinstance(error, TokenError)
-        assert len(found.of(CONNECTED)) == 1
-        assert found.facts(DISCONNECTED) == [{"code": 1000, "reason": "stopped"}]
-        assert broker.closes == [1000]
-
-    run(scenario())
+async def test_a_final_verdict_on_one_connection_ends_all_of_them_properly() -> None:
+    broker = Broker()
+    broker.authorize = lambda: unauthorized() if len(broker.authorized) > 1 else (200, broker.address())
+    async with broker.running():
+        found, error = await run_to_the_end(make_feed(broker.url, [[RELIANCE], [TCS]]))
+    assert isinstance(error, TokenError)
+    assert len(found.of(CONNECTED)) == 1
+    assert found.facts(DISCONNECTED) == [{"code": 1000, "reason": "stopped"}]
+    assert broker.closes == [1000]
 
 
 # Ending
 
 
-def test_what_was_received_before_stop_is_yielded_before_run_returns() -> None:
+async def test_what_was_received_before_stop_is_yielded_before_run_returns() -> None:
     sent = [tick(f"NSE_EQ|INE{number:06}") for number in range(2000)]
 
     async def talk(broker: Broker, connection: ServerConnection) -> None:
@@ -962,24 +825,21 @@ def test_what_was_received_before_stop_is_yielded_before_run_returns() -> None:
             await connection.send(message)
         await connection.wait_closed()
 
-    async def scenario() -> None:
-        entries: list[Entry] = []
+    entries: list[Entry] = []
 
-        def sink(came: Sequence[Entry]) -> None:
-            entries.extend(came)
-            if came[0].kind is MESSAGE:
-                feed.stop()
+    def sink(came: Sequence[Entry]) -> None:
+        entries.extend(came)
+        if came[0].kind is MESSAGE:
+            feed.stop()
 
-        async with Broker(talk).running() as broker:
-            feed = make_feed(broker.url)
-            async with asyncio.timeout(DEADLINE):
-                await feed.run(sink)
-        yielded = [entry.payload for entry in entries if entry.kind is MESSAGE]
-        assert len(yielded) > 100
-        assert yielded == sent[: len(yielded)]
-        assert entries[-1].facts() == {"code": 1000, "reason": "stopped"}
-
-    run(scenario())
+    async with Broker(talk).running() as broker:
+        feed = make_feed(broker.url)
+        async with asyncio.timeout(DEADLINE):
+            await feed.run(sink)
+    yielded = [entry.payload for entry in entries if entry.kind is MESSAGE]
+    assert len(yielded) > 100
+    assert yielded == sent[: len(yielded)]
+    assert entries[-1].facts() == {"code": 1000, "reason": "stopped"}
 
 
 def test_stop_does_not_wait_for_a_broker_that_hangs() -> None:
@@ -1003,66 +863,54 @@ def test_stop_does_not_wait_for_a_broker_that_hangs() -> None:
         release.set()
 
 
-def test_stop_ends_the_wait_for_the_next_attempt() -> None:
-    async def scenario() -> None:
-        clock = FastClock(speed=0.001)
-        async with recording(make_feed("http://127.0.0.1:1", clock=clock)) as found:
-            await found.until(lambda: found.feed.states()[0].state == "waiting")
-            state = found.feed.states()[0]
-            assert state.retry_ns is not None
-            assert state.retry_ns > clock.wall_ns()
-
-    run(scenario())
+async def test_stop_ends_the_wait_for_the_next_attempt() -> None:
+    clock = FastClock(speed=0.001)
+    async with recording(make_feed("http://127.0.0.1:1", clock=clock)) as found:
+        await found.until(lambda: found.feed.states()[0].state == "waiting")
+        state = found.feed.states()[0]
+        assert state.retry_ns is not None
+        assert state.retry_ns > clock.wall_ns()
 
 
-def test_a_broker_that_ignores_the_goodbye_is_left_all_the_same() -> None:
+async def test_a_broker_that_ignores_the_goodbye_is_left_all_the_same() -> None:
     async def talk(broker: Broker, connection: ServerConnection) -> None:
         await connection.send(snapshot(broker.take(await connection.recv())))
         connection.transport.pause_reading()
         await connection.wait_closed()
 
-    async def scenario() -> None:
-        async with Broker(talk).running() as broker:
-            async with recording(make_feed(broker.url, timing=Timing(close=0.1))) as found:
-                await found.until_count(MESSAGE, 1)
-            assert found.facts(DISCONNECTED) == [{"code": 1006, "reason": "stopped"}]
-
-    run(scenario())
+    async with Broker(talk).running() as broker:
+        async with recording(make_feed(broker.url, timing=Timing(close=0.1))) as found:
+            await found.until_count(MESSAGE, 1)
+        assert found.facts(DISCONNECTED) == [{"code": 1006, "reason": "stopped"}]
 
 
 @pytest.mark.parametrize("kind", [CONNECTED, SUBSCRIBED, MESSAGE])
-def test_a_sink_that_fails_ends_the_run_with_its_error(kind: EntryKind) -> None:
+async def test_a_sink_that_fails_ends_the_run_with_its_error(kind: EntryKind) -> None:
     def sink(entries: Sequence[Entry]) -> None:
         if entries[0].kind is kind:
             raise StorageError("the disk is full")
 
-    async def scenario() -> None:
-        async with Broker().running() as broker:
-            async with asyncio.timeout(DEADLINE):
-                with pytest.raises(StorageError, match="the disk is full"):
-                    await make_feed(broker.url, [[RELIANCE], [TCS]]).run(sink)
-
-    run(scenario())
+    async with Broker().running() as broker:
+        async with asyncio.timeout(DEADLINE):
+            with pytest.raises(StorageError, match="the disk is full"):
+                await make_feed(broker.url, [[RELIANCE], [TCS]]).run(sink)
 
 
-def test_states_say_what_a_connection_is_doing() -> None:
-    async def scenario() -> None:
-        clock = FastClock()
-        broker = Broker()
-        broker.handshake = lambda: (503, "", {}) if len(broker.handshakes) == 1 else None
-        async with broker.running():
-            feed = make_feed(broker.url, clock=clock)
-            assert feed.states()[0].state == "connecting"
-            async with recording(feed) as found:
-                await found.until(lambda: feed.states()[0].state == "waiting")
-                waiting = feed.states()[0]
-                assert (waiting.attempt, waiting.reason) == (1, "503 on handshake")
-                await found.until(lambda: feed.states()[0].answered == 2)
-                connected = feed.states()[0]
-                assert (connected.state, connected.keys, connected.frames) == ("connected", 2, 2)
-                assert (connected.attempt, connected.reason, connected.retry_ns) == (0, "", None)
-                assert connected.last_message_ns == found.of(MESSAGE)[-1].wall_ns
-                assert waiting.since_ns <= connected.since_ns <= clock.wall_ns()
-                assert feed.ever_connected
-
-    run(scenario())
+async def test_states_say_what_a_connection_is_doing() -> None:
+    clock = FastClock()
+    broker = Broker()
+    broker.handshake = lambda: (503, "", {}) if len(broker.handshakes) == 1 else None
+    async with broker.running():
+        feed = make_feed(broker.url, clock=clock)
+        assert feed.states()[0].state == "connecting"
+        async with recording(feed) as found:
+            await found.until(lambda: feed.states()[0].state == "waiting")
+            waiting = feed.states()[0]
+            assert (waiting.attempt, waiting.reason) == (1, "503 on handshake")
+            await found.until(lambda: feed.states()[0].answered == 2)
+            connected = feed.states()[0]
+            assert (connected.state, connected.keys, connected.frames) == ("connected", 2, 2)
+            assert (connected.attempt, connected.reason, connected.retry_ns) == (0, "", None)
+            assert connected.last_message_ns == found.of(MESSAGE)[-1].wall_ns
+            assert waiting.since_ns <= connected.since_ns <= clock.wall_ns()
+            assert feed.ever_connected

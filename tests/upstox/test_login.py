@@ -22,7 +22,7 @@ from tests.upstox.rest_fixtures import Script, ist_ns, jwt, running
 from tickrec.config import Secret, UpstoxConfig
 from tickrec.errors import TokenError, UsageError
 from tickrec.upstox.auth import Token, TokenSource
-from tickrec.upstox.login import Talk, code_of, dialog_url, log_in, store_analytics_token
+from tickrec.upstox.login import App, Talk, code_of, dialog_url, log_in, store_analytics_token
 from tickrec.upstox.rest import Rest, RestError
 
 NOON = ist_ns(2026, 11, 23, 12, 0)
@@ -75,6 +75,14 @@ def config(tmp_path: Path, **settings: Any) -> UpstoxConfig:
     return UpstoxConfig(**{**defaults, **settings})
 
 
+def values_of(settings: UpstoxConfig) -> tuple[App, Path]:
+    """What a login takes of the configuration."""
+    secret = settings.client_secret.reveal() if settings.client_secret else None
+    return App(
+        client_id=settings.client_id, client_secret=secret, redirect_uri=settings.redirect_uri
+    ), settings.token_file
+
+
 def stored(settings: UpstoxConfig) -> str:
     return TokenSource(settings, {}).read().reveal()
 
@@ -105,7 +113,7 @@ def browser(person: Person, settings: UpstoxConfig, query: str) -> Iterator[list
 def test_the_browser_brings_the_code_back(broker: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     settings, person = config(tmp_path), Person()
     with browser(person, settings, "?code=c0de&state=STATE") as pages:
-        token = log_in(settings, Rest(broker.url, broker.url), {}, person.talk())
+        token = log_in(*values_of(settings), Rest(broker.url, broker.url), {}, person.talk())
     assert token == Token(SECRET)
     assert stored(settings) == SECRET
     assert parse_qs(broker.requests[0][3].decode())["code"] == ["c0de"]
@@ -121,7 +129,7 @@ def test_visits_that_are_not_of_this_login_change_nothing(broker: Script, tmp_pa
     settings, person = config(tmp_path), Person()
     visits = "/favicon.ico ?code=evil&state=other ?code=evil ?error=denied ?code=c0de&state=STATE"
     with browser(person, settings, visits) as pages:
-        log_in(settings, Rest(broker.url, broker.url), {}, person.talk())
+        log_in(*values_of(settings), Rest(broker.url, broker.url), {}, person.talk())
     assert [status for status, _ in pages] == [404, 400, 400, 400, 200]
     assert parse_qs(broker.requests[0][3].decode())["code"] == ["c0de"]
 
@@ -139,7 +147,7 @@ def test_a_spare_connection_of_the_browser_does_not_hold_the_login_up(broker: Sc
         return True
 
     with browser(person, settings, "?code=c0de&state=STATE"):
-        log_in(settings, Rest(broker.url, broker.url), {}, person.talk(open_page=open_page))
+        log_in(*values_of(settings), Rest(broker.url, broker.url), {}, person.talk(open_page=open_page))
     spare[0].close()
     assert stored(settings) == SECRET
 
@@ -148,7 +156,7 @@ def test_a_user_who_refuses_ends_the_login(broker: Script, tmp_path: Path) -> No
     settings, person = config(tmp_path), Person()
     visit = "?error=access_denied&error_description=no+thanks&state=STATE"
     with browser(person, settings, visit), pytest.raises(TokenError, match="did not grant the login") as caught:
-        log_in(settings, Rest(broker.url, broker.url), {}, person.talk())
+        log_in(*values_of(settings), Rest(broker.url, broker.url), {}, person.talk())
     assert caught.value.where == "access_denied no thanks"
     assert not settings.token_file.exists()
 
@@ -161,7 +169,7 @@ def test_the_address_can_be_pasted_when_the_browser_is_elsewhere(broker: Script,
         person.lines.put(f"  {settings.redirect_uri}?code=c0de&state={state}\n")
         return False
 
-    log_in(settings, Rest(broker.url, broker.url), {}, person.talk(open_page=open_page))
+    log_in(*values_of(settings), Rest(broker.url, broker.url), {}, person.talk(open_page=open_page))
     assert stored(settings) == SECRET
     assert any(broker.url in line for line in person.heard)
 
@@ -169,7 +177,7 @@ def test_the_address_can_be_pasted_when_the_browser_is_elsewhere(broker: Script,
 def test_wrong_pastes_are_told_and_can_be_repeated(broker: Script, tmp_path: Path) -> None:
     settings = config(tmp_path, redirect_uri="https://example.com/callback")
     person = Person("https://example.com/callback\n", "https://example.com/?code=x&state=other\n", "c0de\n")
-    log_in(settings, Rest(broker.url, broker.url), {}, person.talk())
+    log_in(*values_of(settings), Rest(broker.url, broker.url), {}, person.talk())
     assert [line for line in person.heard if "no login code" in line]
     assert [line for line in person.heard if "another login" in line]
     assert parse_qs(broker.requests[0][3].decode())["code"] == ["c0de"]
@@ -178,39 +186,39 @@ def test_wrong_pastes_are_told_and_can_be_repeated(broker: Script, tmp_path: Pat
 def test_without_input_and_without_a_local_redirect_there_is_no_login(broker: Script, tmp_path: Path) -> None:
     settings = config(tmp_path, redirect_uri="https://example.com/callback")
     with pytest.raises(TokenError, match="no address was pasted"):
-        log_in(settings, Rest(broker.url, broker.url), {}, Person("").talk())
+        log_in(*values_of(settings), Rest(broker.url, broker.url), {}, Person("").talk())
 
 
 def test_a_taken_port_leaves_pasting(broker: Script, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         settings = config(tmp_path, redirect_uri=f"http://127.0.0.1:{server.getsockname()[1]}/callback")
-        log_in(settings, Rest(broker.url, broker.url), {}, Person("c0de\n").talk())
+        log_in(*values_of(settings), Rest(broker.url, broker.url), {}, Person("c0de\n").talk())
     assert stored(settings) == SECRET
 
 
 def test_a_login_that_nobody_makes_ends(broker: Script, tmp_path: Path) -> None:
     with pytest.raises(TokenError, match="nobody logged in"):
-        log_in(config(tmp_path), Rest(broker.url, broker.url), {}, Person().talk(patience=0.1))
+        log_in(*values_of(config(tmp_path)), Rest(broker.url, broker.url), {}, Person().talk(patience=0.1))
 
 
 def test_a_refused_code_stores_nothing(broker: Script, tmp_path: Path) -> None:
     settings = config(tmp_path)
     broker.says({"errors": [{"errorCode": "UDAPI100057", "message": "Invalid Auth code"}]}, 401)
     with pytest.raises(RestError, match="401 on login: UDAPI100057 Invalid Auth code"):
-        log_in(settings, Rest(broker.url, broker.url), {}, Person("c0de\n").talk())
+        log_in(*values_of(settings), Rest(broker.url, broker.url), {}, Person("c0de\n").talk())
     assert not settings.token_file.exists()
 
 
 @pytest.mark.parametrize("missing", ["client_id", "client_secret"])
 def test_a_login_needs_the_apps_id_and_secret(broker: Script, tmp_path: Path, missing: str) -> None:
     with pytest.raises(UsageError, match=missing) as caught:
-        log_in(config(tmp_path, **{missing: None}), Rest(broker.url, broker.url), {}, Person().talk())
+        log_in(*values_of(config(tmp_path, **{missing: None})), Rest(broker.url, broker.url), {}, Person().talk())
     assert f"UPSTOX_{missing.upper()}" in caught.value.hint
 
 
 def test_a_token_in_the_environment_is_pointed_out(broker: Script, tmp_path: Path) -> None:
     person = Person("c0de\n")
-    log_in(config(tmp_path), Rest(broker.url, broker.url), {"UPSTOX_ACCESS_TOKEN": "old"}, person.talk())
+    log_in(*values_of(config(tmp_path)), Rest(broker.url, broker.url), {"UPSTOX_ACCESS_TOKEN": "old"}, person.talk())
     assert "UPSTOX_ACCESS_TOKEN is set and comes before" in person.heard[-1]
 
 
@@ -242,7 +250,9 @@ def test_an_analytics_token_is_tried_out_and_stored(broker: Script, tmp_path: Pa
     settings, person = config(tmp_path), Person()
     broker.says({"data": {"authorized_redirect_uri": "wss://feeds.example.com/"}})
     value = jwt({"exp": ist_ns(2027, 11, 22, 3, 30) // 10**9, "isPlusPlan": True})
-    token = store_analytics_token(f" {value}\n", settings, Rest(broker.url, broker.url), {}, person.talk(), NOON)
+    token = store_analytics_token(
+        f" {value}\n", settings.token_file, Rest(broker.url, broker.url), {}, person.talk(), NOON
+    )
     assert token.plus
     assert stored(settings) == value
     assert broker.requests[0][2]["Authorization"] == f"Bearer {value}"
@@ -253,7 +263,7 @@ def test_a_refused_analytics_token_is_not_stored(broker: Script, tmp_path: Path)
     settings = config(tmp_path)
     broker.says({"errors": [{"errorCode": "UDAPI100050", "message": f"Invalid {SECRET}"}]}, 401)
     with pytest.raises(TokenError, match="refuses this token") as caught:
-        store_analytics_token(SECRET, settings, Rest(broker.url, broker.url), {}, Person().talk(), NOON)
+        store_analytics_token(SECRET, settings.token_file, Rest(broker.url, broker.url), {}, Person().talk(), NOON)
     assert SECRET not in str(caught.value)
     assert not settings.token_file.exists()
 
@@ -261,7 +271,7 @@ def test_a_refused_analytics_token_is_not_stored(broker: Script, tmp_path: Path)
 def test_an_analytics_token_is_stored_when_the_broker_is_away(broker: Script, tmp_path: Path) -> None:
     settings, person = config(tmp_path), Person()
     broker.says({}, 503)
-    store_analytics_token(SECRET, settings, Rest(broker.url, broker.url), {}, person.talk(), NOON)
+    store_analytics_token(SECRET, settings.token_file, Rest(broker.url, broker.url), {}, person.talk(), NOON)
     assert stored(settings) == SECRET
     assert "could not be tried out (503 on authorize)" in person.heard[0]
 
@@ -273,6 +283,6 @@ def test_an_analytics_token_is_stored_when_the_broker_is_away(broker: Script, tm
 def test_what_cannot_be_an_analytics_token_goes_nowhere(broker: Script, tmp_path: Path, text: str, reason: str) -> None:
     settings = config(tmp_path)
     with pytest.raises(TokenError, match=re.escape(reason)):
-        store_analytics_token(text, settings, Rest(broker.url, broker.url), {}, Person().talk(), NOON)
+        store_analytics_token(text, settings.token_file, Rest(broker.url, broker.url), {}, Person().talk(), NOON)
     assert not broker.requests
     assert not settings.token_file.exists()

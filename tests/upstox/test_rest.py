@@ -17,10 +17,10 @@ from tests.upstox.feed_fixtures import AUTHORIZE, NIFTY, RELIANCE, SECRET
 from tests.upstox.rest_fixtures import Answer, Script, running
 from tickrec import __version__
 from tickrec.errors import ExitCode, UsageError
+from tickrec.serve.server import Settings, Simulator
 from tickrec.upstox.auth import Token
 from tickrec.upstox.protocol import Situation
 from tickrec.upstox.rest import MASTER, Rest, RestError
-from tickrec.upstox.simulator import Settings, Simulator
 
 TOKEN = Token(SECRET)
 
@@ -323,22 +323,19 @@ def test_a_master_that_is_not_whole_leaves_the_old_one(
     assert [each.name for each in tmp_path.iterdir()] == ["master.json.gz"]
 
 
-def test_the_simulated_broker_is_understood(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with Simulator(Settings(token=SECRET)) as simulator:
-            rest = Rest(simulator.api_url, simulator.assets_url)
-            uri = await asyncio.to_thread(rest.authorize, TOKEN)
-            assert uri.startswith(f"ws://127.0.0.1:{simulator.port}/")
-            prices = await asyncio.to_thread(rest.last_prices, TOKEN, [RELIANCE[0], NIFTY[0]])
-            assert set(prices) == {RELIANCE[0], NIFTY[0]}
-            assert min(prices.values()) > 0
-            assert isinstance(await asyncio.to_thread(rest.holidays), list)
-            assert await asyncio.to_thread(rest.timings, dt.date(2026, 11, 23))
-            assert (await asyncio.to_thread(rest.status, "NSE"))["exchange"] == "NSE"
-            await asyncio.to_thread(rest.download_master, tmp_path / "master.json.gz")
-            with pytest.raises(RestError, match="UDAPI100050"):
-                await asyncio.to_thread(rest.authorize, Token("wrong"))
-
-    asyncio.run(scenario())
+async def test_the_simulated_broker_is_understood(tmp_path: Path) -> None:
+    async with Simulator(Settings(token=SECRET)) as simulator:
+        rest = Rest(simulator.api_url, simulator.assets_url)
+        uri = await asyncio.to_thread(rest.authorize, TOKEN)
+        assert uri.startswith(f"ws://127.0.0.1:{simulator.port}/")
+        prices = await asyncio.to_thread(rest.last_prices, TOKEN, [RELIANCE[0], NIFTY[0]])
+        assert set(prices) == {RELIANCE[0], NIFTY[0]}
+        assert min(prices.values()) > 0
+        assert isinstance(await asyncio.to_thread(rest.holidays), list)
+        assert await asyncio.to_thread(rest.timings, dt.date(2026, 11, 23))
+        assert (await asyncio.to_thread(rest.status, "NSE"))["exchange"] == "NSE"
+        await asyncio.to_thread(rest.download_master, tmp_path / "master.json.gz")
+        with pytest.raises(RestError, match="UDAPI100050"):
+            await asyncio.to_thread(rest.authorize, Token("wrong"))
     keys = {row["instrument_key"] for row in json.loads(gzip.decompress((tmp_path / "master.json.gz").read_bytes()))}
     assert RELIANCE[0] in keys

@@ -122,7 +122,7 @@ def broker(config: "Config", simulate: bool) -> "Iterator[tuple[Config, Mapping[
     if not simulate:
         yield config, os.environ
         return
-    from tickrec.simulated import TOKEN, simulated_market
+    from tickrec.serve.child import TOKEN, simulated_market
 
     with simulated_market() as addresses:
         upstox = dataclasses.replace(config.upstox, api_url=addresses.api_url, assets_url=addresses.assets_url)
@@ -163,8 +163,8 @@ def date_of(name: str, text: str | None) -> "dt.date | None":
     """The date that 2026-11-23, today or yesterday stands for. Raises UsageError."""
     import datetime as dt
 
-    from tickrec.calendar import trading_date
     from tickrec.clock import SystemClock
+    from tickrec.market.calendar import trading_date
 
     today = trading_date(SystemClock.wall_ns())
     if text is None or text in ("today", "yesterday"):
@@ -208,7 +208,7 @@ def progress_line(what: str = "") -> "Iterator[Callable[..., None] | None]":
 @contextlib.contextmanager
 def download_line() -> "Iterator[Progress | None]":
     """A line on stderr for the download of the day's instruments, where somebody looks at it."""
-    from tickrec.format import size
+    from tickrec.formatting import size
 
     with progress_line("instruments") as show:
 

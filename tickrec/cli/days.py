@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     import datetime as dt
 
     from tickrec.config import Config
-    from tickrec.layout import Store
-    from tickrec.manifest import Manifest
-    from tickrec.verify import Report
+    from tickrec.seal.verify import Report
+    from tickrec.store.manifest import Manifest
+    from tickrec.store.paths import Store
 
 
 @app.command()
@@ -44,7 +44,7 @@ def seal(
 
     One sorted Parquet file and one DuckDB file, held against the journal, which is compressed.
     """
-    from tickrec.seal import seal as seal_date
+    from tickrec.seal.seal import seal as seal_date
 
     _make_days(seal_date, "sealed", date, to, as_json, configured(config, data, simulate))
 
@@ -59,7 +59,7 @@ def rebuild(
     simulate: SimulateOption = False,
 ) -> None:
     """Make the files of a date anew from its journal."""
-    from tickrec.seal import rebuild as rebuild_date
+    from tickrec.seal.seal import rebuild as rebuild_date
 
     _make_days(rebuild_date, "rebuilt", date, to, as_json, configured(config, data, simulate))
 
@@ -68,8 +68,8 @@ def _make_days(
     make: "Callable[..., Manifest]", done: str, first: str, last: str | None, as_json: bool, config: "Config"
 ) -> None:
     """Seal or rebuild each date of a range, and say what came out."""
-    from tickrec.format import plural
-    from tickrec.layout import Store
+    from tickrec.formatting import plural
+    from tickrec.store.paths import Store
 
     store = Store(config.store.data)
     log_to_stderr()
@@ -119,8 +119,8 @@ def verify(
 
     Reads everything again; exit code 5 with what differs.
     """
-    from tickrec.layout import Store
-    from tickrec.verify import verify as verify_date
+    from tickrec.seal.verify import verify as verify_date
+    from tickrec.store.paths import Store
 
     store = Store(configured(config, data, simulate).store.data)
 
@@ -135,8 +135,8 @@ def verify(
 
 def _how_much(store: "Store", date: "dt.date") -> str:
     """From when to when a sealed day was recorded, and its gaps; nothing of another."""
-    from tickrec.report import day_words
-    from tickrec.totals import totals
+    from tickrec.screen.report import day_words
+    from tickrec.status.totals import totals
 
     found = totals(store, date)
     return "" if found is None else f", {day_words(found)}"
@@ -144,7 +144,7 @@ def _how_much(store: "Store", date: "dt.date") -> str:
 
 def _verdict(report: "Report", how_much: str) -> "Iterator[str]":
     """A report in words: a line about the date, and one for each thing that it found."""
-    from tickrec.format import plural
+    from tickrec.formatting import plural
 
     kind = "sealed" if report.sealed else "not sealed"
     waiting = f", {plural(report.unflushed, 'tick')} more in the journal only" if report.unflushed else ""

@@ -22,12 +22,12 @@ from tickrec.cli.common import (
 )
 from tickrec.cli.plain import PlainCommand
 from tickrec.errors import UsageError
-from tickrec.sql import examples
+from tickrec.query import examples
 
 if TYPE_CHECKING:
-    from tickrec.layout import Store
-    from tickrec.output import Written
-    from tickrec.query import DateRange, Result
+    from tickrec.query.answers import Written
+    from tickrec.query.session import DateRange, Result
+    from tickrec.store.paths import Store
 
 
 @app.command(cls=PlainCommand, epilog=examples.text())
@@ -60,7 +60,7 @@ def query(
 ) -> None:
     """Ask the ticks anything in SQL, also while recording."""
     if tables:
-        from tickrec.sql.relations import describe
+        from tickrec.query.relations import describe
 
         return answer(describe())
     form, limit = _format(form, as_json, output), _limit(most)
@@ -69,8 +69,8 @@ def query(
     if seconds == 0:
         raise UsageError("--timeout 0s gives a query no time", hint="Leave it out for as long as it takes")
     from tickrec.clock import SECOND, SystemClock
-    from tickrec.layout import Store
-    from tickrec.query import Session, yield_to_recorder
+    from tickrec.query.session import Session, yield_to_recorder
+    from tickrec.store.paths import Store
 
     store = Store(configured(config, data, simulate).store.data)
     dates = _dates(store, date, first, last)
@@ -83,7 +83,7 @@ def query(
         with progress_line() as progress, session.execute(statement, seconds, progress) as result:
             written = _write(result, form, output, limit)
         if written.rows == 0 and limit != 0 and not written.left:
-            from tickrec.reasons import why_empty
+            from tickrec.query.reasons import why_empty
 
             if (reason := why_empty(session, result.statement)) is not None:
                 say(reason)
@@ -104,7 +104,7 @@ def _end_in_order() -> None:
 
 
 def _write(result: "Result", form: str, output: Path | None, limit: int | None) -> "Written":
-    from tickrec import output as out
+    from tickrec.query import answers as out
 
     if output is not None:
         return out.write_file(result, output, limit)
@@ -114,7 +114,7 @@ def _write(result: "Result", form: str, output: Path | None, limit: int | None) 
 
 def _format(form: str | None, as_json: bool, output: Path | None) -> str:
     """The format that the options ask for. Raises UsageError when they contradict each other."""
-    from tickrec import output as out
+    from tickrec.query import answers as out
 
     if as_json and form not in (None, "json"):
         raise UsageError(f"--json and --format {form} contradict each other", hint="Leave one of them out")
@@ -136,7 +136,7 @@ def _limit(text: str | None) -> int | None:
 
 def _dates(store: "Store", date: str | None, first: str | None, last: str | None) -> "DateRange":
     """The dates that the options ask for. Raises UsageError, with what there is to ask."""
-    from tickrec.query import DateRange, recorded
+    from tickrec.query.session import DateRange, recorded
 
     hint = f"Recorded: {recorded(store.dates())}"
     if date is not None and (first or last):

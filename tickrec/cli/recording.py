@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     import datetime as dt
 
     from tickrec.config import Config
-    from tickrec.plan import Options
-    from tickrec.runstatus import RunStatus
+    from tickrec.record.plan import Options
+    from tickrec.status.runstatus import RunStatus
 
 
 @app.command()
@@ -63,7 +63,7 @@ def record(
     """
     from tickrec import values
     from tickrec.config import SIMULATED
-    from tickrec.plan import Options
+    from tickrec.record.plan import Options
 
     settings = configured(config, data, simulate)
     if duration is not None and until is not None:
@@ -85,13 +85,13 @@ def _record(config: "Config", options: "Options", environ: Mapping[str, str], li
     """Run the recorder with a log or a live table; its exit code."""
     import asyncio
 
-    from tickrec import display, logs
+    from tickrec import logs
     from tickrec.cli.terminal import Terminal
-    from tickrec.clock import SystemClock
-    from tickrec.layout import Store
-    from tickrec.record import Record
-    from tickrec.signals import Signals
-    from tickrec.stopping import Stopped
+    from tickrec.clock import Stopped, SystemClock
+    from tickrec.record.signals import Signals
+    from tickrec.record.start import Record
+    from tickrec.screen import display
+    from tickrec.store.paths import Store
 
     logs.log_to_file(config.store.data / "state" / "tickrec.log")
     wanted = display.suits_live(sys.stdout, environ) if live is None else live and display.can_show(sys.stdout, environ)
@@ -138,11 +138,11 @@ def status(
     """Say whether it records, how far it is, and what is kept."""
     import asyncio
 
-    from tickrec import display
-    from tickrec import status as reports
     from tickrec.clock import SystemClock
     from tickrec.config import SIMULATED
-    from tickrec.layout import Store
+    from tickrec.screen import display
+    from tickrec.status import status as reports
+    from tickrec.store.paths import Store
 
     store, clock = Store(configured(config, data, simulate).store.data), SystemClock()
     if watch:
@@ -172,9 +172,9 @@ def symbols(
     simulate: SimulateOption = False,
 ) -> None:
     """Show what a selector means today, and what it needs."""
-    from tickrec import selection
     from tickrec.clock import SystemClock
-    from tickrec.plan import Options
+    from tickrec.record import selection
+    from tickrec.record.plan import Options
 
     settings = configured(config, data, simulate)
     options = Options(symbols=tuple(selectors), mode=value_of("--mode", mode_of, mode) or settings.record.mode)
@@ -199,19 +199,22 @@ def login(
     The file can be read by you only.
     """
     from tickrec.clock import SystemClock, ist
-    from tickrec.upstox.login import Talk, log_in, store_analytics_token
+    from tickrec.upstox.login import App, Talk, log_in, store_analytics_token
     from tickrec.upstox.rest import Rest
 
     settings = configured(config, data, simulate)
     with broker(settings, simulate) as (settings, environ):
-        rest = Rest(settings.upstox.api_url, settings.upstox.assets_url)
+        account = settings.upstox
+        rest = Rest(account.api_url, account.assets_url)
         talk = Talk(say=say)
         if analytics:
-            token = store_analytics_token(_pasted(), settings.upstox, rest, environ, talk, SystemClock.wall_ns())
+            token = store_analytics_token(_pasted(), account.token_file, rest, environ, talk, SystemClock.wall_ns())
         else:
-            token = log_in(settings.upstox, rest, environ, talk)
+            secret = account.client_secret.reveal() if account.client_secret else None
+            app_ = App(client_id=account.client_id, client_secret=secret, redirect_uri=account.redirect_uri)
+            token = log_in(app_, account.token_file, rest, environ, talk)
     until = f", valid until {ist(token.expires_ns):%a %d %b %Y %H:%M} IST" if token.expires_ns is not None else ""
-    say(f"stored in {settings.upstox.token_file}{until}")
+    say(f"stored in {account.token_file}{until}")
 
 
 def _pasted() -> str:
@@ -241,9 +244,9 @@ def schedule(
 
     Prints a crontab entry, a systemd timer, or a task for Windows.
     """
-    from tickrec import schedule as schedules
     from tickrec import values
     from tickrec.clock import SystemClock
+    from tickrec.schedule import schedule as schedules
     from tickrec.schedule.crontab import Crontab
 
     settings = configured(config, data, simulate)
@@ -272,9 +275,9 @@ def doctor(
 
     Says what to do about what is wrong; exit code 5 if something fails.
     """
-    from tickrec import display
-    from tickrec import doctor as examination
     from tickrec.clock import SystemClock
+    from tickrec.doctor import examine as examination
+    from tickrec.screen import display
 
     settings = configured(config, data, simulate)
     with broker(settings, simulate) as (settings, environ):
@@ -292,7 +295,7 @@ class _WithFaults(TyperCommand):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Put the faults below the options."""
-        from tickrec.upstox.simulator.faults import describe
+        from tickrec.serve.faults import describe
 
         self.epilog = describe()
         super().format_epilog(ctx, formatter)
@@ -324,8 +327,8 @@ def simulate(
     """
     import asyncio
 
-    from tickrec.upstox.simulator import Settings, serve
-    from tickrec.upstox.simulator.faults import parse_fault
+    from tickrec.serve.faults import parse_fault
+    from tickrec.serve.server import Settings, serve
 
     configured(config, data, simulate)  # every command refuses a configuration that it does not understand
     settings = Settings(

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from tickrec import display, logs
+from tickrec import logs
 from tickrec.cli.common import download_line
+from tickrec.screen import display
 
 if TYPE_CHECKING:
-    from tickrec.live import LiveView
-    from tickrec.recorder import Show
+    from tickrec.record.run import Show
+    from tickrec.screen.live import LiveView
     from tickrec.upstox.rest import Progress
 
 

@@ -8,16 +8,16 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Final
 
-from tickrec.calendar import Calendar, Window, exchange_of, trading_date
 from tickrec.clock import SECOND, Clock, from_datetime, ist
 from tickrec.config import Config
-from tickrec.doctor.check import FAIL, OK, WARN, Finding
+from tickrec.doctor.findings import FAIL, OK, WARN, Finding
 from tickrec.doctor.reach import host_of, proxy_for, reach
 from tickrec.errors import NothingToRecord, TokenError
-from tickrec.format import grouped, moment, plural
-from tickrec.layout import Store
-from tickrec.plan import SHARE_SEGMENTS, Options, account_plan, load_calendar
-from tickrec.selection import select
+from tickrec.formatting import grouped, moment, plural
+from tickrec.market.calendar import Calendar, Window, exchange_of, trading_date
+from tickrec.record.plan import SHARE_SEGMENTS, Options, account_plan, load_calendar
+from tickrec.record.selection import select
+from tickrec.store.paths import Store
 from tickrec.upstox.auth import HINT, VARIABLE, Token, TokenSource, check_expiry
 from tickrec.upstox.protocol import Failure, Situation, explain, of_os_error
 from tickrec.upstox.rest import Rest, RestError

@@ -15,12 +15,12 @@ from typing import Final
 
 from tickrec import __version__
 from tickrec.config import Config
-from tickrec.doctor.check import FAIL, OK, WARN, Finding
+from tickrec.doctor.findings import FAIL, OK, WARN, Finding
 from tickrec.files import free_bytes, lock_holder
-from tickrec.format import plural, size
-from tickrec.holdings import holdings, left_unsealed
-from tickrec.layout import Store
-from tickrec.totals import newest_totals, usual_day
+from tickrec.formatting import plural, size
+from tickrec.status.disk_use import holdings, left_unsealed
+from tickrec.status.totals import newest_totals, usual_day
+from tickrec.store.paths import Store
 
 LIBRARIES: Final = ("duckdb", "protobuf", "ptars", "pyarrow", "rich", "typer", "websockets")
 FEW_DAYS: Final = 5

@@ -1,10 +1,9 @@
-"""The journal of a date: a folder of numbered files that together hold every entry, in the order of seq.
+"""Journal: the truth. A folder of numbered files a date that together hold every entry, in the order of seq.
 
-`format` specifies the bytes, `packed` is their compressed form, `writer` appends, `scan` reads a single file, `reader`
-reads and follows all of them, `repair` puts a journal in order after a crash and compresses it when the day is sealed.
-Knows nothing about the broker.
-
-One process writes, under the recording lock; any number read at the same time, without a lock.
+Owns the bytes (`format`, compressed: `packed`), who appends (`writer`), who reads (`scan` one file, `reader` all of
+them, `tail` the newest entries), putting in order what a crash left (`repair`), and what the entries say of connections
+and gaps (`gaps`, `history`). Knows nothing about the broker. One process writes, under the recording lock; any number
+read at the same time, without a lock. Read `entry` first, then `format`.
 """
 
 from tickrec.journal.format import MAX_PAYLOAD, Damage, Ending, Position

@@ -62,8 +62,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from zlib import crc32
 
-from tickrec.entry import Entry
 from tickrec.errors import DataError
+from tickrec.journal.entry import Entry
 
 FORMAT_VERSION: Final = 1
 MAX_PAYLOAD: Final = 64 * 1024 * 1024

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from tickrec.entry import Entry
+from tickrec.journal.entry import Entry
 from tickrec.journal.format import (
     FILE_HEADER_BYTES,
     Damage,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, Self
 from zlib import crc32
 
-from tickrec.entry import Entry, EntryKind
+from tickrec.journal.entry import Entry, EntryKind
 from tickrec.journal.format import (
     CRC_FROM,
     FILE_HEADER_BYTES,

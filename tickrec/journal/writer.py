@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from tickrec.clock import ist
-from tickrec.entry import Entry
 from tickrec.errors import StorageError
 from tickrec.files import make_folder, sync_descriptor, sync_folder
+from tickrec.journal.entry import Entry
 from tickrec.journal.format import (
     FILE_HEADER_BYTES,
     Header,

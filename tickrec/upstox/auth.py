@@ -1,23 +1,32 @@
 """Auth: where the access token comes from, what can be read from it, and keeping it out of sight.
 
-Owns the token's sources (environment, file, command), their order, and the file's permissions. The token is never
+Owns the token's sources (environment, file, command), their order, the file's permissions, and the one token that all
+connections of a feed share. The token is never
 verified here, and need not be a JWT: only the broker's answer counts.
 """
 
+import asyncio
 import base64
 import binascii
 import json
+import logging
 import os
 import re
 import stat
 import subprocess
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from tickrec.clock import SECOND, ist
 from tickrec.errors import TokenError
 from tickrec.files import publish
+
+log = logging.getLogger("tickrec")
+
+T = TypeVar("T")
 
 VARIABLE: Final = "UPSTOX_ACCESS_TOKEN"
 COMMAND_SECONDS: Final = 30.0
@@ -215,3 +224,56 @@ def _expiry(seconds: object) -> int | None:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < 2**33:
         return None
     return int(seconds * SECOND)
+
+
+async def in_thread(call: Callable[[], T]) -> T:
+    """The result of a blocking call, made in a thread of its own.
+
+    Unlike with asyncio.to_thread, a call that hangs (a name server, a password prompt) does not keep the process from
+    ending.
+    """
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()
+
+    def work() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001  raised again where the result is awaited
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="tickrec-blocking", daemon=True).start()
+    return await asyncio.wrap_future(future)
+
+
+class Access:
+    """The access token, read when it is first needed, and again when the broker refuses it."""
+
+    def __init__(self, source: TokenSource) -> None:
+        self._source = source
+        self._token: Token | None = None
+        self._lock = asyncio.Lock()
+
+    @property
+    def current(self) -> Token | None:
+        """The token last read; None if none has been needed yet."""
+        return self._token
+
+    async def token(self) -> Token:
+        """The token. Raises TokenError if the sources have none."""
+        async with self._lock:
+            if self._token is None:
+                self._token = await in_thread(self._source.read)
+            return self._token
+
+    async def token_after(self, refused: Token) -> Token:
+        """The token to use now that `refused` was; the sources are read again, unless somebody just did.
+
+        A source that cannot be read this time changes nothing: the token may be in the middle of being replaced.
+        """
+        async with self._lock:
+            if self._token is None or self._token == refused:
+                try:
+                    self._token = await in_thread(self._source.read)
+                except TokenError as error:
+                    log.warning("the token could not be read again: %s", error)
+            return self._token or refused

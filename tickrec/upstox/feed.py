@@ -10,8 +10,7 @@ from typing import Final
 
 from tickrec.clock import Clock
 from tickrec.errors import TokenError
-from tickrec.upstox.access import Access
-from tickrec.upstox.auth import Token, TokenSource
+from tickrec.upstox.auth import Access, Token, TokenSource
 from tickrec.upstox.link import ConnectionState, Link, Quiet, Shared, Sink, Timing
 from tickrec.upstox.protocol import BATCH, Subscription, Wanted
 from tickrec.upstox.rest import Rest

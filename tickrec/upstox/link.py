@@ -15,14 +15,12 @@ from urllib.parse import urlsplit
 
 from websockets.exceptions import ConnectionClosed
 
-from tickrec.clock import SECOND, Clock
-from tickrec.entry import Entry, EntryKind, encode_facts
+from tickrec.clock import SECOND, Clock, Stopped, unless_stopped
 from tickrec.errors import TokenError
-from tickrec.format import grouped, plural
-from tickrec.stopping import Stopped, unless_stopped
-from tickrec.upstox.access import Access, in_thread
-from tickrec.upstox.auth import HINT, Token, expired_error
-from tickrec.upstox.peek import carries_feeds, served_keys
+from tickrec.formatting import grouped, plural
+from tickrec.journal.entry import Entry, EntryKind, encode_facts
+from tickrec.upstox.auth import HINT, Access, Token, expired_error, in_thread
+from tickrec.upstox.decode.peek import carries_feeds, served_keys
 from tickrec.upstox.protocol import Backoff, Failure, Request, Situation, Subscription, Verdict, classify
 from tickrec.upstox.rest import Rest, RestError
 from tickrec.upstox.websocket import Message, Refused, Websocket, of_closed, open_websocket

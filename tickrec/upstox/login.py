@@ -15,11 +15,11 @@ import threading
 import urllib.parse
 import webbrowser
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final
 
-from tickrec.config import UpstoxConfig
 from tickrec.errors import TokenError, UsageError
 from tickrec.upstox.auth import VARIABLE, Token, check_expiry, parse_token, store_token
 from tickrec.upstox.protocol import Situation
@@ -63,26 +63,33 @@ class Talk:
     patience: float = PATIENCE_SECONDS
 
 
-def log_in(config: UpstoxConfig, rest: Rest, environ: Mapping[str, str], talk: Talk) -> Token:
-    """Take a person through the broker's login, and store the token in `config.token_file`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """The user's app as registered with the broker (docs: authorize); None: not known."""
+
+    client_id: str | None
+    client_secret: str | None = field(repr=False)
+    redirect_uri: str
+
+
+def log_in(app: App, token_file: Path, rest: Rest, environ: Mapping[str, str], talk: Talk) -> Token:
+    """Take a person through the broker's login, and store the token in `token_file`.
 
     Raises UsageError when the app's id or secret is not configured, TokenError when the login fails, RestError.
     """
-    if config.client_id is None or config.client_secret is None:
-        missing = "client_id" if config.client_id is None else "client_secret"
+    if app.client_id is None or app.client_secret is None:
+        missing = "client_id" if app.client_id is None else "client_secret"
         hint = f"Set it in [upstox], or UPSTOX_{missing.upper()}; or use `tickrec login --analytics`"
         raise UsageError(f"login needs the {missing} of your Upstox app", hint=hint)
     state = secrets.token_urlsafe(16)
-    code = _ask(
-        dialog_url(rest.api_url, config.client_id, config.redirect_uri, state), config.redirect_uri, state, talk
-    )
-    token = rest.exchange_code(code, config.client_id, config.client_secret.reveal(), config.redirect_uri)
-    _store(config, token, environ, talk)
+    code = _ask(dialog_url(rest.api_url, app.client_id, app.redirect_uri, state), app.redirect_uri, state, talk)
+    token = rest.exchange_code(code, app.client_id, app.client_secret, app.redirect_uri)
+    _store(token_file, token, environ, talk)
     return token
 
 
 def store_analytics_token(
-    text: str, config: UpstoxConfig, rest: Rest, environ: Mapping[str, str], talk: Talk, now_ns: int
+    text: str, token_file: Path, rest: Rest, environ: Mapping[str, str], talk: Talk, now_ns: int
 ) -> Token:
     """Store a long-lived read-only token that was made in the broker's developer console and pasted here.
 
@@ -96,7 +103,7 @@ def store_analytics_token(
         if error.failure.situation is Situation.TOKEN_REFUSED:
             raise TokenError("the broker refuses this token, so it was not stored", where=error.what) from None
         talk.say(f"The token could not be tried out ({error.what}); it is stored all the same.")
-    _store(config, token, environ, talk)
+    _store(token_file, token, environ, talk)
     return token
 
 
@@ -127,10 +134,10 @@ def code_of(text: str, state: str) -> str:
     return query["code"]
 
 
-def _store(config: UpstoxConfig, token: Token, environ: Mapping[str, str], talk: Talk) -> None:
-    store_token(config.token_file, token)
+def _store(token_file: Path, token: Token, environ: Mapping[str, str], talk: Talk) -> None:
+    store_token(token_file, token)
     if environ.get(VARIABLE, "").strip():
-        talk.say(f"{VARIABLE} is set and comes before {config.token_file}: unset it to use the new token.")
+        talk.say(f"{VARIABLE} is set and comes before {token_file}: unset it to use the new token.")
 
 
 def _ask(url: str, redirect_uri: str, state: str, talk: Talk) -> str:

@@ -17,8 +17,8 @@ from typing import Final, NamedTuple
 
 from tickrec.clock import SECOND
 from tickrec.errors import UsageError
-from tickrec.format import grouped
-from tickrec.upstox.plans import CONNECTIONS, KEY_CAPS, PLUS_MODES
+from tickrec.formatting import grouped
+from tickrec.upstox.limits import CONNECTIONS, KEY_CAPS, PLUS_MODES
 
 BATCH: Final = 50
 """Keys in one subscribe message, unless configured."""

@@ -21,7 +21,7 @@ from typing import IO, Any, Final
 from tickrec import __version__
 from tickrec.errors import ExitCode, TickrecError, UsageError
 from tickrec.files import publish
-from tickrec.format import grouped
+from tickrec.formatting import grouped
 from tickrec.upstox.auth import HINT, Token, parse_token
 from tickrec.upstox.protocol import Failure, Situation, explain, of_os_error, of_status
 from tickrec.values import check_url, is_loopback

@@ -1,0 +1,123 @@
+"""What a recording shows on a terminal before there is anything to put into the live table."""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.days import DATE, write_day
+from tests.processes import environment, simulated_broker, wait_for
+from tickrec.errors import ExitCode
+from tickrec.screen.painter import ENTER, LEAVE
+from tickrec.store.coverage import coverage
+from tickrec.store.parts import PartWriter
+from tickrec.store.paths import Store
+
+BAR = "instruments #"
+
+
+class Session:
+    """A command whose stdout and stderr are one terminal; `seen` is everything that appeared on it."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", inner: int) -> None:
+        self.process = process
+        self._inner = inner
+        self.seen = ""
+
+    def shows(self, text: str) -> bool:
+        """Whether a text has appeared; takes in what came since."""
+        with open(self._inner, "rb", buffering=0, closefd=False) as terminal:
+            os.set_blocking(self._inner, False)
+            try:
+                while data := terminal.read(1 << 16):
+                    self.seen += data.decode("utf-8", "replace")
+            except OSError:  # nobody writes there any more
+                pass
+        return text in self.seen
+
+
+@contextmanager
+def in_terminal(folder: Path, *arguments: object) -> Iterator[Session]:
+    inner, outer = pty.openpty()
+    command = [sys.executable, "-m", "tickrec", *map(str, arguments)]
+    env = {**environment(folder), "TERM": "xterm"}
+    with subprocess.Popen(
+        command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=outer, stderr=outer
+    ) as process:
+        os.close(outer)
+        try:
+            yield Session(process, inner)
+        finally:
+            process.kill()
+            os.close(inner)
+
+
+def test_the_download_has_a_bar_that_is_gone_before_the_live_table(tmp_path: Path) -> None:
+    with simulated_broker(tmp_path), in_terminal(tmp_path, "record", "--now", "--symbols", "RELIANCE") as session:
+        wait_for(lambda: session.shows("1/1 keys"), "the live table is there")
+        session.process.send_signal(signal.SIGINT)
+        wait_for(lambda: session.shows(LEAVE), "the terminal is given back")
+    before, _, after = session.seen.partition(ENTER)
+    assert BAR in before
+    assert "100 %" in before
+    assert before.endswith("\r\x1b[K")
+    assert BAR not in after
+
+
+def test_the_live_table_says_that_the_day_is_being_sealed(tmp_path: Path) -> None:
+    command = ("record", "--now", "--symbols", "RELIANCE", "--for", "1s")
+    with simulated_broker(tmp_path), in_terminal(tmp_path, *command) as session:
+        wait_for(lambda: session.shows(LEAVE), "the terminal is given back")
+    table, _, _ = session.seen.partition(LEAVE)
+    assert "; Ctrl-C leaves that to the next recording" in table
+
+
+def test_without_a_terminal_there_is_no_bar(tmp_path: Path) -> None:
+    with simulated_broker(tmp_path):
+        command = [sys.executable, "-m", "tickrec", "symbols", "RELIANCE"]
+        done = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, timeout=60)
+    assert done.returncode == ExitCode.DONE
+    assert done.stderr == b""
+
+
+def test_a_broker_that_does_not_answer_is_told_before_the_screen_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        '[upstox]\napi_url = "http://127.0.0.1:9"\nassets_url = "http://127.0.0.1:9"\n'
+    )
+    with in_terminal(tmp_path, "record", "--now", "--symbols", "RELIANCE") as session:
+        wait_for(lambda: session.shows("retry in"), "it is said")
+        session.process.send_signal(signal.SIGINT)
+        wait_for(lambda: session.shows("stopped before"), "it ends")
+    assert "connection refused (127.0.0.1:9/market-quote" in session.seen
+    assert ENTER not in session.seen
+
+
+def damaged_day(folder: Path) -> None:
+    """A date of which a part is damaged."""
+    store = Store(folder / "data")
+    PartWriter(store, DATE).flush(write_day(store, messages=6).last_seq)
+    part = coverage(store, DATE).parts[0].path
+    part.write_bytes(part.read_bytes()[:-50])
+
+
+def test_a_damaged_file_is_told_as_other_things_are(tmp_path: Path) -> None:
+    damaged_day(tmp_path)
+    command = [sys.executable, "-m", "tickrec", "seal", str(DATE)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, timeout=60)
+    assert done.returncode == ExitCode.DONE
+    (line,) = done.stderr.splitlines()
+    assert re.match(r"\d\d:\d\d:\d\d WARN  the Parquet file cannot be read: ", line)
+
+
+def test_what_is_logged_beside_a_bar_has_a_line_of_its_own(tmp_path: Path) -> None:
+    damaged_day(tmp_path)
+    with in_terminal(tmp_path, "rebuild", DATE) as session:
+        wait_for(lambda: session.shows("rebuilt"), "it is made anew")
+    assert "%  flush" in session.seen.partition("WARN")[0]
+    assert re.search(r"\r\x1b\[K\d\d:\d\d:\d\d WARN  the Parquet file", session.seen)
+    assert re.search(r"\x1b\[Krebuilt 2026-11-23: ", session.seen)

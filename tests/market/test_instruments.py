@@ -1,0 +1,328 @@
+"""The day's instruments: the broker's file, its conversion, and what stands in for it."""
+
+import dataclasses
+import datetime as dt
+import gzip
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.market.fixtures import RECORDS, expiry_ms, master_of, share, write_master
+from tickrec.clock import IST, from_datetime
+from tickrec.errors import DataError, TickrecError
+from tickrec.market import instruments
+from tickrec.market.instruments import Instrument, Master, ensure_master
+from tickrec.schema import INSTRUMENTS
+from tickrec.upstox import master as broker_list
+
+LIST = [record for name, record in RECORDS.items() if not name.startswith("_")]
+
+
+def ns(day: int, time: str) -> int:
+    return from_datetime(dt.datetime.combine(dt.date(2026, 11, day), dt.time.fromisoformat(time), IST))
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Master:
+    return master_of(tmp_path_factory.mktemp("samples"), LIST)
+
+
+def test_an_instrument_has_the_columns_of_the_table() -> None:
+    assert [field.name for field in dataclasses.fields(Instrument)] == INSTRUMENTS.names
+
+
+def test_the_stored_file_has_exactly_the_schema(tmp_path: Path) -> None:
+    master_of(tmp_path, LIST)
+    assert pq.read_schema(tmp_path / "instruments.parquet").remove_metadata() == INSTRUMENTS.remove_metadata()
+
+
+def test_a_share(samples: Master) -> None:
+    assert samples.by_key("NSE_EQ|INE002A01018") == Instrument(
+        instrument_key="NSE_EQ|INE002A01018",
+        segment="NSE_EQ",
+        exchange="NSE",
+        symbol="RELIANCE",
+        name="RELIANCE INDUSTRIES LTD",
+        instrument_type="EQ",
+        expiry=None,
+        strike=None,
+        lot_size=1,
+        tick_size=0.1,
+        underlying_key=None,
+        underlying_symbol=None,
+        underlying_type=None,
+        isin="INE002A01018",
+        exchange_token="2885",
+        freeze_quantity=100000.0,
+        qty_multiplier=1.0,
+        weekly=None,
+        cas_eligible=True,
+        security_type="NORMAL",
+        short_name="Reliance",
+    )
+
+
+def test_an_option_has_a_strike_an_indian_expiry_date_and_a_tick_in_rupees(samples: Master) -> None:
+    option = samples.by_key("NSE_FO|36708")
+    assert option is not None
+    assert (option.expiry, option.strike, option.tick_size) == (dt.date(2024, 1, 25), 22.0, 0.05)
+    assert (option.underlying_key, option.underlying_symbol) == ("NSE_EQ|INE669E01016", "IDEA")
+    assert (option.lot_size, option.weekly, option.cas_eligible) == (80000, False, False)
+
+
+def test_only_options_have_a_strike(samples: Master) -> None:
+    future = samples.by_key("NSE_FO|125841")
+    assert future is not None
+    assert future.strike is None
+    assert future.expiry == dt.date(2026, 9, 29)
+
+
+def test_what_the_broker_leaves_empty_is_none(samples: Master) -> None:
+    world = samples.by_key("GLOBAL_INDEX|SGX NIFTY")
+    assert world is not None
+    assert (world.isin, world.instrument_type, world.underlying_key, world.exchange_token) == (None, None, None, None)
+    bare = samples.by_key("NSE_EQ|INE839G01010")
+    assert bare is not None
+    assert (bare.short_name, bare.security_type, bare.cas_eligible) == (None, None, False)
+
+
+def test_an_unknown_key_is_none_and_rows_keep_their_order(samples: Master) -> None:
+    assert samples.by_key("NSE_EQ|NOTHING") is None
+    keys = ["MCX_FO|435849", "missing", "NSE_EQ|INE002A01018"]
+    found = samples.rows(samples.find(keys))
+    assert [instrument.instrument_key for instrument in found] == [keys[0], keys[2]]
+    assert samples.rows([]) == []
+
+
+def test_records_across_pieces_of_the_file_are_all_read(tmp_path: Path) -> None:
+    records = [share(f"S{number}", f"INE{number:06d}01{number % 10}") for number in range(9000)]
+    assert len(json.dumps(records)) > 3 * broker_list._CHUNK_BYTES
+    master = master_of(tmp_path, records)
+    assert len(master) == 9000
+    assert master.column("symbol").to_pylist() == [record["trading_symbol"] for record in records]
+    assert master.column("segment").to_pylist() == ["NSE_EQ"] * 9000
+
+
+def test_white_space_does_not_matter(tmp_path: Path) -> None:
+    source = tmp_path / "spaced.json.gz"
+    source.write_bytes(gzip.compress(b"\n " + json.dumps(LIST, indent=4).encode() + b"\n"))
+    assert instruments.main([str(source), str(tmp_path / "i.parquet"), "0"]) == 0
+    assert len(Master.read(tmp_path / "i.parquet")) == len(LIST)
+
+
+def test_records_of_another_shape_cost_only_themselves(tmp_path: Path) -> None:
+    odd = [
+        "text",
+        7,
+        None,
+        {},
+        {"instrument_key": "NSE_EQ|X"},
+        {"instrument_key": 5, "trading_symbol": "X"},
+        {"instrument_key": "NEW_EQ|1", "trading_symbol": "ODD", "lot_size": "many", "expiry": "29-09-2026"},
+    ]
+    master = master_of(tmp_path, [*odd, RECORDS["EQ"]])
+    assert master.column("symbol").to_pylist() == ["ODD", "RELIANCE"]
+    kept = master.by_key("NEW_EQ|1")
+    assert kept is not None
+    assert (kept.segment, kept.lot_size, kept.expiry) == ("NEW_EQ", None, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"<html>503</html>", "gzip"),
+        (gzip.compress(json.dumps(LIST).encode())[:-400], "end-of-stream"),
+        (gzip.compress(json.dumps(LIST).encode()[:-400]), "ends in the middle"),
+        (gzip.compress(b'{"status": "error"}'), "not a JSON array"),
+        (gzip.compress(b"[]"), "no instruments"),
+        (gzip.compress(b"[{} }"), "ends in the middle, or is not JSON"),
+        (gzip.compress(b"\xff\xfe["), "decode"),
+        (b"", "not a JSON array"),
+    ],
+    ids=itertools.count(),  # what gzip makes has the time in it, and every process must find the same tests
+)
+def test_a_file_that_cannot_be_used_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, said: str
+) -> None:
+    source, destination = tmp_path / "complete.json.gz", tmp_path / "instruments.parquet"
+    source.write_bytes(content)
+    assert instruments.main([str(source), str(destination), "0"]) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == [source.name]
+
+
+def test_conversion_runs_in_a_child_and_its_failure_is_told(tmp_path: Path) -> None:
+    destination = tmp_path / "date=2026-11-23" / "instruments.parquet"
+    instruments.convert(write_master(tmp_path / "good.json.gz", LIST), destination)
+    assert len(Master.read(destination)) == len(LIST)
+    with pytest.raises(DataError, match=r"instrument file could not be used: .*No such file"):
+        instruments.convert(tmp_path / "missing.json.gz", destination)
+    assert len(Master.read(destination)) == len(LIST)
+
+
+def test_a_stored_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_bytes(b"PAR1 is not enough")
+    with pytest.raises(DataError, match="cannot be read") as caught:
+        Master.read(tmp_path / "x.parquet")
+    assert caught.value.where.endswith("x.parquet")
+
+
+class Broker:
+    """Hands out a master file of one share, whose symbol can be changed; with `down` set it refuses."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.symbol = "FIRST"
+        self.content: bytes | None = None
+        self.down = False
+        self.asked = 0
+
+    def download(self, path: Path) -> None:
+        self.asked += 1
+        if self.down:
+            raise TickrecError("503 from the broker")
+        write_master(path, [share(self.symbol, "INE002A01018")])
+        if self.content is not None:
+            path.write_bytes(self.content)
+
+    def path(self, date: dt.date) -> Path:
+        return self.folder / f"date={date.isoformat()}" / "instruments.parquet"
+
+    def ensure(self, day: int, time: str) -> Master:
+        return ensure_master(self.download, self.path, ns(day, time))
+
+    def symbols(self, day: int, time: str) -> list[str]:
+        symbols: list[str] = self.ensure(day, time).column("symbol").to_pylist()
+        return symbols
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Broker:
+    return Broker(tmp_path)
+
+
+def test_a_day_s_file_is_downloaded_once(broker: Broker) -> None:
+    assert broker.symbols(23, "09:00") == ["FIRST"]
+    broker.symbol = "SECOND"
+    assert broker.symbols(23, "15:00") == ["FIRST"]
+    assert broker.asked == 1
+    assert broker.ensure(23, "15:00").stand_in_of is None
+
+
+def test_a_file_from_before_the_broker_s_renewal_is_replaced_after_it(broker: Broker) -> None:
+    assert broker.symbols(23, "00:10") == ["FIRST"]
+    broker.symbol = "SECOND"
+    assert broker.symbols(23, "05:00") == ["FIRST"]
+    assert broker.symbols(23, "08:55") == ["SECOND"]
+    assert broker.symbols(23, "09:30") == ["SECOND"]
+
+
+def test_when_the_renewed_file_cannot_be_had_the_earlier_one_of_the_day_serves(broker: Broker) -> None:
+    broker.ensure(23, "00:10")
+    broker.down = True
+    found = broker.ensure(23, "08:55")
+    assert found.stand_in_of is None
+    assert len(found) == 1
+
+
+def test_an_older_file_stands_in_marked_until_the_day_s_own_can_be_had(broker: Broker) -> None:
+    broker.ensure(19, "09:00")
+    broker.ensure(20, "09:00")
+    broker.down = True
+    assert broker.ensure(23, "09:00").stand_in_of == dt.date(2026, 11, 20)
+    assert broker.ensure(24, "09:00").stand_in_of == dt.date(2026, 11, 20)
+    assert Master.read(broker.path(dt.date(2026, 11, 23))).stand_in_of == dt.date(2026, 11, 20)
+    broker.down, broker.symbol = False, "SECOND"
+    assert broker.symbols(24, "09:05") == ["SECOND"]
+    assert broker.ensure(24, "09:10").stand_in_of is None
+
+
+def test_a_useless_download_is_no_download(broker: Broker) -> None:
+    broker.ensure(20, "09:00")
+    broker.content = b"<html>please log in to this wifi</html>"
+    assert broker.ensure(23, "09:00").stand_in_of == dt.date(2026, 11, 20)
+
+
+def test_with_nothing_stored_the_failure_is_the_caller_s(broker: Broker) -> None:
+    broker.down = True
+    with pytest.raises(TickrecError, match="503"):
+        broker.ensure(23, "09:00")
+    assert not broker.path(dt.date(2026, 11, 23)).exists()
+
+
+def flip_pages(path: Path) -> None:
+    """Damage the rows of a Parquet file, and leave its footer as it is."""
+    data = bytearray(path.read_bytes())
+    footer = int.from_bytes(data[-8:-4], "little") + 8
+    for offset in range(4, len(data) - footer, 20):
+        data[offset] ^= 0x5A
+    path.write_bytes(data)
+
+
+def footer_gone(path: Path) -> None:
+    path.write_bytes(b"PAR1")
+
+
+@pytest.mark.parametrize("harm", [flip_pages, footer_gone])
+def test_a_damaged_stored_file_is_downloaded_again(
+    broker: Broker, harm: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.ensure(23, "09:00")
+    path = broker.path(dt.date(2026, 11, 23))
+    harm(path)
+    broker.symbol = "SECOND"
+    assert broker.symbols(23, "09:05") == ["SECOND"]
+    assert broker.symbols(23, "09:10") == ["SECOND"]
+    assert broker.asked == 2
+    assert [path.name for path in path.parent.iterdir()] == [path.name]
+    assert ("cannot be read" in caplog.text) == (harm is flip_pages)
+
+
+def test_a_damaged_stored_file_that_cannot_be_had_again_is_stood_in_for_by_one_that_can_be_read(
+    broker: Broker,
+) -> None:
+    for day in (18, 19, 20, 23):
+        broker.symbol = f"OF {day}"
+        broker.ensure(day, "09:00")
+    for day in (19, 20, 23):
+        flip_pages(broker.path(dt.date(2026, 11, day)))
+    broker.down = True
+    found = broker.ensure(23, "09:05")
+    assert found.column("symbol").to_pylist() == ["OF 18"]
+    assert found.stand_in_of == dt.date(2026, 11, 18)
+
+
+def test_with_a_damaged_file_only_the_failure_is_the_caller_s(broker: Broker) -> None:
+    broker.ensure(23, "09:00")
+    path = broker.path(dt.date(2026, 11, 23))
+    flip_pages(path)
+    damaged = path.read_bytes()
+    broker.down = True
+    with pytest.raises(TickrecError, match="503"):
+        broker.ensure(23, "09:05")
+    assert path.read_bytes() == damaged
+    broker.down, broker.content = False, b"<html>please log in to this wifi</html>"
+    with pytest.raises(DataError, match=r"could not be used: .*Try again"):
+        broker.ensure(23, "09:05")
+
+
+def test_one_changed_bit_of_the_rows_is_damage(tmp_path: Path) -> None:
+    master_of(tmp_path, [share("RELIANCE", "INE002A01018")])
+    path = tmp_path / "instruments.parquet"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"INE002A01018", b"INE002A01019", 1))
+    assert path.read_bytes() != whole
+    with pytest.raises(DataError, match="cannot be read"):
+        Master.read(path)
+
+
+def test_an_expiry_written_by_the_broker_is_the_indian_date() -> None:
+    row = broker_list._row({**RECORDS["FUT"], "expiry": expiry_ms(dt.date(2026, 11, 24))})
+    assert row is not None
+    assert dt.date(1970, 1, 1) + dt.timedelta(days=row["expiry"]) == dt.date(2026, 11, 24)

@@ -1,0 +1,123 @@
+"""Why an answer is empty: said where it is known, and only there."""
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from tests import days
+from tests.query.fixtures import Row, answer, at, tick, write_sealed
+from tickrec.errors import DataError
+from tickrec.query.reasons import why_empty
+from tickrec.query.session import DateRange, Session
+from tickrec.store.paths import Store
+
+DATE = days.DATE
+INDEX = "NSE_INDEX|Nifty 50"
+
+
+def option(name: str, kind: str, strike: float) -> Row:
+    """A contract on an index; its key says all."""
+    return {
+        "instrument_key": f"{name}{kind}{strike:g}",
+        "instrument_type": kind,
+        "strike": strike,
+        "expiry": dt.date(2026, 11, 24),
+        "underlying_key": f"NSE_INDEX|{name}",
+        "underlying_symbol": name,
+    }
+
+
+def asked(key: str, symbol: str, answered: bool = True) -> Row:
+    row = {"seq": 1, "conn": 1, "instrument_key": key, "symbol": symbol, "mode": "full", "asked_ts": at("09:14")}
+    return {**row, "answered_ts": at("09:14:01") if answered else None}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A day with one option of NIFTY, RELIANCE, and TCS that never answered; the list knows options of others too."""
+    store = Store(tmp_path / "data")
+    traded = {"ltp": 1.5, "ltt": "10:00:00.5", "vtt": 10}
+    write_sealed(
+        store,
+        DATE,
+        {
+            "ticks": [
+                tick(1, "09:15", key="NIFTYCE100", symbol="NIFTY 100 CE", ltp=5.0),
+                tick(2, "10:00", key="R", symbol="RELIANCE", snapshot=True, ltp=1.0, ltt="09:59", vtt=7),
+                tick(3, "10:00:01", key="R", symbol="RELIANCE", **traded),
+                tick(4, "10:00:01", key="I", symbol="INFY", snapshot=True, **traded),
+            ],
+            "subscriptions": [
+                asked("NIFTYCE100", "NIFTY 100 CE"),
+                asked("R", "RELIANCE"),
+                asked("I", "INFY"),
+                asked("T", "TCS", answered=False),
+            ],
+            "instruments": [option("NIFTY", "CE", 100), option("NIFTY", "PE", 100), option("BANKNIFTY", "CE", 1)],
+        },
+    )
+    return store
+
+
+def why(store: Store, sql: str, dates: DateRange | None = None) -> str | None:
+    with Session(store, dates) as session:
+        result = session.execute(sql)
+        assert sum(batch.num_rows for batch in result.batches()) == 0
+        return why_empty(session, result.statement)
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("FROM option_chain('NIFTI', '10:30')", f"no options of NIFTI were recorded on {DATE}. Recorded: NIFTY"),
+        (
+            "FROM option_chain('BANKNIFTY', '10:30')",
+            f"no options of BANKNIFTY were recorded on {DATE}",
+        ),
+        ("FROM option_chain('nifty', '09:00')", f"the first tick of an option of nifty on {DATE} came at 09:15:00"),
+        ("FROM option_chain('NIFTY', '2026-11-20 10:30')", f"nothing was recorded on 2026-11-20. Recorded: {DATE}"),
+        (
+            "FROM ticks WHERE symbol = 'RELAINCE'",
+            "no RELAINCE was recorded. Recorded: INFY, NIFTY 100 CE, REL",
+        ),
+        ("FROM candles('1 minute') c WHERE c.symbol IN ('reliance')", "no reliance was recorded. Recorded: INFY"),
+        ("FROM latest WHERE 'TCS' = symbol", "TCS was asked for and never answered; see FROM subscriptions"),
+        ("FROM candles('1 minute') WHERE symbol = 'INFY'", "is a trade in the session"),
+        ("FROM trades WHERE symbol = 'RELIANCE' AND ltp < 0", None),
+        ("FROM option_chain('NIFTY', '10:30') WHERE strike < 0", None),
+        ("FROM spikes('1 minute', 50)", None),
+        ("FROM gaps", None),
+        ("SELECT 1 WHERE false", None),
+    ],
+)
+def test_why(store: Store, sql: str, reason: str | None) -> None:
+    found = why(store, sql)
+    assert found is None if reason is None else reason in (found or "")
+
+
+def test_a_day_without_options_says_how_to_record_some(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    write_sealed(store, DATE, {"ticks": [tick(1, "09:15")], "instruments": [option("NIFTY", "CE", 100)]})
+    reason = why(store, "FROM option_chain('NIFTY', '10:30')")
+    assert reason == f"no options were recorded on {DATE}. Record some: `tickrec record --symbols NIFTY:opt:10`"
+
+
+def test_of_many_names_the_nearest_are_told(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    symbols = [f"STOCK{n}" for n in range(20)] + ["RELIANCE"]
+    subscriptions = [asked(f"K{name}", name) for name in symbols]
+    write_sealed(store, DATE, {"ticks": [tick(1, "09:15")], "subscriptions": subscriptions})
+    assert why(store, "FROM ticks WHERE symbol = 'relaince'") == "no relaince was recorded. Nearest: RELIANCE"
+    assert "FROM latest" in (why(store, "FROM ticks WHERE symbol = 'QQQ'") or "")
+
+
+def test_nothing_is_said_of_dates_without_anything(store: Store) -> None:
+    assert why(store, "FROM ticks WHERE symbol = 'X'", DateRange(last=DATE - dt.timedelta(days=1))) is None
+
+
+def test_damage_met_on_the_way_does_not_become_the_answer(store: Store) -> None:
+    store.sealed_path("subscriptions", DATE).write_bytes(b"not parquet")
+    assert why(store, "FROM ticks WHERE symbol = 'RELAINCE'") is None
+    with Session(store) as session, pytest.raises(DataError):
+        answer(session, "FROM subscriptions")

@@ -1,0 +1,620 @@
+"""A session answers from sealed files, parts and the journal's tail as if they were one table."""
+
+import datetime as dt
+import gc
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import tickrec
+from tests import days
+from tests.query.fixtures import Row, answer, at, feeds, seal_parts, tick, tree, write_sealed
+from tickrec import schema
+from tickrec.errors import DataError, UsageError
+from tickrec.journal.history import History
+from tickrec.query.session import DateRange, Session
+from tickrec.seal.seal import seal
+from tickrec.store.parts import PartWriter
+from tickrec.store.paths import Store
+from tickrec.upstox.decode.peek import carries_feeds, served_keys
+
+DATE = days.DATE
+NEXT = DATE + dt.timedelta(days=1)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "data")
+
+
+def as_journal(store: Store, last_seq: int) -> None:
+    """Nothing but the journal."""
+
+
+def as_parts_and_tail(store: Store, last_seq: int) -> None:
+    writer = PartWriter(store, DATE)
+    writer.flush(last_seq // 3)
+    writer.flush(2 * last_seq // 3)
+
+
+def as_parts(store: Store, last_seq: int) -> None:
+    PartWriter(store, DATE).flush(last_seq, final=True)
+
+
+def as_sealed(store: Store, last_seq: int) -> None:
+    seal(store, DATE, duckdb=False)
+
+
+def as_sealed_and_going_on(store: Store, last_seq: int) -> None:
+    PartWriter(store, DATE).flush(last_seq // 3)
+    seal_parts(store, DATE)
+    PartWriter(store, DATE).flush(2 * last_seq // 3)
+
+
+def as_sealed_with_parts_left(store: Store, last_seq: int) -> None:
+    """Sealing was interrupted before it removed the parts."""
+    as_parts(store, last_seq)
+    parts = {path: path.read_bytes() for path in store.root.rglob("part-*.parquet")}
+    seal_parts(store, DATE)
+    for path, data in parts.items():
+        path.write_bytes(data)
+
+
+STATES = [as_journal, as_parts_and_tail, as_parts, as_sealed, as_sealed_and_going_on, as_sealed_with_parts_left]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_tick_comes_once_wherever_it_is_stored(store: Store, state) -> None:  # type: ignore[no-untyped-def]
+    written = days.write_day(store)
+    state(store, written.last_seq)
+    with Session(store) as session:
+        rows = answer(session, "SELECT date, seq, instrument_key, vtt FROM ticks")
+    expected = Counter(
+        (DATE, seq, key, feed.fullFeed.marketFF.vtt if feed.fullFeed.HasField("marketFF") else None)
+        for seq, _, _, key, feed in feeds(store)
+    )
+    assert Counter(tuple(row.values()) for row in rows) == expected
+    assert len(rows) == written.ticks
+
+
+def ledger_rows(store: Store) -> dict[str, Counter[str]]:
+    """The rows of the small tables by folding the whole journal at once."""
+    ledger = History()
+    for entry in days.every_entry(store):
+        ledger.feed(entry, carries_feeds(entry.payload), served_keys(entry.payload))
+    tables = [ledger.take(), ledger.open_rows()]
+    return {name: Counter(str(row) for t in tables for row in t[name].to_pylist()) for name in tables[0]}
+
+
+@pytest.mark.parametrize("state", STATES[:3])
+@pytest.mark.parametrize("table", ["gaps", "connections", "subscriptions"])
+def test_small_tables_come_once_too_with_what_is_still_open(store: Store, state, table: str) -> None:  # type: ignore[no-untyped-def]
+    recording = days.Recording(store)
+    recording.run()
+    recording.connect(silent=["NSE_EQ|SILENT"])
+    recording.updates(20)
+    recording.drop()
+    recording.connect(silent=["NSE_EQ|SILENT"])
+    recording.updates(20)
+    state(store, recording.written.last_seq)
+    with Session(store) as session:
+        result = session.execute(f"SELECT * EXCLUDE (date) FROM {table}")
+        rows = pa.Table.from_batches(result.batches(), result.schema).cast(schema.TABLES[table]).to_pylist()
+    assert Counter(map(str, rows)) == ledger_rows(store)[table]
+    assert rows
+
+
+def test_a_store_without_anything_has_every_table(store: Store) -> None:
+    with Session(store) as session:
+        for name in schema.TABLES:
+            result = session.execute(f"SELECT * FROM {name}")
+            assert result.schema.names == ["date", *schema.TABLES[name].names]
+            assert list(result.batches()) == []
+        assert answer(session, "SELECT count(*) AS n FROM candles('1 minute')") == [{"n": 0}]
+        assert answer(session, "SELECT count(*) AS n FROM latest") == [{"n": 0}]
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_a_query_changes_nothing_in_the_store(store: Store, locked: bool) -> None:
+    written = days.write_day(store)
+    as_parts_and_tail(store, written.last_seq)
+    before = tree(store.root)
+    with Session(store, locked=locked) as session:
+        answer(session, "SUMMARIZE ticks")
+        answer(session, "SHOW ALL TABLES")
+        answer(session, "PIVOT (FROM candles('1 minute')) ON symbol USING sum(volume) GROUP BY start")
+    assert tree(store.root) == before
+
+
+def test_what_was_recorded_since_is_in_the_next_answer(store: Store) -> None:
+    recording = days.Recording(store)
+    recording.run()
+    recording.connect()
+    count = "SELECT count(*) AS n, max(seq) AS last FROM ticks"
+    with Session(store) as session, tickrec.open(store.root) as day:
+        for _ in range(3):
+            expected = {"n": recording.written.ticks, "last": recording.written.last_seq}
+            assert answer(session, count) == [expected]
+            assert day.sql(count).fetchall() == [tuple(expected.values())]
+            recording.updates(5)
+
+
+def test_dates_narrow_every_table(store: Store) -> None:
+    dates = [DATE + dt.timedelta(days=n) for n in range(4)]
+    for date in dates[:2]:
+        write_sealed(store, date, {"ticks": [tick(1, "09:15", ltp=1.0)]})
+    for date in dates[2:]:
+        days.write_day(store, date, messages=3)
+    everything = "SELECT DISTINCT date FROM ticks ORDER BY date"
+    for chosen, expected in [
+        (DateRange(), dates),
+        (DateRange(dates[1], dates[2]), dates[1:3]),
+        (DateRange(last=dates[0]), dates[:1]),
+        (DateRange(first=dates[3]), dates[3:]),
+    ]:
+        with Session(store, chosen) as session:
+            assert [row["date"] for row in answer(session, everything)] == expected
+            gaps = [row["date"] for row in answer(session, "SELECT DISTINCT date FROM gaps ORDER BY date")]
+            assert gaps == [date for date in expected if date in dates[2:]]
+
+
+@pytest.mark.parametrize("damaged", [0, 1, 2])
+def test_a_damaged_date_fails_only_who_asks_for_it(store: Store, damaged: int) -> None:
+    dates = [DATE - dt.timedelta(days=back) for back in range(3)]
+    for date in dates:
+        write_sealed(store, date, {"ticks": [tick(1, "09:15", ltp=1.0)]})
+    bad = store.sealed_path("ticks", dates[damaged])
+    bad.write_bytes(b"not parquet")
+    with Session(store) as session:
+        for date in set(dates) - {dates[damaged]}:
+            for condition in (f"date = '{date}'", f"date > DATE '{date}' - 1 AND date <= '{date}'"):
+                assert answer(session, f"SELECT date, ltp FROM ticks WHERE {condition}") == [{"date": date, "ltp": 1.0}]
+        for sql in ("SELECT ltp FROM ticks", f"SELECT ltp FROM ticks WHERE date = '{dates[damaged]}'"):
+            with pytest.raises(DataError) as caught:
+                answer(session, sql)
+            assert str(bad) in str(caught.value)
+            assert f"`tickrec rebuild {dates[damaged]}`" in str(caught.value)
+        if damaged == 0:
+            with pytest.raises(DataError, match=bad.name):
+                answer(session, "FROM latest")
+
+
+def test_a_file_that_is_replaced_is_read_anew(store: Store) -> None:
+    with Session(store) as session:
+        for count in range(1, 30):
+            rows = [tick(seq, "09:15", ltp=float(count)) for seq in range(count % 7 + 1)]
+            write_sealed(store, DATE, {"ticks": rows})
+            found = answer(session, "SELECT count(*) AS n, min(ltp) AS low, max(ltp) AS high FROM ticks")
+            assert found == [{"n": count % 7 + 1, "low": count, "high": count}]
+
+
+def test_a_store_with_nothing_but_damage_says_so(store: Store) -> None:
+    write_sealed(store, DATE, {"ticks": [tick(1, "09:15", ltp=1.0)]})
+    store.sealed_path("ticks", DATE).write_bytes(b"not parquet")
+    with Session(store) as session, pytest.raises(DataError, match=f"rebuild {DATE}"):
+        answer(session, "FROM ticks")
+    with Session(store, locked=False) as session, pytest.raises(duckdb.Error, match=f"rebuild {DATE}"):
+        session.sql("FROM ticks").fetchall()
+
+
+def test_damaged_parts_fail_only_who_asks_for_their_date(store: Store) -> None:
+    write_sealed(store, DATE - dt.timedelta(days=1), {"ticks": [tick(1, "09:15", ltp=1.0)]})
+    written = days.write_day(store)
+    as_parts_and_tail(store, written.last_seq)
+    bad = max(store.folder("ticks", DATE).iterdir())
+    bad.write_bytes(b"not parquet")
+    with Session(store) as session:
+        for table in ("ticks", "gaps"):
+            assert len(answer(session, f"FROM {table} WHERE date < '{DATE}'")) == (table == "ticks")
+            with pytest.raises(DataError, match=bad.name):
+                answer(session, f"FROM {table}")
+
+
+def test_a_file_of_a_sealed_date_that_is_gone_is_missed(store: Store) -> None:
+    for date in (DATE, NEXT):
+        write_sealed(
+            store, date, {"ticks": [tick(1, "09:15", ltp=1.0)], "rejected": [{"seq": 1, "recv_ts": at("09:15")}]}
+        )
+    gone = store.sealed_path("rejected", DATE)
+    gone.unlink()
+    with Session(store) as session:
+        assert answer(session, "SELECT count(*) AS n FROM ticks") == [{"n": 2}]
+        assert len(answer(session, f"FROM rejected WHERE date = '{NEXT}'")) == 1
+        with pytest.raises(DataError, match=f"is gone .*{gone.name}.*rebuild {DATE}"):
+            answer(session, "FROM rejected")
+
+
+def test_a_table_younger_than_a_date_is_empty_there(store: Store) -> None:
+    write_sealed(store, DATE, {"ticks": [tick(1, "09:15", ltp=1.0)]})
+    store.sealed_path("rejected", DATE).unlink()
+    store.manifest_path(DATE).parent.mkdir()
+    store.manifest_path(DATE).write_text(json.dumps({"schema_version": 1, "rows": {"ticks": 1}}))
+    with Session(store) as session:
+        assert answer(session, "FROM rejected") == []
+
+
+def test_a_tail_is_read_only_when_its_date_is_asked_for(store: Store) -> None:
+    write_sealed(store, DATE, {"ticks": [tick(1, "09:15", ltp=1.0)]})
+    days.write_day(store, NEXT)
+    journal = store.journal_files(NEXT)[0]
+    journal.write_bytes(b"something else" + journal.read_bytes())
+    with Session(store) as session:
+        assert answer(session, f"SELECT count(*) AS n FROM ticks WHERE date = '{DATE}'") == [{"n": 1}]
+        with pytest.raises(DataError, match=journal.name):
+            answer(session, "SELECT count(*) AS n FROM ticks")
+
+
+def test_columns_added_since_are_null_in_older_dates(store: Store) -> None:
+    for date, missing in ((DATE, ["rho", "min_ts", "bid_qtys"]), (NEXT, [])):
+        write_sealed(store, date, {"ticks": [tick(1, "09:15", ltp=1.0, rho=0.5, bid_qtys=[1, 2])]})
+        path = store.sealed_path("ticks", date)
+        pq.write_table(pq.read_table(path, partitioning=None).drop_columns(missing), path)
+        store.manifest_path(date).parent.mkdir(exist_ok=True)
+        facts = {"counts": {"x": "y" * 5000}, "schema_version": 0 if missing else schema.SCHEMA_VERSION}
+        store.manifest_path(date).write_text(json.dumps(facts))
+    with Session(store) as session:
+        rows = answer(session, "SELECT date, ltp, rho, min_ts, bid_qtys FROM ticks ORDER BY date")
+    assert [list(row.values()) for row in rows] == [[DATE, 1.0, None, None, None], [NEXT, 1.0, 0.5, None, [1, 2]]]
+
+
+def test_parts_from_before_and_after_an_upgrade_are_read_together(store: Store) -> None:
+    written = days.write_day(store)
+    as_parts_and_tail(store, written.last_seq)
+    first = min(store.folder("ticks", DATE).iterdir())
+    table = pq.read_table(first, partitioning=None)
+    pq.write_table(table.drop_columns(["tbq"]), first)
+    with Session(store) as session:
+        rows = answer(session, "SELECT count(*) AS n, count(tbq) AS known FROM ticks")
+    lost = table.num_rows - table["tbq"].null_count
+    assert rows[0]["n"] == written.ticks
+    assert lost > 0
+    with Session(store) as session:
+        assert answer(session, "SELECT count(tbq) AS known FROM ticks")[0]["known"] == rows[0]["known"]
+    indices = sum(feed.fullFeed.HasField("indexFF") for _, _, _, _, feed in feeds(store))
+    assert rows[0]["known"] == written.ticks - indices - lost
+
+
+def test_an_index_of_the_files_goes_stale_when_they_change(store: Store) -> None:
+    from tickrec.query.sources import Listing
+
+    written = days.write_day(store)
+    as_parts_and_tail(store, written.last_seq)
+    listing = Listing(store, [DATE])
+    listing.sources("ticks")
+    assert not listing.vanished()
+    seal_parts(store, DATE)
+    assert listing.vanished()
+    listing = Listing(store, [DATE])
+    listing.sources("ticks")
+    assert not listing.vanished()
+    assert not listing.replaced()
+    seal_parts(store, DATE)
+    assert listing.vanished()
+    assert listing.replaced()
+
+
+RECORDER = """
+import sys
+from pathlib import Path
+from tests import days
+from tickrec.store.paths import Store
+from tickrec.seal.seal import seal
+from tickrec.store.parts import PartWriter
+store = Store(Path(sys.argv[1]))
+recording = days.Recording(store, instruments=8)
+recording.run()
+recording.connect()
+print("ready", flush=True)
+for step in range(90):
+    recording.updates(2, 4)
+    if step % 3 == 0:
+        PartWriter(store, days.DATE).flush(recording.written.last_seq)
+    if step % 18 == 17:
+        recording.die()
+        seal(store, days.DATE, duckdb=False)
+        recording.run()
+        recording.connect()
+recording.close()
+print(recording.written.last_seq, recording.written.ticks, flush=True)
+"""
+
+
+@pytest.fixture
+def recorder(store: Store) -> Iterator[subprocess.Popen[str]]:
+    """A process that records, flushes and seals as fast as it can."""
+    command = [sys.executable, "-c", RECORDER, str(store.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.kill()
+
+
+def test_nothing_is_twice_or_missing_while_another_process_records_flushes_and_seals(
+    store: Store, recorder: subprocess.Popen[str]
+) -> None:
+    sql = "SELECT seq, count(*) AS n, count(DISTINCT instrument_key) AS keys FROM ticks GROUP BY seq ORDER BY seq"
+    answers: list[list[Row]] = []
+    with Session(store) as session:
+        while recorder.poll() is None:
+            answers.append(answer(session, sql))
+        answers.append(answer(session, sql))
+    per_message = Counter(seq for seq, _, _, _, _ in feeds(store))
+    lasts = []
+    for rows in answers:
+        lasts.append(rows[-1]["seq"])
+        expected = {seq: n for seq, n in per_message.items() if seq <= lasts[-1]}
+        assert {row["seq"]: row["n"] for row in rows} == expected
+        assert all(row["n"] == row["keys"] for row in rows)
+    assert lasts == sorted(lasts)
+    assert len(set(lasts)) > 5
+    assert recorder.stdout is not None
+    last_seq, ticks = map(int, recorder.stdout.read().split())
+    assert sum(per_message.values()) == ticks
+    assert lasts[-1] <= last_seq
+
+
+# Cancelling
+
+ENDLESS = "SELECT sum(a.range * b.range % 7) FROM range(10000000) a, range(10000000) b"
+
+
+def test_a_query_that_takes_too_long_is_given_up(store: Store) -> None:
+    with Session(store) as session:
+        with pytest.raises(UsageError, match=r"longer than 0\.05 s"):
+            session.execute(ENDLESS, timeout=0.05)
+        assert answer(session, "SELECT 1 AS one") == [{"one": 1}]
+
+
+def test_time_also_runs_while_rows_are_taken(store: Store) -> None:
+    with Session(store) as session:
+        result = session.execute("SELECT range, repeat('x', 500) AS text FROM range(100000000)", timeout=0.3)
+        with pytest.raises(UsageError, match="longer than"):
+            for _ in result.batches():
+                pass
+
+
+def test_progress_is_reported_while_a_query_runs(store: Store) -> None:
+    seen: list[float] = []
+    enough = threading.Event()
+
+    def progress(percent: float) -> None:
+        seen.append(percent)
+        if len(seen) >= 2:
+            enough.set()
+            raise KeyboardInterrupt
+
+    with Session(store) as session, pytest.raises(KeyboardInterrupt):
+        session.execute(ENDLESS, progress=progress)
+    assert enough.is_set()
+
+
+INTERRUPTED = f"""
+import sys
+from pathlib import Path
+from tickrec.store.paths import Store
+from tickrec.query.session import Session
+with Session(Store(Path(sys.argv[1]))) as session:
+    try:
+        session.execute({ENDLESS!r}, progress=lambda percent: print("running", flush=True))
+    except KeyboardInterrupt:
+        print("cancelled", flush=True)
+    print([batch.to_pylist() for batch in session.execute("SELECT 1 AS one").batches()])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_cancels_the_query_and_not_the_session(store: Store) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, str(store.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "running\n"
+        os.kill(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert [line for line in out.splitlines() if line != "running"] == ["cancelled", "[[{'one': 1}]]"]
+    assert process.returncode == 0
+    assert "Traceback" not in err
+
+
+def test_rows_nobody_wants_are_not_computed(store: Store) -> None:
+    with Session(store) as session:
+        endless = "SELECT range FROM range(100000000000)"
+        with session.execute(endless) as result:
+            assert next(result.batches()).num_rows > 0
+        for _ in range(3):
+            session.execute(endless)  # and dropped
+        assert not [thread for thread in threading.enumerate() if thread.name == "query"]
+        assert answer(session, "SELECT 1 AS one") == [{"one": 1}]
+
+
+# Errors and notices
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("SELEC 1", 'syntax error at or near "SELEC" (line 1, column 1)'),
+        ("SELECT\n  volume FROM ticks", 'Referenced column "volume" not found in FROM clause (line 2, column 3). Cand'),
+        ("FROM tick", "no table tick (line 1, column 6). Nearest: ticks"),
+        ("FROM candels('1 minute')", "no table function candels (line 1, column 6). Nearest: candles"),
+        (
+            "FROM candles('2 days')",
+            "candles: 2 days is no interval from 1 second to 1 day (line 1, column 6). Write it as",
+        ),
+        ("FROM candles", "candles takes 1 argument (line 1, column 6). Write FROM candles('1 minute')"),
+        ("FROM ticks, spikes", "spikes takes 2 arguments (line 1, column 13). Write FROM spikes('1 minute', 0.5)"),
+        ("FROM candles('1 minute', 2)", "candles takes 1 argument, not 2 (line 1, column 6). Write FROM candles("),
+        ("FROM option_chain('NIFTY')", "option_chain takes 2 arguments, not 1"),
+        ("FROM latest()", "latest takes no arguments (line 1, column 6). Write FROM latest"),
+        ("FROM candles('1 foo')", "candles: 1 foo is no interval"),
+        ("FROM candles(5)", "candles: 5 is no interval"),
+        ("FROM candles('5')", "candles: 5 is no interval"),
+        ("FROM candles(NULL)", "candles: NULL is no interval"),
+        ("FROM candles(\"interval\" := 'x')", "candles: x is no interval"),
+        ("FROM spikes('-1 minute', 1)", "spikes: -1 minute is no length of time"),
+        ("FROM spikes(percent := 0, \"window\" := '1 minute')", "spikes: 0 is no percentage above 0"),
+        ("FROM option_chain('NIFTY', 'noonish')", "option_chain: noonish is no moment (line 1, column 6). Write it as"),
+        ("FROM option_chain('NIFTY', '25:30')", "option_chain: 25:30 is no moment"),
+        ("latest", "latest is no statement. Write FROM latest"),
+        ("Candles;", "candles is no statement. Write FROM candles('1 minute')"),
+        ('FROM ticks WHERE symbol = "M&M"', "A text is written in single quotes: 'M&M'"),
+        ("FROM ticks WHERE recv_ts > '10:30'", "A moment is '2026-11-23 10:30', a time of day CAST(recv_ts AT TIME"),
+        ("FROM ticks WHERE recv_ts::TIME > '10:30'", "a time of day CAST(recv_ts AT TIME ZONE 'Asia/Kolkata' AS TIME)"),
+        ("SELECT 'é', ltpp FROM ticks", 'Referenced column "ltpp" not found in FROM clause (line 1, column 13)'),
+        ("SELECT " + "ltp, " * 60 + "nix FROM ticks", "not found in FROM clause (line 1, column 308)"),
+        ("SELECT CAST(symbol AS INTEGER) FROM latest", "Could not convert string"),
+        ("", "the query is empty"),
+    ],
+)
+def test_what_is_wrong_with_sql_is_one_line_with_its_place(store: Store, sql: str, message: str) -> None:
+    days.write_day(store, messages=3)
+    with Session(store) as session, pytest.raises(UsageError) as caught:
+        answer(session, sql)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_query_that_needs_too_much_memory_says_so(store: Store) -> None:
+    with Session(store, memory_limit="20MB") as session, pytest.raises(UsageError, match="memory"):
+        answer(session, "SELECT list(range) AS l FROM range(20000000)")
+
+
+def test_a_store_may_be_named_from_the_current_folder(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = days.write_day(store, messages=3)
+    as_parts_and_tail(store, written.last_seq)
+    monkeypatch.chdir(tmp_path)
+    with Session(Store(Path("data"))) as session:
+        assert answer(session, "SELECT count(*) AS n FROM ticks") == [{"n": written.ticks}]
+        with pytest.raises(UsageError, match='"data" not found'):
+            answer(session, "SELECT data FROM ticks")
+
+
+@pytest.mark.parametrize("limit", ["much", "0", "-1", "5", "200%", "0%", "GB"])
+def test_a_memory_limit_that_is_none_is_refused(store: Store, limit: str) -> None:
+    with pytest.raises(UsageError, match=f"not a memory limit: {limit}"):
+        Session(store, memory_limit=limit)
+
+
+def test_a_memory_limit_too_small_for_anything_is_refused(store: Store) -> None:
+    with pytest.raises(UsageError, match="1KB of memory is too little"):
+        Session(store, memory_limit="1KB")
+    with Session(store, memory_limit="16MB") as session:
+        assert answer(session, "SELECT count(*) AS n FROM candles('1 minute')") == [{"n": 0}]
+
+
+def test_memory_that_is_short_is_helped_out_elsewhere_and_given_back(store: Store, tmp_path: Path) -> None:
+    days.write_day(store, messages=3)
+    before = tree(tmp_path)
+    with Session(store, memory_limit="60MB") as session:
+        spill = session._spill.path
+        sql = (
+            "SELECT max(s) AS m FROM (SELECT range, repeat('x', 100) || range AS s FROM range(1500000) ORDER BY s DESC)"
+        )
+        assert answer(session, sql)[0]["m"].endswith("999999")
+        assert not spill.is_relative_to(store.root)
+    assert not spill.exists()
+    assert tree(tmp_path) == before
+
+
+def test_an_empty_store_points_at_the_simulated_one(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with Session(store) as session:
+        assert "tickrec record" in (session.notice() or "")
+        days.write_day(Store(tmp_path / "simulated"), messages=3)
+        assert "--simulate" in (session.notice() or "")
+        days.write_day(store, messages=3)
+        assert session.notice() is None
+    with Session(store, DateRange(first=NEXT)) as session:
+        assert f"nothing was recorded since {NEXT} in {tmp_path}. Recorded: {DATE}" == session.notice()
+
+
+# Python
+
+
+def test_a_relation_can_be_taken_apart_in_python(store: Store) -> None:
+    written = days.write_day(store)
+    as_parts_and_tail(store, written.last_seq)
+    with tickrec.open(store.root) as day:
+        relation = day.sql("SELECT symbol, seq, ltp FROM ticks")
+        other = day.sql("SELECT count(*) AS n FROM candles('1 minute')")
+        assert relation.filter("seq > 10").to_arrow_table().num_rows == sum(seq > 10 for seq, *_ in feeds(store))
+        assert relation.to_arrow_table().num_rows == written.ticks
+        assert other.fetchall()[0][0] > 0
+    with tickrec.open(str(store.root), first=NEXT) as later:
+        assert later.sql("SELECT count(*) FROM ticks").fetchall() == [(0,)]
+
+
+def test_what_the_docstring_offers_without_other_packages_gives_rows_with_instants(store: Store) -> None:
+    days.write_day(store, messages=3)
+    (offered,) = {text for text in re.findall(r"`\.([\w.()]+)\(\)`", Session.sql.__doc__ or "") if "pylist" in text}
+    first, last = offered.split("().")
+    with tickrec.open(store.root) as day:
+        rows = getattr(getattr(day.sql("FROM ticks ORDER BY seq LIMIT 1"), first)(), last)()
+    assert "fetchall" not in (Session.sql.__doc__ or "")
+    assert rows[0]["recv_ts"].utcoffset() == dt.timedelta(hours=5, minutes=30)
+
+
+def test_open_results_do_not_stop_the_next_question(store: Store) -> None:
+    written = days.write_day(store)
+    with tickrec.open(store.root) as day:
+        reader = day.sql("SELECT * FROM ticks").to_arrow_reader(10)
+        assert reader.read_next_batch().num_rows == 10
+        assert day.sql("SELECT count(*) FROM ticks").fetchall() == [(written.ticks,)]
+        assert reader.read_next_batch().num_rows == 10
+
+
+def test_python_variables_are_not_tables(store: Store) -> None:
+    days.write_day(store, messages=3)
+    rows = pa.table({"secret": [1]})
+    with tickrec.open(store.root) as day, pytest.raises(UsageError, match="no table rows"):
+        day.sql("SELECT * FROM rows")
+    assert rows.num_rows == 1
+
+
+def test_opening_what_is_no_store_says_which_is_or_how_to_begin(tmp_path: Path) -> None:
+    for folder in (tmp_path / "dta", tmp_path):
+        with pytest.raises(UsageError, match=f"in {folder}.*`tickrec record` begins a store"):
+            tickrec.open(folder)
+    days.write_day(Store(tmp_path / "data" / "simulated"), messages=3)
+    for folder in (tmp_path, tmp_path / "data", tmp_path / "data" / "typo"):
+        with pytest.raises(UsageError, match=f"There is a store in {tmp_path / 'data' / 'simulated'}: {DATE}"):
+            tickrec.open(folder)
+
+
+def test_a_relation_outlives_the_session_it_came_from(store: Store) -> None:
+    written = days.write_day(store)
+    relation = tickrec.open(store.root).sql("SELECT * FROM ticks ORDER BY ltp").filter("seq > 0")
+    gc.collect()
+    assert relation.to_arrow_table().num_rows == written.ticks
+
+
+def test_a_session_left_open_says_nothing_when_python_ends(store: Store) -> None:
+    days.write_day(store, messages=3)
+    program = f"import tickrec\nday = tickrec.open({str(store.root)!r})\nprint(day.sql('SELECT 7').fetchall())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[(7,)]\n"
+    assert done.stderr == ""
+
+
+def test_the_newest_tick_is_visible_at_once(store: Store) -> None:
+    recording = days.Recording(store)
+    recording.run()
+    recording.connect()
+    with Session(store) as session:
+        answer(session, "SELECT max(seq) FROM ticks")
+        recording.updates(1)
+        assert answer(session, "SELECT max(seq) AS last FROM latest") == [{"last": recording.written.last_seq}]

@@ -1,0 +1,156 @@
+import asyncio
+import contextlib
+import datetime as dt
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.days import DATE, Recording
+from tests.recordings import until
+from tickrec.record.flush import Appending
+from tickrec.store import dayfile
+from tickrec.store.parts import PartWriter
+from tickrec.store.paths import Store
+
+DEADLINE = 30.0
+NEXT = DATE + dt.timedelta(days=1)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "data")
+
+
+def begin(store: Store, date: dt.date = DATE) -> Recording:
+    """A day that goes on."""
+    recording = Recording(store, date=date)
+    recording.run()
+    recording.connect()
+    return recording
+
+
+def publish(store: Store, recording: Recording, date: dt.date = DATE) -> int:
+    """One more part; all ticks published so far."""
+    recording.updates(2)
+    PartWriter(store, date).flush(recording.written.last_seq)
+    return recording.written.ticks
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Another program holds a DuckDB file open."""
+    code = (
+        "import duckdb, sys\n"
+        "with duckdb.connect(sys.argv[1], read_only=True):\n"
+        "    print('open', flush=True)\n"
+        "    sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        yield
+    finally:
+        process.communicate("")
+
+
+def rows(store: Store, date: dt.date = DATE) -> int:
+    with duckdb.connect(str(store.duckdb_path(date)), read_only=True) as session:
+        (found,) = session.execute("SELECT count(*) FROM ticks").fetchall()
+        return int(found[0])
+
+
+def test_parts_are_appended_by_the_child_that_is_there(store: Store) -> None:
+    async def scenario() -> None:
+        recording, appending = begin(store), Appending(store.root)
+        first = publish(store, recording)
+        appending.ask(DATE, first)
+        await until(lambda: appending.ticks == first)
+        assert rows(store) == first
+        second = publish(store, recording)
+        appending.ask(DATE, second)
+        await appending.wait()
+        assert rows(store) == appending.ticks == second
+
+    asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
+
+
+def test_nothing_asked_while_the_child_takes_its_leave_is_forgotten(store: Store) -> None:
+    async def scenario() -> None:
+        recording, appending = begin(store), Appending(store.root)
+        for _ in range(3):
+            appending.ask(DATE, publish(store, recording))
+            appending.let_go()
+            await until(lambda: appending.ticks == recording.written.ticks)
+        last = publish(store, recording)  # the child has answered, and now ends
+        appending.ask(DATE, last)
+        await appending.wait()
+        assert rows(store) == appending.ticks == last
+
+    asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
+
+
+def test_at_midnight_the_days_are_appended_one_after_the_other(store: Store) -> None:
+    async def scenario() -> None:
+        today, tomorrow, appending = begin(store), begin(store, NEXT), Appending(store.root)
+        before = publish(store, today)
+        appending.ask(DATE, before)
+        after = publish(store, tomorrow, NEXT)
+        appending.ask(NEXT, after)
+        await appending.wait()
+        assert (rows(store), rows(store, NEXT)) == (before, after)
+        assert appending.ticks == before + after
+
+    asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
+
+
+def test_a_file_that_a_reader_holds_is_caught_up_with_when_asked_again(store: Store) -> None:
+    async def scenario() -> None:
+        recording, appending = begin(store), Appending(store.root)
+        first = publish(store, recording)
+        dayfile.append(store, DATE)
+        second = publish(store, recording)
+        with reading(store.duckdb_path(DATE)):
+            appending.ask(DATE, second)
+            await appending.wait()
+            assert appending.ticks == 0
+        assert rows(store) == first
+        appending.ask(DATE, second)
+        await appending.wait()
+        assert rows(store) == appending.ticks == second
+
+    asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
+
+
+def test_what_a_reader_keeps_out_of_one_date_is_not_made_up_for_by_the_next(store: Store) -> None:
+    async def scenario() -> None:
+        today, tomorrow, appending = begin(store), begin(store, NEXT), Appending(store.root)
+        publish(store, today)
+        dayfile.append(store, DATE)
+        with reading(store.duckdb_path(DATE)):
+            appending.ask(DATE, publish(store, today))
+            await appending.wait()
+        after = publish(store, tomorrow, NEXT)
+        appending.ask(NEXT, after)
+        await appending.wait()
+        assert appending.ticks == after
+
+    asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
+
+
+def test_a_file_that_cannot_be_written_is_said_once_asked(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        recording, appending = begin(store), Appending(store.root)
+        published = publish(store, recording)
+        store.duckdb_path(DATE).parent.write_text("in the way of a folder")
+        appending.ask(DATE, published)
+        await appending.wait()
+        assert appending.ticks == 0
+
+    asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
+    assert f"appending to the DuckDB file of {DATE} failed" in caplog.text

@@ -1,0 +1,557 @@
+import datetime as dt
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.days import DATE, Recording, write_day
+from tests.processes import tickrec
+from tickrec import schema
+from tickrec.clock import SystemClock
+from tickrec.errors import DataError, ExitCode
+from tickrec.market.instruments import write
+from tickrec.seal.counts import TickCount
+from tickrec.seal.seal import rebuild, seal
+from tickrec.seal.verify import verify
+from tickrec.store import dayfile, rows
+from tickrec.store.coverage import coverage, read_footer
+from tickrec.store.parts import PartWriter
+from tickrec.store.paths import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "data")
+
+
+@pytest.fixture
+def sealed(store: Store) -> Store:
+    write_day(store)
+    seal(store, DATE)
+    return store
+
+
+def flip(path: Path, offset: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 0x10
+    path.write_bytes(data)
+
+
+def plain_journal(store: Store) -> list[Path]:
+    """The sealed journal as it was before it was compressed."""
+    plain = []
+    for path in store.journal_files(DATE):
+        plain.append(path.with_suffix(""))
+        plain[-1].write_bytes(pa.input_stream(str(path), compression="zstd").read())
+        path.unlink()
+    return plain
+
+
+def assert_one(store: Store, *words: str) -> None:
+    """Something differs, a line says what, and making the date anew mends it."""
+    report = verify(store, DATE)
+    assert any(all(word in line for word in words) for line in report.differences), report.differences
+    assert report.to_json()["ok"] is False
+    rebuild(store, DATE)
+    assert verify(store, DATE).differences == ()
+
+
+def test_a_sealed_date_agrees_with_itself(store: Store) -> None:
+    written = write_day(store)
+    seal(store, DATE)
+    assert verify(store, DATE).to_json() == {
+        "date": "2026-11-23",
+        "ok": True,
+        "sealed": True,
+        "journal": True,
+        "entries": written.last_seq,
+        "ticks": written.ticks,
+        "unflushed": 0,
+        "differences": [],
+        "skipped": [],
+    }
+
+
+def test_a_changed_byte_of_parquet_is_found(sealed: Store) -> None:
+    path = sealed.sealed_path("ticks", DATE)
+    flip(path, path.stat().st_size // 3)
+    assert_one(sealed, "ticks.parquet", "not the file that was sealed")
+
+
+def test_a_truncated_parquet_file_is_found(sealed: Store) -> None:
+    path = sealed.sealed_path("gaps", DATE)
+    path.write_bytes(path.read_bytes()[:-100])
+    assert_one(sealed, "gaps.parquet", "not the file that was sealed")
+
+
+def test_unreadable_ticks_and_manifest_are_mended_by_a_rebuild(sealed: Store) -> None:
+    path = sealed.sealed_path("ticks", DATE)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"ticks.parquet.*tickrec rebuild"):
+        verify(sealed, DATE)
+    sealed.manifest_path(DATE).write_bytes(b"{}")
+    with pytest.raises(DataError, match=r"2026-11-23.json.*tickrec rebuild"):
+        seal(sealed, DATE)
+    rebuild(sealed, DATE)
+    assert verify(sealed, DATE).differences == ()
+
+
+def test_a_file_that_is_gone_is_found(sealed: Store) -> None:
+    sealed.sealed_path("rejected", DATE).unlink()
+    assert_one(sealed, "rejected.parquet", "is gone")
+
+
+@pytest.mark.parametrize("manifest", [True, False])
+@pytest.mark.parametrize("table", sorted(schema.SMALL_TABLES))
+def test_a_file_that_is_gone_is_told_once(sealed: Store, table: str, manifest: bool) -> None:
+    path = sealed.sealed_path(table, DATE)
+    path.unlink()
+    if not manifest:
+        sealed.manifest_path(DATE).unlink()
+    rest = () if manifest else ("manifest: is gone",)
+    assert verify(sealed, DATE).differences == (*rest, f"{table}/date={DATE}/{path.name}: is gone")
+
+
+def test_a_damaged_file_is_not_blamed_on_the_day_file(sealed: Store) -> None:
+    for table, offset in (("gaps", 20), ("rejected", 20), ("ticks", 2000)):
+        flip(sealed.sealed_path(table, DATE), offset)
+    sealed.sealed_path("connections", DATE).write_bytes(b"PAR1")
+    said = [line.split(".parquet: ") for line in verify(sealed, DATE).differences]
+    assert sorted(file.rpartition("/")[2] for file, _ in said) == ["connections", "gaps", "rejected", "ticks"]
+    assert {what for _, what in said} == {"not the file that was sealed"}
+
+
+def test_a_day_file_that_is_gone_is_found(sealed: Store) -> None:
+    sealed.duckdb_path(DATE).unlink()
+    assert_one(sealed, "2026-11-23.duckdb", "is gone")
+
+
+LIST = f"instruments/date={DATE}/instruments.parquet"
+
+
+@pytest.fixture
+def listed(store: Store) -> Store:
+    """A sealed date with the broker's list, in which two instruments are."""
+    write_instruments(store, ["A", "B"])
+    write_day(store)
+    seal(store, DATE)
+    return store
+
+
+def write_instruments(store: Store, symbols: list[str], downloaded_ns: int = 0) -> None:
+    rows = [{"instrument_key": f"NSE_EQ|{symbol}", "segment": "NSE_EQ", "symbol": symbol} for symbol in symbols]
+    table = pa.Table.from_pylist(rows, schema=schema.INSTRUMENTS)
+    write(table.replace_schema_metadata({"tickrec.downloaded_ns": str(downloaded_ns)}), store.instruments_path(DATE))
+
+
+def listed_symbols(store: Store) -> list[list[str]]:
+    """The symbols that Parquet has, and those of the day file."""
+    stored = pq.ParquetFile(store.instruments_path(DATE)).read()["symbol"].to_pylist()
+    return [stored, rows.instruments(store.duckdb_path(DATE))["symbol"].to_pylist()]
+
+
+def test_a_list_of_instruments_that_is_gone_is_told_and_taken_from_the_day_file(listed: Store) -> None:
+    assert verify(listed, DATE).differences == ()
+    before = pq.ParquetFile(listed.instruments_path(DATE)).read().replace_schema_metadata()
+    shutil.rmtree(listed.instruments_path(DATE).parent)
+    assert verify(listed, DATE).differences == (f"{LIST}: is gone",)
+    rebuild(listed, DATE)
+    assert verify(listed, DATE).differences == ()
+    assert listed_symbols(listed) == [["A", "B"], ["A", "B"]]
+    assert pq.ParquetFile(listed.instruments_path(DATE)).read().replace_schema_metadata().equals(before)
+    listed.instruments_path(DATE).unlink()
+    seal(listed, DATE)
+    assert listed_symbols(listed) == [["A", "B"], ["A", "B"]]
+
+
+def test_a_damaged_list_of_instruments_is_told_once_and_taken_from_the_day_file(listed: Store) -> None:
+    flip(listed.instruments_path(DATE), 20)
+    (line,) = verify(listed, DATE).differences
+    assert line.startswith("instruments: cannot be read")
+    rebuild(listed, DATE)
+    assert verify(listed, DATE).differences == ()
+    assert listed_symbols(listed) == [["A", "B"], ["A", "B"]]
+
+
+def test_a_list_that_nothing_else_has_is_missed_in_words(listed: Store, caplog: pytest.LogCaptureFixture) -> None:
+    listed.instruments_path(DATE).unlink()
+    listed.duckdb_path(DATE).unlink()
+    rebuild(listed, DATE)
+    assert f"{listed.instruments_path(DATE)} is gone or damaged, and nothing else has its rows" in caplog.text
+    assert LIST not in json.loads(listed.manifest_path(DATE).read_bytes())["files"]
+
+
+def test_a_list_that_was_exchanged_is_told_unless_it_was_downloaded_after_the_sealing(listed: Store) -> None:
+    write_instruments(listed, ["A", "C"])
+    assert verify(listed, DATE).differences == (f"{LIST}: not the file that was sealed",)
+    write_instruments(listed, ["A", "C"], SystemClock.wall_ns())
+    assert verify(listed, DATE).differences == ()
+    seal(listed, DATE)
+    assert listed_symbols(listed) == [["A", "C"], ["A", "C"]]
+
+
+def test_a_manifest_of_a_version_that_did_not_name_the_list_agrees(listed: Store) -> None:
+    path = listed.manifest_path(DATE)
+    facts = json.loads(path.read_bytes())
+    del facts["files"][LIST]
+    path.write_text(json.dumps(facts))
+    assert verify(listed, DATE).differences == ()
+    listed.instruments_path(DATE).unlink()
+    assert verify(listed, DATE).differences == (f"duckdb/{DATE}.duckdb: has instruments, the file of which is gone",)
+    rebuild(listed, DATE)
+    assert listed_symbols(listed) == [["A", "B"], ["A", "B"]]
+
+
+def test_the_list_survives_a_day_file_that_is_made_anew_while_recording(flushed: Recording) -> None:
+    store = flushed.store
+    write_instruments(store, ["A", "B"])
+    dayfile.append(store, DATE)
+    store.instruments_path(DATE).unlink()
+    dayfile.rebuild(store, DATE)
+    assert listed_symbols(store) == [["A", "B"], ["A", "B"]]
+
+
+def test_a_changed_value_in_duckdb_is_found(sealed: Store) -> None:
+    with duckdb.connect(str(sealed.duckdb_path(DATE))) as session:
+        session.execute("UPDATE ticks SET ltp = ltp + 0.05 WHERE seq = (SELECT max(seq) FROM ticks)")
+    assert_one(sealed, "2026-11-23.duckdb", "ticks is not what Parquet has")
+
+
+def test_rows_missing_from_duckdb_are_found(sealed: Store) -> None:
+    with duckdb.connect(str(sealed.duckdb_path(DATE))) as session:
+        session.execute("DELETE FROM ticks WHERE seq = (SELECT max(seq) FROM ticks)")
+    assert_one(sealed, "2026-11-23.duckdb", "has", "of", "ticks")
+
+
+def test_a_day_file_that_is_none_is_found(sealed: Store) -> None:
+    sealed.duckdb_path(DATE).write_bytes(b"nothing" * 1000)
+    assert_one(sealed, "2026-11-23.duckdb", "cannot be read")
+
+
+def test_damage_in_the_journal_is_found_with_its_place(sealed: Store) -> None:
+    path = plain_journal(sealed)[1]
+    flip(path, path.stat().st_size // 2)
+    lines = verify(sealed, DATE).differences
+    assert any("at offset" in line and path.name in line and "lost" in line for line in lines)
+    assert any(line.startswith("journal: ") and "were sealed" in line for line in lines)
+
+
+def test_a_damaged_compressed_journal_is_found(sealed: Store) -> None:
+    path = sealed.journal_files(DATE)[0]
+    flip(path, path.stat().st_size // 2)
+    assert any(line.startswith("journal: ") and path.name in line for line in verify(sealed, DATE).differences)
+
+
+def test_a_date_without_a_journal_is_held_against_its_manifest(sealed: Store) -> None:
+    shutil.rmtree(sealed.journal(DATE))
+    report = verify(sealed, DATE)
+    assert (report.journal, report.differences) == (False, ())
+    sealed.sealed_path("ticks", DATE).write_bytes(sealed.sealed_path("gaps", DATE).read_bytes())
+    with_other = verify(sealed, DATE).differences
+    assert any("not the file that was sealed" in line for line in with_other)
+
+
+def test_a_date_that_is_being_recorded_is_verified_as_far_as_its_parts_go(store: Store) -> None:
+    recording = Recording(store)
+    recording.run()
+    recording.connect()
+    PartWriter(store, DATE).flush(recording.written.last_seq)
+    dayfile.append(store, DATE)
+    recording.updates(3)
+    report = verify(store, DATE)
+    assert (report.sealed, report.ticks, report.differences) == (False, 40, ())
+    part = coverage(store, DATE).parts[0].path
+    metadata = read_footer(part).to_metadata()
+    held = pq.ParquetFile(part).read().replace_schema_metadata()
+    with pq.ParquetWriter(part, held.schema) as writer:
+        writer.write_table(pa.concat_tables([held, held.slice(0, 1)]))
+        writer.add_key_value_metadata(metadata)
+    assert any("41 ticks, the journal has 40" in line for line in verify(store, DATE).differences)
+
+
+def test_a_day_file_may_lag_behind_the_parts(store: Store) -> None:
+    recording = Recording(store)
+    recording.run()
+    recording.connect()
+    PartWriter(store, DATE).flush(recording.written.last_seq)
+    dayfile.append(store, DATE)
+    recording.updates(3)
+    PartWriter(store, DATE).flush(recording.written.last_seq)
+    assert verify(store, DATE).differences == ()
+
+
+def test_a_sealed_date_that_goes_on_is_verified(sealed: Store) -> None:
+    recording = Recording(sealed)
+    recording.written.last_seq = coverage(sealed, DATE).sealed_last
+    recording.run()
+    recording.connect()
+    PartWriter(sealed, DATE).flush(recording.written.last_seq)
+    assert verify(sealed, DATE).differences == ()
+    dayfile.append(sealed, DATE)
+    assert verify(sealed, DATE).differences == ()
+
+
+def test_nothing_stored_is_an_error(store: Store) -> None:
+    with pytest.raises(DataError, match="nothing is stored of 2026-11-23"):
+        verify(store, DATE)
+
+
+@pytest.mark.parametrize(
+    ("rows", "in_order"),
+    [
+        ([("A", 1), ("A", 2), ("B", 1)], True),
+        ([("A", 1), ("A", 1)], False),
+        ([("B", 1), ("A", 2)], False),
+        ([("A", 2), ("A", 1)], False),
+        ([], True),
+    ],
+)
+def test_a_survey_knows_whether_rows_are_in_order(tmp_path: Path, rows: list[tuple[str, int]], in_order: bool) -> None:
+    keys, seqs = zip(*rows, strict=True) if rows else ((), ())
+    table = pa.table({"instrument_key": pa.array(keys, pa.string()), "seq": pa.array(seqs, pa.int64())})
+    path = tmp_path / "ticks.parquet"
+    pq.write_table(table, path)
+    survey = TickCount.of([path])
+    assert (survey.rows, survey.in_order) == (len(rows), in_order)
+    assert (survey.first, survey.last) == (min(seqs, default=0), max(seqs, default=0))
+
+
+def test_a_journal_that_has_lost_its_end_is_told_and_never_rebuilt_from(sealed: Store) -> None:
+    ticks = sealed.sealed_path("ticks", DATE).read_bytes()
+    sealed.journal_files(DATE)[-1].unlink()
+    assert any("are gone" in line for line in verify(sealed, DATE).differences)
+    with pytest.raises(DataError, match="has lost"):
+        rebuild(sealed, DATE)
+    assert sealed.sealed_path("ticks", DATE).read_bytes() == ticks
+
+
+def test_a_sealed_date_without_its_manifest_is_told_and_sealed_again(sealed: Store) -> None:
+    sealed.manifest_path(DATE).unlink()
+    assert verify(sealed, DATE).differences == ("manifest: is gone",)
+    seal(sealed, DATE)
+    assert verify(sealed, DATE).differences == ()
+
+
+def test_ticks_that_only_the_journal_has_are_told(store: Store) -> None:
+    recording = Recording(store)
+    recording.run()
+    recording.connect()
+    PartWriter(store, DATE).flush(recording.written.last_seq)
+    before = recording.written.ticks
+    recording.updates(3, each=7)
+    report = verify(store, DATE)
+    assert (report.differences, report.ticks, report.unflushed) == ((), before, 21)
+    assert not report.sealed
+
+
+def test_damage_of_what_only_the_journal_has_is_told(store: Store) -> None:
+    recording = Recording(store)
+    recording.run()
+    recording.connect()
+    PartWriter(store, DATE).flush(recording.written.last_seq)
+    (path,) = store.journal_files(DATE)
+    covered = path.stat().st_size
+    recording.updates(4)
+    flip(path, covered + 60)
+    (line,) = verify(store, DATE).differences
+    assert line.startswith("journal: ")
+    assert f"offset {covered}" in line
+
+
+def test_sealed_ticks_that_are_gone_are_told(sealed: Store) -> None:
+    shutil.rmtree(sealed.folder("ticks", DATE))
+    report = verify(sealed, DATE)
+    assert (report.ticks, report.differences) == (0, (f"ticks/date={DATE}/ticks.parquet: is gone",))
+    assert_one(sealed, "ticks.parquet: is gone")
+
+
+def test_seal_and_verify_say_from_when_to_when_there_is_data(tmp_path: Path) -> None:
+    store = Store(tmp_path / "data")
+    write_day(store)
+    how_much = r"recorded \d\d:\d\d:\d\d - \d\d:\d\d:\d\d, gaps 2 \(1m 04s\)"
+    said = tickrec("seal", DATE, folder=tmp_path).stdout
+    assert re.fullmatch(rf"sealed {DATE}: \d+ ticks of \d+ instruments, {how_much}\n", said)
+    said = tickrec("verify", DATE, folder=tmp_path).stdout
+    assert re.fullmatch(rf"{DATE} sealed: \d+ ticks, {how_much}, everything agrees\n", said)
+
+
+CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "is of 2026-11-24": lambda facts: facts.update(date="2026-11-24"),
+    "begins with entry 2": lambda facts: facts.update(first_seq=2),
+    "schema version 7": lambda facts: facts.update(schema_version=7),
+    "entries up to 3": lambda facts: facts.update(last_seq=3),
+    "1 were sealed": lambda facts: facts.update(messages=1),
+    "bytes of messages, 5 were sealed": lambda facts: facts.update(message_bytes=5),
+    "when it was sealed entries 4 to 6 were": lambda facts: facts.update(missing=[[4, 6]]),
+    "9 ticks": lambda facts: facts["rows"].update(ticks=9),
+    "9 rows of gaps": lambda facts: facts["rows"].update(gaps=9),
+    "9 rows of connections": lambda facts: facts["rows"].update(connections=9),
+    "9 rows of subscriptions": lambda facts: facts["rows"].update(subscriptions=9),
+    "9 rows of market_status": lambda facts: facts["rows"].update(market_status=9),
+    "9 rows of rejected": lambda facts: facts["rows"].update(rejected=9),
+    "counts rows of trades": lambda facts: facts["rows"].update(trades=9),
+    "the gaps are not those": lambda facts: facts["gaps"].pop(),
+    "NSE_EQ|NEW": lambda facts: facts["instruments"].update({"NSE_EQ|NEW": 4}),
+    "not the file that was sealed": lambda facts: facts["files"][f"gaps/date={DATE}/gaps.parquet"].update(bytes=4),
+    "says nothing of gaps": lambda facts: facts["files"].pop(f"gaps/date={DATE}/gaps.parquet"),
+}
+
+
+@pytest.mark.parametrize("said", CHANGES)
+def test_every_fact_of_the_manifest_is_compared(sealed: Store, said: str) -> None:
+    path = sealed.manifest_path(DATE)
+    facts = json.loads(path.read_bytes())
+    CHANGES[said](facts)
+    path.write_text(json.dumps(facts))
+    assert any(said in line for line in verify(sealed, DATE).differences)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"[]", b"7", b"null", b"{", b"\xff", b"[" * 100_000,
+        *(f'"{name}": {value}'.encode() for name, value in [
+            ("files", "[]"), ("files", '{"a": 1}'), ("files", '{"a": {"bytes": "x", "sha256": ""}}'),
+            ("rows", "[]"), ("rows", '{"ticks": "4"}'), ("gaps", "4"), ("gaps", "[4]"), ("missing", "[[1]]"),
+            ("missing", "[4]"), ("instruments", "null"), ("messages", '"4"'), ("date", "4"), ("versions", "[]"),
+        ]),
+    ],
+)  # fmt: skip
+def test_a_manifest_of_any_other_shape_is_told(sealed: Store, content: bytes) -> None:
+    path = sealed.manifest_path(DATE)
+    changed = json.loads(b"{" + content + b"}") if content.startswith(b'"') else None
+    path.write_bytes(content if changed is None else json.dumps(json.loads(path.read_bytes()) | changed).encode())
+    with pytest.raises(DataError, match=r"the manifest cannot be read.*2026-11-23.json.*tickrec rebuild"):
+        verify(sealed, DATE)
+
+
+@pytest.fixture
+def flushed(store: Store) -> Recording:
+    """A date that is being recorded, with two parts and a day file."""
+    recording = Recording(store)
+    recording.run()
+    recording.connect()
+    recording.drop()
+    recording.connect()
+    writer = PartWriter(store, DATE)
+    writer.flush(recording.written.last_seq)
+    recording.updates(5)
+    writer.flush(recording.written.last_seq)
+    dayfile.append(store, DATE)
+    return recording
+
+
+def test_a_changed_byte_of_a_part_is_found_before_it_is_sealed(flushed: Recording) -> None:
+    store = flushed.store
+    part = coverage(store, DATE).parts[0].path
+    whole = part.read_bytes()
+    for offset in range(7, len(whole), len(whole) // 40):
+        part.write_bytes(whole)
+        flip(part, offset)
+        try:
+            said = "; ".join(verify(store, DATE).differences)
+        except DataError as error:  # the footer: nothing can be said about the date at all
+            said = str(error)
+        assert f"ticks/date={DATE}/{part.name}" in said
+
+
+@pytest.mark.parametrize("table", ["gaps", "connections", "subscriptions", "market_status"])
+def test_a_changed_byte_of_a_small_part_is_found(flushed: Recording, table: str) -> None:
+    path = coverage(flushed.store, DATE).small_parts[table][0]
+    flip(path, 20)
+    (line,) = verify(flushed.store, DATE).differences
+    assert path.name in line
+    assert f"its rows of {table} are damaged" in line
+
+
+@pytest.mark.parametrize("change", ["UPDATE ticks SET ltp = 1 WHERE seq = 5", "DELETE FROM gaps"])
+def test_the_day_file_of_a_date_that_goes_on_is_compared_row_by_row(flushed: Recording, change: str) -> None:
+    assert verify(flushed.store, DATE).differences == ()
+    with duckdb.connect(str(flushed.store.duckdb_path(DATE))) as session:
+        session.execute(change)
+    (line,) = verify(flushed.store, DATE).differences
+    assert line == f"duckdb/{DATE}.duckdb: {'ticks' if 'ticks' in change else 'gaps'} is not what Parquet has"
+
+
+def test_a_day_file_that_is_being_written_is_no_difference(flushed: Recording) -> None:
+    program = (
+        "import duckdb, sys\n"
+        "with duckdb.connect(sys.argv[1]) as session:\n"
+        "    session.execute('CREATE TABLE mine (n INTEGER)')\n"
+        "    print('open', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", program, str(flushed.store.duckdb_path(DATE))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "open\n"
+        report = verify(flushed.store, DATE)
+        writer.communicate("")
+    assert report.differences == ()
+    assert report.skipped == (f"duckdb/{DATE}.duckdb: another program has the DuckDB file open",)
+
+
+def test_a_part_that_is_published_meanwhile_is_no_difference(flushed: Recording) -> None:
+    before = flushed.written.ticks
+    told = []
+
+    def grow(what: str, _share: float) -> None:
+        told.append(what)
+        flushed.updates(2)
+        PartWriter(flushed.store, DATE).flush(flushed.written.last_seq)
+        dayfile.append(flushed.store, DATE)
+
+    report = verify(flushed.store, DATE, grow)
+    assert len(told) > 2
+    assert (report.differences, report.skipped, report.ticks) == ((), (), before)
+
+
+def test_a_date_that_is_sealed_meanwhile_is_read_again(flushed: Recording) -> None:
+    flushed.close()
+
+    def seal_once(what: str, _share: float) -> None:
+        if what == "reading Parquet" and not flushed.store.settled(DATE):
+            seal(flushed.store, DATE)
+
+    report = verify(flushed.store, DATE, seal_once)
+    assert (report.sealed, report.differences, report.ticks) == (True, (), flushed.written.ticks)
+
+
+def test_one_date_that_cannot_be_read_does_not_keep_the_others_from_being_told(tmp_path: Path) -> None:
+    store = Store(tmp_path / "data")
+    dates = [DATE - dt.timedelta(days=days) for days in (4, 3, 0)]
+    for date in dates:
+        write_day(store, date, messages=6)
+    store.sealed_path("ticks", dates[1]).parent.mkdir(parents=True)
+    store.sealed_path("ticks", dates[1]).write_bytes(b"PAR1")
+    shutil.rmtree(store.journal(dates[1]))
+    sealed = tickrec("seal", dates[0], "--to", DATE, folder=tmp_path, check=ExitCode.DATA)
+    assert [line.split(":")[0] for line in sealed.stdout.splitlines()] == [f"sealed {dates[0]}", f"sealed {DATE}"]
+    done = tickrec("verify", dates[0], "--to", DATE, folder=tmp_path, check=ExitCode.DATA)
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [str(dates[0]), str(DATE)]
+    for said in (sealed.stderr, done.stderr):
+        (line,) = said.splitlines()
+        assert line.startswith(f"tickrec: {dates[1]}: ")
+    program = tickrec("verify", dates[0], "--to", DATE, "--json", folder=tmp_path, check=ExitCode.DATA)
+    first, bad, last = map(json.loads, program.stdout.splitlines())
+    assert [each["date"] for each in (first, bad, last)] == [str(date) for date in dates]
+    assert bad["exit_code"] == ExitCode.DATA
+    assert bad["error"] in program.stderr
+    assert "error" not in first | last
+
+
+def test_a_damaged_header_of_the_journal_costs_no_entry(flushed: Recording) -> None:
+    path = flushed.store.journal_files(DATE)[0]
+    flip(path, 3)
+    (line,) = verify(flushed.store, DATE).differences
+    assert line.startswith("journal: ")
+    assert line.endswith(f"bytes at offset 0 of {path} are damaged, no entry is lost")

@@ -1,0 +1,219 @@
+"""What tests of the simulator share: a clock moved by hand, HTTP calls, and a websocket client."""
+
+import asyncio
+import datetime as dt
+import heapq
+import itertools
+import json
+import struct
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import websockets
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import InvalidStatus
+
+from tickrec.clock import IST, SECOND, from_datetime
+from tickrec.serve.server import HOST, Settings, Simulator
+from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
+
+RELIANCE = "NSE_EQ|INE002A01018"
+TCS = "NSE_EQ|INE467B01029"
+NIFTY = "NSE_INDEX|Nifty 50"
+DEADLINE = 10.0
+"""Seconds after which a test gives up waiting."""
+
+
+def at(text: str) -> int:
+    """Wall ns of an IST time such as 2026-11-23T10:00."""
+    return from_datetime(dt.datetime.fromisoformat(text).replace(tzinfo=IST))
+
+
+class HandClock:
+    """A clock that moves only when told to."""
+
+    def __init__(self, start: str = "2026-11-23T10:00:00") -> None:
+        self._wall = at(start)
+        self._begin = self._wall
+        self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+
+    def wall_ns(self) -> int:
+        return self._wall
+
+    def monotonic_ns(self) -> int:
+        return self._wall - self._begin + SECOND
+
+    async def sleep(self, seconds: float) -> None:
+        future = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._wall + int(seconds * SECOND), next(self._order), future))
+        await future
+
+    async def advance(self, seconds: float) -> None:
+        """Move on, waking every sleeper at its own moment."""
+        await self._let_others_run()
+        end = self._wall + int(seconds * SECOND)
+        while self._sleepers and self._sleepers[0][0] <= end:
+            due, _, future = heapq.heappop(self._sleepers)
+            self._wall = max(self._wall, due)
+            if not future.done():
+                future.set_result(None)
+            await self._let_others_run()
+        self._wall = end
+
+    async def advance_to(self, text: str) -> None:
+        """Move on to an IST time of day."""
+        await self.advance((at(text) - self._wall) / SECOND)
+
+    @staticmethod
+    async def _let_others_run() -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+class Answer(NamedTuple):
+    """An HTTP answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body, parsed."""
+        return json.loads(self.body)
+
+    @property
+    def error_code(self) -> str:
+        """The code of an error in the broker's shape; both spellings must agree."""
+        (error,) = self.json["errors"]
+        assert self.json["status"] == "error"
+        assert error["errorCode"] == error["error_code"]
+        assert {"message", "propertyPath", "property_path", "invalidValue", "invalid_value"} <= set(error)
+        return str(error["error_code"])
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+async def call(
+    simulator: Simulator,
+    path: str,
+    *,
+    token: str | None = "simulated",
+    data: object = None,
+    query: Mapping[str, str] | None = None,
+) -> Answer:
+    """GET a path, or POST `data` (a JSON object, or bytes as they are)."""
+    url = simulator.api_url + urllib.parse.quote(path)
+    if query:
+        url += "?" + urllib.parse.urlencode(query)
+    body = data if data is None or isinstance(data, bytes) else json.dumps(data).encode()
+    request = urllib.request.Request(url, body)
+    if token is not None:
+        request.add_header("Authorization", f"Bearer {token}")
+    return await asyncio.to_thread(_open, request)
+
+
+def _open(request: urllib.request.Request) -> Answer:
+    try:
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=DEADLINE) as answer:
+            return Answer(answer.status, dict(answer.headers), answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, dict(error.headers), error.read())
+
+
+async def authorize(simulator: Simulator, token: str = "simulated") -> str:
+    """A fresh websocket address."""
+    answer = await call(simulator, "/v3/feed/market-data-feed/authorize", token=token)
+    assert answer.status == 200, answer.body
+    return str(answer.json["data"]["authorized_redirect_uri"])
+
+
+class Client:
+    """A websocket to the simulator that decodes what it gets."""
+
+    def __init__(self, websocket: ClientConnection) -> None:
+        self.websocket = websocket
+        self.payloads: list[bytes | str] = []
+
+    async def next(self) -> Any:
+        """The next message, decoded."""
+        async with asyncio.timeout(DEADLINE):
+            payload = await self.websocket.recv()
+        self.payloads.append(payload)
+        assert isinstance(payload, bytes)
+        return pb.FeedResponse.FromString(payload)
+
+    async def nothing(self) -> bool:
+        """Whether no message is waiting: the connection answers a ping, and nothing came before the answer."""
+        async with asyncio.timeout(DEADLINE):
+            await (await self.websocket.ping())
+        try:
+            async with asyncio.timeout(0):
+                self.payloads.append(await self.websocket.recv())
+        except TimeoutError:
+            return True
+        return False
+
+    async def ask(self, method: str, keys: Sequence[str], mode: str | None = "full") -> None:
+        """Send a request the way the official SDK does: JSON in a binary frame."""
+        data: dict[str, object] = {"instrumentKeys": list(keys)}
+        if mode is not None:
+            data["mode"] = mode
+        await self.websocket.send(json.dumps({"guid": "1", "method": method, "data": data}).encode())
+
+    async def subscribe(self, keys: Sequence[str], mode: str | None = "full") -> Any:
+        """Subscribe and return the snapshot."""
+        await self.ask("sub", keys, mode)
+        return await self.next()
+
+
+@asynccontextmanager
+async def connected(simulator: Simulator, **options: Any) -> AsyncIterator[Client]:
+    """A client that has received its first market_info."""
+    uri = await authorize(simulator)
+    async with websockets.connect(uri, max_size=None, ping_interval=None, **options) as websocket:
+        client = Client(websocket)
+        assert (await client.next()).type == 2
+        yield client
+
+
+@asynccontextmanager
+async def simulated(clock: HandClock | None = None, **settings: Any) -> AsyncIterator[tuple[Simulator, HandClock]]:
+    """A running simulator whose clock is moved by hand."""
+    clock = clock or HandClock()
+    async with Simulator(Settings(clock=clock, **settings)) as simulator:
+        yield simulator, clock
+
+
+async def status_of_handshake(uri: str) -> int:
+    """The HTTP status that a websocket handshake gets."""
+    try:
+        async with websockets.connect(uri):
+            return 101
+    except InvalidStatus as error:
+        return error.response.status_code
+
+
+async def raw_websocket(simulator: Simulator) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A websocket without a library, its market_info read."""
+    uri = urllib.parse.urlsplit(await authorize(simulator))
+    reader, writer = await asyncio.open_connection(HOST, simulator.port)
+    head = f"GET {uri.path}?{uri.query} HTTP/1.1\r\nHost: {uri.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    head += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    writer.write(head.encode())
+    async with asyncio.timeout(DEADLINE):
+        answer = await reader.readuntil(b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 101 ")
+        assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in answer
+        _, _, length = struct.unpack("!BBH", await reader.readexactly(4))
+        await reader.readexactly(length)
+    return reader, writer

@@ -1,0 +1,458 @@
+"""The synthetic market: its instruments, its hours, and values that behave like a market's."""
+
+import datetime as dt
+import functools
+import gzip
+import itertools
+import json
+import math
+import struct
+
+import pytest
+
+from tests import SAMPLES
+from tests.serve.fixtures import NIFTY, RELIANCE, at
+from tickrec.clock import IST
+from tickrec.serve.synthetic.listings import Listing, Master
+from tickrec.serve.synthetic.messages import Painter, frame, market_info_frame
+from tickrec.serve.synthetic.options import RATE, smile, value
+from tickrec.serve.synthetic.phases import HOLIDAYS, SEGMENTS, Hours, Phase
+from tickrec.serve.synthetic.prices import MINUTE_MS, Market, Security, Wheel
+from tickrec.serve.synthetic.records import FILES, master_file, record
+from tickrec.serve.synthetic.stocks import stocks
+from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
+
+DATE = dt.date(2026, 11, 22)
+MASTER = Master(DATE)
+RECORDS = json.loads((SAMPLES / "instrument_records.json").read_text())
+NOW = at("2026-11-23T10:00:00")
+INDICES = {
+    "NIFTY": "NSE_INDEX|Nifty 50",
+    "BANKNIFTY": "NSE_INDEX|Nifty Bank",
+    "FINNIFTY": "NSE_INDEX|Nifty Fin Service",
+    "MIDCPNIFTY": "NSE_INDEX|NIFTY MID SELECT",
+    "NIFTYNXT50": "NSE_INDEX|Nifty Next 50",
+    "SENSEX": "BSE_INDEX|SENSEX",
+}
+
+
+def find(symbol: str, segment: str = "NSE_FO") -> Listing:
+    return next(x for x in MASTER.listings.values() if x.symbol == symbol and x.segment == segment)
+
+
+def kind(*kinds: str, segment: str = "NSE_FO") -> list[Listing]:
+    return [x for x in MASTER.listings.values() if x.kind in kinds and x.segment == segment]
+
+
+class TestMaster:
+    def test_isins_have_valid_check_digits(self) -> None:
+        for stock in stocks():
+            digits = "".join(str(int(char, 36)) for char in stock.isin)
+            doubled = (int(d) * (2 if n % 2 else 1) for n, d in enumerate(reversed(digits)))
+            assert sum(n // 10 + n % 10 for n in doubled) % 10 == 0, stock
+
+    def test_keys_and_symbols_are_unique(self) -> None:
+        shares = stocks()
+        assert len({x.symbol for x in shares}) == len({x.isin for x in shares}) == len(shares)
+        assert len({(x.segment, x.symbol) for x in MASTER.listings.values()}) == len(MASTER.listings)
+
+    def test_lists_the_underlyings_of_the_real_exchange_with_three_futures_each(self) -> None:
+        futures = [x for x in kind("FUT") if "NSETEST" not in x.symbol]
+        by_underlying = {key: list(rows) for key, rows in itertools.groupby(futures, lambda x: x.underlying_key)}
+        assert 205 <= len(by_underlying) <= 220
+        assert {len(rows) for rows in by_underlying.values()} == {3}
+        assert all(key in MASTER.listings for key in by_underlying)
+        assert {INDICES[name] for name in INDICES if name != "SENSEX"} < set(by_underlying)
+
+    def test_every_underlying_has_two_expiries_of_calls_and_puts_around_its_price(self) -> None:
+        chains: dict[str, list[Listing]] = {}
+        for option in kind("CE", "PE"):
+            chains.setdefault(option.underlying_symbol, []).append(option)
+        assert {"RELIANCE", "NIFTY", "BANKNIFTY", "M&M"} < set(chains)
+        for symbol, chain in chains.items():
+            assert len({x.expiry_ms for x in chain}) == 2
+            assert (
+                40 <= len({x.strike for x in chain}) <= 41 if symbol in INDICES else len({x.strike for x in chain}) > 15
+            )
+            strikes = [x.strike for x in chain]
+            assert min(strikes) < chain[0].price / 100 < max(strikes)
+            assert {x.kind for x in chain} == {"CE", "PE"}
+
+    def test_contracts_expire_at_one_second_to_midnight_on_a_trading_day(self) -> None:
+        contracts = [x for x in MASTER.listings.values() if x.expiry_ms and "NSETEST" not in x.symbol]
+        moments = {dt.datetime.fromtimestamp(x.expiry_ms / 1000, IST) for x in contracts}
+        assert {moment.time() for moment in moments} == {dt.time(23, 59, 59)}
+        assert all(moment.weekday() < 5 and moment.date() not in HOLIDAYS for moment in moments)
+        assert all(moment.date() >= DATE for moment in moments)
+
+    def test_a_contract_that_would_expire_on_a_holiday_expires_the_day_before(self) -> None:
+        """The last Tuesday of November 2026 is a holiday."""
+        assert [x.symbol for x in kind("FUT") if x.underlying_symbol == "RELIANCE"] == [
+            "RELIANCE FUT 23 NOV 26",
+            "RELIANCE FUT 29 DEC 26",
+            "RELIANCE FUT 25 JAN 27" if dt.date(2027, 1, 26) in HOLIDAYS else "RELIANCE FUT 26 JAN 27",
+        ]
+
+    def test_the_next_expiry_comes_up_once_one_is_over(self) -> None:
+        later = Master(dt.date(2026, 11, 24))
+        symbols = [x.symbol for x in later.listings.values() if x.kind == "FUT" and x.underlying_symbol == "RELIANCE"]
+        assert symbols[0] == "RELIANCE FUT 29 DEC 26"
+        assert len(symbols) == 3
+
+    def test_a_living_contract_keeps_its_key_from_day_to_day(self) -> None:
+        tomorrow = Master(dt.date(2026, 11, 23))
+        changed = [x.symbol for x in MASTER.listings.values() if x.expiry_ms and tomorrow.listings.get(x.key) != x]
+        assert changed == []
+
+    @pytest.mark.parametrize(
+        ("sample", "listing"),
+        [
+            pytest.param("EQ", MASTER.listings[RELIANCE], id="share"),
+            pytest.param("BSE_EQ", MASTER.listings["BSE_EQ|INE002A01018"], id="share on BSE"),
+            pytest.param("FUT", find("RELIANCE FUT 29 DEC 26"), id="future"),
+            pytest.param("FUT_INDEX", find("NIFTY FUT 29 DEC 26"), id="index future"),
+            pytest.param("OPT", kind("CE")[0], id="option"),
+            pytest.param("INDEX", MASTER.listings[NIFTY], id="index"),
+        ],
+    )
+    def test_records_have_the_fields_and_types_of_the_brokers(self, sample: str, listing: Listing) -> None:
+        ours, theirs = record(listing), RECORDS[sample]
+        assert {name: type(value) for name, value in ours.items()} == {name: type(x) for name, x in theirs.items()}
+
+    def test_records_of_commodities_add_to_those_of_other_contracts(self) -> None:
+        """The sample is older than the fields `weekly`, `minimum_lot` and `qty_multiplier`."""
+        ours, theirs = record(kind("PE", segment="MCX_FO")[0]), RECORDS["MCX_OPT"] | RECORDS["OPT"]
+        assert {name: type(value) for name, value in ours.items()} == {name: type(x) for name, x in theirs.items()}
+
+    def test_reliance_is_stated_as_by_the_broker(self) -> None:
+        ours, theirs = record(MASTER.listings[RELIANCE]), RECORDS["EQ"]
+        assert {**ours, "short_name": "Reliance"} == theirs
+
+    def test_shares_of_other_series_have_no_futures_and_no_closing_auction(self) -> None:
+        rows = [record(x) for x in kind("BE", segment="NSE_EQ")]
+        assert rows
+        assert all("cas_eligible" not in row for row in rows)
+        assert not {row["instrument_key"] for row in rows} & {x.underlying_key for x in kind("FUT")}
+
+    def test_test_contracts_are_there_to_be_dropped(self) -> None:
+        rows = [record(x) for x in kind("FUT") if "NSETEST" in x.symbol]
+        assert rows
+        assert all("DUMMY" in row["underlying_key"] and "NSETEST" in row["name"] for row in rows)
+
+    @pytest.mark.parametrize("name", FILES)
+    def test_each_file_holds_its_exchange(self, name: str) -> None:
+        rows = json.loads(gzip.decompress(master_file(name, MASTER.listings.values())))
+        exchanges = {row["exchange"] for row in rows}
+        assert exchanges == ({"NSE", "BSE", "MCX"} if name == "complete" else {name})
+
+    def test_bse_and_mcx_have_something_to_record(self) -> None:
+        assert {x.symbol for x in kind("A", segment="BSE_EQ")} > {"RELIANCE", "TCS"}
+        assert {x.underlying_symbol for x in kind("FUT", segment="MCX_FO")} == {"CRUDEOIL", "GOLDM"}
+        assert {x.underlying_symbol for x in kind("CE", segment="BSE_FO")} == {"SENSEX"}
+        crude = {x.underlying_key for x in kind("CE", segment="MCX_FO")}
+        assert crude <= {x.key for x in kind("FUT", segment="MCX_FO")}
+
+
+class TestHours:
+    real = Hours(always_open=False)
+
+    @pytest.mark.parametrize(
+        ("segment", "time", "phase"),
+        [
+            ("NSE_EQ", "08:59:59", Phase.CLOSED),
+            ("NSE_EQ", "09:00:00", Phase.PRE_OPEN),
+            ("NSE_EQ", "09:10:00", Phase.CLOSED),
+            ("NSE_EQ", "09:15:00", Phase.OPEN),
+            ("NSE_EQ", "15:14:59", Phase.OPEN),
+            ("NSE_EQ", "15:15:00", Phase.CLOSING_AUCTION),
+            ("NSE_EQ", "15:35:00", Phase.CLOSED),
+            ("NSE_EQ", "15:50:00", Phase.OPEN),
+            ("NSE_EQ", "16:00:00", Phase.CLOSED),
+            ("NSE_FO", "09:05:00", Phase.CLOSED),
+            ("NSE_FO", "15:39:59", Phase.OPEN),
+            ("NSE_FO", "15:40:00", Phase.CLOSED),
+            ("NSE_INDEX", "15:59:59", Phase.OPEN),
+            ("MCX_FO", "23:54:59", Phase.OPEN),
+            ("MCX_FO", "23:55:00", Phase.CLOSED),
+            ("NCD_FO", "16:59:59", Phase.OPEN),
+        ],
+    )
+    def test_phases_of_a_real_day(self, segment: str, time: str, phase: Phase) -> None:
+        assert self.real.phase(segment, at(f"2026-11-23T{time}"), closing_auction=True) is phase
+
+    def test_a_share_outside_the_closing_auction_trades_until_half_past_three(self) -> None:
+        assert self.real.phase("NSE_EQ", at("2026-11-23T15:29:59")) is Phase.OPEN
+        assert self.real.phase("NSE_EQ", at("2026-11-23T15:30:00")) is Phase.CLOSED
+
+    @pytest.mark.parametrize("date", ["2026-11-22", "2026-11-24"], ids=["Sunday", "holiday"])
+    def test_nothing_trades_on_a_closed_day(self, date: str) -> None:
+        moment = at(f"{date}T11:00")
+        assert {self.real.phase(segment, moment) for segment in SEGMENTS} == {Phase.CLOSED}
+        assert self.real.timings_body(dt.date.fromisoformat(date)) == []
+
+    def test_the_market_that_is_always_open_is_open_on_a_sunday_night(self) -> None:
+        always, moment = Hours(always_open=True), at("2026-11-22T23:59:59")
+        assert {always.phase(segment, moment) for segment in SEGMENTS} == {Phase.OPEN}
+        assert set(always.market_info(moment).segmentStatus.values()) == {2}
+        # The size that market_info messages of eleven open segments have on the broker's wire.
+        assert len(market_info_frame(always.market_info(moment), moment // 1_000_000)) == 154
+
+    def test_market_info_follows_the_day(self) -> None:
+        def words(time: str) -> tuple[int, int, str, str]:
+            info = self.real.market_info(at(f"2026-11-23T{time}"))
+            assert set(info.segmentStatus) == set(SEGMENTS)
+            pre, cas = info.preOpenSessionStatus, info.casMarketStatus
+            return (
+                info.segmentStatus["NSE_EQ"],
+                info.segmentStatus["NSE_FO"],
+                pre["NSE_EQ"].status if "NSE_EQ" in pre else "",
+                cas["NSE_EQ"].status if "NSE_EQ" in cas else "",
+            )
+
+        assert [words(time) for time in ("08:00", "09:01", "09:06", "09:10", "09:15", "15:16", "15:21", "15:36")] == [
+            (5, 3, "", ""),
+            (0, 3, "PRE_OPEN_START", ""),
+            (0, 3, "PRE_OPEN_M_END", ""),
+            (1, 3, "PRE_OPEN_END", ""),
+            (2, 2, "", ""),
+            (2, 2, "", "CTS_CLOSE"),
+            (2, 2, "", "CAS_LM_START"),
+            (3, 2, "", "CAS_STOP"),
+        ]
+
+
+class TestPricing:
+    @pytest.mark.parametrize("call", [True, False])
+    @pytest.mark.parametrize("strike", [900.0, 1000.0, 1150.0])
+    def test_greeks_are_the_slopes_of_the_price(self, call: bool, strike: float) -> None:
+        spot, years, volatility = 1000.0, 0.08, 0.25
+        worth = value(call, spot, strike, years, volatility)
+        up, down = (value(call, spot + step, strike, years, volatility) for step in (0.5, -0.5))
+        day, more = 1 / 365, 1e-5
+        vega = (value(call, spot, strike, years, volatility + more).price - worth.price) / more / 100
+        theta = (value(call, spot, strike, years - day * more, volatility).price - worth.price) / more
+        assert worth.delta == pytest.approx(up.price - down.price, abs=1e-4)
+        assert worth.gamma == pytest.approx(up.delta - down.delta, abs=1e-6)
+        assert worth.vega == pytest.approx(vega, rel=1e-3)
+        assert worth.theta == pytest.approx(theta, rel=1e-3)
+
+    def test_calls_and_puts_are_in_parity(self) -> None:
+        call, put = (value(side, 1000.0, 1050.0, 0.1, 0.3).price for side in (True, False))
+        assert call - put == pytest.approx(1000.0 - 1050.0 * math.exp(-RATE * 0.1))
+
+    def test_volatility_is_a_single_precision_fraction(self) -> None:
+        volatility = smile(0.2, 1000.0, 1100.0, 0.1)
+        assert volatility == struct.unpack("f", struct.pack("f", volatility))[0]
+        assert 0.1 < volatility < 0.5
+
+
+def market(seed: int = 1) -> Market:
+    return Market(seed, Hours(always_open=True), NOW)
+
+
+@functools.cache
+def watched(key: str, updates: int = 1500, every_ms: int = 400) -> tuple[Security, list[pb.Feed]]:
+    """An instrument, and its full feeds over some updates."""
+    security = market().security(key, NOW)
+    assert security is not None
+    painter, feeds = Painter(security, "full"), []
+    now = NOW // 1_000_000
+    for _ in range(updates):
+        now += every_ms
+        security.move(now)
+        response = pb.FeedResponse.FromString(frame([painter.entry(Phase.OPEN, now)], now, snapshot=False))
+        assert response.currentTs == now
+        feeds.append(response.feeds[key])
+    return security, feeds
+
+
+KINDS = [
+    pytest.param(MASTER.listings[RELIANCE], id="share"),
+    pytest.param(find("IDEA", "NSE_EQ"), id="cheap share"),
+    pytest.param(find("RELIANCE FUT 29 DEC 26"), id="future"),
+    pytest.param(find("NIFTY 25950 CE 01 DEC 26"), id="index option"),
+    pytest.param(find("NIFTY 26900 CE 01 DEC 26"), id="option far out of the money"),
+    pytest.param(kind("PE", segment="MCX_FO")[0], id="commodity option"),
+    pytest.param(kind("FUT", segment="MCX_FO")[-1], id="commodity"),
+    pytest.param(kind("CE", segment="BSE_FO")[0], id="BSE option"),
+]
+
+
+@pytest.mark.parametrize("listing", KINDS)
+class TestValues:
+    def test_volume_only_grows_and_by_more_than_the_last_trade_at_times(self, listing: Listing) -> None:
+        _, feeds = watched(listing.key)
+        full = [x.fullFeed.marketFF for x in feeds]
+        growth = [(b.vtt - a.vtt, b.ltpc.ltq) for a, b in itertools.pairwise(full)]
+        assert min(grown for grown, _ in growth) >= 0
+        assert any(grown > ltq for grown, ltq in growth)
+        assert {grown % listing.lot for grown, _ in growth} == {0}
+        assert {ltq % listing.lot for _, ltq in growth} == {0}
+
+    def test_updates_of_the_book_alone_repeat_the_last_trade(self, listing: Listing) -> None:
+        _, feeds = watched(listing.key)
+        full = [x.fullFeed.marketFF for x in feeds]
+        still = [(a, b) for a, b in itertools.pairwise(full) if a.vtt == b.vtt]
+        assert len(still) > 100
+        assert all((a.ltpc.ltp, a.ltpc.ltt, a.ltpc.ltq) == (b.ltpc.ltp, b.ltpc.ltt, b.ltpc.ltq) for a, b in still)
+        assert any(a.marketLevel != b.marketLevel for a, b in still)
+
+    def test_the_days_volume_lags_by_a_message(self, listing: Listing) -> None:
+        _, feeds = watched(listing.key)
+        full = [x.fullFeed.marketFF for x in feeds]
+        assert all(b.marketOHLC.ohlc[0].vol == a.vtt for a, b in itertools.pairwise(full))
+
+    def test_prices_lie_on_the_tick_grid(self, listing: Listing) -> None:
+        _, feeds = watched(listing.key)
+        prices = {x.fullFeed.marketFF.ltpc.ltp for x in feeds}
+        prices |= {q.bidP for x in feeds for q in x.fullFeed.marketFF.marketLevel.bidAskQuote}
+        prices |= {q.askP for x in feeds for q in x.fullFeed.marketFF.marketLevel.bidAskQuote}
+        assert all(price == round(price, 2) and round(price * 100) % listing.tick == 0 for price in prices)
+        assert len({x.fullFeed.marketFF.ltpc.ltp for x in feeds}) > 1
+
+    def test_books_are_sorted_with_bids_below_asks_and_mostly_persist(self, listing: Listing) -> None:
+        _, feeds = watched(listing.key)
+        books = [x.fullFeed.marketFF.marketLevel.bidAskQuote for x in feeds]
+        for book in books:
+            assert len(book) == 5
+            bids = [q.bidP for q in book if q.bidP]
+            asks = [q.askP for q in book]
+            assert bids == sorted(bids, reverse=True)
+            assert asks == sorted(asks)
+            assert len(set(asks)) == 5
+            assert not bids or bids[0] < asks[0]
+            assert all(q.askQ > 0 and (q.bidQ > 0) == (q.bidP > 0) for q in book)
+        shared = [len({q.askQ for q in a} & {q.askQ for q in b}) for a, b in itertools.pairwise(books)]
+        assert sum(shared) / len(shared) > 2
+
+    def test_bars_hold_together(self, listing: Listing) -> None:
+        _, feeds = watched(listing.key)
+        for feed in feeds:
+            full = feed.fullFeed.marketFF
+            day, minute = full.marketOHLC.ohlc
+            assert (day.interval, minute.interval) == ("1d", "I1")
+            assert day.ts == at("2026-11-23T00:00") // 1_000_000
+            for bar in (day, minute):
+                assert bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high
+            assert day.close == full.ltpc.ltp
+            assert day.low - 0.01 <= full.atp <= day.high + 0.01
+
+    def test_the_minute_bar_is_the_last_completed_one(self, listing: Listing) -> None:
+        """It belongs to the minute before the one that holds the last trade, and is made of that minute's trades."""
+        _, feeds = watched(listing.key)
+        full = [x.fullFeed.marketFF for x in feeds]
+        assert all(x.marketOHLC.ohlc[1].ts == x.ltpc.ltt // MINUTE_MS * MINUTE_MS - MINUTE_MS for x in full)
+        prices: dict[int, list[float]] = {}
+        for x in full:
+            prices.setdefault(x.ltpc.ltt // MINUTE_MS * MINUTE_MS, []).append(x.ltpc.ltp)
+        bars = {x.marketOHLC.ohlc[1].ts: x.marketOHLC.ohlc[1] for x in full}
+        compared = sorted(set(bars) & set(sorted(prices)[1:]))
+        assert len(compared) > 5
+        for minute in compared:
+            seen = prices[minute]
+            bar = bars[minute]
+            assert (bar.open, bar.high, bar.low, bar.close) == (seen[0], max(seen), min(seen), seen[-1])
+
+    def test_trade_times_grow_and_stay_near_the_clock(self, listing: Listing) -> None:
+        _, feeds = watched(listing.key)
+        times = [x.fullFeed.marketFF.ltpc.ltt for x in feeds]
+        assert times == sorted(times)
+        ahead = times[-1] - (NOW // 1_000_000 + 400 * len(feeds))
+        assert -10_000 < ahead < (161 if listing.segment == "BSE_FO" else 1)
+
+    def test_only_contracts_have_open_interest_and_only_options_greeks(self, listing: Listing) -> None:
+        _, feeds = watched(listing.key, 20)
+        full = feeds[-1].fullFeed.marketFF
+        option = listing.kind in ("CE", "PE")
+        assert (full.oi > 0) == bool(listing.expiry_ms)
+        assert full.HasField("optionGreeks")
+        assert (full.optionGreeks.delta != 0) == (full.iv > 0) == option
+        assert full.casEligible == listing.closing_auction
+        assert (full.iep, full.rp, full.ieq, full.iiqTotal, full.iiqM) == (0, 0, 0, 0, 0)
+        assert not full.ltpc.HasField("iep")
+
+
+class TestMarket:
+    def test_an_index_has_neither_volume_nor_book_and_ticks_in_whole_seconds(self) -> None:
+        _, feeds = watched(NIFTY, 500)
+        indices = [x.fullFeed.indexFF for x in feeds]
+        assert {x.WhichOneof("FeedUnion") for x in feeds} == {"fullFeed"}
+        assert all(x.ltpc.ltt % 1000 == 0 and x.ltpc.ltq == 0 and x.ltpc.cp > 0 for x in indices)
+        assert {bar.vol for x in indices for bar in x.marketOHLC.ohlc} == {0}
+        assert len({x.ltpc.ltp for x in indices}) > 100
+
+    def test_a_future_and_an_option_follow_their_underlying(self) -> None:
+        ours = market()
+        spot, future = ours.security(NIFTY, NOW), ours.security(find("NIFTY FUT 29 DEC 26").key, NOW)
+        call = ours.security(find("NIFTY 25950 CE 01 DEC 26").key, NOW)
+        assert spot is not None
+        assert future is not None
+        assert call is not None
+        now = NOW // 1_000_000 + 3_600_000
+        for security in (spot, future, call):
+            security.move(now)
+        assert future.ltp == pytest.approx(spot.ltp, rel=0.02)
+        assert call.valuation is not None
+        assert call.book.bid - 5 <= call.valuation.price * 100 <= call.book.ask + 5
+
+    def test_the_same_seed_gives_the_same_market(self) -> None:
+        def run(seed: int) -> list[bytes]:
+            ours = market(seed)
+            securities = [ours.security(key, NOW) for key in (RELIANCE, NIFTY, find("NIFTY 25950 CE 01 DEC 26").key)]
+            painters = [Painter(x, "full") for x in securities if x]
+            wheel = Wheel([x for x in securities if x], seed)
+            out = []
+            for step in range(50):
+                wall = NOW + step * 250_000_000
+                ours.move(wheel.take(2), wall)
+                out += [painter.entry(Phase.OPEN, wall // 1_000_000) for painter in painters]
+            return out
+
+        assert run(7) == run(7)
+        assert run(7) != run(8)
+
+    def test_the_first_price_does_not_depend_on_who_asked_before(self) -> None:
+        one, other = market(), market()
+        other.security(NIFTY, NOW)
+        first, second = one.security(RELIANCE, NOW), other.security(RELIANCE, NOW)
+        assert first is not None
+        assert second is not None
+        assert (first.ltp, first.cp, first.vtt) == (second.ltp, second.cp, second.vtt)
+
+    def test_a_new_date_starts_volumes_again_from_yesterdays_close(self) -> None:
+        ours = market()
+        security = ours.security(RELIANCE, NOW)
+        assert security is not None
+        close, volume = security.ltp, security.vtt
+        midnight = at("2026-11-24T00:00:01")
+        ours.turn(midnight)
+        assert ours.master.date == dt.date(2026, 11, 24)
+        assert security.cp == close
+        assert security.vtt < volume / 100
+        security.move(midnight // 1_000_000)
+        assert security.day.start == at("2026-11-24T00:00") // 1_000_000
+
+    def test_an_unknown_key_has_no_state(self) -> None:
+        assert market().security("NSE_EQ|INE000000000", NOW) is None
+
+    def test_before_the_open_values_are_those_of_the_last_session(self) -> None:
+        early = at("2026-11-23T08:00")
+        ours = Market(1, Hours(always_open=False), early)
+        security = ours.security(RELIANCE, early)
+        assert security is not None
+        assert at("2026-11-20T09:15") <= security.ltt * 1_000_000 <= at("2026-11-20T15:30")
+        assert security.vtt > 0
+        assert ours.move([security], early) == []
+
+    def test_a_wheel_turns_everything_and_the_busy_more_often(self) -> None:
+        ours = market()
+        keys = [NIFTY, RELIANCE, *(x.key for x in kind("CE")[:40])]
+        wheel = Wheel([x for key in keys if (x := ours.security(key, NOW))], 1)
+        counts = dict.fromkeys(keys, 0)
+        for _ in range(400):
+            taken = wheel.take(10)
+            assert len({id(x) for x in taken}) == len(taken) == 10
+            for security in taken:
+                counts[security.listing.key] += 1
+        assert min(counts.values()) > 0
+        assert counts[NIFTY] > 2 * counts[keys[-1]]

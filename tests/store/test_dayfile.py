@@ -1,0 +1,273 @@
+import datetime as dt
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from tests.days import DATE, Recording, everything, ordered, write_day
+from tickrec import schema
+from tickrec.errors import AlreadyRecording, DataError, ExitCode
+from tickrec.store import dayfile, rows
+from tickrec.store.coverage import coverage
+from tickrec.store.parts import PartWriter
+from tickrec.store.paths import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "data")
+
+
+def flushed(store: Store) -> Recording:
+    """A day that goes on, with one part published."""
+    recording = Recording(store)
+    recording.run()
+    recording.connect()
+    PartWriter(store, DATE).flush(recording.written.last_seq)
+    return recording
+
+
+def grow(store: Store, recording: Recording) -> None:
+    recording.updates(2)
+    recording.drop()
+    recording.connect()
+    PartWriter(store, DATE).flush(recording.written.last_seq)
+
+
+def table(store: Store, name: str) -> pa.Table:
+    with duckdb.connect(str(store.duckdb_path(DATE)), read_only=True) as session:
+        session.execute("SET TimeZone = 'UTC'")
+        return session.sql(f"SELECT * FROM {name}").to_arrow_table()
+
+
+def assert_same_rows(store: Store) -> None:
+    """The day file holds what the Parquet files hold: everything but the rows that are not settled yet."""
+    published = {name: rows.filter(pc.field("seq").is_valid()) for name, rows in everything(store).items()}
+    for name, fields in schema.TABLES.items():
+        rows = table(store, name)
+        assert rows.column_names == ["date", *fields.names]
+        assert set(rows["date"].to_pylist()) <= {DATE}
+        if name != "instruments":
+            assert ordered(rows.drop_columns(["date"]).cast(fields)) == ordered(published[name])
+
+
+def run(store: Store) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tickrec.store.dayfile", str(store.root), str(DATE)]
+    return subprocess.run(command, input="\n", capture_output=True, text=True, check=False)
+
+
+def test_an_append_takes_every_part_it_has_not_taken(store: Store) -> None:
+    recording = flushed(store)
+    first = dayfile.append(store, DATE)
+    assert first == (recording.written.last_seq, 40)
+    grow(store, recording)
+    grow(store, recording)
+    second = dayfile.append(store, DATE)
+    assert second == (recording.written.last_seq, recording.written.ticks - 40)
+    assert dayfile.append(store, DATE) == (recording.written.last_seq, 0)
+    recording.close()
+    PartWriter(store, DATE).flush(recording.written.last_seq, final=True)
+    dayfile.append(store, DATE)
+    assert_same_rows(store)
+
+
+def test_a_file_that_is_far_behind_is_caught_up_with(store: Store) -> None:
+    recording = flushed(store)
+    dayfile.append(store, DATE)
+    for _ in range(5):
+        grow(store, recording)
+    assert dayfile.append(store, DATE) == (recording.written.last_seq, recording.written.ticks - 40)
+    assert_same_rows(store)
+
+
+def test_the_child_appends_whenever_it_is_told_to(store: Store) -> None:
+    recording = flushed(store)
+    command = [sys.executable, "-m", "tickrec.store.dayfile", str(store.root), str(DATE)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        for _ in range(2):
+            child.stdin.write("\n")
+            child.stdin.flush()
+            assert child.stdout.readline() == "\n"
+            assert_same_rows(store)
+            grow(store, recording)
+        assert child.communicate()[0] == ""
+    assert child.returncode == ExitCode.DONE
+
+
+def test_columns_have_plain_types_and_their_meaning(store: Store) -> None:
+    flushed(store)
+    dayfile.append(store, DATE)
+    with duckdb.connect(str(store.duckdb_path(DATE)), read_only=True) as session:
+        query = "SELECT column_name, data_type, comment FROM duckdb_columns() WHERE table_name = 'ticks'"
+        found = {name: (kind, comment) for name, kind, comment in session.execute(query).fetchall()}
+    assert found["date"][0] == "DATE"
+    assert found["seq"][0] == "BIGINT"
+    assert found["conn"][0] == "SMALLINT"
+    assert found["ltt"] == ("TIMESTAMP WITH TIME ZONE", "last trade time; NULL when there was none")
+    assert found["bid_prices"][0] == "DOUBLE[]"
+
+
+def test_the_file_is_written_for_the_oldest_duckdb_that_must_read_it(store: Store) -> None:
+    flushed(store)
+    dayfile.append(store, DATE)
+    with duckdb.connect() as session:
+        session.execute(f"ATTACH '{store.duckdb_path(DATE)}' AS day (READ_ONLY)")
+        row = session.execute("SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'day'")
+        assert str(row.fetchall()[0][0]).startswith("v1.4.0")
+
+
+def test_a_reader_makes_the_append_be_caught_up_later(store: Store) -> None:
+    recording = flushed(store)
+    dayfile.append(store, DATE)
+    grow(store, recording)
+    reader = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import duckdb, sys\n"
+            "with duckdb.connect(sys.argv[1], read_only=True) as session:\n"
+            "    print(session.execute('SELECT count(*) FROM ticks').fetchall()[0][0], flush=True)\n"
+            "    sys.stdin.read()",
+            str(store.duckdb_path(DATE)),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert reader.stdout is not None
+    assert reader.stdout.readline() == "40\n"
+    refused = run(store)
+    reader.communicate("")
+    assert refused.returncode == ExitCode.LOCKED
+    assert refused.stdout == ""
+    assert "another program has the DuckDB file open" in refused.stderr
+    assert run(store).returncode == ExitCode.DONE
+    assert_same_rows(store)
+
+
+def test_an_append_killed_anywhere_is_as_if_it_had_not_begun(store: Store) -> None:
+    seed = 20261123
+    print("seed", seed)
+    rng = random.Random(seed)
+    recording = flushed(store)
+    dayfile.append(store, DATE)
+    for _ in range(4):
+        grow(store, recording)
+        command = [sys.executable, "-m", "tickrec.store.dayfile", str(store.root), str(DATE)]
+        quiet = subprocess.DEVNULL
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet)
+        try:
+            child.communicate(b"\n", rng.uniform(0.2, 0.9))
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+    dayfile.append(store, DATE)
+    assert_same_rows(store)
+
+
+def test_two_writers_do_not_meet(store: Store) -> None:
+    flushed(store)
+    with dayfile._writing(store, DATE), pytest.raises(AlreadyRecording, match="writing the DuckDB file of 2026-11-23"):
+        dayfile.append(store, DATE)
+
+
+def test_the_draft_of_another_writer_is_left_alone(store: Store) -> None:
+    flushed(store)
+    dayfile.append(store, DATE)
+    draft = store.duckdb_path(DATE).with_name(f".{DATE}.duckdb.draft")
+    draft.write_bytes(b"half of it")
+    with dayfile._writing(store, DATE), pytest.raises(AlreadyRecording):
+        dayfile.rebuild(store, DATE)
+    assert draft.read_bytes() == b"half of it"
+    assert dayfile.rebuild(store, DATE).ticks == 40
+    assert not draft.exists()
+
+
+def test_instruments_come_along_and_follow_their_file(store: Store) -> None:
+    path = store.instruments_path(DATE)
+    path.parent.mkdir(parents=True)
+
+    def write(*symbols: str) -> None:
+        rows = [{"instrument_key": f"NSE_EQ|{symbol}", "symbol": symbol} for symbol in symbols]
+        pq.write_table(pa.Table.from_pylist(rows, schema.INSTRUMENTS), path)
+
+    write("A", "B")
+    recording = flushed(store)
+    dayfile.append(store, DATE)
+    assert table(store, "instruments")["symbol"].to_pylist() == ["A", "B"]
+    write("A", "C", "D")
+    grow(store, recording)
+    dayfile.append(store, DATE)
+    assert table(store, "instruments")["symbol"].to_pylist() == ["A", "C", "D"]
+    assert set(table(store, "instruments")["date"].to_pylist()) == {DATE}
+
+
+def test_an_empty_date_has_every_table(store: Store) -> None:
+    assert dayfile.append(store, DATE) == (0, 0)
+    assert_same_rows(store)
+
+
+def test_a_rebuilt_file_holds_the_same_rows(store: Store) -> None:
+    written = write_day(store)
+    PartWriter(store, DATE, part_ticks=200).flush(written.last_seq, final=True)
+    dayfile.append(store, DATE)
+    before = {name: ordered(table(store, name)) for name in schema.TABLES}
+    store.duckdb_path(DATE).unlink()
+    assert dayfile.rebuild(store, DATE) == (written.last_seq, written.ticks)
+    assert {name: ordered(table(store, name)) for name in schema.TABLES} == before
+    assert table(store, "ticks")["seq"].to_pylist() == sorted(table(store, "ticks")["seq"].to_pylist())
+    assert [path.name for path in store.duckdb_path(DATE).parent.iterdir()] == [f"{DATE}.duckdb"]
+
+
+def test_a_file_of_another_schema_version_is_built_anew(store: Store) -> None:
+    recording = flushed(store)
+    dayfile.append(store, DATE)
+    with duckdb.connect(str(store.duckdb_path(DATE))) as session:
+        session.execute("UPDATE tickrec SET schema_version = 0")
+        session.execute("ALTER TABLE ticks DROP COLUMN vtt")
+    assert dayfile.append(store, DATE) == (recording.written.last_seq, 40)
+    assert_same_rows(store)
+
+
+@pytest.mark.parametrize("folder", ["data", "blockchain", "being used by another process"])
+def test_something_else_under_its_name_is_not_touched(tmp_path: Path, folder: str) -> None:
+    store = Store(tmp_path / folder)
+    flushed(store)
+    path = store.duckdb_path(DATE)
+    path.parent.mkdir()
+    path.write_bytes(b"not a database" * 1000)
+    with pytest.raises(DataError, match=r"not a DuckDB file.*tickrec rebuild 2026-11-23"):
+        dayfile.append(store, DATE)
+    with pytest.raises(DataError, match="cannot be read"):
+        rows.contents(path)
+    dayfile.rebuild(store, DATE)
+    assert_same_rows(store)
+
+
+def test_names_with_the_letters_of_patterns_are_names(tmp_path: Path) -> None:
+    store = Store(tmp_path / "it's [my] *data")
+    flushed(store)
+    other = Store(tmp_path / "it's m *data")
+    write_day(other, dt.date(2026, 11, 23))
+    dayfile.append(store, DATE)
+    assert_same_rows(store)
+
+
+def test_a_file_that_ends_inside_a_part_written_again_is_made_anew(store: Store) -> None:
+    recording = flushed(store)
+    dayfile.append(store, DATE)
+    part = coverage(store, DATE).parts[-1].path
+    part.write_bytes(part.read_bytes()[:-50])
+    recording.updates(3)
+    PartWriter(store, DATE).flush(recording.written.last_seq)
+    assert coverage(store, DATE).parts[-1].first <= int(part.stem.split("-")[2]) < recording.written.last_seq
+    dayfile.append(store, DATE)
+    assert_same_rows(store)

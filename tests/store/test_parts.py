@@ -1,0 +1,335 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from pyarrow.dataset import dataset
+
+from tests.days import DATE, Recording, everything, ordered, write_day
+from tickrec import schema
+from tickrec.errors import DataError
+from tickrec.journal import Journal
+from tickrec.journal.entry import EntryKind, encode_facts
+from tickrec.store.coverage import coverage, read_footer
+from tickrec.store.parts import PartWriter, _Draft, read_tail
+from tickrec.store.paths import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "data")
+
+
+def snapshot(store: Store) -> dict[str, list[dict[str, object]]]:
+    return {name: ordered(table) for name, table in everything(store).items()}
+
+
+def test_the_journal_alone_holds_every_row(store: Store) -> None:
+    written = write_day(store)
+    tables = read_tail(store, DATE).tables
+    assert set(tables) == {"ticks", *schema.SMALL_TABLES}
+    assert all(table.schema.equals(schema.TABLES[name]) for name, table in tables.items())
+    assert tables["ticks"].num_rows == written.ticks
+    counted = tables["ticks"].group_by("instrument_key").aggregate([([], "count_all")]).to_pylist()
+    assert {row["instrument_key"]: row["count_all"] for row in counted} == written.by_key
+    assert tables["rejected"].num_rows == written.rejected == 1
+    assert tables["connections"].num_rows == 3
+    assert [row["reason"] for row in tables["gaps"].to_pylist()] == [
+        "connection reset by the broker",
+        "the recorder died",
+    ]
+    silent = [row for row in tables["subscriptions"].to_pylist() if row["answered_ts"] is None]
+    assert [row["instrument_key"] for row in silent] == ["NSE_EQ|SILENT"]
+
+
+def test_rows_are_the_same_wherever_the_flushes_fall(store: Store) -> None:
+    last = write_day(store, messages=30).last_seq
+    whole = snapshot(store)
+    for step in (2, 7, 20):
+        for part in store.root.rglob("part-*.parquet"):
+            part.unlink()
+        writer = PartWriter(store, DATE)
+        for seq in range(step, last + step, step):
+            writer.flush(min(seq, last), final=seq % 2 == 0)
+            if seq % (3 * step) == 0:
+                writer = PartWriter(store, DATE)
+            if step > 3:
+                assert snapshot(store) == whole
+        writer.flush(last, final=True)
+        assert writer.next_seq == last + 1
+        assert snapshot(store) == whole
+        covered = coverage(store, DATE)
+        assert [part.first for part in covered.parts[1:]] == [part.last + 1 for part in covered.parts[:-1]]
+
+
+def test_a_flush_reports_what_it_published(store: Store) -> None:
+    written = write_day(store)
+    flushed = PartWriter(store, DATE).flush(written.last_seq)
+    assert flushed.path == store.part_path("ticks", DATE, 1, written.last_seq)
+    assert (flushed.first, flushed.last) == (1, written.last_seq)
+    assert (flushed.ticks, flushed.rejected) == (written.ticks, 1)
+    assert flushed.bytes == flushed.path.stat().st_size
+    assert pq.read_schema(flushed.path).equals(schema.TICKS)
+
+
+def test_a_long_range_becomes_several_parts(store: Store) -> None:
+    written = write_day(store)
+    flushed = PartWriter(store, DATE, part_ticks=100).flush(written.last_seq, final=True)
+    parts = coverage(store, DATE).parts
+    assert len(parts) >= 3
+    assert flushed.path == parts[-1].path
+    assert (flushed.first, flushed.last, flushed.ticks) == (1, written.last_seq, written.ticks)
+
+
+def test_entries_without_ticks_wait_for_the_next_flush(store: Store) -> None:
+    recording = Recording(store)
+    recording.run()
+    recording.append(EntryKind.CONNECTED, 1, encode_facts(host="h", attempt=1, keys=40))
+    recording.drop()
+    writer = PartWriter(store, DATE)
+    assert writer.flush(recording.written.last_seq).path is None
+    assert list(store.root.rglob("*.parquet")) == []
+    recording.connect()
+    flushed = writer.flush(recording.written.last_seq)
+    assert (flushed.first, flushed.ticks) == (1, 40)
+    assert everything(store)["connections"].num_rows == 2
+
+
+def test_the_final_flush_keeps_entries_without_ticks(store: Store) -> None:
+    recording = Recording(store)
+    recording.run()
+    recording.append(EntryKind.CONNECTED, 1, encode_facts(host="h", attempt=1, keys=40))
+    recording.close()
+    flushed = PartWriter(store, DATE).flush(recording.written.last_seq, final=True)
+    assert (flushed.last, flushed.ticks) == (3, 0)
+    assert flushed.path is not None
+    assert pq.read_schema(flushed.path).equals(schema.TICKS)
+    assert {path.parent.parent.name for path in store.root.rglob("*.parquet")} == {"connections", "ticks"}
+    assert PartWriter(store, DATE).flush(3, final=True).path is None
+
+
+def test_many_entries_without_ticks_do_not_wait_for_ever(store: Store) -> None:
+    recording = Recording(store)
+    recording.run()
+    for _ in range(4):
+        recording.garbage()
+    writer = PartWriter(store, DATE, carried=5)
+    assert writer.flush(4).path is None
+    assert writer.flush(5).rejected == 4
+
+
+def test_nothing_is_read_past_the_durable_entry(store: Store) -> None:
+    recording = Recording(store)
+    recording.run()
+    recording.connect()
+    durable = recording.written.last_seq
+    recording.updates(5)
+    assert PartWriter(store, DATE).flush(durable).last == durable
+    assert coverage(store, DATE).next_seq == durable + 1
+    assert everything(store)["ticks"].num_rows == recording.written.ticks
+
+
+def test_a_crash_between_the_small_tables_and_the_ticks_repeats_no_row(store: Store) -> None:
+    recording = Recording(store)
+    recording.run()
+    recording.connect()
+    writer = PartWriter(store, DATE)
+    writer.flush(recording.written.last_seq)
+    recording.drop()
+    recording.connect()
+    whole = snapshot(store)
+    first = writer.next_seq
+    writer.flush(recording.written.last_seq)
+    store.part_path("ticks", DATE, first, recording.written.last_seq).unlink()
+    left_over = list(store.root.glob(f"*/date={DATE}/part-{first:012}-*"))
+    assert {path.parent.parent.name for path in left_over} == {
+        "gaps",
+        "connections",
+        "subscriptions",
+        "market_status",
+    }
+    assert snapshot(store) == whole
+    recording.updates(3)
+    whole = snapshot(store)
+    again = PartWriter(store, DATE)
+    assert again.next_seq == first
+    again.flush(recording.written.last_seq)
+    assert snapshot(store) == whole
+    assert not any(path.exists() for path in left_over)
+
+
+def test_a_flush_that_fails_loses_nothing_and_is_caught_up(store: Store) -> None:
+    written = write_day(store)
+    whole = snapshot(store)
+    writer = PartWriter(store, DATE, part_ticks=200)
+    writer.flush(30)
+    obstacle = store.folder("rejected", DATE)
+    obstacle.parent.mkdir()
+    obstacle.touch()
+    with pytest.raises(OSError, match="rejected"):
+        writer.flush(written.last_seq)
+    assert everything(store)["ticks"].num_rows == written.ticks
+    obstacle.unlink()
+    for part in store.root.rglob("part-*.parquet"):
+        part.unlink()
+    PartWriter(store, DATE).flush(written.last_seq)
+    assert snapshot(store) == whole
+    assert not list(store.root.rglob("*.draft"))
+
+
+def test_a_damaged_part_is_set_aside_and_written_again(store: Store) -> None:
+    written = write_day(store)
+    whole = snapshot(store)
+    writer = PartWriter(store, DATE)
+    writer.flush(30)
+    writer.flush(written.last_seq)
+    path = coverage(store, DATE).parts[1].path
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(DataError, match=path.name):
+        coverage(store, DATE)
+    again = PartWriter(store, DATE)
+    assert again.next_seq == 31
+    again.flush(written.last_seq)
+    assert snapshot(store) == whole
+    assert path.with_name(f".{path.name}.damaged").exists()
+
+
+def test_other_programs_do_not_count_what_is_no_part(store: Store) -> None:
+    written = write_day(store)
+    writer = PartWriter(store, DATE)
+    writer.flush(30)
+    writer.flush(written.last_seq)
+    path = coverage(store, DATE).parts[1].path
+    data = bytearray(path.read_bytes())
+    path.write_bytes(data[:-50])
+    again = PartWriter(store, DATE)
+    path.with_name(f".{path.name}.damaged").write_bytes(data)  # with a footer, so that its rows would be counted
+    again.flush(written.last_seq)
+    with _Draft(store, DATE, written.last_seq + 1, None):
+        names = {path.name for path in store.folder("ticks", DATE).iterdir()}
+        assert dataset(store.root / "ticks", partitioning="hive").count_rows() == written.ticks
+    assert len(names) == 4
+
+
+def test_open_rows_are_seen_until_they_are_settled(store: Store) -> None:
+    recording = Recording(store)
+    recording.run()
+    recording.connect(silent=["NSE_EQ|SILENT"])
+    writer = PartWriter(store, DATE)
+    writer.flush(recording.written.last_seq)
+    tables = everything(store)
+    assert [(row["seq"], row["closed_ts"]) for row in tables["connections"].to_pylist()] == [(None, None)]
+    assert [row["instrument_key"] for row in tables["subscriptions"].to_pylist() if row["seq"] is None] == [
+        "NSE_EQ|SILENT"
+    ]
+    recording.drop(reason="no data for 60 s")
+    assert [(gap["end_ts"], gap["reason"]) for gap in everything(store)["gaps"].to_pylist()] == [
+        (None, "no data for 60 s")
+    ]
+    recording.connect()
+    writer.flush(recording.written.last_seq)
+    tables = everything(store)
+    assert [row["closed_ts"] is None for row in tables["connections"].to_pylist()] == [False, True]
+    assert [gap["end_ts"] is None for gap in tables["gaps"].to_pylist()] == [False]
+
+
+def test_a_symbol_that_changes_counts_from_its_subscription_on(store: Store) -> None:
+    recording = Recording(store, instruments=1)
+    recording.run()
+    recording.connect()
+    recording.updates(2, 1)
+    recording.market.instruments[0].symbol = "RENAMED"
+    recording.connect()
+    recording.updates(2, 1)
+    whole = [row["symbol"] for row in everything(store)["ticks"].to_pylist()]
+    assert whole == ["STOCK0000"] * 3 + ["RENAMED"] * 3
+    PartWriter(store, DATE).flush(recording.written.last_seq)
+    assert [row["symbol"] for row in everything(store)["ticks"].to_pylist()] == whole
+
+
+def test_damage_in_the_journal_is_a_gap_and_costs_its_neighbours_nothing(store: Store) -> None:
+    written = write_day(store)
+    before = everything(store)["ticks"]
+    places = [(entry, place) for entry, place in Journal(store.journal(DATE)).positioned() if len(entry.payload) > 2000]
+    entry, place = places[5]
+    path = store.journal_files(DATE)[place.file - 1]
+    data = bytearray(path.read_bytes())
+    data[place.offset - 100] ^= 1
+    path.write_bytes(data)
+    PartWriter(store, DATE).flush(written.last_seq)
+    after = everything(store)
+    lost = set(before["seq"].to_pylist()) - set(after["ticks"]["seq"].to_pylist())
+    assert lost == {entry.seq}
+    assert f"entries {entry.seq} to {entry.seq} are lost" in after["gaps"]["reason"].to_pylist()[0]
+
+
+def remove_part(path: Path) -> None:
+    path.unlink()
+
+
+def empty_part(path: Path) -> None:
+    held = pq.ParquetFile(path).read()
+    pq.write_table(held.slice(0, 0), path)
+
+
+def cut_part(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+@pytest.mark.parametrize("harm", [remove_part, empty_part, cut_part])
+@pytest.mark.parametrize("name", sorted(schema.SMALL_TABLES))
+def test_rows_of_a_small_table_that_are_gone_are_written_again(
+    store: Store, name: str, harm: Callable[[Path], None]
+) -> None:
+    last = write_day(store, messages=9, instruments=6).last_seq
+    whole = snapshot(store)
+    writer = PartWriter(store, DATE)
+    for seq in range(5, last, 5):
+        writer.flush(seq, final=True)
+    writer.flush(last, final=True)
+    harmed = coverage(store, DATE).small_parts[name][0]
+    harm(harmed)
+    again = PartWriter(store, DATE)
+    assert again.next_seq == int(harmed.name.split("-")[1])
+    again.flush(last, final=True)
+    assert snapshot(store) == whole
+    aside = store.folder("ticks", DATE) / f".{harmed.name}.damaged"
+    assert aside.exists()
+
+
+def test_rows_of_a_small_table_that_are_gone_are_missed_by_every_reader(store: Store) -> None:
+    last = write_day(store).last_seq
+    PartWriter(store, DATE).flush(last)
+    gaps = coverage(store, DATE).small_parts["gaps"][0]
+    gaps.unlink()
+    with pytest.raises(DataError, match=r"its rows of gaps are gone.*tickrec rebuild"):
+        coverage(store, DATE)
+
+
+def test_nothing_is_set_aside_that_the_journal_cannot_make_again(store: Store) -> None:
+    PartWriter(store, DATE).flush(write_day(store).last_seq)
+    covered = coverage(store, DATE)
+    covered.small_parts["gaps"][0].unlink()
+    shutil.rmtree(store.journal(DATE))
+    with pytest.raises(DataError, match="its rows of gaps are gone"):
+        PartWriter(store, DATE)
+    assert covered.parts[0].path.exists()
+
+
+def test_parts_of_a_version_that_did_not_count_small_rows_are_read(store: Store) -> None:
+    written = write_day(store)
+    writer = PartWriter(store, DATE)
+    writer.flush(30)
+    part = coverage(store, DATE).parts[0].path
+    held, metadata = pq.ParquetFile(part).read().replace_schema_metadata(), read_footer(part).to_metadata()
+    with pq.ParquetWriter(part, held.schema) as old:
+        old.write_table(held)
+        unknown = ("tickrec.small_rows", "tickrec.check")
+        old.add_key_value_metadata({name: value for name, value in metadata.items() if name not in unknown})
+    whole = snapshot(store)
+    again = PartWriter(store, DATE)
+    assert again.next_seq == 31
+    again.flush(written.last_seq)
+    assert snapshot(store) == whole
+    assert 1 not in coverage(store, DATE).small_rows["connections"]

@@ -1,0 +1,81 @@
+"""The README's promises are kept: its commands run, its queries answer, the tests it names exist."""
+
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tickrec as package
+from tests import ROOT
+from tests.processes import environment, folder_bytes, running, tickrec, wait_for
+from tickrec.query import examples
+from tickrec.store.paths import Store
+
+README = (ROOT / "README.md").read_text()
+BLOCKS: list[str] = re.findall(r"^```sh\n(.*?)\n```$", README, re.M | re.S)
+TRIED = ("schedule", "doctor", "login", "status", "query")
+
+
+def block(word: str) -> str:
+    """The first command of the README with a word in it."""
+    return next(text for text in BLOCKS if word in text)
+
+
+def arguments(command: str) -> list[str]:
+    """What follows `tickrec` in a command line."""
+    words = shlex.split(command)
+    return words[next(n for n, word in enumerate(words) if word.endswith("tickrec")) + 1 :]
+
+
+def test_the_first_command_records_and_the_second_terminal_is_answered(tmp_path: Path) -> None:
+    store = Store(tmp_path / "data" / "simulated")
+    with running(*arguments(block("record --simulate")), folder=tmp_path) as process:
+        wait_for(lambda: any(folder_bytes(store.journal(date)) > 500_000 for date in store.dates()), "it records")
+        answer = tickrec(*arguments(block("query --simulate")), folder=tmp_path).stdout.splitlines()
+        with package.open(store.root) as day:
+            for sql in queries():
+                day.sql(sql).arrow().read_all()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+    assert len(answer) == 6
+    assert answer[0].split()[0] == "symbol"
+
+
+def queries() -> list[str]:
+    """Every query of the README and of the help."""
+    table = [text for text in re.findall(r"`(FROM [^`]+)`", README)]
+    assert len(table) > 5
+    return table + [each.sql for each in examples.EXAMPLES]
+
+
+def test_the_python_recipe_runs(tmp_path: Path) -> None:
+    tickrec("record", "--simulate", "--no-live", "--symbols", "RELIANCE", "--for", "4s", folder=tmp_path)
+    code = re.findall(r"```python\n(.*?)\n```", README, re.S)[0].replace('"data"', '"data/simulated"')
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "symbol" in done.stdout
+
+
+@pytest.mark.parametrize("name", re.findall(r"`([\w/]+\.py::test_\w+)`", README))
+def test_the_tests_it_names_exist(name: str) -> None:
+    file, function = name.split("::")
+    assert f"def {function}(" in (ROOT / "tests" / file).read_text()
+
+
+@pytest.mark.parametrize("command", [text for text in BLOCKS if text.split()[0].endswith("tickrec")])
+def test_its_commands_have_the_options_they_use(command: str, tmp_path: Path) -> None:
+    name, *rest = arguments(command)
+    shown = tickrec(name, "--help", folder=tmp_path).stdout
+    assert all(word.partition("=")[0] in shown for word in rest if word.startswith("--"))
+
+
+def test_the_ci_runs_the_test_command() -> None:
+    command = block("pytest -q")
+    assert ".venv/bin/python -m pytest" in command
+    assert "README.md" in (ROOT / ".ci" / "run").read_text()

@@ -1,0 +1,360 @@
+"""Selectors: what a person writes to say which instruments are meant.
+
+    fno                 the underlyings of NSE futures, stocks and indices
+    RELIANCE            a symbol: NSE equity first, then NSE indices, BSE equity, BSE indices, others; also an index by
+                        its name (Nifty Bank), an underlying by its F&O symbol, a contract by its own symbol
+    NSE_FO|125841       an instrument key
+    RELIANCE:fut        all its futures, nearest first
+    NIFTY:opt           all its options of the nearest expiry, by strike
+    NIFTY:opt:10        of these, the strike nearest to the underlying's last price and ten on either side
+    all:NSE_EQ          everything in a segment; all:NSE_FO:FUT everything of one type in it
+    @watchlist.txt      a file with a selector a line; # begins a comment
+    liquid              a list from [universes]
+
+Contracts on RELIANCE, and those of NIFTY or CRUDEOIL, are looked for on NSE, then BSE, then MCX. `fno`, names of
+universes and files can be followed by :fut or :opt as a symbol can. Upper and lower case are the same, and text in
+quotes is the text. Expired contracts and the exchanges' test symbols never match. Of many that fno means, one without
+such contracts or without a price is left out with a warning. Knows the table of instruments, and
+nothing of where prices come from.
+"""
+
+import datetime as dt
+import difflib
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tickrec.errors import UsageError
+from tickrec.market.instruments import Instrument, Master
+
+log = logging.getLogger("tickrec")
+
+CASH: Final = ("NSE_EQ", "NSE_INDEX", "BSE_EQ", "BSE_INDEX", "MCX_INDEX", "GLOBAL_INDEX", "GLOBAL_INDICATOR")
+"""Segments in which a plain symbol is looked for, in this order."""
+CONTRACTS: Final = ("NSE_FO", "BSE_FO", "MCX_FO", "NSE_COM", "NCD_FO", "BCD_FO")
+"""Segments in which the contracts of an underlying are looked for, in this order."""
+
+LastPrices = Callable[[Sequence[str]], Mapping[str, float]]
+"""Last prices, in rupees, of instrument keys."""
+
+
+class Term(NamedTuple):
+    """One selector, and the file and line it was read from (empty for one given directly)."""
+
+    text: str
+    where: str = ""
+
+
+class Found(NamedTuple):
+    """What a selector means: row numbers of the master, still to be narrowed to `each_side` strikes if that is set."""
+
+    rows: list[int]
+    each_side: int | None = None
+    money_key: str = ""
+    """The instrument whose last price is the money."""
+    one_of_many: bool = False
+    """Meant by a name for many, such as fno: left out rather than refused when its money is not known."""
+
+
+class _Unknown(Exception):
+    """A name that nothing has."""
+
+
+def resolve(
+    selectors: Sequence[str],
+    master: Master,
+    *,
+    today: dt.date,
+    last_prices: LastPrices,
+    universes: Mapping[str, Sequence[str]],
+    folder: Path,
+) -> list[Instrument]:
+    """The instruments that `selectors` mean today, in the order written, each once.
+
+    Files are looked for in `folder`. `last_prices` is asked once, and only if a selector needs the money; what it
+    raises passes through. Raises UsageError for anything that cannot be understood or matches nothing.
+    """
+    listing = _Listing(master, today)
+    found, unknown = [], []
+    for term in expand(selectors, universes, folder):
+        try:
+            found += listing.match(term)
+        except _Unknown:
+            unknown.append(term)
+    if unknown:
+        raise _unknown_symbols(unknown, listing)
+    keys = list(dict.fromkeys(item.money_key for item in found if item.money_key))
+    prices = last_prices(keys) if keys else {}
+    rows = dict.fromkeys(row for item in found for row in listing.narrow(item, prices))
+    if not rows:
+        raise UsageError("no instruments were selected", hint="Name some, such as fno, RELIANCE or NIFTY:opt:10")
+    return master.rows(list(rows))
+
+
+def expand(selectors: Sequence[str], universes: Mapping[str, Sequence[str]], folder: Path) -> list[Term]:
+    """The selectors with comma-separated lists split, and files and universes replaced by what they hold."""
+    expansion = _Expansion({name.casefold(): tuple(members) for name, members in universes.items()})
+    return [leaf for text in selectors for leaf in expansion.leaves(Term(text), folder, ())]
+
+
+class _Expansion:
+    """Replaces files and universes by their members; `inside` are those being replaced, to find circles."""
+
+    def __init__(self, universes: Mapping[str, Sequence[str]]) -> None:
+        self._universes = universes
+
+    def leaves(self, term: Term, folder: Path, inside: tuple[str, ...]) -> Iterator[Term]:
+        for text in filter(None, (part.strip() for part in term.text.split(","))):
+            name, _, suffix = text.partition(":")
+            if name.startswith("@"):
+                yield from self._file(Term(text, term.where), folder, inside)
+            elif name.casefold() in self._universes:
+                inner = _inside(name.casefold(), f"universe {name}", term.where, inside)
+                for member in self._universes[name.casefold()]:
+                    yield from _with_suffix(self.leaves(Term(member, term.where), folder, inner), suffix)
+            else:
+                yield Term(text, term.where)
+
+    def _file(self, term: Term, folder: Path, inside: tuple[str, ...]) -> Iterator[Term]:
+        name, suffix = _split_path(term.text[1:])
+        path = folder / Path(name).expanduser()
+        inner = _inside(str(path.resolve()), str(path), term.where, inside)
+        for number, line in enumerate(_lines(path, term.where), 1):
+            inner_term = Term(line.partition("#")[0], f"{path}:{number}")
+            yield from _with_suffix(self.leaves(inner_term, path.parent, inner), suffix)
+
+
+def _split_path(text: str) -> tuple[str, str]:
+    """A file name, and the fut or opt that may follow it; the colon after a Windows drive is part of the name."""
+    match = re.fullmatch(r"(.*?)(?::((?:fut|opt)(?::\d+)?))?", text, re.IGNORECASE | re.DOTALL)
+    return (match[1], match[2] or "") if match else (text, "")
+
+
+def _inside(identity: str, shown: str, where: str, inside: tuple[str, ...]) -> tuple[str, ...]:
+    if identity in inside:
+        raise UsageError(f"{shown} includes itself", where=where, hint="Take out one of the two")
+    return (*inside, identity)
+
+
+def _with_suffix(terms: Iterator[Term], suffix: str) -> Iterator[Term]:
+    for term in terms:
+        yield Term(f"{term.text}:{suffix}", term.where) if suffix else term
+
+
+def _lines(path: Path, where: str) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        hint = "It is looked for beside the file or in the folder that names it"
+        raise UsageError(f"{path} cannot be read: {error.strerror}", where=where, hint=hint) from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8 text", where=where) from None
+
+
+class _Listing:
+    """The master's columns prepared for looking things up: upper case, and only what can be subscribed today."""
+
+    def __init__(self, master: Master, today: dt.date) -> None:
+        self.master = master
+        self.today = today
+        self.key = master.column("instrument_key")
+        self.segment = master.column("segment")
+        self.kind = master.column("instrument_type")
+        self.expiry = master.column("expiry")
+        self.strike = pc.fill_null(master.column("strike"), 0.0)
+        self.underlying_key = master.column("underlying_key")
+        self.symbol = pc.utf8_upper(master.column("symbol"))
+        self.underlying = pc.utf8_upper(master.column("underlying_symbol"))
+        expired = pc.fill_null(pc.less(self.expiry, pa.scalar(today, pa.date32())), False)
+        self.usable = pc.invert(pc.or_(expired, self._is_test()))
+
+    def _is_test(self) -> pa.Array:
+        """Contracts and shares that the exchanges trade among their own test members."""
+        named = pc.match_substring_regex(pc.coalesce(self.underlying, self.symbol), "NSETEST|BSETEST|MCXTEST")
+        dummy = pc.fill_null(pc.match_substring(self.underlying_key, "DUMMY"), False)
+        return pc.or_(named, pc.or_(dummy, pc.match_substring(self.key, "|DUMMY")))
+
+    def rows(self, *conditions: pa.Array) -> list[int]:
+        """Numbers of the usable rows for which every condition holds."""
+        mask = self.usable
+        for condition in conditions:
+            mask = pc.and_kleene(mask, condition)
+        return [int(row) for row in pc.indices_nonzero(pc.fill_null(mask, False)).to_pylist()]
+
+    def match(self, term: Term) -> list[Found]:
+        """What one selector means, without files and universes. Raises _Unknown or UsageError."""
+        name, *suffixes = (part.strip() for part in term.text.split(":"))
+        name = _unquoted(name)
+        if name.casefold() == "all":
+            return [Found(self._all(suffixes, term))]
+        kind, each_side = _contract_kind(suffixes, term)
+        if name.casefold() == "fno":
+            rows = self._underlyings(term)
+            return [self._chain(row, kind, each_side, term) for row in rows] if kind else [Found(rows)]
+        return [self._contracts(name, kind, each_side, term)] if kind else [Found([self._one(name, term)])]
+
+    def _all(self, suffixes: Sequence[str], term: Term) -> list[int]:
+        segment, kind = (*(part.upper() for part in suffixes), "", "")[:2]
+        wanted = [pc.equal(self.segment, segment)] + ([pc.equal(pc.utf8_upper(self.kind), kind)] if kind else [])
+        rows = self.rows(*wanted) if 1 <= len(suffixes) <= 2 else []
+        if not rows:
+            known = ", ".join(sorted(pc.unique(self.segment).to_pylist()))
+            raise UsageError(f"{term.text} matches nothing", where=term.where, hint=f"Segments: {known}")
+        return rows
+
+    def _underlyings(self, term: Term) -> list[int]:
+        """What NSE futures are on: indices first, then stocks, by symbol."""
+        futures = self.rows(pc.equal(self.segment, "NSE_FO"), pc.equal(self.kind, "FUT"))
+        keys = pc.unique(self.underlying_key.take(pa.array(futures, pa.int64()))).drop_null().to_pylist()
+        rows = [row for row in self.master.find(keys) if self.usable[row].as_py()]
+        if not rows:
+            raise UsageError("today's instruments list no NSE futures", where=term.where)
+        return sorted(rows, key=lambda row: (self.kind[row].as_py() != "INDEX", self.symbol[row].as_py()))
+
+    def _one(self, name: str, term: Term) -> int:
+        """The row of an instrument key or of a symbol."""
+        if "|" in name:
+            return self._key(name, term)
+        row = self._plain(name)
+        if row is not None:
+            return row
+        if self.rows(pc.equal(self.underlying, name.upper())):
+            raise UsageError(
+                f"{name} has contracts, but is not traded itself",
+                where=term.where,
+                hint=f"Write {name.upper()}:fut or {name.upper()}:opt",
+            )
+        raise _Unknown
+
+    def _key(self, name: str, term: Term) -> int:
+        exact = pc.indices_nonzero(pc.equal(self.key, name))
+        same = exact if len(exact) else pc.indices_nonzero(pc.equal(pc.utf8_upper(self.key), name.upper()))
+        if not len(same):
+            raise _Unknown
+        row = int(same[0].as_py())
+        expiry = self.expiry[row].as_py()
+        if expiry is not None and expiry < self.today:
+            raise UsageError(f"{name} expired on {expiry:%d %b %Y}", where=term.where)
+        return row
+
+    def _plain(self, name: str) -> int | None:
+        """The row of a symbol, an index's name, an underlying's F&O symbol or a contract's own symbol."""
+        upper = name.upper()
+        cash = pc.is_in(self.segment, value_set=pa.array(CASH))
+        same = self.rows(cash, pc.equal(self.symbol, upper))
+        if same:
+            return min(same, key=self._preference)
+        indices = self.rows(cash, pc.equal(self.kind, "INDEX"))
+        for row in sorted(indices, key=self._preference):
+            if self.key[row].as_py().partition("|")[2].upper() == upper:
+                return row
+        on_it = self.rows(pc.equal(self.underlying, upper), pc.is_in(self.segment, value_set=pa.array(CONTRACTS[:2])))
+        keys = pc.unique(self.underlying_key.take(pa.array(on_it, pa.int64()))).drop_null().to_pylist()
+        contract = self.rows(pc.equal(self.symbol, upper))
+        return next(iter(self.master.find(keys) + contract), None)
+
+    def _preference(self, row: int) -> tuple[int, bool, bool]:
+        """Smaller is meant rather: by segment, then the main series, then shares before bonds of the same symbol.
+
+        The seventh and eighth letters of an Indian company's ISIN are 01 for shares (observed 2026-09).
+        """
+        isin = self.master.table.column("isin")[row].as_py() or ""
+        share = isin.startswith("INE") and isin[7:9] == "01"
+        return CASH.index(self.segment[row].as_py()), self.kind[row].as_py() != "EQ", not share
+
+    def _contracts(self, name: str, kind: str, each_side: int | None, term: Term) -> Found:
+        """The contracts on a name, found by the underlying's symbol or by its key."""
+        row = self._key(name, term) if "|" in name else self._plain(name)
+        on_it = pc.equal(self.underlying, name.upper())
+        if row is not None:
+            on_it = pc.or_kleene(on_it, pc.equal(self.underlying_key, self.key[row]))
+        if row is None and not self.rows(on_it):
+            raise _Unknown
+        return self._pick(on_it, name, kind, each_side, term)
+
+    def _chain(self, row: int, kind: str, each_side: int | None, term: Term) -> Found:
+        on_it = pc.equal(self.underlying_key, self.key[row])
+        try:
+            return self._pick(on_it, self.symbol[row].as_py(), kind, each_side, term)._replace(one_of_many=True)
+        except UsageError as error:
+            log.warning("%s: left out", error.what)
+            return Found([])
+
+    def _pick(self, on_it: pa.Array, name: str, kind: str, each_side: int | None, term: Term) -> Found:
+        """The futures, or the options of the nearest expiry, among the contracts `on_it`, of the first segment."""
+        kinds = pc.is_in(self.kind, value_set=pa.array(["FUT"] if kind == "fut" else ["CE", "PE"]))
+        traded = pc.is_in(self.segment, value_set=pa.array(CONTRACTS))
+        rows = self.rows(on_it, kinds, traded, pc.is_valid(self.expiry))
+        if not rows:
+            what = "futures" if kind == "fut" else "options"
+            raise UsageError(f"{name} has no {what}", where=term.where)
+        first = min((self.segment[row].as_py() for row in rows), key=CONTRACTS.index)
+        rows = [row for row in rows if self.segment[row].as_py() == first]
+        if kind == "fut":
+            return Found(sorted(rows, key=lambda row: (self.expiry[row].as_py(), self.symbol[row].as_py())))
+        nearest = min(self.expiry[row].as_py() for row in rows)
+        rows = [row for row in rows if self.expiry[row].as_py() == nearest]
+        rows.sort(key=lambda row: (self.strike[row].as_py(), self.kind[row].as_py()))
+        return Found(rows, each_side, "" if each_side is None else self.underlying_key[rows[0]].as_py() or "")
+
+    def narrow(self, found: Found, prices: Mapping[str, float]) -> list[int]:
+        """The rows whose strike is among `each_side` either side of the one nearest to the money."""
+        if found.each_side is None:
+            return found.rows
+        money = prices.get(found.money_key)
+        name = self.underlying[found.rows[0]].as_py()
+        if not money and found.one_of_many:
+            log.warning("the broker gave no last price for %s: its options are left out", name)
+            return []
+        if not money:
+            hint = f"Write {name}:opt for all strikes, or name the contracts"
+            raise UsageError(f"the broker gave no last price for {found.money_key or name}", hint=hint)
+        strikes = sorted({self.strike[row].as_py() for row in found.rows})
+        at = min(range(len(strikes)), key=lambda place: abs(strikes[place] - money))
+        near = set(strikes[max(0, at - found.each_side) : at + found.each_side + 1])
+        return [row for row in found.rows if self.strike[row].as_py() in near]
+
+    def nearest(self, name: str) -> list[str]:
+        """Up to three known names that look like `name`, those of NSE first."""
+        upper = _unquoted(name.partition(":")[0].strip()).upper()
+        cash = self.symbol.take(pa.array(self.rows(pc.is_in(self.segment, value_set=pa.array(CASH))), pa.int64()))
+        names = pc.unique(pa.concat_arrays([cash, self.underlying.drop_null()])).to_pylist()
+        return difflib.get_close_matches(upper, names, n=3, cutoff=0.55)
+
+
+def _unquoted(name: str) -> str:
+    quoted = len(name) > 1 and name[0] == name[-1] and name[0] in "\"'"
+    return name[1:-1].strip() if quoted else name
+
+
+def _contract_kind(suffixes: Sequence[str], term: Term) -> tuple[str, int | None]:
+    """What follows the name: ("", None), ("fut", None), ("opt", None) or ("opt", strikes on each side)."""
+    match [part.casefold() for part in suffixes]:
+        case []:
+            return "", None
+        case ["fut"] | ["opt"] as kind:
+            return kind[0], None
+        case ["opt", count] if count.isascii() and count.isdecimal():
+            return "opt", int(count)
+    hint = "After a name may come :fut, :opt, or :opt:10 for ten strikes either side of the money"
+    raise UsageError(f"{term.text} is not a selector", where=term.where, hint=hint)
+
+
+def _unknown_symbols(terms: Sequence[Term], listing: _Listing) -> UsageError:
+    """One error for all unknown names, so that a watchlist is corrected in one go."""
+    near = {term.text: ", ".join(listing.nearest(term.text)) for term in terms[:5]}
+    if len(terms) == 1:
+        term = terms[0]
+        if "|" in term.text:
+            hint = "Keys of contracts change with every expiry; RELIANCE:fut and NIFTY:opt:10 follow them"
+            return UsageError(f"unknown instrument key {term.text}", where=term.where, hint=hint)
+        hint = f"Nearest: {near[term.text]}" if near[term.text] else ""
+        return UsageError(f"unknown symbol {term.text}", where=term.where, hint=hint)
+    shown = ", ".join(f"{term.text} ({term.where})" if term.where else term.text for term in terms)
+    hint = "; ".join(f"nearest to {name}: {names}" for name, names in near.items() if names)
+    return UsageError(f"unknown symbols {shown}", hint=hint[:1].upper() + hint[1:])

@@ -1,0 +1,379 @@
+"""Ask SQL of everything recorded: sealed files, parts and the journal's tail at once, also while it is recorded.
+
+Owns a DuckDB connection in memory over a store, and the running of a checked statement on it: which tables it needs,
+how it is cancelled, and what is done when files change under it. Knows the rules of `sandbox`, the files of `listing`
+and the SQL of `views`; writes nothing.
+"""
+
+import atexit
+import contextlib
+import datetime as dt
+import os
+import re
+import weakref
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+import duckdb
+import pyarrow as pa
+
+from tickrec import schema
+from tickrec.config import SIMULATED
+from tickrec.errors import DataError, TickrecError, UsageError
+from tickrec.query import relations, views
+from tickrec.query.arguments import check_arguments
+from tickrec.query.complaint import EXPLAIN, explain
+from tickrec.query.connection import MEMORY_LIMIT, check_memory, connect, lock
+from tickrec.query.examples import EXAMPLES
+from tickrec.query.running import Running
+from tickrec.query.sandbox import Statement, check
+from tickrec.query.sources import Listing, Source, duckdb_type, tail_name, union
+from tickrec.query.spill import Spill
+from tickrec.store.paths import Store
+
+__all__ = ["EXAMPLES", "DateRange", "Result", "Session", "yield_to_recorder"]
+
+_UNREADABLE: Final = (duckdb.IOException, duckdb.InvalidInputException)
+"""What DuckDB says of a file that is gone, or is no Parquet."""
+_HELD_BYTES: Final = 32 * 1024 * 1024
+"""Of a result that are held back before the first row is handed out. Until then a query whose files were sealed away
+under it starts again unseen."""
+_ATTEMPTS: Final = 20
+_LISTED_DATES: Final = 4
+_FEW_DATES: Final = 20
+_DATE_IN_PATH: Final = re.compile(r"/date=(\d{4}-\d{2}-\d{2})/")
+
+
+class DateRange(NamedTuple):
+    """Trading dates from `first` to `last`, both included; None is open."""
+
+    first: dt.date | None = None
+    last: dt.date | None = None
+
+    def holds(self, date: dt.date) -> bool:
+        """Whether the date is in the range."""
+        return (self.first is None or date >= self.first) and (self.last is None or date <= self.last)
+
+    def __str__(self) -> str:
+        """`on 2026-11-23`, `from 2026-11-20 to 2026-11-23`, `since ...`, `until ...`; empty for all."""
+        if self.first is not None and self.last is not None:
+            return f"on {self.first}" if self.first == self.last else f"from {self.first} to {self.last}"
+        return f"since {self.first}" if self.first else f"until {self.last}" if self.last else ""
+
+
+def recorded(dates: Sequence[dt.date]) -> str:
+    """What there is to ask, in words: `2026-11-20 and 2026-11-23`, `250 days, 2025-11-20 to 2026-11-23`."""
+    if len(dates) > _LISTED_DATES:
+        return f"{len(dates)} days, {dates[0]} to {dates[-1]}"
+    return " and ".join(filter(None, (", ".join(map(str, dates[:-1])), *map(str, dates[-1:])))) or "nothing"
+
+
+def elsewhere(folder: Path) -> str:
+    """What to do about a folder in which nothing is recorded: the store near it that may be meant, or how to begin."""
+    near = (folder / SIMULATED, folder / "data", folder / "data" / SIMULATED, folder.parent, folder.parent / SIMULATED)
+    for other in near:
+        if dates := Store(other).dates():
+            return f"There is a store in {other.absolute()}: {recorded(dates)}"
+    return "`tickrec record` begins a store, `tickrec record --simulate` one of a simulated market"
+
+
+def yield_to_recorder() -> None:
+    """Let a query never take what a recorder wants: lower priority, and the first to go when memory is short."""
+    if hasattr(os, "nice"):
+        os.nice(10)
+    with contextlib.suppress(OSError):  # Linux only
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+class Session:
+    """A store that can be asked questions, as of the moment of each question.
+
+    `dates` narrows every table. `memory_limit` is DuckDB's (`"2GB"`, `"50%"`). `locked` also keeps DuckDB itself from
+    files outside the store; statements are checked in any case. Use it as a context manager, or call `close`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        dates: DateRange | None = None,
+        *,
+        memory_limit: str | None = None,
+        locked: bool = True,
+    ) -> None:
+        """Raises UsageError for a memory limit that is none."""
+        self.store = store
+        self._dates = dates or DateRange()
+        check_memory(memory_limit or MEMORY_LIMIT)
+        self._spill = Spill()
+        self._remove_spill = weakref.finalize(self, self._spill.remove)
+        few = len(self.dates()) <= _FEW_DATES
+        self._connection = connect(self._spill.path, memory_limit or MEMORY_LIMIT, few_files=few)
+        self._hidden = self._connection.cursor()
+        """A connection whose tables are made in the schema `stored`, out of sight."""
+        self._hidden.execute("SET schema = 'stored'")
+        if locked:
+            lock(self._connection, store.root)
+        _open.add(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of memory and temporary files; relations made by `sql` end too. A second call does nothing."""
+        self._hidden.close()
+        self._connection.close()
+        self._remove_spill()
+
+    def dates(self) -> list[dt.date]:
+        """The recorded dates that questions are about, oldest first."""
+        return [date for date in self.store.dates() if self._dates.holds(date)]
+
+    def notice(self) -> str | None:
+        """What a user should know when there is nothing to ask, or None."""
+        if self.dates():
+            return None
+        if self.store.dates():
+            return f"nothing was recorded {self._dates} in {self.store.root}. Recorded: {recorded(self.store.dates())}"
+        if Store(self.store.root / SIMULATED).dates():
+            return f"nothing is recorded in {self.store.root} yet; --simulate asks the simulated market's days"
+        return f"nothing is recorded in {self.store.root} yet. {elsewhere(self.store.root)}"
+
+    def look_up(self, sql: str, names: Collection[str], values: Mapping[str, object] | None = None) -> list[Any]:
+        """The rows of a statement of our own, which is not checked, over the tables, views and macros `names`.
+
+        Raises as `execute` does.
+        """
+        statement = Statement(sql, frozenset(names), catalog=False, plan=False)
+        for _ in range(_ATTEMPTS):
+            listing = Listing(self.store, self.dates())
+            if not self._prepare(statement, listing):
+                continue
+            try:
+                return self._connection.cursor().execute(sql, values or {}).fetchall()
+            except duckdb.Error as error:
+                if not listing.vanished():
+                    raise self._failure(error, sql, listing) from None
+        raise self._too_fast()
+
+    def execute(
+        self,
+        sql: str,
+        timeout: float | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> "Result":
+        """Run one reading statement and return its rows, the first of them at hand.
+
+        `timeout` is in seconds, counted until the last row was taken. `progress` is called some times a second with
+        the percentage done, from the thread that waits, once that takes longer than a second. Ctrl-C cancels. Raises
+        UsageError, with the place in the text, for a statement that is refused or wrong or takes too long; DataError
+        when stored data cannot be read.
+        """
+        statement = self._checked(sql)
+        for _ in range(_ATTEMPTS):
+            rows = self._start(statement, timeout, progress)
+            if rows is not None:
+                return rows
+        raise self._too_fast()
+
+    def sql(self, sql: str) -> duckdb.DuckDBPyRelation:
+        """A DuckDB relation over one reading statement: `.df()` for pandas, `.pl()` for Polars, `.to_arrow_table()`.
+
+        Rows as Python values are `.to_arrow_table().to_pylist()`: DuckDB's own fetching takes instants only where the
+        package pytz is installed. The relation is lazy, and sees what was recorded until the last call of `sql`. Raises
+        as `execute` does, and DuckDB's own errors when it is used.
+        """
+        statement = self._checked(sql)
+        for _ in range(_ATTEMPTS):
+            listing = Listing(self.store, self.dates())
+            if not self._prepare(statement, listing):
+                continue
+            try:
+                return self._connection.cursor().sql(sql)
+            except duckdb.Error as error:
+                if not listing.vanished():
+                    raise self._failure(error, sql, listing) from None
+        raise self._too_fast()
+
+    def _too_fast(self) -> DataError:
+        return DataError("the files of the store change too fast to be read", where=str(self.store.root))
+
+    def _checked(self, sql: str) -> Statement:
+        """The statement, when it is one that may run. Raises UsageError."""
+        statement = check(self._connection, sql, relations.TABLES, relations.MACROS)
+        check_arguments(self._connection, statement.calls)
+        return statement
+
+    def _start(
+        self, statement: Statement, timeout: float | None, progress: Callable[[float], None] | None
+    ) -> "Result | None":
+        """One attempt; None when the files have changed and it has to be made again."""
+        listing = Listing(self.store, self.dates())
+        if not self._prepare(statement, listing):
+            return None
+        rows = Running(self._connection, statement.sql, timeout, progress)
+        try:
+            rows.hold(_HELD_BYTES)
+        except duckdb.Error as error:
+            rows.close()
+            if listing.vanished():
+                return None
+            raise self._failure(error, statement.sql, listing) from None
+        except BaseException:
+            rows.close()
+            raise
+        if rows.complete and listing.replaced():
+            rows.close()
+            return None
+        return Result(self, statement, listing, rows)
+
+    def _prepare(self, statement: Statement, listing: Listing) -> bool:
+        """Make the tables, views and macros that a statement uses. False when a file is gone and the listing old."""
+        try:
+            self._make(statement, listing)
+        except _UNREADABLE as error:
+            if listing.vanished():
+                return False
+            if isinstance(error, duckdb.IOException) or self._names_a_file(str(error)):
+                raise self._failure(error, statement.sql, listing) from None
+            raise  # a mistake of ours
+        return True
+
+    def _make(self, statement: Statement, listing: Listing) -> None:
+        """Views over views are made while the tables are still empty: each is bound once more when it is made, and
+        hundreds of files make that slow."""
+        tables, made = views.needed(relations.RELATIONS if statement.catalog else statement.names)
+        newest = listing.newest() if views.OF_THE_NEWEST_DATE & set(made) else None
+        pre_open = self.store.root.name != SIMULATED  # that market is always open: no call auction
+        for table in tables:
+            columns = ", ".join(f"{name} {duckdb_type(table, name)}" for name in schema.TABLES[table].names)
+            self._connection.execute(f'CREATE OR REPLACE TABLE stored."no {table}" (date DATE, {columns})')
+            self._connection.execute(f'CREATE OR REPLACE VIEW {table} AS FROM stored."no {table}"')
+        for name in made:
+            self._connection.execute(views.create(name, newest=newest, pre_open=pre_open))
+        for table in tables:
+            self._fill(table, listing)
+
+    def _fill(self, table: str, listing: Listing) -> None:
+        """Let a table stand for its files and tails."""
+        sources = listing.sources(table)
+        try:
+            self._stand_for(table, listing, sources)
+        except _UNREADABLE:  # DuckDB looks into the first file, whatever the dates that are asked for
+            if listing.vanished():
+                raise
+            self._stand_for(table, listing, listing.sound(table, sources, self._damage))
+
+    def _stand_for(self, table: str, listing: Listing, sources: list[Source]) -> None:
+        for source in sources:
+            if source.date is not None:
+                rows = listing.rows(table, source.date)
+                self._hidden.from_arrow(rows).create_view(tail_name(table, source.date), replace=True)
+        if sources:
+            select = union(table, sources, self._columns_of)
+            self._connection.execute(f"CREATE OR REPLACE VIEW {table} AS {select}")
+
+    def _damage(self, path: str) -> str | None:
+        """Why a Parquet file cannot be read, if so."""
+        try:
+            self._columns_of(path)
+        except _UNREADABLE as error:
+            return explain(error, "").what
+        return None
+
+    def _columns_of(self, path: str) -> frozenset[str]:
+        """The columns of a Parquet file."""
+        rows = self._connection.execute("SELECT name FROM parquet_schema(?)", [path]).fetchall()
+        return frozenset(name for (name,) in rows)
+
+    def _failure(self, error: duckdb.Error, sql: str, listing: Listing) -> TickrecError:
+        """What to tell of an error of DuckDB's."""
+        if (lost := listing.failure()) is not None:
+            return lost
+        text = str(error)
+        if text.startswith("Out of Memory Error"):
+            return UsageError("the query needs more memory than it may take", hint="Ask for fewer dates or columns")
+        if text.startswith("IO Error") or self._names_a_file(text):
+            date = match[1] if (match := _DATE_IN_PATH.search(text)) else "DATE"
+            hint = f"`tickrec rebuild {date}` makes it anew from the journal, `tickrec verify {date}` tells more"
+            return DataError(explain(error, sql).what, hint=hint)
+        return explain(self._placed(error, sql), sql)
+
+    def _names_a_file(self, text: str) -> bool:
+        """Whether an error is about a file of the store."""
+        return any(f"{self.store.root}/{table}/date=" in text for table in schema.TABLES)
+
+    def _placed(self, error: duckdb.Error, sql: str) -> duckdb.Error:
+        """The same error with its place in the text, which DuckDB leaves out where it makes a relation."""
+        if "\n\nLINE " in str(error):
+            return error
+        try:
+            self._connection.cursor().execute(EXPLAIN + sql).close()
+        except duckdb.Error as same:
+            if str(same).startswith(str(error)):
+                return same
+        return error
+
+
+_open: Final[weakref.WeakSet[Session]] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """What a notebook leaves open would make DuckDB complain when Python ends."""
+    for session in list(_open):
+        session.close()
+
+
+class Result:
+    """The rows of a query, handed out once, in batches. It ends when all are taken, when closed, and when dropped."""
+
+    def __init__(self, session: Session, statement: Statement, listing: Listing, rows: Running) -> None:
+        self.plan = statement.plan
+        """The rows are a plan (EXPLAIN): text."""
+        self.store_root = session.store.root
+        self.statement = statement
+        self._session = session
+        self._listing = listing
+        self._rows = rows
+        weakref.finalize(self, rows.close)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns, under names that are all different. Times are instants, shown in Asia/Kolkata."""
+        return self._rows.schema
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows.
+
+        Raises UsageError when the statement fails or the time is up. Raises DataError when files were sealed away
+        after the first rows had been handed out: those are right, but they are not all.
+        """
+        try:
+            yield from self._rows
+            if not self._listing.replaced():
+                return
+        except duckdb.Error as error:
+            if not self._listing.vanished():
+                raise self._session._failure(error, self.statement.sql, self._listing) from None
+        finally:
+            self._rows.close()
+        raise DataError("a date was sealed while the query read it: the answer is not whole", hint="Ask again")
+
+    def close(self) -> None:
+        """Cancel what is still running."""
+        self._rows.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

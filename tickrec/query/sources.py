@@ -1,0 +1,314 @@
+"""What a query reads: at one moment, the files and the journal tails that together hold each table once.
+
+Owns the choice of files by date and table, and the SQL that unites them. A date whose sealed file is all there is
+costs two listings of folders; a date that goes on costs a look at what its files cover, and its tail is read from the
+journal only when a query really scans it. The tail is read after the files were listed, from the first entry that
+none of them covers, so no row comes twice and none is missing. Does not know DuckDB: it writes SQL and offers Arrow.
+"""
+
+import contextlib
+import datetime as dt
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import pyarrow as pa
+
+from tickrec import schema
+from tickrec.errors import DataError
+from tickrec.store.coverage import Coverage, coverage
+from tickrec.store.parquet import opened
+from tickrec.store.paths import Store
+
+if TYPE_CHECKING:
+    from tickrec.store.parts import Tail
+
+_MANIFEST_HEAD: Final = 4096
+"""Bytes of a manifest in which its schema version is looked for before the whole is read."""
+_VERSION: Final = re.compile(rb'"schema_version"\s*:\s*(\d+)')
+
+
+class Source(NamedTuple):
+    """Rows of one table: Parquet files, or the tail of one date.
+
+    `below` leaves out rows of a file that another source brings: only those with seq <= `below` count. `version` is
+    the schema version the files were written with, None where it has to be looked up in them.
+    """
+
+    files: tuple[str, ...] = ()
+    version: int | None = schema.SCHEMA_VERSION
+    below: int | None = None
+    date: dt.date | None = None
+
+
+@dataclass(slots=True)
+class DayTail:
+    """The rows of a date that only the journal has, read when they are first asked for."""
+
+    store: Store
+    covered: Coverage
+    failure: DataError | None = None
+    """Why it could not be read; DuckDB passes only the text of an error on."""
+    _tail: "Tail | None" = field(default=None, repr=False)
+
+    def table(self, name: str) -> pa.Table:
+        """The rows of one table. Raises DataError."""
+        if self._tail is None:
+            from tickrec.store.parts import read_tail
+
+            try:
+                self._tail = read_tail(self.store, self.covered.date, self.covered)
+            except DataError as error:
+                self.failure = error
+                raise
+            except OSError as error:
+                where = str(self.store.journal(self.covered.date))
+                self.failure = DataError(f"the journal cannot be read: {error.strerror or error}", where=where)
+                raise self.failure from error
+        return self._tail.tables[name]
+
+
+class LostTable:
+    """Rows of a date that cannot be read, in the form that DuckDB scans: only who needs them is told."""
+
+    def __init__(self, error: DataError, name: str) -> None:
+        self._error = error
+        self._name = name
+        self.failure: DataError | None = None
+        """The error once it was raised; DuckDB passes only the text of an error on."""
+
+    def __arrow_c_schema__(self) -> Any:
+        return schema.TABLES[self._name].__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        self.failure = self._error
+        raise self._error
+
+
+class TailTable:
+    """One table of a `DayTail`, in the form that DuckDB scans: it asks for the stream only when it needs the rows."""
+
+    def __init__(self, tail: DayTail, name: str) -> None:
+        self._tail = tail
+        self._name = name
+
+    def __arrow_c_schema__(self) -> Any:
+        return schema.TABLES[self._name].__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self._tail.table(self._name).__arrow_c_stream__(requested_schema)
+
+
+class Listing:
+    """The files and tails of some dates, listed once; a table's files are chosen when the table is asked for.
+
+    What cannot be read, or is gone, fails whoever needs its rows, and nobody else.
+    """
+
+    def __init__(self, store: Store, dates: Sequence[dt.date]) -> None:
+        self.dates = tuple(dates)
+        self.tails: dict[dt.date, DayTail] = {}
+        """By date, oldest first: the dates that go on."""
+        self._store = store
+        self._covered: dict[dt.date, Coverage] = {}
+        self._sealed: dict[str, tuple[int, int] | None] = {}
+        self._parts: set[str] = set()
+        self._unreadable: dict[dt.date, DataError] = {}
+        self._lost: dict[tuple[str, dt.date], LostTable] = {}
+        for date in dates:
+            if not store.settled(date):
+                try:
+                    self._covered[date] = coverage(store, date)
+                    self.tails[date] = DayTail(store, self._covered[date])
+                except DataError as error:
+                    self._unreadable[date] = error
+
+    def rows(self, table: str, date: dt.date) -> "TailTable | LostTable":
+        """What stands for a source that is no file."""
+        return self._lost.get((table, date)) or TailTable(self.tails[date], table)
+
+    def failure(self) -> DataError | None:
+        """Why rows that were asked for could not be had, if that happened."""
+        found = [tail.failure for tail in self.tails.values()] + [lost.failure for lost in self._lost.values()]
+        return next(filter(None, found), None)
+
+    def sources(self, table: str) -> list[Source]:
+        """Where the rows of a table are, oldest date first."""
+        found: list[Source] = []
+        for date in self.dates:
+            path = f"{self._store.root}/{table}/date={date}/{table}.parquet"
+            if table == "instruments":
+                found += self._files([path], date)
+            elif date in self._unreadable:
+                found.append(self._nothing(table, date, self._unreadable[date]))
+            elif date in self._covered:
+                found += self._lasting(table, date, self._covered[date])
+            else:
+                found += self._files([path], date) or self._gone(table, date, path)
+        return _joined(found)
+
+    def sound(self, table: str, sources: Iterable[Source], damage: Callable[[str], str | None]) -> list[Source]:
+        """The same sources, but for files of which `damage` says why they cannot be read: only who asks for their
+        dates is told."""
+        found: list[Source] = []
+        for source in sources:
+            why = {path: damage(path) for path in source.files}
+            files = tuple(path for path in source.files if why[path] is None)
+            found += [source._replace(files=files)] if files or source.date else []
+            found += [self._damaged(table, path, text) for path, text in why.items() if text is not None]
+        return found
+
+    def _damaged(self, table: str, path: str, why: str) -> Source:
+        date = next(date for date in self.dates if f"/date={date}/" in path.replace("\\", "/"))
+        hint = f"`tickrec rebuild {date}` makes it anew from the journal"
+        if table == "instruments":
+            hint = "It is the broker's list of that day, which nothing makes anew; without it the rest is answered"
+        return self._nothing(table, date, DataError(f"a Parquet file cannot be read: {why}", where=path, hint=hint))
+
+    def _gone(self, table: str, date: dt.date, path: str) -> list[Source]:
+        """What stands for a file that should be there; nothing for a table that is younger than the date."""
+        rows = _manifest(self._store, date).get("rows")
+        if isinstance(rows, dict) and table not in rows:
+            return []
+        hint = f"`tickrec rebuild {date}` makes it anew from the journal"
+        return [self._nothing(table, date, DataError("a file of a sealed date is gone", where=path, hint=hint))]
+
+    def _nothing(self, table: str, date: dt.date, error: DataError) -> Source:
+        self._lost[table, date] = LostTable(error, table)
+        return Source(date=date)
+
+    def _lasting(self, table: str, date: dt.date, covered: Coverage) -> Iterator[Source]:
+        """The sources of a date that may still be recorded."""
+        if covered.sealed is not None:
+            sealed = str(covered.sealed if table == "ticks" else self._store.sealed_path(table, date))
+            yield from self._files([sealed], date, covered.sealed_last) or self._gone(table, date, sealed)
+        paths = [part.path for part in covered.parts] if table == "ticks" else covered.small_parts.get(table, ())
+        if paths:
+            files = tuple(map(str, paths))
+            self._parts.update(files)
+            yield Source(files, version=None)
+        yield Source(date=date)
+
+    def _files(self, paths: Iterable[str], date: dt.date, below: int | None = None) -> list[Source]:
+        for path in paths:
+            self._sealed[path] = _mark(path)
+        return [Source((path,), _version(self._store, date), below) for path in paths if self._sealed[path]]
+
+    def newest(self) -> dt.date | None:
+        """The newest date with a tick. Raises DataError when that cannot be told."""
+        return next((date for date in reversed(self.dates) if self._has_ticks(date)), None)
+
+    def _has_ticks(self, date: dt.date) -> bool:
+        if date in self._unreadable:
+            raise self._unreadable[date]
+        covered = self._covered.get(date)
+        parts = covered.parts if covered else ()
+        if any(_rows(str(part.path)) for part in parts):
+            return True
+        if (covered is None or covered.sealed) and _rows(str(self._store.sealed_path("ticks", date))):
+            return True
+        return covered is not None and self.tails[date].table("ticks").num_rows > 0
+
+    def replaced(self) -> bool:
+        """Whether a sealed file has become another one since it was listed: what was read may be of both."""
+        return any(mark is not None and _mark(path) not in (mark, None) for path, mark in self._sealed.items())
+
+    def vanished(self) -> bool:
+        """Whether a file is gone or another one, as happens when a date is sealed: list again."""
+        gone = any(mark is not None and _mark(path) != mark for path, mark in self._sealed.items())
+        return gone or not all(map(os.path.exists, self._parts))
+
+
+def _mark(path: str) -> tuple[int, int] | None:
+    """What tells a file from its replacement; None when there is no such file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino
+
+
+def _rows(path: str) -> int:
+    try:
+        with opened(Path(path)) as file:
+            return int(file.metadata.num_rows)
+    except FileNotFoundError:
+        return 0
+
+
+def _version(store: Store, date: dt.date) -> int | None:
+    """The schema version of a sealed date, from its manifest; None when it says none."""
+    with contextlib.suppress(OSError), open(f"{store.root}/manifest/{date}.json", "rb") as file:
+        if match := _VERSION.search(file.read(_MANIFEST_HEAD)):
+            return int(match[1])
+    version = _manifest(store, date).get("schema_version")
+    return version if isinstance(version, int) else None
+
+
+def _manifest(store: Store, date: dt.date) -> dict[str, Any]:
+    """What the manifest of a date says; nothing when there is none, or it is damaged."""
+    try:
+        facts = json.loads(store.manifest_path(date).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def _joined(sources: Sequence[Source]) -> list[Source]:
+    """The same sources, those taken whole and of one version put together: one scan of many files, not many."""
+    joined: list[Source] = []
+    for source in sources:
+        last = joined[-1] if joined else None
+        if last and source.files and last.files and (last.version, last.below) == (source.version, None):
+            joined[-1] = Source((*last.files, *source.files), last.version)
+        else:
+            joined.append(source)
+    return joined
+
+
+def tail_name(table: str, date: dt.date) -> str:
+    """The name under which the tail of a date is known in the schema `stored`."""
+    return f"{table} of {date}"
+
+
+def union(table: str, sources: Sequence[Source], columns_of: Callable[[str], frozenset[str]]) -> str:
+    """The SELECT that yields a table, `date` first, from its sources, of which there must be one.
+
+    `columns_of` looks up the columns of a Parquet file; it is asked only for files not of the current version.
+    """
+    parts = (part for source in sources for part in _versions(source, columns_of))
+    return "\nUNION ALL\n".join(_select(table, part, columns_of) for part in parts)
+
+
+def _versions(source: Source, columns_of: Callable[[str], frozenset[str]]) -> list[Source]:
+    """Parts of a date that an upgrade fell into, told apart by what their first and last files hold."""
+    if source.version is not None or len(source.files) < 2:
+        return [source]
+    if columns_of(source.files[0]) == columns_of(source.files[-1]):
+        return [source]
+    return [Source((path,), None, source.below) for path in source.files]
+
+
+def _select(table: str, source: Source, columns_of: Callable[[str], frozenset[str]]) -> str:
+    names = schema.TABLES[table].names
+    if source.date is not None:
+        return (
+            f'''SELECT DATE '{source.date}' AS date, {", ".join(names)} FROM stored."{tail_name(table, source.date)}"'''
+        )
+    have = frozenset(names) if source.version == schema.SCHEMA_VERSION else columns_of(source.files[0])
+    columns = ", ".join(
+        name if name in have else f"CAST(NULL AS {duckdb_type(table, name)}) AS {name}" for name in names
+    )
+    files = ", ".join("'" + path.replace("\\", "/").replace("'", "''") + "'" for path in source.files)
+    scan = f"read_parquet([{files}], hive_partitioning = true, hive_types = {{'date': DATE}})"
+    where = f" WHERE seq <= {source.below}" if source.below is not None else ""
+    return f"SELECT date, {columns} FROM {scan}{where}"
+
+
+def duckdb_type(table: str, column: str) -> str:
+    """DuckDB's name for the type of a stored column."""
+    return schema.duckdb_type(schema.TABLES[table].field(column).type)

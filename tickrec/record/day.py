@@ -1,0 +1,183 @@
+"""Day: one trading date while it is recorded.
+
+Owns the date's lock, journal writer and part writer, its gaps so far, and what its connections said last, so that a
+run that crosses midnight hands over from one Day to the next. Does not know sockets, tasks or signals.
+"""
+
+import datetime as dt
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from tickrec import __version__
+from tickrec.clock import IST, Clock, from_datetime
+from tickrec.errors import StorageError
+from tickrec.files import Lock
+from tickrec.journal import Journal, JournalWriter, repair
+from tickrec.journal.entry import Entry, EntryKind, encode_facts
+from tickrec.journal.gaps import MIDNIGHT, Gap, Outages
+from tickrec.journal.history import History
+from tickrec.store.coverage import Coverage, coverage
+from tickrec.store.parts import Flushed, PartWriter, stored_rows
+from tickrec.store.paths import Store
+from tickrec.upstox.decode.peek import count_feeds
+
+SOURCE: Final = "upstox.v3"
+"""What the journal header says of where its messages come from."""
+NEWEST_GAPS: Final = 100
+
+
+class Day:
+    """A trading date of a store, opened for recording.
+
+    Opening sets a torn tail aside, numbers on from the last entry, and begins a new journal file with a "start" note.
+    Raises AlreadyRecording if the date is being sealed or rebuilt, DataError if its journal is of another source or
+    a newer format, StorageError if the journal cannot be written.
+    """
+
+    def __init__(self, store: Store, date: dt.date, clock: Clock) -> None:
+        self.date = date
+        self.begin_ns = from_datetime(dt.datetime.combine(date, dt.time(), IST))
+        self.end_ns = from_datetime(dt.datetime.combine(date + dt.timedelta(days=1), dt.time(), IST))
+        self.gaps: deque[Gap] = deque(maxlen=NEWEST_GAPS)
+        """The newest of the date's gaps that have ended, in this run or before."""
+        self.gaps_ended = 0
+        self.gaps_ns = 0
+        """How many have ended in all, and how long they were together."""
+        self.unflushed = 0
+        """Ticks in the journal that are not in Parquet."""
+        self.asked_before: dict[str, str | None] = {}
+        """Trading symbol of every key that earlier runs asked for on the date."""
+        self._clock = clock
+        self._spoken: dict[int, list[Entry]] = {}
+        self._lock = Lock(store.day_lock(date))
+        try:
+            self._open(store)
+        except BaseException:
+            self._lock.release()
+            raise
+        self.append(self._own(EntryKind.NOTE, event="start", version=__version__))
+
+    def _open(self, store: Store) -> None:
+        now_ns, date = self._clock.wall_ns(), self.date
+        try:
+            self._lock.acquire({"since_ns": now_ns, "doing": f"recording {date}", "date": str(date)})
+            self.repair = repair(store.journal(date))
+            self._parts = PartWriter(store, date)
+            covered = coverage(store, date)
+            self.outages = self._restore(store, covered)
+            # A journal may have lost its end, or be gone, where Parquet has more: a seq is never used twice.
+            next_seq = max(self.repair.last_seq, covered.written_last) + 1
+            self.journal = JournalWriter(store.journal(date), source=SOURCE, next_seq=next_seq, start_ns=now_ns)
+        except OSError as error:
+            what = f"{date} cannot be recorded: {error.strerror or error}"
+            where = str(error.filename or store.root)
+            raise StorageError(what, where=where, hint="Check that it is there and writable") from error
+
+    def _restore(self, store: Store, covered: Coverage) -> Outages:
+        """The gaps so far: as the last part knew them, and what the journal holds beyond it."""
+        ledger = History.from_text(covered.ledger)
+        outages, self.asked_before = ledger.outages, dict(ledger.symbols)
+        for row in stored_rows(store, covered, "gaps"):
+            if row["end_ts"] is not None:
+                times = from_datetime(row["start_ts"]), from_datetime(row["end_ts"])
+                self._count(Gap(row["seq"], row["conn"], *times, row["reason"], row["keys"]))
+        for entry in Journal(store.journal(self.date)).entries(covered.next_seq, start=covered.position):
+            ticks = _ticks(entry)
+            for gap in outages.feed(entry, ticks > 0):
+                self._count(gap)
+            self.unflushed += ticks
+            if entry.kind is EntryKind.SUBSCRIBED:
+                self.asked_before.update(entry.facts()["keys"])
+        return outages
+
+    def append(self, entry: Entry) -> int:
+        """Journal an entry, before anything else is done with it; returns its ticks. Raises StorageError."""
+        seq = self.journal.append(entry)
+        ticks = _ticks(entry)
+        for gap in self.outages.feed(entry._replace(seq=seq), ticks > 0):
+            self._count(gap)
+        self.unflushed += ticks
+        if entry.kind is not EntryKind.MESSAGE:
+            self._remember(entry)
+        return ticks
+
+    def append_messages(self, entries: Sequence[Entry]) -> int:
+        """Journal messages of one connection that came together, as `append` does; returns their ticks."""
+        seq = self.journal.append_many(entries) - len(entries)
+        total = 0
+        for entry in entries:
+            seq += 1
+            ticks = _ticks(entry)
+            total += ticks
+            for gap in self.outages.feed(entry._replace(seq=seq), ticks > 0):
+                self._count(gap)
+        self.unflushed += total
+        return total
+
+    def _count(self, gap: Gap) -> None:
+        self.gaps.append(gap)
+        self.gaps_ended += 1
+        self.gaps_ns += (gap.end_ns or gap.start_ns) - gap.start_ns
+
+    def newest_gaps(self, count: int) -> list[Gap]:
+        """The last `count` of the gaps that have ended, as far as they are still known."""
+        return list(self.gaps)[-count:] if count else []
+
+    def _remember(self, entry: Entry) -> None:
+        match entry.kind:
+            case EntryKind.CONNECTED:
+                self._spoken[entry.conn] = [entry]
+            case EntryKind.SUBSCRIBED:
+                self._spoken.setdefault(entry.conn, []).append(entry)
+            case EntryKind.NOTE:
+                facts = entry.facts()
+                if "keys" in facts and facts["event"] in ("attempt", "lost"):  # never opened
+                    facts.pop("since_ns", None)
+                    self._spoken[entry.conn] = [entry._replace(payload=encode_facts(**facts))]
+            case EntryKind.DISCONNECTED:
+                self._spoken.pop(entry.conn, None)
+
+    def succeed(self, old: "Day") -> None:
+        """Take over from another date: what its connections said, and what is lost, is said again."""
+        lost = old.outages.lasting()
+        old.say_goodbye(MIDNIGHT)
+        if self.outages.over:  # a date that the clock comes back to
+            self.append(self._own(EntryKind.NOTE, event="start", version=__version__))
+        wall_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
+        for entries in old._spoken.values():
+            for entry in entries:
+                self.append(entry._replace(wall_ns=wall_ns, mono_ns=mono_ns))
+        for gap in lost:
+            if gap.conn not in old._spoken:
+                facts = encode_facts(event="lost", reason=gap.reason, keys=gap.keys)
+                self.append(Entry(EntryKind.NOTE, gap.conn, wall_ns, mono_ns, facts))
+
+    def say_goodbye(self, reason: str) -> None:
+        """Journal that the run ends here. Raises StorageError."""
+        self.append(self._own(EntryKind.CLOSED, reason=reason))
+
+    def flush(self, last_seq: int, *, final: bool = False) -> Flushed:
+        """Publish the next part of what the journal holds beyond the last one, through `last_seq` at most.
+
+        Runs in a worker thread. The journal is made durable first, so that a part never covers what a power cut could
+        still take. `final` publishes also when there are no ticks. Raises OSError, DataError, StorageError.
+        """
+        self.journal.sync()
+        return self._parts.flush(last_seq, final=final, most=1)
+
+    def close(self) -> None:
+        """Close the journal and give the date free."""
+        try:
+            self.journal.close()
+        finally:
+            self._lock.release()
+
+    def _own(self, kind: EntryKind, **facts: object) -> Entry:
+        """An entry of the run itself."""
+        return Entry(kind, 0, self._clock.wall_ns(), self._clock.monotonic_ns(), encode_facts(**facts))
+
+
+def _ticks(entry: Entry) -> int:
+    """The feeds in a message, as far as that can be told without decoding it; the broker's are binary."""
+    return count_feeds(entry.payload) if entry.kind is EntryKind.MESSAGE and not entry.text else 0

@@ -1,0 +1,287 @@
+"""Flushing: from the journal to Parquet and DuckDB while recording.
+
+Owns the worker thread that publishes parts, and the short-lived, low-priority children that append to the DuckDB day
+file, seal days and remove old journals. Everything here may fail, be slow or fall behind without the recording
+noticing: what has not been done yet waits in the journal. Only a journal that the disk refuses is an error.
+"""
+
+import asyncio
+import datetime as dt
+import logging
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, NoReturn
+
+from tickrec import children
+from tickrec.clock import SECOND, Clock
+from tickrec.errors import ExitCode, StorageError
+from tickrec.files import free_bytes
+from tickrec.formatting import plural, size
+from tickrec.record.day import Day
+from tickrec.store.parts import PART_TICKS, Flushed
+from tickrec.store.paths import Store
+
+log = logging.getLogger("tickrec")
+
+APPEND_SECONDS: Final = 300.0
+"""An append that takes longer hangs; the child is ended, and the next one does its work too."""
+POLL_SECONDS: Final = 0.5
+"""How often it is looked at whether a flush is due."""
+RESERVE_BYTES: Final = 16_000_000
+"""Free space that derived files leave to the journal, beside as much as the entries take that are to be flushed."""
+
+
+class Appending:
+    """The day files of a store, one at a time. To be used in one event loop."""
+
+    def __init__(self, root: Path) -> None:
+        self._appended: dict[dt.date, int] = {}
+        """Of the ticks published of a date, those known to be in its file."""
+        self._root = root
+        self._pending: dict[dt.date, int] = {}
+        """Dates with parts to append, and the ticks published of each when that was asked."""
+        self._more = False
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._held = False
+
+    @property
+    def ticks(self) -> int:
+        """Of the ticks published, those known to be in a day file."""
+        return sum(self._appended.values())
+
+    def ask(self, date: dt.date, published: int) -> None:
+        """Have the parts of `date` appended, with which `published` of its ticks are out; more may come until
+        `let_go`."""
+        self._pending[date] = published
+        self._more = True
+        self._news.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work())
+
+    def let_go(self) -> None:
+        """Nothing more comes soon: the child may end when it has done what was asked."""
+        self._more = False
+        self._news.set()
+
+    async def wait(self) -> None:
+        """Until what was asked is done, or cannot be."""
+        self.let_go()
+        if self._task is not None:
+            await asyncio.wait((self._task,))
+
+    async def _work(self) -> None:
+        while self._pending:
+            date = next(iter(self._pending))
+            code, said = await self._run_child(date)
+            if code not in (ExitCode.DONE, ExitCode.LOCKED):
+                log.warning("appending to the DuckDB file of %s failed: %s", date, said)
+            elif code == ExitCode.LOCKED and not self._held:
+                log.info("a reader holds the DuckDB file of %s; it is caught up with later", date)
+            self._held = code == ExitCode.LOCKED
+            if code != ExitCode.DONE:
+                self._pending.pop(date, None)
+
+    async def _run_child(self, date: dt.date) -> tuple[int, str]:
+        """The exit code of a child that appended all that was asked, and the last thing it said."""
+        try:
+            process = await children.start("tickrec.store.dayfile", str(self._root), str(date), asked=True)
+        except OSError as error:
+            return ExitCode.INTERNAL, f"it could not be started: {error.strerror or error}"
+        try:
+            await self._tell(process, date)
+            async with asyncio.timeout(APPEND_SECONDS):
+                return await children.end(process)
+        except TimeoutError:
+            return ExitCode.INTERNAL, f"it took more than {APPEND_SECONDS:.0f} s"
+        finally:
+            if process.returncode is None:  # one transaction: what it was at can be done again from the beginning
+                process.kill()
+
+    async def _tell(self, process: asyncio.subprocess.Process, date: dt.date) -> None:
+        """Ask the child for one append after the other; returns when there is no more to do, or no child. Raises
+        TimeoutError."""
+        assert process.stdin is not None
+        assert process.stdout is not None
+        while (published := await self._next(date)) is not None:
+            process.stdin.write(b"\n")
+            async with asyncio.timeout(APPEND_SECONDS):
+                if not await process.stdout.readline():
+                    return
+            self._appended[date] = max(self._appended.get(date, 0), published)
+
+    async def _next(self, date: dt.date) -> int | None:
+        """What is asked for `date`, once it is; None when nothing more is to be expected."""
+        while date not in self._pending and self._more and not self._pending:
+            self._news.clear()
+            await self._news.wait()
+        return self._pending.pop(date, None)
+
+
+class Flushing:
+    """Flushes the current Day every `interval` seconds, and when there is enough for a part."""
+
+    def __init__(self, store: Store, clock: Clock, *, interval: float, duckdb: bool) -> None:
+        self._published_ticks: Counter[dt.date] = Counter()
+        """Ticks of each date published in this run."""
+        self.parquet_ns: int | None = None
+        """Everything received until then is in Parquet."""
+        self.rejected = 0
+        """Messages of this run that could not be decoded."""
+        self.seq = 0
+        """The last entry covered by a part."""
+        self.failure = ""
+        """Why the last flush was not made; empty when it was."""
+        self._store = store
+        self._clock = clock
+        self._interval_ns = int(interval * SECOND)
+        self._appending = Appending(store.root) if duckdb else None
+        self._flushed_bytes: dict[dt.date, int] = {}
+        """Size of each date's journal when it was flushed last."""
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="flush")
+        self._flush: asyncio.Task[bool] | None = None
+
+    @property
+    def parquet_ticks(self) -> int:
+        """Ticks published in this run."""
+        return self._published_ticks.total()
+
+    @property
+    def duckdb_lag(self) -> int | None:
+        """Ticks of this run in Parquet that the DuckDB day file lacks; None when no such file is kept."""
+        return self.parquet_ticks - self._appending.ticks if self._appending is not None else None
+
+    async def run(self, current: Callable[[], Day]) -> NoReturn:
+        """Flush the day that `current` names whenever it is due, for ever. Raises StorageError."""
+        due_ns = self._clock.monotonic_ns() + self._interval_ns
+        while True:
+            await self._clock.sleep(POLL_SECONDS)
+            day, now_ns = current(), self._clock.monotonic_ns()
+            if now_ns >= due_ns or (day.unflushed >= PART_TICKS and not self.failure):
+                due_ns = now_ns + self._interval_ns
+                await self.flush(day)
+
+    async def flush(self, day: Day, *, final: bool = False) -> bool:
+        """Publish what is due of `day` and let the DuckDB file catch up; whether it could be published.
+
+        A flush that fails is logged, and what it should have published goes with the next one. Raises StorageError
+        when the journal could not be made durable. A caller that is cancelled does not interrupt the flush.
+        """
+        while self._flush is not None and not self._flush.done():
+            await asyncio.wait((self._flush,))
+        self._flush = asyncio.create_task(self._publish(day, final=final))
+        return await asyncio.shield(self._flush)
+
+    async def _publish(self, day: Day, *, final: bool) -> bool:
+        """Publish what there is now, part after part, and go on while there is enough for another."""
+        try:
+            while True:
+                last_seq = day.journal.next_seq - 1
+                flushed = await self._publish_part(day, last_seq, final=final)
+                if flushed is None:
+                    return False
+                if flushed.path is None or (flushed.last >= last_seq and day.unflushed < PART_TICKS):
+                    return True
+        finally:
+            if self._appending is not None:
+                self._appending.let_go()
+
+    async def _publish_part(self, day: Day, last_seq: int, *, final: bool) -> Flushed | None:
+        """Publish one part; None when that could not be done."""
+        loop, now_ns = asyncio.get_running_loop(), self._clock.wall_ns()
+        waiting, journalled = day.unflushed, day.journal.size_bytes
+        try:
+            if (reason := self._short_of_space(day)) is not None:
+                self._failed(reason)
+                return None
+            flushed = await loop.run_in_executor(self._worker, lambda: day.flush(last_seq, final=final))
+        except StorageError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the named boundary: derived data may fail, the journal has it all
+            self._failed(str(error) or type(error).__name__)
+            return None
+        if self.failure:
+            log.info("flushing works again")
+            self.failure = ""
+        if flushed.path is not None:
+            self._published(day, flushed)
+            if flushed.last >= last_seq:
+                self.parquet_ns = now_ns
+                day.unflushed -= waiting
+                self._flushed_bytes[day.date] = journalled
+            else:
+                day.unflushed -= min(flushed.ticks, waiting)
+        return flushed
+
+    def _published(self, day: Day, flushed: Flushed) -> None:
+        self._published_ticks[day.date] += flushed.ticks
+        self.rejected += flushed.rejected
+        self.seq = flushed.last
+        log.info("flushed %s", plural(flushed.ticks, "tick"))
+        if self._appending is not None:
+            self._appending.ask(day.date, self._published_ticks[day.date])
+
+    def _short_of_space(self, day: Day) -> str | None:
+        """Why nothing derived is to be written now: the journal gets what is left of the disk."""
+        waiting = day.journal.size_bytes - self._flushed_bytes.get(day.date, 0)
+        if free_bytes(self._store.root) >= RESERVE_BYTES + waiting:
+            return None
+        return f"less than {size(RESERVE_BYTES + waiting)} free, which is left to the journal"
+
+    def _failed(self, reason: str) -> None:
+        if reason != self.failure:
+            log.warning("not flushed, the journal keeps everything until it works again: %s", reason)
+        self.failure = reason
+
+    async def finish(self, day: Day) -> bool:
+        """The last flush of `day`, with its rows in the DuckDB file as far as nobody holds that.
+
+        Raises StorageError as `flush`.
+        """
+        published = await self.flush(day, final=True)
+        if self._appending is not None:
+            await self._appending.wait()
+            if self.duckdb_lag:  # a reader that held the file may be gone
+                self._appending.ask(day.date, self._published_ticks[day.date])
+                await self._appending.wait()
+        return published
+
+    async def seal(self, date: dt.date) -> bool:
+        """Seal a date in a child; whether it is sealed now. What the child warns of is logged."""
+        code, said = await self._run_child(
+            "tickrec.seal.seal", str(date), *([] if self._appending is not None else ["--no-duckdb"])
+        )
+        for line in said[:-1] if code else said:
+            log.warning("sealing %s: %s", date, line)
+        if code:
+            log.warning("%s is not sealed: %s; `tickrec seal %s` tries again", date, said[-1], date)
+        return not code
+
+    async def expire(self, keep: dt.timedelta) -> None:
+        """Remove journals that were kept long enough, in a child; each is logged, and why one is not removed."""
+        code, said = await self._run_child("tickrec.seal.retention", str(int(keep.total_seconds())))
+        for line in said:
+            if line.startswith("removed "):
+                log.info("%s", line)
+            elif line.startswith("kept "):
+                log.warning("%s", line)
+        if code:
+            log.warning("old journals could not be removed: %s", said[-1])
+
+    async def _run_child(self, module: str, *arguments: str) -> tuple[int, list[str]]:
+        """The exit code of a child and what it said: at least one line when it failed."""
+        try:
+            process = await children.start(module, str(self._store.root), *arguments)
+        except OSError as error:
+            return ExitCode.INTERNAL, [f"it could not be started: {error.strerror or error}"]
+        try:
+            return await children.ended(process)
+        finally:
+            if process.returncode is None:  # what it was at can be done again from the beginning
+                process.kill()
+
+    def close(self) -> None:
+        """End the worker thread, once what it does is done."""
+        self._worker.shutdown()

@@ -1,0 +1,232 @@
+"""Plan: what a run is to record, decided before anything connects.
+
+Owns the way from configuration and options to instruments, connections and times: the day's calendar, its instrument
+master, the selectors, the plan's caps. Asks the broker over REST only, and keeps what it answers in the store.
+"""
+
+import datetime as dt
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from tickrec.clock import SECOND, Clock, ist
+from tickrec.config import Config
+from tickrec.errors import NothingToRecord, TokenError, UsageError
+from tickrec.market.calendar import Calendar, ensure_calendar, exchange_of, load, trading_date
+from tickrec.market.hours import at
+from tickrec.market.instruments import Instrument, Master, ensure_master
+from tickrec.market.selectors import resolve
+from tickrec.store.paths import Store
+from tickrec.upstox.auth import Token, TokenSource, check_expiry
+from tickrec.upstox.protocol import Wanted, caps, spread
+from tickrec.upstox.rest import Progress, Rest
+from tickrec.upstox.timings import Session
+
+log = logging.getLogger("tickrec")
+
+SHARE_SEGMENTS: Final = ("NSE_EQ", "NSE_FO")
+"""Whose hours count while the instruments are not known."""
+_SHOWN: Final = {"NFO": "F&O", "BFO": "BSE F&O", "CDS": "currency", "BCD": "BSE currency", "NSCOM": "NSE commodities"}
+_ORDER: Final = {name: place for place, name in enumerate(("NSE", "NFO", "BSE", "BFO", "MCX"))}
+
+
+Bar = Callable[[], AbstractContextManager[Progress | None]]
+"""Shows how far a download is, for the length of a block; gives what is told, None where nobody looks."""
+
+
+def no_bar() -> AbstractContextManager[None]:
+    """Nobody looks."""
+    return nullcontext()
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asks of a recording beyond the configuration."""
+
+    symbols: tuple[str, ...]
+    mode: str
+    duration: dt.timedelta | None = None
+    """Record for so long."""
+    until: dt.time | None = None
+    """Record until then, IST."""
+    now: bool = False
+    """Do not ask the calendar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When a run begins and ends, wall nanoseconds; `stop_ns` None: only a signal ends it."""
+
+    start_ns: int
+    stop_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The instruments of a run and the connections they are dealt out to."""
+
+    mode: str
+    instruments: tuple[Instrument, ...]
+    connections: tuple[tuple[Wanted, ...], ...]
+    """For each connection what it subscribes to."""
+    calendar: Calendar
+    token_expires_ns: int | None
+    times: Times
+
+    @property
+    def symbols(self) -> dict[str, str]:
+        """Trading symbol by instrument key."""
+        return {each.instrument_key: each.symbol for each in self.instruments}
+
+    @property
+    def segments(self) -> set[str]:
+        """The exchange segments that are recorded."""
+        return {each.segment for each in self.instruments}
+
+    def quiet(self, wall_ns: int) -> bool:
+        """Whether silence of the feed is normal at a moment."""
+        return self.calendar.quiet(self.segments, wall_ns)
+
+    def session_text(self, wall_ns: int) -> str:
+        """What the recorded exchanges do at a moment: `NSE open until 15:30, F&O until 15:40`."""
+        wanted = {exchange_of(segment) for segment in self.segments}
+        sessions = {_SHOWN.get(name, name): each for name, each in self._sessions(wall_ns) if name in wanted}
+        opened, later = defaultdict(list), defaultdict(list)
+        for name, each in sessions.items():
+            if wall_ns < each.start_ns:
+                later[each.start_ns].append(name)
+            elif wall_ns < each.end_ns:
+                opened[each.end_ns].append(name)
+        if opened:
+            first, *others = [f"{', '.join(names)} {{}}until {ist(end):%H:%M}" for end, names in sorted(opened.items())]
+            return ", ".join([first.format("open "), *(other.format("") for other in others)])
+        texts = [f"{', '.join(names)} opens at {ist(start):%H:%M}" for start, names in sorted(later.items())]
+        return ", ".join(texts) or "exchanges closed"
+
+    def _sessions(self, wall_ns: int) -> list[tuple[str, Session]]:
+        return sorted(self.calendar.sessions(trading_date(wall_ns)).items(), key=lambda pair: _ORDER.get(pair[0], 9))
+
+
+def load_calendar(store: Store, rest: Rest, now_ns: int) -> Calendar:
+    """The exchange calendar of the day: kept in the store, else the broker's, else as built in (with a warning)."""
+    date = trading_date(now_ns)
+    calendar = ensure_calendar(store.state / "calendar.json", date, rest.holidays, rest.timings)
+    if calendar.assumed(date):
+        log.warning("no calendar knows %s; it is taken for a trading day", date)
+    return calendar
+
+
+def load_master(store: Store, rest: Rest, now_ns: int, bar: Bar = no_bar) -> Master:
+    """The day's instruments, downloaded unless the store has them; an older day's with a warning if that fails."""
+
+    def download(path: Path) -> None:
+        with bar() as progress:
+            rest.download_master(path, progress)
+
+    master = ensure_master(download, store.instruments_path, now_ns)
+    if master.stand_in_of is not None:
+        log.warning("today's instruments could not be had; those of %s stand in", master.stand_in_of)
+    return master
+
+
+def resolve_options(
+    config: Config, options: Options, master: Master, rest: Rest, token: Token | TokenError, now_ns: int
+) -> list[Instrument]:
+    """The instruments that the options mean, at least one.
+
+    Raises UsageError, and where prices are asked for RestError, or the TokenError that there is instead of a token.
+    """
+
+    def last_prices(keys: Sequence[str]) -> dict[str, float]:
+        if isinstance(token, TokenError):
+            raise token
+        return rest.last_prices(token, keys)
+
+    return resolve(
+        options.symbols,
+        master,
+        today=trading_date(now_ns),
+        last_prices=last_prices,
+        universes=config.universes,
+        folder=Path.cwd(),
+    )
+
+
+def account_plan(config: Config, token: Token | TokenError) -> str:
+    """normal or plus: as configured, else as the token says."""
+    return config.upstox.plan or ("plus" if isinstance(token, Token) and token.plus else "normal")
+
+
+def deal_out(config: Config, instruments: Sequence[Instrument], mode: str, plan: str) -> tuple[tuple[Wanted, ...], ...]:
+    """The instruments of each connection. Raises UsageError when they cannot fit."""
+    by_key = {each.instrument_key: each for each in instruments}
+    dealt = spread(by_key, plan, mode, config.upstox.connections)
+    return tuple(tuple(Wanted(key, by_key[key].symbol, mode) for key in keys) for keys in dealt)
+
+
+def make_plan(
+    config: Config,
+    options: Options,
+    store: Store,
+    rest: Rest,
+    tokens: TokenSource,
+    clock: Clock,
+    bar: Bar = no_bar,
+) -> Plan:
+    """Everything there is to know before the first connection.
+
+    Raises NothingToRecord when the calendar leaves nothing, TokenError when there is no token that could work,
+    UsageError for symbols, modes and counts that cannot be, RestError and DataError when the day's instruments cannot
+    be had.
+    """
+    now_ns = clock.wall_ns()
+    caps(config.upstox.plan or "plus", [options.mode])
+    calendar = load_calendar(store, rest, now_ns)
+    if not options.now and not calendar.sessions(trading_date(now_ns)):
+        plan_times(config, options, calendar, set(SHARE_SEGMENTS), now_ns)
+    token = tokens.read()
+    check_expiry(token, now_ns)
+    master = load_master(store, rest, now_ns, bar)
+    instruments = resolve_options(config, options, master, rest, token, now_ns)
+    # Counted from here: the instruments may have taken a while to come.
+    times = plan_times(config, options, calendar, {each.segment for each in instruments}, clock.wall_ns())
+    del master
+    pa.default_memory_pool().release_unused()
+    connections = deal_out(config, instruments, options.mode, account_plan(config, token))
+    return Plan(options.mode, tuple(instruments), connections, calendar, token.expires_ns, times)
+
+
+def latest_end(config: Config, options: Options, store: Store, started_ns: int) -> int | None:
+    """When a run that began at `started_ns` ends at the latest, as far as that is known without instruments."""
+    kept = load(store.state / "calendar.json")
+    calendar = kept[1] if kept else Calendar()
+    try:
+        return plan_times(config, options, calendar, set(SHARE_SEGMENTS), started_ns).stop_ns
+    except NothingToRecord:
+        return started_ns
+
+
+def plan_times(config: Config, options: Options, calendar: Calendar, segments: set[str], now_ns: int) -> Times:
+    """When to begin and to end; without the calendar, at `stop` if that is still to come. Raises NothingToRecord."""
+    start_ns, stop_ns = now_ns, None
+    date = trading_date(now_ns)
+    if not options.now:
+        window = calendar.window(date, segments, config.record.start, config.record.stop, now_ns)
+        start_ns, stop_ns = max(now_ns, window.start_ns), window.stop_ns
+    elif config.record.stop is not None and (end_ns := at(date, config.record.stop)) > now_ns:
+        stop_ns = end_ns
+    if options.until is not None:
+        stop_ns = at(trading_date(start_ns), options.until)
+        if stop_ns <= start_ns:
+            passed = stop_ns <= now_ns
+            why = "has passed" if passed else f"comes before the recording begins, at {ist(start_ns):%H:%M}"
+            raise UsageError(f"--until {options.until:%H:%M} {why}", hint="" if passed else "--now begins at once")
+    if options.duration is not None:
+        stop_ns = start_ns + int(options.duration.total_seconds() * SECOND)
+    return Times(start_ns, stop_ns)

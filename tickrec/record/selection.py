@@ -1,0 +1,110 @@
+"""Selection: what selectors mean today, and what recording them needs of the account.
+
+Owns the answer of `tickrec symbols`, as JSON and as text.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tickrec.clock import Clock
+from tickrec.config import Config
+from tickrec.errors import TokenError, UsageError
+from tickrec.formatting import grouped, plural, price
+from tickrec.market.calendar import trading_date
+from tickrec.market.instruments import Instrument
+from tickrec.record.plan import Bar, Options, account_plan, deal_out, load_master, no_bar, resolve_options
+from tickrec.store.paths import Store
+from tickrec.upstox.auth import Token, TokenSource
+from tickrec.upstox.limits import CONNECTIONS
+from tickrec.upstox.protocol import caps
+from tickrec.upstox.rest import Rest
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The instruments, and how they fit: `connections` needed is None when they do not, for the reason `refusal`."""
+
+    date: str
+    mode: str
+    plan: str
+    instruments: tuple[Instrument, ...]
+    cap: int
+    """Keys that one connection may hold."""
+    allowed: int
+    """Connections of the plan."""
+    connections: int | None
+    refusal: str = ""
+
+
+def select(config: Config, options: Options, environ: Mapping[str, str], clock: Clock, bar: Bar = no_bar) -> Selection:
+    """Resolve selectors with the day's instruments, downloaded (with a `bar`) if the store has none yet.
+
+    A token is needed only for selectors that ask for the money. Raises UsageError, TokenError, RestError, DataError.
+    """
+    now_ns = clock.wall_ns()
+    store = Store(config.store.data)
+    rest = Rest(config.upstox.api_url, config.upstox.assets_url)
+    master = load_master(store, rest, now_ns, bar)
+    token = _token(config, environ)
+    instruments = resolve_options(config, options, master, rest, token, now_ns)
+    plan = account_plan(config, token)
+    cap = caps(plan, [options.mode])[options.mode]
+    connections, refusal = None, ""
+    try:
+        connections = len(deal_out(config, instruments, options.mode, plan))
+    except UsageError as error:
+        refusal = str(error)
+    date = str(trading_date(now_ns))
+    return Selection(date, options.mode, plan, tuple(instruments), cap, CONNECTIONS[plan], connections, refusal)
+
+
+def _token(config: Config, environ: Mapping[str, str]) -> Token | TokenError:
+    try:
+        return TokenSource(config.upstox, environ).read()
+    except TokenError as error:
+        return error
+
+
+def to_json(selection: Selection) -> dict[str, Any]:
+    """The selection as JSON values; `expiry` is an ISO date."""
+    return {
+        "date": selection.date,
+        "mode": selection.mode,
+        "plan": selection.plan,
+        "count": len(selection.instruments),
+        "segments": dict(Counter(each.segment for each in selection.instruments)),
+        "keys_per_connection": selection.cap,
+        "connections_allowed": selection.allowed,
+        "connections_needed": selection.connections,
+        "refusal": selection.refusal or None,
+        "instruments": [_instrument_json(each) for each in selection.instruments],
+    }
+
+
+def _instrument_json(instrument: Instrument) -> dict[str, Any]:
+    facts = asdict(instrument)
+    facts["expiry"] = instrument.expiry.isoformat() if instrument.expiry else None
+    return facts
+
+
+def to_lines(selection: Selection) -> Iterator[str]:
+    """The selection for people: a line an instrument, then what it takes."""
+    width = max(len(each.symbol) for each in selection.instruments)
+    keys = max(len(each.instrument_key) for each in selection.instruments)
+    for each in selection.instruments:
+        lot = grouped(each.lot_size) if each.lot_size else "-"
+        step = price(each.tick_size) if each.tick_size else "-"
+        yield f"{each.symbol:<{width}}  {each.instrument_key:<{keys}}  lot {lot:>8}  tick {step:>6}  {each.name or ''}"
+    yield ""
+    segments = Counter(each.segment for each in selection.instruments)
+    parts = ", ".join(f"{grouped(count)} {segment}" for segment, count in sorted(segments.items()))
+    yield f"{plural(len(selection.instruments), 'instrument')} on {selection.date}: {parts}"
+    if selection.connections is None:
+        yield selection.refusal
+    else:
+        yield (
+            f"mode {selection.mode}, plan {selection.plan}: {plural(selection.connections, 'connection')} of "
+            f"{selection.allowed}, each up to {grouped(selection.cap)} keys"
+        )

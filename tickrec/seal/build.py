@@ -1,0 +1,195 @@
+"""The new files of a date that is being sealed, before anything of them is published.
+
+Owns how they are made, all at once from one pass over the sorted rows, and the check that they hold what the journal
+does. They lie in a scratch folder beside everything that readers see. The bytes of the Parquet files depend on the
+journal only, not on when it was flushed.
+"""
+
+import datetime as dt
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tickrec import schema
+from tickrec.journal.history import History, Tables
+from tickrec.seal.counts import JournalCount, TickCount, count_journal, differing, differing_keys
+from tickrec.seal.sort import Merge
+from tickrec.seal.verify import Progress
+from tickrec.store import parquet
+from tickrec.store.coverage import Coverage, Footer
+from tickrec.store.dayfile import DayFile
+from tickrec.store.manifest import FileFacts
+from tickrec.store.paths import Store
+from tickrec.store.rows import contents
+
+_TICKS: Final = "ticks"
+_MANY_ROWS: Final = 200_000
+_UNWRITTEN_GROUPS: Final = 2
+"""Groups that DuckDB may be ahead of Parquet."""
+
+
+class Drafts:
+    """New files made of everything that `covered` covers in `source`, and of the file of the date's instruments."""
+
+    def __init__(
+        self, folder: Path, source: Store, covered: Coverage, instruments: Path, *, duckdb: bool, many: int = _MANY_ROWS
+    ) -> None:
+        self.folder = folder
+        self.date: dt.date = covered.date
+        self.small: Tables = {}
+        self.census = JournalCount()
+        """Counts of the journal, made while the files were."""
+        self.survey = TickCount()
+        """Counts of the new ticks, made when they were checked."""
+        self._source = source
+        self._covered = covered
+        self._instruments = instruments
+        self._duckdb = duckdb
+        self._many = many
+
+    def path(self, table: str) -> Path:
+        """The new Parquet file of a table."""
+        return self.folder / f"{table}.new"
+
+    @property
+    def duckdb_path(self) -> Path | None:
+        """The new day file, if one is made."""
+        return self.folder / "duckdb.new" if self._duckdb else None
+
+    @property
+    def last_seq(self) -> int:
+        """The last entry that the files cover."""
+        return self._covered.next_seq - 1
+
+    @property
+    def lost(self) -> list[tuple[int, int]]:
+        """Ranges of seq covered by the files that the journal has lost to damage since."""
+        return self.census.lost(self.last_seq)
+
+    def make(self, tell: Progress) -> None:
+        """Write the files and count the journal. Raises OSError, pyarrow.ArrowException, duckdb.Error, DataError."""
+        covered = self._covered
+        self.small = _small_tables(self._source, covered)
+        paths = [*([covered.sealed] if covered.sealed else []), *(part.path for part in covered.parts)]
+        merge = Merge(paths, self.folder / "runs.arrow")
+        merge.sort_runs(lambda done: tell("sort", 0.3 * done))
+        with ThreadPoolExecutor(1) as pool, _counting_beside(merge.rows > self._many) as other:
+            suspects = set(self.small["rejected"]["seq"].to_pylist())
+            census = other.submit(count_journal, self._source.journal(self.date), suspects)
+            rows = self._write_ticks(merge, pool, tell)
+            if self.duckdb_path is None:
+                for _ in rows:
+                    pass
+            else:
+                self._write_day(self.duckdb_path, rows)
+            self._write_small()
+            self.census = census.result()
+
+    def differences(self) -> list[str]:
+        """In what the files, read again, differ from the journal; empty when they hold exactly what it does."""
+        census = self.census
+        self.survey = survey = TickCount.of([self.path(_TICKS)], self.lost)
+        found = differing(census, survey, "the new Parquet file")
+        if not survey.in_order:
+            found.append("the new Parquet file is not in order")
+        lost = {seq for first, last in self.lost for seq in range(first, last + 1)}
+        rejected = [seq for seq in self.small["rejected"]["seq"].to_pylist() if seq not in lost]
+        if rejected != census.rejected:
+            found.append(f"{len(rejected)} messages are rejected, the journal has {len(census.rejected)}")
+        if census.last_seq > self.last_seq:
+            found.append(f"the new files end with entry {self.last_seq}, the journal with {census.last_seq}")
+        if self.duckdb_path is not None:
+            found += self._duckdb_differences(self.duckdb_path, survey)
+        return found
+
+    def facts(self, store: Store) -> dict[str, FileFacts]:
+        """Size and hash of each file, by the path it gets in `store`; of the instruments, which stay, too."""
+        made = {store.sealed_path(table, self.date): self.path(table) for table in (_TICKS, *self.small)}
+        if self.duckdb_path is not None:
+            made[store.duckdb_path(self.date)] = self.duckdb_path
+        if self._instruments.exists():
+            made[self._instruments] = self._instruments
+        return {path.relative_to(store.root).as_posix(): FileFacts.of(draft) for path, draft in made.items()}
+
+    def _metadata(self) -> dict[str, str]:
+        return Footer(1, self.last_seq, self._covered.ledger).to_metadata()
+
+    def _write_ticks(self, merge: Merge, pool: ThreadPoolExecutor, tell: Progress) -> Iterator[pa.RecordBatch]:
+        """The sorted rows, each group written to the Parquet file beside whoever takes them."""
+        file = parquet.sealed_file(self.path(_TICKS))
+        writing: deque[Future[None]] = deque()
+        written = 0
+        for rows in merge.groups():
+            writing.append(pool.submit(file.write, rows))
+            if len(writing) > _UNWRITTEN_GROUPS:
+                writing.popleft().result()
+            yield from rows.to_batches()
+            written += rows.num_rows
+            tell("sort", 0.3 + 0.7 * written / merge.rows)
+        for future in writing:
+            future.result()
+        file.close(self._metadata())
+
+    def _write_day(self, path: Path, rows: Iterator[pa.RecordBatch]) -> None:
+        with DayFile(path, self.date) as day, day.transaction():
+            day.insert(_TICKS, rows)
+            for table, small in self.small.items():
+                day.insert(table, iter(small.to_batches()))
+            day.finish(self._instruments, self.last_seq)
+
+    def _write_small(self) -> None:
+        for table, rows in self.small.items():
+            parquet.write_small(rows, self.path(table), self._metadata())
+
+    def _duckdb_differences(self, path: Path, survey: TickCount) -> list[str]:
+        found = contents(path)
+        return differing_keys(survey.by_key, found.by_key, "the new DuckDB file") + [
+            f"the new DuckDB file has {found.rows[table]} rows of {table}, not {rows.num_rows}"
+            for table, rows in self.small.items()
+            if found.rows[table] != rows.num_rows
+        ]
+
+
+def _counting_beside(many: bool) -> Executor:
+    """Where the journal is counted. That is Python all through: a thread would hold the interpreter's lock against
+    everything else, and a process takes half a second to start."""
+    if not many:
+        return ThreadPoolExecutor(1)
+    return ProcessPoolExecutor(1, get_context("spawn"), initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """Let this process, which waits for work, not outlive the one that it works for when that is killed."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _small_tables(store: Store, covered: Coverage) -> Tables:
+    """The rows of the small tables of everything covered, in an order that only depends on the rows."""
+    last = History.from_text(covered.ledger).last_rows()
+    tables = {}
+    for name, fields in schema.SMALL_TABLES.items():
+        found = [parquet.read(path, fields) for path in covered.small_parts.get(name, ())]
+        if covered.sealed is not None:
+            before = parquet.read(store.sealed_path(name, covered.date), fields)
+            # Rows without a seq were open and are settled since; a file published just before a crash has more.
+            found.insert(0, before.filter(pc.field("seq") <= covered.sealed_last))
+        if name in last:
+            found.append(last[name])
+        rows = pa.concat_tables([fields.empty_table(), *found])
+        tables[name] = rows.sort_by([(column.name, "ascending") for column in fields]).combine_chunks()
+    return tables

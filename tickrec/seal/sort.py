@@ -1,0 +1,238 @@
+"""The ticks of a date in the order (instrument_key, seq), out of core.
+
+Owns the sorting. Files come in the order of seq, so rows only have to be told apart by instrument: runs of rows are
+sorted one by one and kept in a scratch file, cut into ranges of instruments; then range after range is gathered over
+all runs. What is held in memory is a few runs or ranges, however large the day. Does not know where the files come
+from nor what becomes of the rows.
+"""
+
+import itertools
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tickrec import schema
+from tickrec.store import parquet
+
+RUN_ROWS: Final = 98_304
+"""Rows of a run: about 55 MB in full mode."""
+GROUP_ROWS: Final = 65_536
+"""Rows of a group at most. Groups become row groups: as they end with an instrument, reading one skips all others."""
+PLAIN_ROWS: Final = 4_000_000
+"""Rows up to which the scratch file is not compressed: a sixth of the sorting less for at most 2 GB of disk."""
+_WORKERS: Final = 2
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Sizes(NamedTuple):
+    """How many rows are held at a time."""
+
+    run: int = RUN_ROWS
+    group: int = GROUP_ROWS
+    plain: int = PLAIN_ROWS
+
+
+class _Place(NamedTuple):
+    """A batch of the scratch file."""
+
+    number: int
+    rows: int
+
+
+class _Portion(NamedTuple):
+    """Instruments, and batches that hold all their rows, or the next ones of a single instrument."""
+
+    keys: Sequence[str]
+    places: Sequence[_Place]
+
+
+class _Slice(NamedTuple):
+    """Row groups of a Parquet file."""
+
+    path: Path
+    groups: list[int]
+
+
+class Merge:
+    """The rows of some Parquet files of `ticks`, which follow each other in seq, sorted."""
+
+    def __init__(self, paths: Sequence[Path], scratch: Path, sizes: Sizes | None = None) -> None:
+        """`scratch` is the file to sort in; compressed it takes about 90 bytes a tick.
+
+        Everything here raises UnreadableFile for a damaged file, OSError, and pyarrow.ArrowException.
+        """
+        self._paths = paths
+        self._scratch = scratch
+        self._sizes = Sizes() if sizes is None else sizes
+        counts: Counter[str] = Counter()
+        for path in paths:
+            parquet.require_whole(path)
+            counts += count_keys(path)
+        self.counts = {key: counts[key] for key in sorted(counts)}
+        """Rows of each instrument, in order."""
+        self.rows = sum(self.counts.values())
+        self._ranges = _ranges(self.counts, self._sizes.group)
+        self._places: list[list[_Place]] = [[] for _ in self._ranges]
+
+    def sort_runs(self, tell: Callable[[float], None]) -> None:
+        """Sort run after run into the scratch file; `tell` is told the share that is done."""
+        done = 0
+        keys = pa.array(itertools.chain.from_iterable(self._ranges), pa.string())
+        ends = list(itertools.accumulate(map(len, self._ranges)))
+        options = pa.ipc.IpcWriteOptions(compression="lz4" if self.rows > self._sizes.plain else None)
+        scratch = pa.OSFile(str(self._scratch), "wb")
+        written = 0
+        with (
+            ThreadPoolExecutor(_WORKERS) as pool,
+            scratch,
+            pa.ipc.new_file(scratch, schema.TICKS, options=options) as writer,
+        ):
+            for batches in ahead(pool, lambda run: _cut(_read(run), keys, ends), _runs(self._paths, self._sizes.run)):
+                for number, batch in batches:
+                    writer.write_batch(batch)
+                    self._places[number].append(_Place(written, batch.num_rows))
+                    written += 1
+                    done += batch.num_rows
+                tell(done / self.rows)
+
+    def groups(self) -> Iterator[pa.Table]:
+        """All rows in order, each table in one chunk; after `sort_runs`.
+
+        Where a table ends only depends on the rows of each instrument: with an instrument, or after so many of one
+        that has more.
+        """
+        portions = [
+            _Portion(keys, portion)
+            for keys, found in zip(self._ranges, self._places, strict=True)
+            for portion in _portions(found, self._sizes.group, one=len(keys) == 1)
+        ]
+        with ThreadPoolExecutor(_WORKERS) as pool, pa.OSFile(str(self._scratch)) as file:
+            reader = pa.ipc.open_file(file)
+            gathered = ahead(pool, lambda portion: _gather(reader, portion), portions)
+            for keys, pairs in itertools.groupby(zip(portions, gathered, strict=True), lambda pair: pair[0].keys):
+                tables = (table for _, table in pairs)
+                yield from _cut_evenly(tables, self._sizes.group, one=len(keys) == 1)
+
+
+def _ranges(counts: dict[str, int], most: int) -> list[list[str]]:
+    """The instruments in order, put together to ranges of at most so many rows, or of one instrument."""
+    ranges: list[list[str]] = []
+    rows = most
+    for key, count in counts.items():
+        if rows + count > most:
+            ranges.append([])
+            rows = 0
+        ranges[-1].append(key)
+        rows += count
+    return ranges
+
+
+def _runs(paths: Iterable[Path], most: int) -> Iterator[list[_Slice]]:
+    """The row groups of the files, in their order, about so many rows at a time."""
+    run: list[_Slice] = []
+    rows = 0
+    for path in paths:
+        with parquet.opened_ticks(path) as file:
+            metadata = file.metadata
+        for number in range(metadata.num_row_groups):
+            count = metadata.row_group(number).num_rows
+            if rows and rows + count > most:
+                yield run
+                run, rows = [], 0
+            if not run or run[-1].path != path:
+                run.append(_Slice(path, []))
+            run[-1].groups.append(number)
+            rows += count
+    if rows:
+        yield run
+
+
+def _read(run: Sequence[_Slice]) -> pa.RecordBatch:
+    tables = []
+    for path, groups in run:
+        with parquet.opened_ticks(path) as file:
+            tables.append(parquet.conform(file.read_row_groups(groups, use_threads=False), schema.TICKS))
+    return pa.concat_tables(tables).combine_chunks().to_batches()[0]
+
+
+def _cut(run: pa.RecordBatch, keys: pa.Array, ends: Sequence[int]) -> list[tuple[int, pa.RecordBatch]]:
+    """A run sorted by instrument and cut at the ends of the ranges: (number of the range, its rows)."""
+    codes = pc.index_in(run.column("instrument_key"), keys)
+    rows = run.take(pc.sort_indices(codes))  # stable: an instrument's rows keep their order
+    counted = sorted((pair["values"], pair["counts"]) for pair in pc.value_counts(codes).to_pylist())
+    cut = []
+    number = start = length = 0
+    for code, count in counted:
+        if code >= ends[number] and length:
+            cut.append((number, rows.slice(start, length)))
+            start, length = start + length, 0
+        while code >= ends[number]:
+            number += 1
+        length += count
+    if length:
+        cut.append((number, rows.slice(start, length)))
+    return cut
+
+
+def _portions(places: Iterable[_Place], most: int, *, one: bool) -> Iterator[list[_Place]]:
+    """The batches of a range; those of `one` instrument, which follow each other, a few at a time."""
+    portion: list[_Place] = []
+    rows = 0
+    for place in places:
+        if one and portion and rows + place.rows > most:
+            yield portion
+            portion, rows = [], 0
+        portion.append(place)
+        rows += place.rows
+    if portion:
+        yield portion
+
+
+def _gather(reader: pa.ipc.RecordBatchFileReader, portion: _Portion) -> pa.Table:
+    table = pa.Table.from_batches([reader.get_batch(place.number) for place in portion.places], schema.TICKS)
+    table = table.combine_chunks()
+    if len(portion.keys) == 1:
+        return table
+    codes = pc.index_in(table["instrument_key"], pa.array(portion.keys, pa.string()))
+    return table.take(pc.sort_indices(codes))
+
+
+def _cut_evenly(tables: Iterable[pa.Table], most: int, *, one: bool) -> Iterator[pa.Table]:
+    """The tables as they are; those of `one` instrument, whose sizes are those of the runs, so many rows at a time."""
+    waiting: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        waiting.append(table)
+        rows += table.num_rows
+        while one and rows >= most:
+            whole = pa.concat_tables(waiting)
+            yield whole.slice(0, most).combine_chunks()
+            rows -= most
+            waiting = [whole.slice(most)] if rows else []
+    if rows:
+        yield pa.concat_tables(waiting).combine_chunks()
+
+
+def count_keys(path: Path) -> Counter[str]:
+    """Rows of each instrument in a Parquet file of `ticks`. Raises UnreadableFile, OSError."""
+    with parquet.opened_ticks(path) as file:
+        column = file.read(["instrument_key"], use_threads=False)["instrument_key"]
+    return Counter({pair["values"]: pair["counts"] for pair in pc.value_counts(column).to_pylist()})
+
+
+def ahead(pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """`work` done for each item in the pool, some in advance; the results in order."""
+    under_way: deque[Future[Result]] = deque()
+    for item in items:
+        under_way.append(pool.submit(work, item))
+        if len(under_way) > _WORKERS:
+            yield under_way.popleft().result()
+    while under_way:
+        yield under_way.popleft().result()

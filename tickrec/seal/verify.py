@@ -1,0 +1,357 @@
+"""Holding what is stored of a date against its journal, its manifest and itself.
+
+Owns the comparison, which sealing makes before anything is removed and `verify` makes again whenever it is asked.
+Changes nothing, takes no lock.
+"""
+
+import contextlib
+import datetime as dt
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from tickrec import schema
+from tickrec.clock import from_datetime
+from tickrec.errors import AlreadyRecording, DataError
+from tickrec.files import lock_holder
+from tickrec.formatting import plural
+from tickrec.journal import Journal
+from tickrec.journal.entry import EntryKind
+from tickrec.market.instruments import downloaded_ns
+from tickrec.seal.counts import JournalCount, TickCount, differing, differing_keys
+from tickrec.store import parquet, rows
+from tickrec.store.coverage import Coverage, Part, coverage, read_footer
+from tickrec.store.manifest import FileFacts, Manifest, load, plain
+from tickrec.store.parquet import UnreadableFile
+from tickrec.store.parts import require_small
+from tickrec.store.paths import Store
+from tickrec.upstox.decode.peek import count_feeds
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share of the whole that is done, 0 to 1."""
+
+_NAMED: Final = 5
+"""Ranges of entries named in one line of a report."""
+_ATTEMPTS: Final = 3
+"""Readings of a date that is sealed meanwhile, or of a day file that is being written, before giving up."""
+_PAUSE_SECONDS: Final = 1.0
+"""Appending to a day file takes less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `verify` found. No differences: everything agrees."""
+
+    date: dt.date
+    sealed: bool
+    journal: bool
+    """Whether there is a journal to hold the files against."""
+    entries: int
+    ticks: int
+    differences: tuple[str, ...]
+    unflushed: int = 0
+    """Ticks that only the journal has yet: the next recording, or sealing, takes them."""
+    skipped: tuple[str, ...] = ()
+    """What was not compared, and why; that is no difference."""
+
+    def to_json(self) -> dict[str, object]:
+        """As JSON values."""
+        return {
+            "date": str(self.date),
+            "ok": not self.differences,
+            "sealed": self.sealed,
+            "journal": self.journal,
+            "entries": self.entries,
+            "ticks": self.ticks,
+            "unflushed": self.unflushed,
+            "differences": list(self.differences),
+            "skipped": list(self.skipped),
+        }
+
+
+def verify(store: Store, date: dt.date, progress: Progress | None = None) -> Report:
+    """Read everything stored of a date again and say what does not agree.
+
+    A date that is not sealed is held against its journal as far as its parts went when it was asked. Raises DataError
+    when nothing is stored of the date, when a file cannot be read at all, or when it is being sealed; OSError.
+    """
+    tell = progress or (lambda _what, _share: None)
+    for _ in range(_ATTEMPTS):
+        covered, manifest = coverage(store, date), load(store, date)
+        try:
+            report = _verify(store, covered, manifest, tell)
+        except FileNotFoundError:
+            continue  # sealing removed a part, or compressed the journal
+        if report.differences and _being_sealed(store, date):
+            break
+        if _stands(covered, coverage(store, date)) and manifest == load(store, date):
+            tell("done", 1.0)
+            return report
+    raise DataError(f"{date} changed while it was read", hint="It is being sealed: ask again")
+
+
+def _being_sealed(store: Store, date: dt.date) -> bool:
+    holder = lock_holder(store.day_lock(date)) or {}
+    return str(holder.get("doing", "")).startswith("sealing")
+
+
+def _stands(covered: Coverage, now: Coverage) -> bool:
+    """Whether what was covered is still there, more parts or not."""
+    sealed = (covered.sealed, covered.sealed_last) == (now.sealed, now.sealed_last)
+    return sealed and now.parts[: len(covered.parts)] == covered.parts
+
+
+def _verify(store: Store, covered: Coverage, manifest: Manifest | None, tell: Progress) -> Report:
+    date = covered.date
+    if not covered.parts and covered.sealed is None and not store.journal_files(date):
+        raise DataError(f"nothing is stored of {date}", where=str(store.root))
+    tell("reading the journal", 0.0)
+    census, differences = _read_journal(store, covered)
+    tell("reading Parquet", 0.5)
+    survey, unreadable = _read_parquet(store, covered, manifest, census.lost(covered.next_seq - 1) if census else [])
+    differences += [*unreadable, *_against_instruments(store.instruments_path(date), store, manifest)]
+    if census is not None:
+        if not unreadable:
+            differences += differing(census, survey, "Parquet")
+        if census.last_seq < covered.next_seq - 1:
+            differences.append(f"journal: entries {census.last_seq + 1} to {covered.next_seq - 1} are gone")
+    if covered.awaited is not None:
+        first, last, parts = covered.next_seq, covered.awaited, plural(len(covered.waiting), "part")
+        differences.append(f"Parquet: no file has entries {first} to {last}, {parts} after them must wait")
+    if covered.sealed is not None and manifest is None:
+        differences += ["manifest: is gone", *_unread(store, covered)]
+    elif covered.sealed is None and manifest is not None:
+        differences.append(f"{store.sealed_path('ticks', date).relative_to(store.root).as_posix()}: is gone")
+    elif covered.sealed is not None and manifest is not None:
+        differences += _against_manifest(store, manifest, covered, survey, census)
+    tell("reading DuckDB", 0.8)
+    sound = [table for table in schema.TABLES if not _told(store.sealed_path(table, date), store, differences)]
+    unlike, skipped = _against_duckdb(store, covered, survey, sound) if not unreadable else ([], [])
+    unflushed, damage = _unflushed(store, covered)
+    found = (*differences, *(line for line in damage if line not in differences), *unlike)
+    entries, whole = covered.next_seq - 1, census is not None
+    return Report(date, store.settled(date), whole, entries, survey.rows, found, unflushed, tuple(skipped))
+
+
+def _told(path: Path, store: Store, differences: Iterable[str]) -> bool:
+    """Whether something is wrong with a file: then nothing can be held against it."""
+    return any(line.startswith(f"{path.relative_to(store.root).as_posix()}: ") for line in differences)
+
+
+def _unread(store: Store, covered: Coverage) -> Iterator[str]:
+    """The files of small tables that are gone or damaged, when there is no manifest that would tell."""
+    for table, fields in schema.SMALL_TABLES.items():
+        path = store.sealed_path(table, covered.date)
+        try:
+            parquet.read(path, fields)
+        except FileNotFoundError:
+            yield f"{path.relative_to(store.root).as_posix()}: is gone"
+        except UnreadableFile as error:
+            yield f"{path.relative_to(store.root).as_posix()}: cannot be read: {error.why}"
+
+
+def _unflushed(store: Store, covered: Coverage) -> tuple[int, list[str]]:
+    """Ticks of the entries that no Parquet file covers, and the damage found there."""
+    journal = Journal(store.journal(covered.date))
+    entries = journal.entries(covered.next_seq, start=covered.position)
+    ticks = sum(count_feeds(entry.payload) for entry in entries if entry.kind is EntryKind.MESSAGE)
+    return ticks, [f"journal: {damage}" for damage in journal.damage]
+
+
+def _read_journal(store: Store, covered: Coverage) -> tuple[JournalCount | None, list[str]]:
+    """The entries that the files cover, counted, and the damage found; no count without a journal."""
+    if not store.journal_files(covered.date):
+        return None, []
+    journal = Journal(store.journal(covered.date))
+    try:
+        census = JournalCount.of(journal.entries(last_seq=covered.next_seq - 1), _rejected(store, covered))
+    except DataError as error:
+        return None, [f"journal: {error.what} ({error.where})"]
+    return census, [f"journal: {damage}" for damage in journal.damage]
+
+
+def _rejected(store: Store, covered: Coverage) -> set[int]:
+    """The messages that the files call rejected; none when that cannot be read, which is for others to tell."""
+    sealed = [store.sealed_path("rejected", covered.date)] if covered.sealed else []
+    found: set[int] = set()
+    for path in [*sealed, *covered.small_parts.get("rejected", ())]:
+        with contextlib.suppress(UnreadableFile, pa.ArrowException, OSError):
+            found.update(parquet.read(path, schema.REJECTED)["seq"].to_pylist())
+    return found
+
+
+def _against_instruments(path: Path, store: Store, manifest: Manifest | None) -> Iterator[str]:
+    """What is wrong with the broker's list of the date, which no journal has; older manifests say nothing of it."""
+    name = path.relative_to(store.root).as_posix()
+    facts = manifest.files.get(name) if manifest else None
+    try:
+        parquet.read(path, schema.INSTRUMENTS)
+        if manifest and facts and not _renewed(path, manifest):
+            yield from _against_facts(path, name, facts)
+    except FileNotFoundError:
+        if facts:
+            yield f"{name}: is gone"
+    except UnreadableFile as error:
+        yield f"instruments: cannot be read: {error.why}"
+    except pa.ArrowException as error:
+        yield f"instruments: cannot be read: {error}"
+
+
+def _renewed(path: Path, manifest: Manifest) -> bool:
+    """Whether the broker's list was downloaded again after the date was sealed."""
+    try:
+        return downloaded_ns(path) >= from_datetime(dt.datetime.fromisoformat(manifest.sealed_at))
+    except (ValueError, TypeError):
+        return False
+
+
+def _read_parquet(
+    store: Store, covered: Coverage, manifest: Manifest | None, lost: Sequence[tuple[int, int]]
+) -> tuple[TickCount, list[str]]:
+    """What the files of ticks hold, and which files cannot be read.
+
+    What the manifest has a hash of is only counted here; anything else is read whole.
+    """
+    parts = [part.path for part in covered.parts]
+    sealed = [covered.sealed] if covered.sealed else []
+    try:
+        for path in parts:
+            parquet.require_whole(path)
+            read_footer(path)
+        survey = TickCount.of([*sealed, *parts], lost, whole=manifest is None or bool(parts))
+        if parts:
+            require_small(store, covered)
+    except UnreadableFile as error:
+        name = error.path.relative_to(store.root).as_posix()
+        return TickCount(), [f"{name}: cannot be read: {error.why}"]
+    if sealed and not parts and not survey.in_order:
+        return survey, ["Parquet: not sorted by (instrument_key, seq)"]
+    return survey, []
+
+
+def _against_manifest(
+    store: Store, manifest: Manifest, covered: Coverage, survey: TickCount, census: JournalCount | None
+) -> Iterator[str]:
+    if manifest.last_seq != covered.sealed_last:
+        yield f"manifest: covers entries up to {manifest.last_seq}, ticks.parquet up to {covered.sealed_last}"
+        return
+    yield from _against_names(manifest, covered)
+    for table in ("ticks", *schema.SMALL_TABLES):
+        if store.sealed_path(table, covered.date).relative_to(store.root).as_posix() not in manifest.files:
+            yield f"manifest: says nothing of {table}"
+    for name, facts in manifest.files.items():
+        appended = covered.parts and name.startswith("duckdb/")
+        if not appended and store.root / name != store.instruments_path(covered.date):
+            yield from _against_facts(store.root / name, name, facts)
+    yield from _against_small(store, manifest, covered)
+    if covered.parts:
+        return
+    if manifest.rows.get("ticks") != survey.rows:
+        yield f"manifest: {manifest.rows.get('ticks')} ticks, Parquet has {survey.rows}"
+    yield from differing_keys(manifest.instruments, survey.by_key, "Parquet")
+    if census is not None:
+        yield from _against_census(manifest, census)
+
+
+def _against_names(manifest: Manifest, covered: Coverage) -> Iterator[str]:
+    assert covered.sealed is not None
+    if manifest.date != str(covered.date):
+        yield f"manifest: is of {manifest.date}"
+    if manifest.first_seq != 1:
+        yield f"manifest: begins with entry {manifest.first_seq}, not 1"
+    version = read_footer(covered.sealed).schema_version
+    if manifest.schema_version != version:
+        yield f"manifest: schema version {manifest.schema_version}, ticks.parquet has {version}"
+
+
+def _against_small(store: Store, manifest: Manifest, covered: Coverage) -> Iterator[str]:
+    """The rows of the small tables. A file that cannot be read is no longer the one that was sealed anyway."""
+    for table, fields in schema.SMALL_TABLES.items():
+        with contextlib.suppress(UnreadableFile, FileNotFoundError):
+            rows = parquet.read(store.sealed_path(table, covered.date), fields)
+            if manifest.rows.get(table) != rows.num_rows:
+                yield f"manifest: {manifest.rows.get(table)} rows of {table}, Parquet has {rows.num_rows}"
+            if table == "gaps" and list(manifest.gaps) != plain(rows):
+                yield "manifest: the gaps are not those of Parquet"
+    strange = sorted(manifest.rows.keys() - {"ticks", *schema.SMALL_TABLES})
+    if strange:
+        yield f"manifest: counts rows of {', '.join(strange)}"
+
+
+def _against_census(manifest: Manifest, census: JournalCount) -> Iterator[str]:
+    if census.messages != manifest.messages:
+        yield f"journal: {census.messages} messages, {manifest.messages} were sealed"
+    if census.bytes != manifest.message_bytes:
+        yield f"journal: {census.bytes} bytes of messages, {manifest.message_bytes} were sealed"
+    lost = [list(each) for each in census.lost(manifest.last_seq)]
+    if lost != [list(each) for each in manifest.missing]:
+        yield f"journal: {_ranges(lost)} missing, when it was sealed {_ranges(manifest.missing)}"
+
+
+def _ranges(ranges: Sequence[Sequence[int]]) -> str:
+    named = ", ".join(f"{first} to {last}" for first, last in ranges[:_NAMED])
+    more = f" and {len(ranges) - _NAMED} more ranges" if len(ranges) > _NAMED else ""
+    return f"entries {named}{more} were" if ranges else "no entry was"
+
+
+def _against_facts(path: Path, name: str, facts: FileFacts) -> Iterator[str]:
+    try:
+        if FileFacts.of(path) != facts:
+            yield f"{name}: not the file that was sealed"
+    except FileNotFoundError:
+        yield f"{name}: is gone"
+
+
+def _against_duckdb(
+    store: Store, covered: Coverage, survey: TickCount, sound: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """In what the day file differs from Parquet, as far as that is `sound`, and why it was not compared."""
+    path = store.duckdb_path(covered.date)
+    name = f"duckdb/{path.name}"
+    if not path.exists():
+        return [], []  # the manifest says whether there should be one
+    pause = threading.Event()
+    for _ in range(_ATTEMPTS):
+        try:
+            return [f"{name}: {line}" for line in _unlike(store, covered, path, survey, sound)], []
+        except AlreadyRecording as error:
+            open_elsewhere = error.what
+            pause.wait(_PAUSE_SECONDS)
+        except DataError as error:
+            return [f"{name}: {error.what}"], []
+    return [], [f"{name}: {open_elsewhere}"]
+
+
+def _unlike(store: Store, covered: Coverage, path: Path, survey: TickCount, sound: Collection[str]) -> Iterator[str]:
+    """The tables whose rows are not those of Parquet, as far as both go."""
+    found = rows.contents(path)
+    if "instruments" in sound and found.rows["instruments"] and not store.instruments_path(covered.date).exists():
+        yield "has instruments, the file of which is gone"
+    below: int | None = None
+    parts: list[Part] = []
+    if covered.sealed is not None and not covered.parts:
+        yield from differing_keys(survey.by_key, found.by_key, "ticks") if "ticks" in sound else ()
+    else:
+        covered = coverage(store, covered.date)  # it may have been appended to since
+        below = min(found.last_seq, covered.next_seq - 1)
+        parts = [part for part in covered.parts if part.first <= below]
+    names = {part.path.name for part in parts}
+    files = {"ticks": [part.path for part in parts]} | {
+        table: [each for each in covered.small_parts.get(table, ()) if each.name in names]
+        for table in schema.SMALL_TABLES
+    }
+    if covered.sealed is not None:
+        for table, paths in files.items():
+            paths.insert(0, store.sealed_path(table, covered.date))
+    for table in rows.unlike(path, {table: files[table] for table in files if table in sound}, below):
+        yield f"{table} is not what Parquet has"
+
+
+def sealed_with_this_schema(covered: Coverage) -> bool:
+    """Whether every published file has the columns of this version."""
+    paths = [*([covered.sealed] if covered.sealed else []), *(part.path for part in covered.parts)]
+    return all(read_footer(path).schema_version == schema.SCHEMA_VERSION for path in paths)

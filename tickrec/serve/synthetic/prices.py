@@ -1,0 +1,371 @@
+"""A synthetic market: prices that walk, books that persist, volumes that grow.
+
+Owns the values of every instrument and how they change. A value is computed only for an instrument that somebody asks
+for; options and futures follow the walk of their underlying. Everything is drawn from random numbers seeded by the
+seed and the instrument's key. Knows nothing about messages and connections.
+
+Prices are whole paise inside, so that no rounding creeps in; times are ms since the epoch.
+"""
+
+import datetime as dt
+import random
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from tickrec.clock import ist
+from tickrec.serve.synthetic.listings import Listing, master_of
+from tickrec.serve.synthetic.options import RATE, YEAR_MS, Valuation, smile, value
+from tickrec.serve.synthetic.phases import Hours, Phase
+
+DEPTH: Final = 30
+"""Levels kept of a book."""
+MINUTE_MS: Final = 60_000
+_IST_MS: Final = 19_800_000
+_ROUGHNESS: Final = 1.1e-4
+"""Standard deviation of a spot's return over one second: about 25 % a year of trading hours."""
+_PULL: Final = 1e-5
+"""How strongly a second pulls a spot back to where it started, so that a long run stays plausible."""
+
+
+class Bar:
+    """Open, high, low, close in paise and volume of a day or a minute beginning at `start` (ms)."""
+
+    __slots__ = ("close", "high", "low", "open", "start", "volume")
+
+    def __init__(self, start: int, price: int, volume: int = 0) -> None:
+        self.start = start
+        self.open = self.high = self.low = self.close = price
+        self.volume = volume
+
+    def trade(self, price: int, volume: int) -> None:
+        """Take one trade in."""
+        self.close = price
+        self.volume += volume
+        if price > self.high:
+            self.high = price
+        elif price < self.low:
+            self.low = price
+
+
+class Auction(NamedTuple):
+    """A call auction: the price and quantity that would match now, the unmatched rest; positive is buy excess."""
+
+    price: int
+    reference: int
+    quantity: int
+    imbalance: int
+    market_imbalance: int
+
+
+class Book:
+    """Bids and asks: best prices in paise, distances of the deeper levels, and a quantity for each level."""
+
+    __slots__ = (
+        "_lot",
+        "_random",
+        "ask",
+        "ask_offsets",
+        "ask_qtys",
+        "bid",
+        "bid_offsets",
+        "bid_qtys",
+        "spread",
+        "tick",
+    )
+
+    def __init__(self, rng: random.Random, tick: int, lot: int, price: float) -> None:
+        self._random = rng.random
+        self._lot = lot if lot > 1 else max(1, int(200_000 / price))
+        self.tick = tick
+        self.spread = max(1, round(price * 2e-4 / tick)) * tick
+        self.bid_offsets = _offsets(rng, tick)
+        self.ask_offsets = _offsets(rng, tick)
+        self.bid = int((price - self.spread / 2) // tick) * tick
+        self.ask = self.bid + self.spread
+        self.bid_qtys = [self.quantity() for _ in range(DEPTH)]
+        self.ask_qtys = [self.quantity() for _ in range(DEPTH)]
+
+    def quantity(self) -> int:
+        """A quantity as it stands in a book, mostly small."""
+        draw = self._random()
+        return (1 + int(draw * draw * draw * 60)) * self._lot
+
+    def follow(self, fair: float) -> None:
+        """Move the best prices around `fair` (paise) and change one or two quantities; levels keep theirs."""
+        bid = int((fair - self.spread / 2) // self.tick) * self.tick
+        shift = (bid - self.bid) // self.tick
+        if shift:
+            self.bid = bid
+            self.ask = bid + self.spread
+            up, down = (self.bid_qtys, self.ask_qtys) if shift > 0 else (self.ask_qtys, self.bid_qtys)
+            for _ in range(min(abs(shift), 3)):
+                up.insert(0, self.quantity())
+                up.pop()
+                down.append(down.pop(0))
+        level = int(self._random() * 5)
+        self.bid_qtys[level] = self.quantity()
+        if shift == 0:
+            self.ask_qtys[4 - level] = self.quantity()
+
+
+class Security:
+    """One instrument of the market with its latest values."""
+
+    def __init__(self, listing: Listing, spot: "Security | None", seed: int, now: int, start: int) -> None:
+        self.listing = listing
+        self.spot = spot
+        self.version = 0
+        """Grows with every change."""
+        self.valuation: Valuation | None = None
+        self.iv = 0.0
+        self.auction: Auction | None = None
+        """The latest state of a call auction."""
+        self._random = rng = random.Random(f"{seed} {listing.key}")
+        self._seen = now
+        self._level = listing.price
+        """The spot's walk in paise; unused when something else is followed."""
+        self._anchor = listing.price
+        self._premium = rng.uniform(0.998, 1.002)
+        self._iv_level = rng.uniform(0.10, 0.14) if listing.underlying_type == "INDEX" else rng.uniform(0.18, 0.34)
+        self._tick = listing.tick
+        self._is_index = listing.kind == "INDEX"
+        # BSE's trade times can be ahead of the feed's own clock (observed 2025-11).
+        self._ahead = 160 if listing.segment == "BSE_FO" else -20
+        price = self._fair(now)
+        self.cp = self._grid(price * rng.uniform(0.985, 1.015))
+        self.ltp = self._grid(price)
+        self.book = Book(rng, listing.tick, listing.lot, price)
+        if not self._is_index:
+            self.ltp = self.book.bid if rng.random() < 0.5 else self.book.ask
+        self._start_day(now, start)
+
+    def _start_day(self, now: int, start: int) -> None:
+        """Values as if the day had been traded from `start` until `now`."""
+        rng, listing = self._random, self.listing
+        self.ltq = 0 if self._is_index else self._quantity()
+        quiet = rng.random() * (2_000 if listing.weight > 1 else 90_000)
+        self.ltt = max(start, now - int(quiet))
+        if self._is_index:
+            self.ltt = self.ltt // 1000 * 1000
+        day_share = min(1.0, max(0.0, (now - start) / 22_500_000))
+        daily = rng.uniform(4e10, 4e11) * listing.weight / (self.listing.price if listing.expiry_ms == 0 else 1e6)
+        self.vtt = 0 if self._is_index else int(daily * day_share / listing.lot) * listing.lot + self.ltq
+        opened = self._grid(self.cp + (self.ltp - self.cp) * rng.random())
+        self.day = Bar(midnight(start), opened, self.vtt)
+        span = max(abs(self.ltp - self.cp), 4 * self._tick)
+        self.day.high = self._grid(max(opened, self.ltp) + span * rng.random() / 2)
+        self.day.low = self._grid(max(min(opened, self.ltp) - span * rng.random() / 2, self._tick))
+        self.day.close = self.ltp
+        self._value = self.vtt * (self.day.high + self.day.low + self.ltp) / 3
+        self.oi = 0 if listing.expiry_ms == 0 else listing.lot * rng.randrange(200, 60_000)
+        self.tbq = sum(self.book.bid_qtys) * 12
+        self.tsq = sum(self.book.ask_qtys) * 12
+        minute = self.ltt // MINUTE_MS * MINUTE_MS
+        self._minute = Bar(minute, self.ltp, self.ltq)
+        self.last_minute = Bar(minute - MINUTE_MS, self.ltp, min(self.ltq * 3, self.vtt - self.ltq))
+        self.last_minute.trade(min(self.ltp + self._tick, self.day.high), 0)
+
+    @property
+    def atp(self) -> float:
+        """Average traded price of the day, paise; 0 before the first trade."""
+        return self._value / self.vtt if self.vtt else 0.0
+
+    def move(self, now: int, phase: Phase = Phase.OPEN) -> None:
+        """One update: the book changes, and mostly there were trades as well; in an auction only its numbers do."""
+        self.version += 1
+        fair = self._fair(now)
+        if phase is not Phase.OPEN:
+            self.auction = self._call(fair, phase)
+            return
+        self.auction = None
+        if self._is_index:
+            self._print(self._grid(fair), now // 1000 * 1000)
+            return
+        self.book.follow(fair)
+        self.day.volume = self.vtt
+        if self._random.random() < 0.7:
+            self._trade(now)
+        if self.version & 1:
+            self.tbq = sum(self.book.bid_qtys) * 12
+            self.tsq = sum(self.book.ask_qtys) * 12
+
+    def _call(self, fair: float, phase: Phase) -> Auction:
+        """The state of a call auction whose orders meet around `fair`."""
+        rng = self._random
+        return Auction(
+            price=self._grid(fair),
+            reference=self.cp if phase is Phase.PRE_OPEN else self._grid(self.atp),
+            quantity=self._quantity() * 40,
+            imbalance=self._quantity() * rng.choice((-7, 5)),
+            market_imbalance=self._quantity() * rng.choice((-11, 9)),
+        )
+
+    def _trade(self, now: int) -> None:
+        """Trades since the last update: only the last one is shown, the volume counts all."""
+        rng = self._random
+        price = max(self.book.bid if rng.random() < 0.5 else self.book.ask, self._tick)
+        self.ltq = self._quantity()
+        hidden = self._quantity() if rng.random() < 0.5 else 0
+        volume = self.ltq + hidden
+        self.vtt += volume
+        self._value += volume * price
+        if self.listing.expiry_ms:
+            self.oi = max(0, self.oi + self.listing.lot * int(rng.random() * 5 - 2))
+        late = int(rng.random() * 220) - self._ahead
+        self._print(price, max(self.ltt + 1, now - late), volume)
+
+    def _print(self, price: int, moment: int, volume: int = 0) -> None:
+        """A new last price: the day's bar, the minute's bar, and the last completed minute when one is over."""
+        self.ltp = price
+        self.ltt = moment
+        self.day.trade(price, 0)  # the day's volume lags behind vtt
+        minute = moment // MINUTE_MS * MINUTE_MS
+        bar = self._minute
+        if bar.start == minute:
+            bar.trade(price, volume)
+            return
+        if bar.start != minute - MINUTE_MS:
+            bar = Bar(minute - MINUTE_MS, bar.close)
+        self.last_minute = bar
+        self._minute = Bar(minute, price, volume)
+
+    def new_day(self, now: int, start: int) -> None:
+        """The next trading date: yesterday's close becomes the previous close, volumes start again."""
+        self.version += 1
+        self.cp = self.ltp
+        open_interest = self.oi
+        self._start_day(now, start)
+        self.oi = open_interest
+
+    def _fair(self, now: int) -> float:
+        """What it is worth now, paise; lets the spot walk on first."""
+        if self.spot is None:
+            return self._walk(now)
+        level = self.spot._fair(now)
+        expiry = self.listing.expiry_ms
+        years = max(expiry - 30_599_000 - now, 600_000) / YEAR_MS  # trading ends at 15:30
+        if self.listing.kind == "FUT":
+            return level * (1.0 + RATE * years) * self._premium
+        strike = self.listing.strike * 100.0
+        self.iv = smile(self._iv_level, level, strike, years)
+        self.valuation = value(self.listing.kind == "CE", level / 100, strike / 100, years, self.iv)
+        return max(self.valuation.price * 100, float(self._tick))
+
+    def _walk(self, now: int) -> float:
+        seconds = (now - self._seen) / 1000
+        if seconds > 0:
+            self._seen = now
+            step = self._random.gauss(0.0, _ROUGHNESS * seconds**0.5)
+            self._level += self._level * step + (self._anchor - self._level) * min(1.0, _PULL * seconds)
+        return self._level
+
+    def _quantity(self) -> int:
+        draw = self._random.random()
+        if self.listing.lot > 1:
+            return (1 + int(draw * draw * draw * 12)) * self.listing.lot
+        return 1 + int(draw * draw * draw * 400)
+
+    def _grid(self, price: float) -> int:
+        return max(1, round(price / self._tick)) * self._tick
+
+
+class Market:
+    """All instruments of a date; creates the state of one when it is first asked for."""
+
+    def __init__(self, seed: int, hours: Hours, wall_ns: int) -> None:
+        self.hours = hours
+        self._seed = seed
+        self._securities: dict[str, Security] = {}
+        self.master = master_of(ist(wall_ns).date())
+        self._session = self._session_date(wall_ns)
+
+    def security(self, key: str, wall_ns: int) -> Security | None:
+        """The instrument of a key, or None when there is none."""
+        known = self._securities.get(key)
+        if known is not None:
+            return known
+        listing = self.master.listings.get(key)
+        if listing is None:
+            return None
+        spot = self.security(listing.underlying, wall_ns) if listing.underlying else None
+        now = wall_ns // 1_000_000
+        start, end = self.hours.session(listing.segment, self._session)
+        made = Security(listing, spot, self._seed, min(now, end), start)
+        self._securities[key] = made
+        return made
+
+    def phase(self, security: Security, wall_ns: int) -> Phase:
+        """What may happen to an instrument now."""
+        listing = security.listing
+        return self.hours.phase(listing.segment, wall_ns, closing_auction=listing.closing_auction)
+
+    def move(self, securities: Iterable[Security], wall_ns: int) -> list[Security]:
+        """Let instruments change as the phase of their segment allows; those that did."""
+        now = wall_ns // 1_000_000
+        phases: dict[tuple[str, bool], Phase] = {}
+        moved = []
+        for security in securities:
+            listing = security.listing
+            kind = (listing.segment, listing.closing_auction)
+            phase = phases.get(kind)
+            if phase is None:
+                phase = phases[kind] = self.phase(security, wall_ns)
+            if phase is not Phase.CLOSED:
+                security.move(now, phase)
+                moved.append(security)
+        return moved
+
+    def turn(self, wall_ns: int) -> None:
+        """Start the next date, with new expiries, and the next session, with volumes from zero, when they have come."""
+        date = ist(wall_ns).date()
+        if date != self.master.date:
+            self.master = master_of(date)
+        session = self._session_date(wall_ns)
+        if session == self._session:
+            return
+        self._session = session
+        for security in self._securities.values():
+            start, _ = self.hours.session(security.listing.segment, session)
+            security.new_day(wall_ns // 1_000_000, start)
+
+    def _session_date(self, wall_ns: int) -> dt.date:
+        """The date of the latest session that has begun."""
+        date = ist(wall_ns).date()
+        while not self.hours.trades_on(date) or self.hours.session("NSE_EQ", date)[0] > wall_ns // 1_000_000:
+            date -= dt.timedelta(1)
+        return date
+
+
+class Wheel:
+    """Which of the wanted instruments move next: all of them, the busy ones more often, in a shuffled order."""
+
+    def __init__(self, securities: Iterable[Security], seed: int) -> None:
+        self._random = random.Random(seed)
+        self._round = [x for x in securities for _ in range(x.listing.weight)]
+        self._random.shuffle(self._round)
+        self._at = 0
+
+    def take(self, count: int) -> list[Security]:
+        """Up to `count` different instruments."""
+        taken: dict[str, Security] = {}
+        for _ in range(min(len(self._round), count * 4)):
+            if len(taken) == count:
+                break
+            security = self._round[self._at]
+            self._at = (self._at + 1) % len(self._round)
+            taken[security.listing.key] = security
+        return list(taken.values())
+
+
+def midnight(moment: int) -> int:
+    """00:00 IST of the day of a moment, both in ms: the start of its daily bar."""
+    return (moment + _IST_MS) // 86_400_000 * 86_400_000 - _IST_MS
+
+
+def _offsets(rng: random.Random, tick: int) -> tuple[int, ...]:
+    """Distances in paise of the levels of one side from its best price."""
+    distance, offsets = 0, []
+    for _ in range(DEPTH):
+        offsets.append(distance)
+        distance += tick * (1 if rng.random() < 0.8 else 2)
+    return tuple(offsets)

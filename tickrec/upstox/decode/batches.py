@@ -1,0 +1,267 @@
+"""Payload bytes to Arrow record batches shaped like the broker's messages, and the payloads that are none.
+
+Owns the boundary to ptars, which decodes serialized messages straight to Arrow. Every entry costs a slot in every field
+of every branch, so payloads are decoded in two steps: to an outline in which the branches stay bytes, then each branch
+by itself. The outline keeps all occurrences of a field, so that the few messages for which protobuf has rules about
+repetition (a branch merged or replaced, a map key sent twice) are seen and rewritten by protobuf itself.
+Knows nothing of the tables.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf.message import DecodeError
+
+from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
+
+if TYPE_CHECKING:
+    from ptars._lib import MessageHandler
+
+_BRANCHES: Final = {
+    "ltpc": pb.LTPC,
+    "marketFF": pb.MarketFullFeed,
+    "indexFF": pb.IndexFullFeed,
+    "firstLevelWithGreeks": pb.FirstLevelWithGreeks,
+}
+_OUTLINED: Final = {
+    "Feed": ("ltpc", "firstLevelWithGreeks"),
+    "FullFeed": ("marketFF", "indexFF"),
+    "FeedResponse": ("marketInfo",),
+}
+"""The fields left as bytes in the outline, by message."""
+_NONE: Final = pa.scalar(0, pa.int32())
+_ONE: Final = pa.scalar(1, pa.int32())
+
+
+class Messages(NamedTuple):
+    """Decoded messages. `times`, `types` and `infos` count messages; `keys`, `modes` and `parents` feed entries."""
+
+    types: pa.Int32Array
+    times: pa.Int64Array
+    """currentTs, ms."""
+    infos: Mapping[int, Any]
+    """MarketInfo by message, of the few messages that have one."""
+    parents: pa.Int64Array
+    """The message of each feed entry; ascending."""
+    keys: pa.StringArray
+    codes: pa.DictionaryArray
+    """The keys, dictionary encoded."""
+    modes: pa.Int32Array
+    branches: Mapping[str, pa.StructArray]
+    """The message of each entry by the name of its field, NULL for entries with another; no name that nobody sent."""
+
+
+class Read(NamedTuple):
+    """What became of some payloads, which are numbered from 0 in the order given."""
+
+    messages: Messages
+    kept: list[int]
+    """The payload of each message; ascending."""
+    errors: dict[int, str]
+    """Why the others are missing."""
+
+
+class _Refused(Exception):
+    """A batch holds something that is no message."""
+
+
+class _Outline(NamedTuple):
+    """Messages with their branches still bytes, as lists of every occurrence on the wire."""
+
+    batch: pa.RecordBatch
+    parents: pa.Int64Array
+    codes: pa.DictionaryArray
+
+    @property
+    def feeds(self) -> pa.MapArray:
+        return self.batch.column("feeds")
+
+    def occurrences(self) -> dict[str, pa.ListArray]:
+        """The bytes of each branch by its name, one list an entry."""
+        feed = self.feeds.items
+        full = feed.field("fullFeed")
+        return {name: (full if name in _OUTLINED["FullFeed"] else feed).field(name) for name in _BRANCHES}
+
+
+def read(payloads: Sequence[bytes]) -> Read:
+    """Decode serialized FeedResponse messages. Bytes that are no such message go to `errors`.
+
+    A little that protobuf refuses passes (unknown groups that end under another number), and an unknown field inside
+    a map entry is passed over, as the specification has it, where protobuf's C implementation drops the entry.
+    """
+    good = dict(enumerate(payloads))
+    errors: dict[int, str] = {}
+    try:
+        outline, messages = _decode(list(good.values()))
+    except _Refused:
+        _rewrite(good, _refused(good), errors)
+        outline, messages = _decode(list(good.values()))
+    if odd := _ambiguous(outline):
+        numbers = list(good)
+        _rewrite(good, {numbers[row]: "repeated fields" for row in odd}, errors)
+        outline, messages = _decode(list(good.values()))
+    return Read(messages, list(good), errors)
+
+
+@functools.cache
+def _decoders() -> "tuple[MessageHandler, dict[str, MessageHandler]]":
+    """Of the outline, and of each branch."""
+    import ptars
+
+    # An entry of a map may leave out its value, which then is the default; ptars panics there unless NULL is allowed.
+    config = ptars.PtarsConfig(map_value_nullable=True)
+    outline = _outline_schema()
+    whole = ptars.HandlerPool([outline], config).get_for_message(outline.message_types_by_name["FeedResponse"])
+    pool = ptars.HandlerPool([pb.DESCRIPTOR], config)
+    return whole, {name: pool.get_for_message(kind.DESCRIPTOR) for name, kind in _BRANCHES.items()}
+
+
+def _outline_schema() -> Any:
+    """The file descriptor of the same messages with the fields of _OUTLINED as repeated bytes."""
+    file = descriptor_pb2.FileDescriptorProto()
+    pb.DESCRIPTOR.CopyToProto(file)
+    kind = descriptor_pb2.FieldDescriptorProto
+    for message in file.message_type:
+        for field in message.field:
+            field.ClearField("oneof_index")
+            if field.name in _OUTLINED.get(message.name, ()):
+                field.type, field.label = kind.TYPE_BYTES, kind.LABEL_REPEATED
+                field.ClearField("type_name")
+        message.ClearField("oneof_decl")
+    pool = descriptor_pool.DescriptorPool()
+    for dependency in pb.DESCRIPTOR.dependencies:
+        pool.AddSerializedFile(dependency.serialized_pb)
+    pool.AddSerializedFile(file.SerializeToString())
+    return pool.FindFileByName(file.name)
+
+
+def _decode(payloads: list[bytes]) -> tuple[_Outline, Messages]:
+    whole, parts = _decoders()
+    try:
+        batch = whole.list_to_record_batch(payloads)
+        feeds = batch.column("feeds")
+        outline = _Outline(batch, _parents(feeds), feeds.keys.dictionary_encode())
+        found = outline.occurrences()
+        branches = {name: _branch(parts[name], lists) for name, lists in found.items() if len(lists.values)}
+        return outline, _messages(outline, branches)
+    except (ValueError, DecodeError) as failure:
+        raise _Refused(str(failure)) from failure
+    except BaseException as failure:
+        # A Rust panic arrives as pyo3's PanicException, which cannot be imported and is no Exception.
+        if type(failure).__name__ != "PanicException":
+            raise
+        raise _Refused(f"the decoder failed: {failure}") from failure
+
+
+def _branch(decoder: "MessageHandler", lists: pa.ListArray) -> pa.StructArray:
+    """Messages from their bytes; an entry without any becomes a row of zeros under NULL."""
+    absent = pc.equal(pc.list_value_length(lists), _NONE)
+    if absent.true_count:
+        batch = decoder.array_to_record_batch(_joined(lists))
+        return pa.StructArray.from_arrays(batch.columns, fields=list(batch.schema), mask=absent)
+    return decoder.array_to_record_batch(lists.values).to_struct_array()
+
+
+def _joined(lists: pa.ListArray) -> pa.BinaryArray:
+    """The bytes of each list in one piece, without copying them: they lie end to end."""
+    ends, data = lists.values.buffers()[1:]
+    bounds = pa.Array.from_buffers(pa.int32(), lists.values.offset + len(lists.values) + 1, [None, ends])
+    starts = pc.array_take(bounds.slice(lists.values.offset), lists.offsets)
+    return pa.Array.from_buffers(pa.binary(), len(lists), [None, starts.buffers()[1], data])
+
+
+def _messages(outline: _Outline, branches: dict[str, pa.StructArray]) -> Messages:
+    feed = outline.feeds.items
+    modes = feed.field("requestMode")
+    return Messages(
+        types=outline.batch.column("type"),
+        times=outline.batch.column("currentTs"),
+        infos=_infos(outline.batch.column("marketInfo")),
+        parents=outline.parents,
+        keys=outline.feeds.keys,
+        codes=outline.codes,
+        modes=pc.if_else(feed.is_valid(), modes, 0) if feed.null_count else modes,
+        branches=branches,
+    )
+
+
+def _infos(lists: pa.ListArray) -> dict[int, Any]:
+    """Each message's market info; several in one message merge, which for protobuf is joining their bytes."""
+    if not len(lists.values):
+        return {}
+    return {row: pb.MarketInfo.FromString(b"".join(parts)) for row, parts in enumerate(lists.to_pylist()) if parts}
+
+
+def _parents(feeds: pa.MapArray) -> pa.Int64Array:
+    # Arrow has this for lists only, and ends the process when asked for a map.
+    return pc.list_parent_indices(pa.ListArray.from_arrays(feeds.offsets, feeds.keys))
+
+
+def _refused(messages: Mapping[int, bytes]) -> dict[int, str]:
+    """The messages that cannot be decoded, found by halving, and why not."""
+    numbers = list(messages)
+    try:
+        _decode(list(messages.values()))
+    except _Refused as failure:
+        if len(numbers) == 1:
+            return {numbers[0]: str(failure)}
+        middle = len(numbers) // 2
+        halves = ({number: messages[number] for number in half} for half in (numbers[:middle], numbers[middle:]))
+        return {number: why for half in halves for number, why in _refused(half).items()}
+    return {}
+
+
+def _rewrite(messages: dict[int, bytes], reasons: Mapping[int, str], errors: dict[int, str]) -> None:
+    """Put its rewritten form in place of each message named; what protobuf refuses too moves to `errors`."""
+    for number, reason in reasons.items():
+        try:
+            messages[number] = _rewritten(messages[number])
+            _decode([messages[number]])
+        except (DecodeError, _Refused):
+            del messages[number]
+            errors[number] = reason
+
+
+def _rewritten(payload: bytes) -> bytes:
+    """The message as protobuf would send it: branches merged or replaced, one entry a key, sorted by key."""
+    message: Any = pb.FeedResponse.FromString(payload)
+    message.DiscardUnknownFields()
+    rewritten: bytes = message.SerializeToString(deterministic=True)
+    return rewritten
+
+
+def _ambiguous(outline: _Outline) -> list[int]:
+    """The messages with an instrument twice, or with more than one branch for an instrument."""
+    crowded = [outline.parents[entry].as_py() for entry in _crowded(outline)]
+    return sorted(_repeated(outline).union(crowded))
+
+
+def _crowded(outline: _Outline) -> list[int]:
+    """The entries in which a branch comes twice, or two branches come."""
+    lists, full = outline.occurrences(), outline.feeds.items.field("fullFeed")
+    beside, inside = (
+        [pc.list_value_length(lists[name]) for name in _OUTLINED[message] if len(lists[name].values)]
+        for message in ("Feed", "FullFeed")
+    )
+    if beside and full.null_count < len(full):
+        # Even an empty fullFeed takes the place of what came before it.
+        beside.append(full.is_valid().cast(pa.int32()))
+    found = [pc.greater(functools.reduce(pc.add, counts), _ONE) for counts in (beside, inside) if counts]
+    return [entry for rows in found if rows.true_count for entry in pc.indices_nonzero(rows).to_pylist()]
+
+
+def _repeated(outline: _Outline) -> set[int]:
+    """The messages that have a key more than once."""
+    codes, distinct = outline.codes.indices, len(outline.codes.dictionary)
+    if distinct == len(codes):
+        return set()
+    pairs = pc.add(pc.multiply(outline.parents, distinct), codes)
+    if pc.count_distinct(pairs).as_py() == len(pairs):
+        return set()
+    counts = pc.value_counts(pairs)
+    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+    return {pair // distinct for pair in twice.to_pylist()}

@@ -1,0 +1,209 @@
+"""A message looked at without decoding it to columns: how many feeds, of which instruments, the last prices.
+
+For the code beside the recording that must stay cheap: liveness, gaps, silent instruments, the live table. Garbage is
+answered with nothing, never with an exception; what is wrong with a message is for `decode` to say.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from google.protobuf.message import DecodeError
+
+from tickrec import schema
+from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
+from tickrec.upstox.decode.columns import LAST_INSTANT
+
+_FEEDS: Final = 2 << 3 | 2
+"""The tag of an entry of the map `feeds`: field 2, length-delimited."""
+_VALUES: Final = tuple(schema.TICKS)[schema.TICKS.get_field_index("ltp") :]
+"""The columns of `ticks` that the broker sent; the ones before say where a row came from."""
+
+
+class Quote(NamedTuple):
+    """What one feed entry of a message said about an instrument; None: not sent.
+
+    Prices in rupees, volume (vtt) and oi in units, `ltt_ms` in milliseconds since the epoch.
+    """
+
+    instrument_key: str
+    ltp: float | None
+    cp: float | None
+    bid: float | None
+    ask: float | None
+    volume: int | None
+    oi: float | None
+    ltt_ms: int | None
+
+
+def count_feeds(payload: bytes) -> int:
+    """The number of feed entries in a message; 0 for market_info and garbage."""
+    count = at = 0
+    end = len(payload)
+    try:
+        while at < end:
+            if payload[at] == _FEEDS and (low := payload[at + 1]) > 0x7F > (high := payload[at + 2]):
+                # Written out, as this runs for every entry received, and nearly all sizes have two bytes.
+                at += 3 + low - 0x80 + (high << 7)
+                count += 1
+                continue
+            tag, at = _field(payload, at)
+            count += tag == _FEEDS
+    except (IndexError, ValueError):
+        return 0
+    return count if at == end else 0
+
+
+def carries_feeds(payload: bytes) -> bool:
+    """Whether a message has at least one feed entry; looks at the fields before it only."""
+    at = 0
+    try:
+        while at < len(payload):
+            tag, at = _field(payload, at)
+            if tag == _FEEDS:
+                return at <= len(payload)
+    except (IndexError, ValueError):
+        return False
+    return False
+
+
+def served_keys(payload: bytes) -> set[str]:
+    """The keys of the feed entries that say something.
+
+    The broker answers a well-formed key that does not exist with an entry of empty messages (reported 2025-11), so an
+    entry without a value other than zero in any column of `ticks` does not count.
+    """
+    message = _parse(payload)
+    return {key for key, feed in message.feeds.items() if _says_something(feed)} if message else set()
+
+
+def served(ticks: pa.Table) -> pa.BooleanArray:
+    """For each row of `ticks` whether it says something, by the rule of `served_keys`."""
+    found = pa.repeat(pa.scalar(False), ticks.num_rows)
+    for field in _VALUES:
+        if found.true_count == len(found):
+            break
+        column = ticks.column(field.name).combine_chunks()
+        if pa.types.is_list(field.type):
+            values = _nonzero(column.flatten())
+            rows = pc.list_parent_indices(column).filter(values)
+            given = pc.is_in(pa.array(range(len(column)), pa.int64()), value_set=rows)
+        else:
+            given = _nonzero(column)
+        found = pc.or_(found, given)
+    return found
+
+
+def quotes(payload: bytes) -> list[Quote]:
+    """The fields of the live table of each feed entry."""
+    message = _parse(payload)
+    return [_quote(key, feed) for key, feed in message.feeds.items()] if message else []
+
+
+def _parse(payload: bytes) -> Any:
+    try:
+        return pb.FeedResponse.FromString(payload)
+    except DecodeError:
+        return None
+
+
+def _field(payload: bytes, at: int) -> tuple[int, int]:
+    """The tag of the field at a place, and the place after the field, which may be beyond the end.
+
+    IndexError or ValueError where nothing of the kind can be read.
+    """
+    tag, at = _varint(payload, at)
+    match tag & 7:
+        case 0:
+            _, at = _varint(payload, at)
+        case 1:
+            at += 8
+        case 2:
+            size, at = _varint(payload, at)
+            at += size
+        case 5:
+            at += 4
+        case 3 | 4:
+            pass  # the ends of a group, which proto3 does not have; what is inside is walked like the rest
+        case _:
+            raise ValueError(tag)
+    return tag, at
+
+
+def _varint(payload: bytes, at: int) -> tuple[int, int]:
+    """The number at a place, and the place after it."""
+    byte = payload[at]
+    if byte < 0x80:
+        return byte, at + 1
+    number = byte & 0x7F
+    for place in range(1, 10):
+        byte = payload[at + place]
+        number |= (byte & 0x7F) << 7 * place
+        if byte < 0x80:
+            return number, at + place + 1
+    raise ValueError(at)
+
+
+def _branch(feed: Any) -> Any:
+    """The message that was sent for an instrument, or None."""
+    name = feed.WhichOneof("FeedUnion")
+    if name == "fullFeed":
+        feed = feed.fullFeed
+        name = feed.WhichOneof("FullFeedUnion")
+    return getattr(feed, name) if name else None
+
+
+def _ltpc(branch: Any) -> Any:
+    """The last price of a branch, or None."""
+    if branch is None or type(branch) is pb.LTPC:
+        return branch
+    return branch.ltpc if branch.HasField("ltpc") else None
+
+
+def _says_something(feed: Any) -> bool:
+    branch = _branch(feed)
+    ltpc = _ltpc(branch)
+    # Nearly always settled by the price.
+    return bool(ltpc is not None and ltpc.ltp) or (branch is not None and _any_value(branch))
+
+
+def _any_value(message: Any) -> bool:
+    """Whether a message holds, at any depth, a number other than zero that `ticks` has a column for."""
+    for field, value in message.ListFields():
+        match field.name:
+            case "ohlc":
+                bars = {bar.interval: bar for bar in value if bar.interval in ("1d", "I1")}
+                found = any(map(_any_value, bars.values()))
+            case "bidAskQuote":
+                found = any(map(_any_value, value))
+            case "ltt" | "ts":
+                found = 0 < value <= LAST_INSTANT
+            case "interval":
+                found = False
+            case _:
+                found = bool(value) if field.message_type is None else _any_value(value)
+        if found:
+            return True
+    return False
+
+
+def _nonzero(values: pa.Array) -> pa.BooleanArray:
+    zero = pa.scalar(False) if pa.types.is_boolean(values.type) else pa.scalar(0, values.type)
+    return pc.fill_null(pc.not_equal(values, zero), False)
+
+
+def _quote(key: str, feed: Any) -> Quote:
+    branch = _branch(feed)
+    ltpc = _ltpc(branch)
+    ltp, cp, ltt = (ltpc.ltp, ltpc.cp, ltpc.ltt) if ltpc is not None else (None, None, 0)
+    ltt = ltt if 0 < ltt <= LAST_INSTANT else None
+    kind = type(branch)
+    if kind is pb.MarketFullFeed:
+        levels = branch.marketLevel.bidAskQuote
+        level = levels[0] if levels else None
+    elif kind is pb.FirstLevelWithGreeks:
+        level = branch.firstDepth if branch.HasField("firstDepth") else None
+    else:
+        return Quote(key, ltp, cp, None, None, None, None, ltt)
+    bid, ask = (level.bidP, level.askP) if level is not None else (None, None)
+    return Quote(key, ltp, cp, bid, ask, branch.vtt, branch.oi, ltt)

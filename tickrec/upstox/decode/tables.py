@@ -1,0 +1,134 @@
+"""Journalled messages to the rows of `ticks`, `market_status` and `rejected`.
+
+Pure: no socket, no file, no clock. Owns the columns that say which message a row came from; the shape of the feed
+entries is in `flatten`, the decoding of bytes in `wire`.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tickrec import schema
+from tickrec.journal.entry import Entry
+from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
+from tickrec.upstox.decode import batches, columns
+
+PIECE: Final = 768 * 1024
+"""Payload bytes decoded at a time: some 2,000 ticks, 2 ms. The Arrow decoder holds the interpreter's lock."""
+
+_NO_STATUS: Final = schema.MARKET_STATUS.empty_table()
+_NONE_REJECTED: Final = schema.REJECTED.empty_table()
+_RECEIVED: Final = schema.TICKS.field("recv_ts").type
+_STATUS: Final = {value.number: value.name for value in pb.DESCRIPTOR.enum_types_by_name["MarketStatus"].values}
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The rows of some messages, in message order, with the columns of `schema` exactly."""
+
+    ticks: pa.Table
+    market_status: pa.Table
+    rejected: pa.Table
+
+
+def decode(entries: Sequence[Entry], symbols: Mapping[str, str], *, piece: int = PIECE) -> Decoded:
+    """Decode MESSAGE entries; `symbols` gives the trading symbol of an instrument key.
+
+    `piece` is the number of payload bytes decoded at a time: more is faster, and holds the interpreter's lock longer.
+    A message that cannot be decoded, or a text message, becomes a row of `rejected`; nothing is raised for it.
+    """
+    pieces = [_piece(some, symbols) for some in _pieces((entry for entry in entries if not entry.text), piece)]
+    texts = [_rejected(entry, "a text message") for entry in entries if entry.text]
+    rejected = sorted(itertools.chain(texts, *(piece.rejected for piece in pieces)), key=lambda row: row["seq"])
+    return Decoded(
+        pa.Table.from_batches([piece.ticks for piece in pieces if piece.ticks.num_rows], schema.TICKS),
+        _table([row for piece in pieces for row in piece.market_status], _NO_STATUS),
+        _table(rejected, _NONE_REJECTED),
+    )
+
+
+class _Piece(NamedTuple):
+    ticks: pa.RecordBatch
+    market_status: list[dict[str, Any]]
+    rejected: list[dict[str, Any]]
+
+
+def _pieces(entries: Iterable[Entry], limit: int) -> Iterator[list[Entry]]:
+    """Consecutive entries of about `limit` bytes."""
+    piece: list[Entry] = []
+    size = 0
+    for entry in entries:
+        piece.append(entry)
+        size += len(entry.payload)
+        if size >= limit:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
+
+
+def _piece(entries: list[Entry], symbols: Mapping[str, str]) -> _Piece:
+    messages, numbers, errors = batches.read([entry.payload for entry in entries])
+    kept = [entries[number] for number in numbers]
+    rejected = [_rejected(entries[number], error) for number, error in errors.items()]
+    return _Piece(_ticks(messages, kept, symbols), _market_status(messages, kept), rejected)
+
+
+def _ticks(messages: batches.Messages, entries: list[Entry], symbols: Mapping[str, str]) -> pa.RecordBatch:
+    rows = len(messages.keys)
+    if not rows:
+        return columns.table({}, 0)
+    flat = columns.flatten(messages)
+    for name, array in _of_messages(messages, entries).items():
+        flat[name] = pc.array_take(array, messages.parents)
+    names = pa.array([symbols.get(key) for key in messages.codes.dictionary.to_pylist()], pa.string())
+    flat["instrument_key"] = messages.keys
+    flat["symbol"] = pc.array_take(names, messages.codes.indices)
+    return columns.table(flat, rows)
+
+
+def _of_messages(messages: batches.Messages, entries: list[Entry]) -> columns.Columns:
+    """The columns that all rows of a message share, one row a message."""
+    return {
+        "seq": pa.array([entry.seq for entry in entries], pa.int64()),
+        "conn": pa.array([entry.conn for entry in entries], pa.int16()),
+        "recv_ts": pa.array([entry.wall_ns // 1000 for entry in entries], pa.int64()).view(_RECEIVED),
+        "feed_ts": columns.instants(messages.times),
+        "snapshot": pc.equal(messages.types, pb.FeedResponse().type),
+    }
+
+
+def _market_status(messages: batches.Messages, entries: list[Entry]) -> list[dict[str, Any]]:
+    rows = []
+    for number, info in messages.infos.items():
+        entry, sent = entries[number], messages.times[number].as_py()
+        shared = {"seq": entry.seq, "recv_ts": entry.wall_ns // 1000, "feed_ts": _instant(sent)}
+        rows += [{**shared, **row} for row in _statuses(info)]
+    return rows
+
+
+def _statuses(info: Any) -> Iterator[dict[str, Any]]:
+    """One row a segment of each kind, in alphabetical order: the order on the wire says nothing."""
+    for segment, number in sorted(info.segmentStatus.items()):
+        yield {"kind": "segment", "segment": segment, "status": _STATUS.get(number, f"unknown_{number}")}
+    for kind, infos in (("cas", info.casMarketStatus), ("preopen", info.preOpenSessionStatus)):
+        for segment, told in sorted(infos.items()):
+            updated = _instant(told.updatedTime)
+            yield {"kind": kind, "segment": segment, "status": told.status, "updated_ts": updated}
+
+
+def _instant(number: int) -> int | None:
+    """A time in ms, or None where `flatten.instants` has NULL."""
+    return number if 0 < number <= columns.LAST_INSTANT else None
+
+
+def _rejected(entry: Entry, error: str) -> dict[str, Any]:
+    return {"seq": entry.seq, "recv_ts": entry.wall_ns // 1000, "size": len(entry.payload), "error": error}
+
+
+def _table(rows: list[dict[str, Any]], empty: pa.Table) -> pa.Table:
+    return pa.Table.from_pylist(rows, empty.schema) if rows else empty

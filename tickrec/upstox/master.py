@@ -1,0 +1,123 @@
+"""Master: the broker's list of everything that can be subscribed, turned into a table.
+
+Owns the shape of the broker's file (JSON, 55 MB unpacked; docs: instruments, 2026-09) and what each of its fields
+becomes. To be read in a process of its own: its records as Python objects take hundreds of megabytes.
+"""
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+from tickrec.schema import INSTRUMENTS
+
+_IST_MS: Final = 19_800_000
+_DAY_MS: Final = 86_400_000
+_CHUNK_BYTES: Final = 1 << 20
+_BATCH_ROWS: Final = 8192
+"""Rows in a batch while converting."""
+
+
+def read_master(path: Path) -> pa.Table:
+    """The broker's .json.gz as a table of the instruments schema, one row for each record that can be subscribed.
+
+    Raises ValueError when it is not what the broker sends or lists nothing; OSError, EOFError, zlib.error or
+    pyarrow's ArrowException when it cannot be read.
+    """
+    table = _table(_records(path))
+    if not table.num_rows:
+        raise ValueError("it lists no instruments")
+    return table
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a gzipped JSON array, one at a time: the whole array as Python objects takes 400 MB."""
+    decoder = json.JSONDecoder()
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        text = file.read(_CHUNK_BYTES).lstrip()
+        if not text.startswith("["):
+            raise ValueError("it is not a JSON array")
+        at = 1
+        while True:
+            at = _skip(text, at)
+            if text[at : at + 1] == "]":
+                return
+            try:
+                record, at = decoder.raw_decode(text, at)
+            except json.JSONDecodeError:
+                more = file.read(_CHUNK_BYTES)
+                if not more:
+                    raise ValueError("it ends in the middle, or is not JSON") from None
+                text, at = text[at:] + more, 0
+                continue
+            if isinstance(record, dict):
+                yield record
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at : at + 1] in (" ", "\n", "\r", "\t", ","):
+        at += 1
+    return at
+
+
+def _row(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """One record of the broker's file as a row of the schema; None for one that cannot be subscribed."""
+    key, symbol = _text(record, "instrument_key"), _text(record, "trading_symbol")
+    if key is None or symbol is None:
+        return None
+    kind, expiry = _text(record, "instrument_type"), _number(record, "expiry")
+    paise = _number(record, "tick_size")
+    return {
+        "instrument_key": key,
+        "segment": _text(record, "segment") or key.partition("|")[0],
+        "exchange": _text(record, "exchange"),
+        "symbol": symbol,
+        "name": _text(record, "name"),
+        "instrument_type": kind,
+        "expiry": int(expiry + _IST_MS) // _DAY_MS if expiry else None,
+        "strike": _number(record, "strike_price") if kind in ("CE", "PE") else None,
+        "lot_size": _whole(record, "lot_size"),
+        "tick_size": None if paise is None else paise / 100,
+        "underlying_key": _text(record, "underlying_key"),
+        "underlying_symbol": _text(record, "underlying_symbol"),
+        "underlying_type": _text(record, "underlying_type"),
+        "isin": _text(record, "isin"),
+        "exchange_token": _text(record, "exchange_token"),
+        "freeze_quantity": _number(record, "freeze_quantity"),
+        "qty_multiplier": _number(record, "qty_multiplier"),
+        "weekly": record.get("weekly") if isinstance(record.get("weekly"), bool) else None,
+        "cas_eligible": record.get("cas_eligible") is True,  # the broker sends it only when true
+        "security_type": _text(record, "security_type"),
+        "short_name": _text(record, "short_name"),
+    }
+
+
+def _text(record: Mapping[str, Any], name: str) -> str | None:
+    """A text field; None if it is missing, empty or something else, as for records of a shape not seen yet."""
+    value = record.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _number(record: Mapping[str, Any], name: str) -> float | None:
+    value = record.get(name)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _whole(record: Mapping[str, Any], name: str) -> int | None:
+    value = _number(record, name)
+    return None if value is None else int(value)
+
+
+def _table(records: Iterator[dict[str, Any]]) -> pa.Table:
+    batches, rows = [], []
+    for record in records:
+        if (row := _row(record)) is not None:
+            rows.append(row)
+        if len(rows) == _BATCH_ROWS:
+            batches.append(pa.RecordBatch.from_pylist(rows, schema=INSTRUMENTS))
+            rows = []
+    batches.append(pa.RecordBatch.from_pylist(rows, schema=INSTRUMENTS))
+    return pa.Table.from_batches(batches)
