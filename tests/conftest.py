@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from tickrec.store.paths import Store
+
 SYSTEM = Path(__file__).parent / "system"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store that nothing has been recorded into yet."""
+    return Store(tmp_path / "data")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -25,26 +25,6 @@ FAST = Settings(interval=0.02)
 SELECTORS = ("RELIANCE", "TCS", "NIFTY", "NIFTY:fut")
 
 
-class ShiftedClock(SystemClock):
-    """The machine's clock, some time ahead or behind."""
-
-    def __init__(self, shift_ns: int) -> None:
-        self.shift_ns = shift_ns
-
-    def wall_ns(self) -> int:
-        return SystemClock.wall_ns() + self.shift_ns
-
-
-class HastyClock(ShiftedClock):
-    """The machine's clock, on which every pause takes a fifth of its time."""
-
-    def __init__(self) -> None:
-        super().__init__(0)
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds / 5)
-
-
 def config_for(tmp_path: Path, simulator: Simulator, text: str = "", data: Path | None = None) -> Config:
     """The configuration of a user whose broker is the simulator."""
     tmp_path.mkdir(exist_ok=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clocks import ShiftedClock
 from tests.query.fixtures import write_sealed
 from tests.upstox.feed_fixtures import CERTIFICATE
 from tests.upstox.rest_fixtures import jwt
@@ -39,16 +40,6 @@ MONDAY = from_datetime(dt.datetime(2026, 11, 23, 10, 0, tzinfo=IST))
 DEADLINE = 30.0
 
 posix = pytest.mark.skipif(os.name == "nt", reason="not on Windows")
-
-
-class ShiftedClock(SystemClock):
-    """The machine's clock, some time ahead or behind."""
-
-    def __init__(self, shift_ns: int) -> None:
-        self.shift_ns = shift_ns
-
-    def wall_ns(self) -> int:
-        return SystemClock.wall_ns() + self.shift_ns
 
 
 def clock_at(wall_ns: int) -> ShiftedClock:

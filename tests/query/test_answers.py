@@ -310,6 +310,7 @@ class _Closed(io.StringIO):
         return self._file.fileno()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # nobody can flush what is left
 @pytest.mark.parametrize("format", answers.FORMATS)
 def test_a_reader_that_leaves_ends_the_query_silently(session: Session, tmp_path: Path, format: str) -> None:
     out = _Closed(tmp_path / "pipe")

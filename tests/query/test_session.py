@@ -34,11 +34,6 @@ DATE = days.DATE
 NEXT = DATE + dt.timedelta(days=1)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "data")
-
-
 def as_journal(store: Store, last_seq: int) -> None:
     """Nothing but the journal."""
 

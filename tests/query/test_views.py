@@ -22,11 +22,6 @@ YESTERDAY = DATE - dt.timedelta(days=1)
 MINUTE_US = 60_000_000
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "data")
-
-
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A recorded day with a drop, a run that died and some minutes of trades, half in parts, half in the tail."""

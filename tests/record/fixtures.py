@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from tests.clocks import HandClock
 from tickrec.clock import SECOND
 from tickrec.files import Lock
 from tickrec.journal import JournalWriter
@@ -20,25 +21,6 @@ NOW = 1_795_407_067 * SECOND
 """2026-11-23 09:41:07 IST."""
 START = NOW - 1567 * SECOND
 """26m 07s before."""
-
-
-class HandClock:
-    """A clock that stands still until it is moved; its sleep moves it."""
-
-    def __init__(self, wall_ns: int = NOW) -> None:
-        self.now_ns = wall_ns
-
-    def wall_ns(self) -> int:
-        return self.now_ns
-
-    def monotonic_ns(self) -> int:
-        return self.now_ns
-
-    def pass_s(self, seconds: float) -> None:
-        self.now_ns += int(seconds * SECOND)
-
-    async def sleep(self, seconds: float) -> None:
-        self.pass_s(seconds)
 
 
 def connection(conn: int = 1, **facts: Any) -> ConnectionStatus:

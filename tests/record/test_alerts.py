@@ -6,18 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.clocks import HandClock
 from tickrec.clock import SECOND, SystemClock
 from tickrec.record.alerts import QUIET_SECONDS, Alerts
-
-
-class HandClock(SystemClock):
-    """Wall time moved by hand."""
-
-    def __init__(self) -> None:
-        self.now_ns = SECOND
-
-    def wall_ns(self) -> int:
-        return self.now_ns
 
 
 def command(out: Path) -> str:

@@ -20,11 +20,6 @@ DEADLINE = 30.0
 NEXT = DATE + dt.timedelta(days=1)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "data")
-
-
 def begin(store: Store, date: dt.date = DATE) -> Recording:
     """A day that goes on."""
     recording = Recording(store, date=date)

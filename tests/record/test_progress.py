@@ -3,8 +3,9 @@
 import datetime as dt
 from pathlib import Path
 
+from tests.clocks import HandClock
 from tests.query.fixtures import at, write_sealed
-from tests.record.fixtures import DATE, HandClock
+from tests.record.fixtures import DATE
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.market.calendar import Calendar
 from tickrec.record.plan import Plan, Times

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.recordings import FAST, Recording, ShiftedClock, messages, recording, until
+from tests.clocks import ShiftedClock
+from tests.recordings import FAST, Recording, messages, recording, until
 from tickrec.clock import IST, SECOND, SystemClock, from_datetime
 from tickrec.errors import ExitCode
 from tickrec.files import Lock

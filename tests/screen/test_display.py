@@ -122,8 +122,10 @@ def test_no_color_leaves_bold_and_dim_but_no_colour(tty: Tty) -> None:
 
 def test_a_terminal_of_another_encoding_gets_letters_for_arrows() -> None:
     tty = Tty(80, 24)
-    stream = os.fdopen(os.dup(tty.outer), "w", encoding="latin-1")
-    with Screen(stream, {"TERM": "xterm"}) as screen:
+    with (
+        os.fdopen(os.dup(tty.outer), "w", encoding="latin-1") as stream,
+        Screen(stream, {"TERM": "xterm"}) as screen,
+    ):
         screen.show(VIEW)
         tty.wait_for("RELIANCE")
     tty.wait_for(LEAVE)

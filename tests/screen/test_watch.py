@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.record.fixtures import DATE, NOW, HandClock, Recording
+from tests.clocks import HandClock
+from tests.record.fixtures import DATE, NOW, Recording
 from tickrec import schema
 from tickrec.journal.entry import EntryKind, encode_facts
 from tickrec.market import instruments
@@ -22,11 +22,6 @@ from tickrec.store.paths import Store
 @pytest.fixture
 def clock() -> HandClock:
     return HandClock()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "data")
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@ import asyncio
 import datetime as dt
 import subprocess
 import sys
-from pathlib import Path
 
 import duckdb
 import pytest
 
+from tests.clocks import HandClock
 from tests.days import DATE, Recording, write_day
 from tickrec.clock import SystemClock, from_datetime
 from tickrec.errors import ExitCode
@@ -22,20 +22,10 @@ from tickrec.store.paths import Store
 MONTH = dt.timedelta(days=30)
 
 
-class Clock(SystemClock):
+def after(days: int) -> HandClock:
     """Noon, India, some days after DATE."""
-
-    def __init__(self, days: int) -> None:
-        noon = dt.datetime.combine(DATE, dt.time(6, 30), dt.UTC)
-        self._wall_ns = from_datetime(noon + dt.timedelta(days=days))
-
-    def wall_ns(self) -> int:
-        return self._wall_ns
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "data")
+    noon = dt.datetime.combine(DATE, dt.time(6, 30), dt.UTC)
+    return HandClock(from_datetime(noon + dt.timedelta(days=days)))
 
 
 def test_the_journal_of_an_old_sealed_date_goes_and_everything_else_stays(store: Store) -> None:
@@ -43,32 +33,32 @@ def test_the_journal_of_an_old_sealed_date_goes_and_everything_else_stays(store:
     seal(store, DATE)
     size = sum(path.stat().st_size for path in store.journal_files(DATE))
     kept = {path for path in store.root.rglob("*") if path.is_file() and "journal" not in path.parts}
-    (expired,) = expire(store, MONTH, Clock(31))
+    (expired,) = expire(store, MONTH, after(31))
     assert (expired.date, expired.bytes, expired.removed) == (DATE, size, True)
     assert store.journal_files(DATE) == []
     assert not store.journal(DATE).exists()
     assert {path for path in store.root.rglob("*") if path.is_file()} == kept
     assert verify(store, DATE).differences == ()
-    assert list(expire(store, MONTH, Clock(31))) == []
+    assert list(expire(store, MONTH, after(31))) == []
 
 
 def test_a_date_is_kept_for_as_long_as_asked(store: Store) -> None:
     write_day(store)
     seal(store, DATE)
-    assert list(expire(store, MONTH, Clock(30))) == []
+    assert list(expire(store, MONTH, after(30))) == []
     assert len(store.journal_files(DATE)) == 2
 
 
 def test_a_date_that_is_not_sealed_is_kept(store: Store) -> None:
     last = write_day(store).last_seq
     PartWriter(store, DATE).flush(last, final=True)
-    assert list(expire(store, MONTH, Clock(365))) == []
+    assert list(expire(store, MONTH, after(365))) == []
     seal(store, DATE)
     recording = Recording(store)
     recording.written.last_seq = last
     recording.run()
     recording.close()
-    assert list(expire(store, MONTH, Clock(365))) == []
+    assert list(expire(store, MONTH, after(365))) == []
     assert len(store.journal_files(DATE)) == 3
 
 
@@ -76,7 +66,7 @@ def test_a_date_whose_files_do_not_agree_is_kept_and_named(store: Store) -> None
     write_day(store)
     seal(store, DATE)
     store.sealed_path("gaps", DATE).unlink()
-    (expired,) = expire(store, MONTH, Clock(31))
+    (expired,) = expire(store, MONTH, after(31))
     assert not expired.removed
     assert any("gaps.parquet" in line for line in expired.differences)
     assert len(store.journal_files(DATE)) == 2
@@ -89,7 +79,7 @@ def test_one_date_that_cannot_be_read_does_not_keep_the_others(store: Store) -> 
         seal(store, date)
     store.manifest_path(dates[0]).write_bytes(b"[]")
     store.sealed_path("ticks", dates[1]).write_bytes(b"PAR1")
-    expired = list(expire(store, MONTH, Clock(31)))
+    expired = list(expire(store, MONTH, after(31)))
     assert [(each.date, each.removed) for each in expired] == [(dates[0], False), (dates[1], False), (dates[2], True)]
     assert "the manifest cannot be read" in expired[0].differences[0]
     assert "ticks.parquet" in expired[1].differences[0]
@@ -112,7 +102,7 @@ def test_a_date_that_somebody_works_on_is_left_alone(store: Store) -> None:
     seal(store, DATE)
     with Lock(store.day_lock(DATE)) as lock:
         lock.acquire({"doing": "sealing 2026-11-23"})
-        assert list(expire(store, MONTH, Clock(31))) == []
+        assert list(expire(store, MONTH, after(31))) == []
     assert len(store.journal_files(DATE)) == 2
 
 
@@ -121,7 +111,7 @@ def test_a_removal_that_was_interrupted_is_finished(store: Store) -> None:
     seal(store, DATE)
     leaving = store.state / f"{DATE}.expired"
     store.journal(DATE).rename(leaving)
-    assert list(expire(store, MONTH, Clock(31))) == []
+    assert list(expire(store, MONTH, after(31))) == []
     assert not leaving.exists()
 
 

@@ -36,11 +36,6 @@ from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "data")
-
-
 def flush(store: Store, last: int, step: int | None = None) -> None:
     writer = PartWriter(store, DATE)
     for seq in range(step or last, last + (step or 1), step or last):

@@ -29,11 +29,6 @@ from tickrec.store.paths import Store
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "data")
-
-
-@pytest.fixture
 def sealed(store: Store) -> Store:
     write_day(store)
     seal(store, DATE)

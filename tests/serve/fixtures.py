@@ -1,9 +1,6 @@
 """What tests of the simulator share: a clock moved by hand, HTTP calls, and a websocket client."""
 
 import asyncio
-import datetime as dt
-import heapq
-import itertools
 import json
 import struct
 import urllib.error
@@ -17,7 +14,7 @@ import websockets
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 
-from tickrec.clock import IST, SECOND, from_datetime
+from tests.clocks import SteppedClock
 from tickrec.serve.server import HOST, Settings, Simulator
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 
@@ -26,53 +23,6 @@ TCS = "NSE_EQ|INE467B01029"
 NIFTY = "NSE_INDEX|Nifty 50"
 DEADLINE = 10.0
 """Seconds after which a test gives up waiting."""
-
-
-def at(text: str) -> int:
-    """Wall ns of an IST time such as 2026-11-23T10:00."""
-    return from_datetime(dt.datetime.fromisoformat(text).replace(tzinfo=IST))
-
-
-class HandClock:
-    """A clock that moves only when told to."""
-
-    def __init__(self, start: str = "2026-11-23T10:00:00") -> None:
-        self._wall = at(start)
-        self._begin = self._wall
-        self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._order = itertools.count()
-
-    def wall_ns(self) -> int:
-        return self._wall
-
-    def monotonic_ns(self) -> int:
-        return self._wall - self._begin + SECOND
-
-    async def sleep(self, seconds: float) -> None:
-        future = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self._wall + int(seconds * SECOND), next(self._order), future))
-        await future
-
-    async def advance(self, seconds: float) -> None:
-        """Move on, waking every sleeper at its own moment."""
-        await self._let_others_run()
-        end = self._wall + int(seconds * SECOND)
-        while self._sleepers and self._sleepers[0][0] <= end:
-            due, _, future = heapq.heappop(self._sleepers)
-            self._wall = max(self._wall, due)
-            if not future.done():
-                future.set_result(None)
-            await self._let_others_run()
-        self._wall = end
-
-    async def advance_to(self, text: str) -> None:
-        """Move on to an IST time of day."""
-        await self.advance((at(text) - self._wall) / SECOND)
-
-    @staticmethod
-    async def _let_others_run() -> None:
-        for _ in range(5):
-            await asyncio.sleep(0)
 
 
 class Answer(NamedTuple):
@@ -187,9 +137,11 @@ async def connected(simulator: Simulator, **options: Any) -> AsyncIterator[Clien
 
 
 @asynccontextmanager
-async def simulated(clock: HandClock | None = None, **settings: Any) -> AsyncIterator[tuple[Simulator, HandClock]]:
+async def simulated(
+    clock: SteppedClock | None = None, **settings: Any
+) -> AsyncIterator[tuple[Simulator, SteppedClock]]:
     """A running simulator whose clock is moved by hand."""
-    clock = clock or HandClock()
+    clock = clock or SteppedClock()
     async with Simulator(Settings(clock=clock, **settings)) as simulator:
         yield simulator, clock
 

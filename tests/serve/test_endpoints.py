@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.serve.fixtures import NIFTY, RELIANCE, TCS, Answer, HandClock, at, authorize, call, simulated
+from tests.clocks import SteppedClock, at
+from tests.serve.fixtures import NIFTY, RELIANCE, TCS, Answer, authorize, call, simulated
 from tickrec.clock import IST
 from tickrec.errors import UsageError
 from tickrec.serve.server import HOST, Settings, Simulator
@@ -60,7 +61,7 @@ class TestAuthorize:
         assert answer.error_code == "UDAPI100060"
 
     def test_every_answer_states_the_servers_time(self) -> None:
-        answer = get("/v3", settings={"clock": HandClock("2026-11-23T10:00:00")})
+        answer = get("/v3", settings={"clock": SteppedClock("2026-11-23T10:00:00")})
         assert answer.headers["Date"] == "Mon, 23 Nov 2026 04:30:00 GMT"
 
     def test_one_connection_serves_many_requests(self) -> None:
@@ -255,7 +256,7 @@ class TestInstruments:
         assert get(FILES + name).status == 404
 
     def test_the_file_is_that_of_the_clocks_date(self) -> None:
-        clock = HandClock("2026-12-30T10:00")
+        clock = SteppedClock("2026-12-30T10:00")
         rows = json.loads(gzip.decompress(get(FILES + "NSE.json.gz", settings={"clock": clock}).body))
         expiries = [row["expiry"] for row in rows if "expiry" in row]
         assert min(expiries) >= at("2026-12-30T10:00") // 1_000_000

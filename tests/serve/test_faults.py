@@ -8,13 +8,13 @@ import pytest
 from google.protobuf.message import DecodeError
 from websockets.exceptions import ConnectionClosed
 
+from tests.clocks import SteppedClock
 from tests.serve.fixtures import (
     DEADLINE,
     NIFTY,
     RELIANCE,
     TCS,
     Client,
-    HandClock,
     authorize,
     call,
     connected,
@@ -45,7 +45,7 @@ async def ending(client: Client) -> tuple[int | None, int]:
     raise AssertionError
 
 
-async def live(client: Client, clock: HandClock) -> Any:
+async def live(client: Client, clock: SteppedClock) -> Any:
     """The next live message."""
     await clock.advance(0.25)
     response = await client.next()

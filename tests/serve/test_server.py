@@ -21,14 +21,13 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from upstox_client.feeder import market_data_feeder_v3
 from upstox_client.feeder.proto import MarketDataFeedV3_pb2 as official
 
+from tests.clocks import SteppedClock, at
 from tests.serve.fixtures import (
     DEADLINE,
     NIFTY,
     RELIANCE,
     TCS,
     Client,
-    HandClock,
-    at,
     authorize,
     call,
     connected,
@@ -107,7 +106,7 @@ class TestMarketInfo:
             assert dict(first.marketInfo.segmentStatus) == dict.fromkeys(SEGMENTS, 2)
 
     async def test_comes_again_at_every_transition(self) -> None:
-        clock, seen = HandClock("2026-11-23T08:59:00"), []
+        clock, seen = SteppedClock("2026-11-23T08:59:00"), []
         async with (
             simulated(clock, always_open=False, interval=30) as (simulator, _),
             connected(simulator) as client,
@@ -162,7 +161,7 @@ class TestSubscribing:
                         assert part.iv > 0
 
     @staticmethod
-    async def live(client: Client, clock: HandClock) -> Any:
+    async def live(client: Client, clock: SteppedClock) -> Any:
         """The next live message."""
         await clock.advance(0.25)
         response = await client.next()
@@ -370,7 +369,7 @@ class TestStreaming:
             writer.close()
 
     async def test_a_closed_market_answers_with_a_snapshot_and_then_rests(self) -> None:
-        clock = HandClock("2026-11-22T12:00")
+        clock = SteppedClock("2026-11-22T12:00")
         async with simulated(clock, always_open=False) as (simulator, _), connected(simulator) as client:
             snapshot = await client.subscribe([RELIANCE, NIFTY])
             assert snapshot.feeds[RELIANCE].fullFeed.marketFF.ltpc.ltt < at("2026-11-21T00:00") // 1_000_000
@@ -378,7 +377,7 @@ class TestStreaming:
             assert await client.nothing()
 
     async def test_the_pre_open_auction_has_a_crossed_book_and_its_own_numbers(self) -> None:
-        clock = HandClock("2026-11-23T09:01")
+        clock = SteppedClock("2026-11-23T09:01")
         async with simulated(clock, always_open=False) as (simulator, _), connected(simulator) as client:
             before = (await client.subscribe([RELIANCE])).feeds[RELIANCE].fullFeed.marketFF
             await clock.advance(0.25)
@@ -408,7 +407,7 @@ class TestStreaming:
             assert full.vtt < before.vtt
 
     async def test_only_shares_of_the_closing_auction_take_part_in_it(self) -> None:
-        clock = HandClock("2026-11-23T15:20")
+        clock = SteppedClock("2026-11-23T15:20")
         async with simulated(clock, always_open=False) as (simulator, _), connected(simulator) as client:
             future, other = contracts("FUT")[0], contracts("BE", segment="NSE_EQ")[0]
             await client.subscribe([RELIANCE, future, other, NIFTY])

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from tests import ROOT, days
+from tests.clocks import HandClock
 from tests.query.fixtures import tick, write_sealed
-from tests.record.fixtures import DATE, NOW, HandClock, Recording, connection, run_status
+from tests.record.fixtures import DATE, NOW, Recording, connection, run_status
 from tickrec.clock import SECOND
 from tickrec.errors import ExitCode
 from tickrec.files import Lock
@@ -38,11 +39,6 @@ JSON_FIELDS = {
 @pytest.fixture
 def clock() -> HandClock:
     return HandClock()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "data")
 
 
 def facts(report: StatusReport) -> tuple[str, bool, ExitCode]:
@@ -419,7 +415,7 @@ def test_json_of_a_lost_connection_tells_when_it_is_tried_again() -> None:
 CHILD = """
 import sys
 from pathlib import Path
-from tests.record.fixtures import HandClock
+from tests.clocks import HandClock
 from tests.record.fixtures import Recording
 from tickrec.store.paths import Store
 recording = Recording(Store(Path(sys.argv[1])), HandClock())

@@ -15,11 +15,6 @@ from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "data")
-
-
 def put(path: Path, footer: Footer) -> None:
     """A Parquet file without rows that says what it covers."""
 

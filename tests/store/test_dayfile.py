@@ -19,11 +19,6 @@ from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "data")
-
-
 def flushed(store: Store) -> Recording:
     """A day that goes on, with one part published."""
     recording = Recording(store)

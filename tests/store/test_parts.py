@@ -16,11 +16,6 @@ from tickrec.store.parts import PartWriter, _Draft, read_tail
 from tickrec.store.paths import Store
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "data")
-
-
 def snapshot(store: Store) -> dict[str, list[dict[str, object]]]:
     return {name: ordered(table) for name, table in everything(store).items()}
 

@@ -14,8 +14,9 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.clocks import HastyClock
 from tests.processes import running
-from tests.recordings import HastyClock, Recording, recording, until
+from tests.recordings import Recording, recording, until
 from tickrec.clock import SystemClock
 from tickrec.config import Config, load
 from tickrec.errors import ExitCode

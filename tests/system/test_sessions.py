@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.recordings import FAST, HastyClock, ShiftedClock, messages, recording, until
+from tests.clocks import HastyClock, ShiftedClock
+from tests.recordings import FAST, messages, recording, until
 from tests.upstox.rest_fixtures import jwt
 from tickrec.clock import IST, SECOND, Stopped, SystemClock, from_datetime
 from tickrec.errors import AlreadyRecording, ExitCode, NothingToRecord, TokenError, UsageError

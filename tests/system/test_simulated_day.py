@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -61,16 +62,25 @@ def test_candles(store: Store) -> None:
     assert len(found) == len(expected) > 20
 
 
-@pytest.mark.parametrize(("window_ms", "percent"), [(500, 0.05), (2000, 0.5), (3000, 3)])
-def test_spikes(store: Store, window_ms: int, percent: float) -> None:
+def moves(trades: list[dict[str, Any]], window_ms: int) -> Iterator[tuple[dict[str, Any], float, float]]:
+    """Each trade with the price within the window before it that it is furthest from, and the change in percent."""
+    for trade in trades:
+        near = [each["ltp"] for each in trades if trade["ltt"] - window_ms <= each["ltt"] <= trade["ltt"]]
+        up, down = trade["ltp"] / min(near), max(near) / trade["ltp"]
+        base = min(near) if up >= down else max(near)
+        yield trade, base, (trade["ltp"] / base - 1) * 100
+
+
+@pytest.mark.parametrize(("window_ms", "share"), [(500, 0.1), (2000, 0.3), (3000, 0.9)])
+def test_spikes(store: Store, window_ms: int, share: float) -> None:
+    """Thresholds are shares of the largest move of the day, so that every day has some."""
+    days_trades = trades_of(store)
+    largest = max(abs(change) for trades in days_trades.values() for _, _, change in moves(trades, window_ms))
+    percent = round(largest * share, 4)
     expected = set()
-    for key, trades in trades_of(store).items():
+    for key, trades in days_trades.items():
         before = 0
-        for trade in trades:
-            near = [each["ltp"] for each in trades if trade["ltt"] - window_ms <= each["ltt"] <= trade["ltt"]]
-            up, down = trade["ltp"] / min(near), max(near) / trade["ltp"]
-            base = min(near) if up >= down else max(near)
-            change = (trade["ltp"] / base - 1) * 100
+        for trade, base, change in moves(trades, window_ms):
             way = (change >= percent) - (change <= -percent)
             if way and way != before:
                 expected.add((key, trade["seq"], trade["ltp"], base, round(change, 6)))

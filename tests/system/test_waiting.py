@@ -22,11 +22,6 @@ PARTS = [(1, 20), (21, 40), (41, 60)]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "data")
-
-
-@pytest.fixture
 def written(store: Store) -> Written:
     """A day in four parts, with all of which something happened."""
     written = write_day(store)

@@ -5,7 +5,6 @@ import contextlib
 import itertools
 import json
 import ssl
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,6 +15,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from tests.clocks import FastClock
 from tickrec.clock import SECOND
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.upstox.auth import TokenSource
@@ -37,23 +37,6 @@ NIFTY: Final = Wanted("NSE_INDEX|Nifty 50", "NIFTY", "full")
 
 CERTIFICATE: Final = Path(__file__).with_name("broker.pem")
 """Certificate and key of localhost and broker.test, signed by itself, good for nothing but tests."""
-
-
-class FastClock:
-    """The machine's clock, running `speed` times as fast."""
-
-    def __init__(self, speed: float = 20.0) -> None:
-        self.speed = speed
-        self._begin, self._wall = time.monotonic_ns(), time.time_ns()
-
-    def wall_ns(self) -> int:
-        return self._wall + self.monotonic_ns()
-
-    def monotonic_ns(self) -> int:
-        return int((time.monotonic_ns() - self._begin) * self.speed)
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds / self.speed)
 
 
 def snapshot(keys: Iterable[str]) -> bytes:

@@ -15,6 +15,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 from websockets.utils import accept_key
 
+from tests.clocks import FastClock, HandClock
 from tests.upstox.feed_fixtures import (
     CERTIFICATE,
     DEADLINE,
@@ -23,7 +24,6 @@ from tests.upstox.feed_fixtures import (
     SECRET,
     TCS,
     Broker,
-    FastClock,
     Recording,
     TokenSettings,
     make_feed,
@@ -564,29 +564,12 @@ async def test_without_a_snapshot_silence_is_not_put_up_with_for_longer() -> Non
     assert {facts["reason"] for facts in found.facts(DISCONNECTED)[:3]} == {"no data for 1 s"}
 
 
-class StepClock:
-    """A clock that moves only when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self._now = 1_790_000_000 * SECOND
-
-    def wall_ns(self) -> int:
-        return self._now
-
-    def monotonic_ns(self) -> int:
-        return self._now
-
-    async def sleep(self, seconds: float) -> None:
-        self._now += int(seconds * SECOND)
-        await asyncio.sleep(0.001)
-
-
 async def test_silence_in_quiet_times_is_left_alone_and_counted_from_their_end() -> None:
     async def talk(broker: Broker, connection: ServerConnection) -> None:
         await connection.send(market_info())
         await connection.wait_closed()
 
-    clock = StepClock()
+    clock = HandClock()
     end = clock.wall_ns() + 300 * SECOND
     async with Broker(talk).running() as broker:
         feed = make_feed(broker.url, clock=clock, quiet=lambda wall_ns: wall_ns < end)

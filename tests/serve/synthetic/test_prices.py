@@ -11,7 +11,8 @@ import struct
 import pytest
 
 from tests import SAMPLES
-from tests.serve.fixtures import NIFTY, RELIANCE, at
+from tests.clocks import at
+from tests.serve.fixtures import NIFTY, RELIANCE
 from tickrec.clock import IST
 from tickrec.serve.synthetic.listings import Listing, Master
 from tickrec.serve.synthetic.messages import Painter, frame, market_info_frame
