@@ -48,6 +48,7 @@ class Day:
         """Ticks in the journal that are not in Parquet."""
         self.asked_before: dict[str, str | None] = {}
         """Trading symbol of every key that earlier runs asked for on the date."""
+        self._gaps_seen = 0
         self._clock = clock
         self._spoken: dict[int, list[Entry]] = {}
         self._lock = Lock(store.day_lock(date))
@@ -56,6 +57,7 @@ class Day:
         except BaseException:
             self._lock.release()
             raise
+        self._gaps_seen = self.gaps_ended
         self.append(self._own(EntryKind.NOTE, event="start", version=__version__))
 
     def _open(self, store: Store) -> None:
@@ -120,8 +122,9 @@ class Day:
         self.gaps_ended += 1
         self.gaps_ns += (gap.end_ns or gap.start_ns) - gap.start_ns
 
-    def newest_gaps(self, count: int) -> list[Gap]:
-        """The last `count` of the gaps that have ended, as far as they are still known."""
+    def new_gaps(self) -> list[Gap]:
+        """The gaps that have ended since the last call, in this run, as far as they are still known."""
+        count, self._gaps_seen = self.gaps_ended - self._gaps_seen, self.gaps_ended
         return list(self.gaps)[-count:] if count else []
 
     def _remember(self, entry: Entry) -> None:

@@ -1,4 +1,4 @@
-"""Recorder: the record run. Connections to journal to flushes; the staged stop.
+"""Run: the recording itself, from connections to journal to flushes, and how it stops in stages.
 
 Owns the order of things: an entry is journalled before anything else is done with it. A journal that cannot be
 written ends the run, and nothing else does but the planned end, a signal, or a token that is refused.
@@ -6,7 +6,6 @@ written ends the run, and nothing else does but the planned end, a signal, or a 
 
 import asyncio
 import contextlib
-import datetime as dt
 import logging
 import sys
 from collections import deque
@@ -14,16 +13,16 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from enum import Enum
 from typing import Any, Final, NamedTuple, NoReturn
 
-from tickrec.clock import SECOND, Clock, Stopped, ist
+from tickrec.clock import SECOND, Clock, ist
 from tickrec.config import Config
-from tickrec.errors import AlreadyRecording, BrokerUnreachable, DataError, ExitCode, StorageError, TickrecError
+from tickrec.errors import BrokerUnreachable, ExitCode, StorageError, TickrecError
 from tickrec.formatting import duration, plural, size
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.journal.gaps import Gap
 from tickrec.logs import Latest
-from tickrec.market.calendar import trading_date
 from tickrec.record.alerts import Alerts
 from tickrec.record.day import Day
+from tickrec.record.days import Days
 from tickrec.record.flush import Flushing
 from tickrec.record.plan import Plan
 from tickrec.record.progress import RunProgress
@@ -44,14 +43,9 @@ FRAME_BUDGET_NS: Final = 5_000_000
 """How long the loop may be held for a frame of the live table; what is left over waits for the next."""
 TAP_MESSAGES: Final = 2_000
 """Messages that may wait for the live table before it skips the oldest."""
-LOCK_POLL_SECONDS: Final = 0.5
 SYNC_SHARE: Final = 0.8
 """The rest of `sync_interval` is for the syncing itself, so that no message waits longer for the disk."""
-HOUSEKEEPING_SECONDS: Final = 60
-"""How long today's recording has run before earlier days are sealed."""
 LONG_GAP_SECONDS: Final = 60
-CLOCK_STEP_NS: Final = 5 * SECOND
-"""A clock set back by less than this over midnight does not bring the date before back."""
 
 
 class Stop(Enum):
@@ -91,6 +85,7 @@ class Recorder:
         clock: Clock,
         stopping: asyncio.Event,
         alerts: Alerts,
+        day: Day,
         *,
         late: Late | None = None,
         show: Show | None = None,
@@ -112,21 +107,14 @@ class Recorder:
         self._live = Live(plan.symbols)
         self._tap: deque[Entry] = deque(maxlen=TAP_MESSAGES)
         self._stop = Stop.SIGNAL
-        self._ended: deque[Day] = deque()
-        """Days that the clock has left, until they are finished."""
-        self._to_seal: deque[dt.date] = deque()
-        self._gaps_told = 0
-        self._day: Day
+        self._days = Days(store, clock, day, self._flushing, alerts)
 
     async def run(self) -> RunStatus:
         """Record; returns what the run last had to say of itself, with the exit code in it.
 
-        Raises Stopped, AlreadyRecording, DataError or StorageError if recording cannot even begin. What ends a run
-        that has begun is in the status, and has been logged and alerted.
+        Raises nothing of its own: what ends a run is in the status, and has been logged and alerted.
         """
         sys.setswitchinterval(SWITCH_SECONDS)
-        self._day = await self._open_day(trading_date(self._clock.wall_ns()))
-        self._gaps_told = self._day.gaps_ended
         self._tell_repair()
         self._tell_late()
         self._tell_plan()
@@ -143,7 +131,7 @@ class Recorder:
         count, connections = len(plan.instruments), len(plan.connections)
         log.info(
             "recording %s into %s: %s, mode %s, %s, %s",
-            self._day.date,
+            self._days.current.date,
             self._store.root,
             plural(count, "instrument"),
             plan.mode,
@@ -155,7 +143,7 @@ class Recorder:
     def _tell_left(self) -> None:
         """Warn of instruments that an earlier run of the date recorded: what this one does not ask for is no gap."""
         wanted = self._plan.symbols
-        if left := [symbol or key for key, symbol in self._day.asked_before.items() if key not in wanted]:
+        if left := [symbol or key for key, symbol in self._days.current.asked_before.items() if key not in wanted]:
             shown = ", ".join(left[:5]) + (", ..." if len(left) > 5 else "")
             log.warning("%s recorded earlier today, but not by this run: %s", plural(len(left), "instrument"), shown)
 
@@ -164,31 +152,16 @@ class Recorder:
         if self._late is None:
             return
         wall_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
-        since_ns = max(self._late.since_ns, self._day.begin_ns)
+        since_ns = max(self._late.since_ns, self._days.current.begin_ns)
         for conn, wanted in enumerate(self._plan.connections, 1):
             facts = encode_facts(event="lost", reason=self._late.reason, keys=len(wanted), since_ns=since_ns)
-            self._day.append(Entry(EntryKind.NOTE, conn, wall_ns, mono_ns, facts))
+            self._days.current.append(Entry(EntryKind.NOTE, conn, wall_ns, mono_ns, facts))
 
     def _tell_repair(self) -> None:
-        for aside in self._day.repair.torn:
+        for aside in self._days.current.repair.torn:
             log.warning("the last run ended within an entry: %d bytes were set aside in %s", aside.bytes, aside.path)
-        for damage in self._day.repair.damage:
+        for damage in self._days.current.repair.damage:
             log.warning("the journal is damaged, everything else of it is used: %s", damage)
-
-    async def _open_day(self, date: dt.date) -> Day:
-        """The day, as soon as nobody seals or rebuilds it any more. Raises Stopped; AlreadyRecording at the end."""
-        told = False
-        while True:
-            try:
-                return Day(self._store, date, self._clock)
-            except AlreadyRecording as error:
-                if self._seconds_left() <= 0:
-                    raise
-                if not told:
-                    log.warning("waiting: %s", error)
-                told = True
-            if await self._signalled_within(LOCK_POLL_SECONDS):
-                raise Stopped
 
     async def _record(self) -> TickrecError | None:
         """Run everything until the stop; the error that ended it, if one did."""
@@ -200,7 +173,9 @@ class Recorder:
                     tasks.create_task(self._keep_doing(name, work)) for name, work in self._side_work()
                 ]
                 self._stop = await self._until_over()
-                self._progress.status(self._day, self._feed, self._flushing)  # while connections can say who answered
+                self._progress.status(
+                    self._days.current, self._feed, self._flushing
+                )  # while connections can say who answered
                 self._feed.stop()
                 await feeding
                 for task in background:
@@ -214,10 +189,10 @@ class Recorder:
 
     def _side_work(self) -> Iterator[tuple[str, Callable[[], Coroutine[Any, Any, NoReturn]]]]:
         """What goes on beside feed and journal, none of it a reason to stop."""
-        yield "flushing", lambda: self._flushing.run(lambda: self._day)
+        yield "flushing", lambda: self._flushing.run(lambda: self._days.current)
         yield "the status file", self._report
         yield "alerting", self._watch
-        yield "housekeeping", self._keep_house
+        yield "housekeeping", lambda: self._days.keep_house(self._config.store.keep_journal)
         if self._show is not None:
             yield "the live table", self._draw
 
@@ -238,34 +213,14 @@ class Recorder:
     def _take(self, entries: Sequence[Entry]) -> None:
         """Journal entries that came together, then count them. Raises StorageError, which ends the run."""
         first = entries[0]
-        if not self._day.begin_ns - CLOCK_STEP_NS <= first.wall_ns < self._day.end_ns:
-            self._change_day(trading_date(first.wall_ns))
+        day = self._days.at(first.wall_ns)
         if first.kind is not EntryKind.MESSAGE:
             for entry in entries:
-                self._day.append(entry)
+                day.append(entry)
             return
-        self._progress.messages(entries, self._day.append_messages(entries))
+        self._progress.messages(entries, day.append_messages(entries))
         if self._show is not None:
             self._tap.extend(entries)
-
-    def _change_day(self, date: dt.date) -> None:
-        """Midnight, or a clock that was set: go on in the day of the clock.
-
-        While somebody else holds that date, it goes on in the one it has. Raises StorageError.
-        """
-        known = next((day for day in self._ended if day.date == date), None)
-        try:
-            day = known or Day(self._store, date, self._clock)
-        except AlreadyRecording:
-            return
-        except DataError as error:  # in the way, just as a disk that refuses
-            raise StorageError(error.what, where=error.where, hint=error.hint) from error
-        if known is not None:
-            self._ended.remove(known)
-        day.succeed(self._day)
-        self._ended.append(self._day)
-        self._day, self._gaps_told = day, day.gaps_ended
-        log.info("the date has changed: recording %s", day.date)
 
     async def _sync(self) -> None:
         """Make the journal durable every `sync_interval`. Raises StorageError when the disk refuses."""
@@ -273,30 +228,31 @@ class Recorder:
         while True:
             await self._clock.sleep(interval * SYNC_SHARE)
             now_ns = self._clock.wall_ns()
-            for day in (*self._ended, self._day):
-                await asyncio.to_thread(day.journal.sync)
+            await self._days.sync()
             self._progress.durable_ns = now_ns
 
     async def _report(self) -> NoReturn:
         """Once a second: the status file, and gaps to the log."""
         while True:
-            run = self._progress.status(self._day, self._feed, self._flushing)
-            for gap in self._day.newest_gaps(self._day.gaps_ended - self._gaps_told):
+            run = self._status()
+            for gap in self._days.current.new_gaps():
                 log.info("gap of %s on conn %d since %s: %s", *_gap_words(gap))
-            self._gaps_told = self._day.gaps_ended
             await asyncio.to_thread(status.write, self._store.status_path, run)
             await self._clock.sleep(REPORT_SECONDS)
+
+    def _status(self, **last_word: Any) -> RunStatus:
+        return self._progress.status(self._days.current, self._feed, self._flushing, **last_word)
 
     async def _watch(self) -> NoReturn:
         """Tell the owner what needs a person. The user's command may take its time, so this is a task of its own."""
         while True:
             await self._clock.sleep(REPORT_SECONDS)
-            await self._alert(self._progress.status(self._day, self._feed, self._flushing))
+            await self._alert(self._status())
 
     async def _alert(self, run: RunStatus) -> None:
         if silent := self._feed.silent():  # a connection that is not there is told as a gap
             await self._alerts.send("silent", f"{plural(len(silent), 'instrument')} did not answer")
-        for gap in self._day.outages.lasting():
+        for gap in self._days.current.outages.lasting():
             seconds = (run.written_ns - gap.start_ns) / SECOND
             if seconds > LONG_GAP_SECONDS and run.expects_data:
                 text = f"no data on connection {gap.conn} for {duration(seconds)}: {gap.reason}"
@@ -314,7 +270,7 @@ class Recorder:
             while self._tap and self._clock.monotonic_ns() < end_ns:
                 entry = self._tap.popleft()
                 self._live.update(quotes(entry.payload), entry.wall_ns)
-            run = self._progress.status(self._day, self._feed, self._flushing)
+            run = self._status()
             self._show(self._live.view(run, run.written_ns, news=self._latest.line))
             await self._clock.sleep(FRAME_SECONDS)
 
@@ -338,34 +294,6 @@ class Recorder:
             return False
         return True
 
-    async def _keep_house(self) -> NoReturn:
-        """Finish days that the clock has left; seal them and those that a crash left open; remove old journals."""
-        left_open = [date for date in self._store.dates() if date < self._day.date and not self._store.settled(date)]
-        due_ns = self._clock.monotonic_ns() + HOUSEKEEPING_SECONDS * SECOND
-        expired = False
-        while True:
-            await self._clock.sleep(REPORT_SECONDS)
-            await self._finish_ended()
-            if self._clock.monotonic_ns() < due_ns:
-                continue
-            self._to_seal.extend(left_open)
-            left_open = []
-            while self._to_seal:
-                await self._seal_one(self._to_seal.popleft())
-            if not expired:
-                expired = True
-                await self._flushing.expire(self._config.store.keep_journal)
-
-    async def _finish_ended(self) -> None:
-        """The last flush of days that the clock has left. Raises StorageError."""
-        while self._ended:
-            day = self._ended[0]
-            await self._flushing.finish(day)
-            if self._ended and self._ended[0] is day:  # the clock may have gone back to it meanwhile
-                self._ended.popleft()
-                day.close()
-                self._to_seal.append(day.date)
-
     async def _wind_down(self, error: TickrecError | None) -> RunStatus:
         """Goodbye, drain, flush, close; the same after an error as far as it allows. The run's last status.
 
@@ -373,16 +301,11 @@ class Recorder:
         """
         told = error
         log.log(logging.ERROR if error else logging.INFO, "stopping: %s", error or _WHY[self._stop])
-        for step in (self._say_goodbye(error), self._finish_ended(), self._flushing.finish(self._day), self._close()):
+        last_flush = self._flushing.finish(self._days.current)
+        for step in (self._say_goodbye(error), self._days.finish_left(), last_flush, self._close()):
             error = await _storage_error(step) or error
-        final = self._progress.status(
-            self._day,
-            self._feed,
-            self._flushing,
-            state=STOPPED,
-            reason=str(error) if error else "",
-            exit_code=error.code if error else ExitCode.DONE,
-        )
+        reason, code = (str(error), error.code) if error else ("", ExitCode.DONE)
+        final = self._status(state=STOPPED, reason=reason, exit_code=code)
         status.write(self._store.status_path, final)
         if error is not None and error is not told:
             log.error("%s", error)
@@ -392,32 +315,28 @@ class Recorder:
 
     async def _say_goodbye(self, error: TickrecError | None) -> None:
         if not isinstance(error, StorageError):
-            self._day.say_goodbye(str(error.what) if error else self._stop.value)
+            self._days.current.say_goodbye(str(error.what) if error else self._stop.value)
 
     async def _close(self) -> None:
-        self._day.close()
+        self._days.current.close()
 
     def _tell_sealing(self, final: RunStatus) -> None:
-        log.info("sealing %s", self._day.date)
+        log.info("sealing %s", self._days.current.date)
         if self._show is not None:
-            news = f"sealing {self._day.date}; Ctrl-C leaves that to the next recording"
+            news = f"sealing {self._days.current.date}; Ctrl-C leaves that to the next recording"
             self._show(self._live.view(final, final.written_ns, news=news))
 
     async def _seal(self) -> None:
         """Seal the day, unless a signal comes: the next recording does it then."""
-        sealing = asyncio.create_task(self._seal_one(self._day.date))
+        sealing = asyncio.create_task(self._days.seal(self._days.current.date))
         signalled = asyncio.create_task(self._stopping.wait())
         await asyncio.wait((sealing, signalled), return_when=asyncio.FIRST_COMPLETED)
         signalled.cancel()
         if not sealing.done():
-            log.info("sealing is left to the next recording, or `tickrec seal %s`", self._day.date)
+            log.info("sealing is left to the next recording, or `tickrec seal %s`", self._days.current.date)
             sealing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await sealing
-
-    async def _seal_one(self, date: dt.date) -> None:
-        if not await self._flushing.seal(date):
-            await self._alerts.send(f"seal {date}", f"{date} could not be sealed: `tickrec seal {date}` says why")
 
 
 def _gap_words(gap: Gap) -> tuple[str, int, str, str]:

@@ -28,6 +28,7 @@ from tickrec.logs import Once
 from tickrec.market.calendar import trading_date
 from tickrec.market.hours import at
 from tickrec.record.alerts import Alerts
+from tickrec.record.days import open_today
 from tickrec.record.plan import Bar, Options, Plan, latest_end, make_plan, no_bar, plan_times
 from tickrec.record.progress import RunProgress, unplanned
 from tickrec.record.run import LONG_GAP_SECONDS, REPORT_SECONDS, Late, Recorder, Show
@@ -130,6 +131,7 @@ class Record:
             quiet=plan.quiet,
             timing=self._timing,
         )
+        day = await open_today(self._store, self._clock, self._stopping, plan.times.stop_ns)
         recorder = Recorder(
             self._config,
             self._store,
@@ -138,6 +140,7 @@ class Record:
             self._clock,
             self._stopping,
             self._alerts,
+            day,
             late=self._missed(plan),
             show=self._show,
         )

@@ -1,0 +1,130 @@
+"""Days: the dates that one run records into, the present one and those that the clock has left.
+
+Owns opening a date, changing to the next one at midnight or when the clock is set, the last flush of a date that was
+left, and when dates are sealed. What a single date consists of is in `day`, how it is flushed and sealed in `flush`.
+"""
+
+import asyncio
+import datetime as dt
+import logging
+from collections import deque
+from typing import Final, NoReturn
+
+from tickrec.clock import SECOND, Clock, Stopped
+from tickrec.errors import AlreadyRecording, DataError, StorageError
+from tickrec.market.calendar import trading_date
+from tickrec.record.alerts import Alerts
+from tickrec.record.day import Day
+from tickrec.record.flush import Flushing
+from tickrec.store.paths import Store
+
+log = logging.getLogger("tickrec")
+
+LOCK_POLL_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 1.0
+"""How often it is looked at whether a date waits to be finished or sealed."""
+HOUSEKEEPING_SECONDS: Final = 60
+"""How long today's recording has run before earlier dates are sealed."""
+CLOCK_STEP_NS: Final = 5 * SECOND
+"""A clock set back by less than this over midnight does not bring the date before back."""
+
+
+async def open_today(store: Store, clock: Clock, stopping: asyncio.Event, end_ns: int | None) -> Day:
+    """The date of the clock, as soon as no other process seals or rebuilds it.
+
+    Raises Stopped; AlreadyRecording when it is still held at `end_ns` (wall time; None: never); what `Day` raises.
+    """
+    told = False
+    while True:
+        try:
+            return Day(store, trading_date(clock.wall_ns()), clock)
+        except AlreadyRecording as error:
+            if end_ns is not None and clock.wall_ns() >= end_ns:
+                raise
+            if not told:
+                log.warning("waiting: %s", error)
+            told = True
+        try:
+            async with asyncio.timeout(LOCK_POLL_SECONDS):
+                await stopping.wait()
+        except TimeoutError:
+            continue
+        raise Stopped
+
+
+class Days:
+    """The dates of a run, beginning with one that is open already."""
+
+    def __init__(self, store: Store, clock: Clock, first: Day, flushing: Flushing, alerts: Alerts) -> None:
+        self.current = first
+        """The date that entries go to."""
+        self._store = store
+        self._clock = clock
+        self._flushing = flushing
+        self._alerts = alerts
+        self._left: deque[Day] = deque()
+        """Dates that the clock has left, until they are finished."""
+        self._to_seal: deque[dt.date] = deque()
+
+    def at(self, wall_ns: int) -> Day:
+        """The date that an entry of `wall_ns` belongs to; the run goes on in it. Raises StorageError."""
+        if not self.current.begin_ns - CLOCK_STEP_NS <= wall_ns < self.current.end_ns:
+            self._change(trading_date(wall_ns))
+        return self.current
+
+    def _change(self, date: dt.date) -> None:
+        """Midnight, or a clock that was set: go on in the date of the clock.
+
+        While another process holds that date, the run goes on in the one it has. Raises StorageError.
+        """
+        known = next((day for day in self._left if day.date == date), None)
+        try:
+            day = known or Day(self._store, date, self._clock)
+        except AlreadyRecording:
+            return
+        except DataError as error:  # in the way, just as a disk that refuses
+            raise StorageError(error.what, where=error.where, hint=error.hint) from error
+        if known is not None:
+            self._left.remove(known)
+        day.succeed(self.current)
+        self._left.append(self.current)
+        self.current = day
+        log.info("the date has changed: recording %s", day.date)
+
+    async def sync(self) -> None:
+        """Make the journals of all open dates durable. Raises StorageError."""
+        for day in (*self._left, self.current):
+            await asyncio.to_thread(day.journal.sync)
+
+    async def finish_left(self) -> None:
+        """The last flush of dates that the clock has left. Raises StorageError."""
+        while self._left:
+            day = self._left[0]
+            await self._flushing.finish(day)
+            if self._left and self._left[0] is day:  # the clock may have gone back to it meanwhile
+                self._left.popleft()
+                day.close()
+                self._to_seal.append(day.date)
+
+    async def keep_house(self, keep_journal: dt.timedelta) -> NoReturn:
+        """Finish dates that the clock has left; seal them and those that a crash left open; remove old journals."""
+        unsealed = [date for date in self._store.dates() if date < self.current.date and not self._store.settled(date)]
+        due_ns = self._clock.monotonic_ns() + HOUSEKEEPING_SECONDS * SECOND
+        expired = False
+        while True:
+            await self._clock.sleep(POLL_SECONDS)
+            await self.finish_left()
+            if self._clock.monotonic_ns() < due_ns:
+                continue
+            self._to_seal.extend(unsealed)
+            unsealed = []
+            while self._to_seal:
+                await self.seal(self._to_seal.popleft())
+            if not expired:
+                expired = True
+                await self._flushing.expire(keep_journal)
+
+    async def seal(self, date: dt.date) -> None:
+        """Seal a date in a child process; alert when that fails."""
+        if not await self._flushing.seal(date):
+            await self._alerts.send(f"seal {date}", f"{date} could not be sealed: `tickrec seal {date}` says why")
