@@ -23,8 +23,11 @@ def _own_handlers() -> Iterator[None]:
     log.setLevel(level)
 
 
-def test_a_line_of_the_file_has_date_level_and_text(tmp_path: Path) -> None:
+def test_a_line_of_the_file_has_date_level_and_text_and_makes_no_folder(tmp_path: Path) -> None:
     logs.log_to_file(tmp_path / "state" / "tickrec.log")
+    log.warning("before there is a folder")
+    assert not (tmp_path / "state").exists()
+    (tmp_path / "state").mkdir()
     log.warning("conn %d lost", 1)
     (line,) = (tmp_path / "state" / "tickrec.log").read_text().splitlines()
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d WARN  conn 1 lost", line)

@@ -7,7 +7,6 @@ IST like everything that tickrec shows.
 import logging
 import logging.handlers
 import sys
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
 
@@ -32,11 +31,12 @@ class _IstFormatter(logging.Formatter):
 
 
 class _LogFile(logging.handlers.RotatingFileHandler):
-    """A rotated file that makes its folder with its first line."""
+    """A rotated file that begins with the first line that finds its folder there."""
 
-    def _open(self) -> TextIOWrapper:
-        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
-        return super()._open()
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, unless the folder does not exist yet."""
+        if self.stream is not None or Path(self.baseFilename).parent.is_dir():
+            super().emit(record)
 
 
 def log_to_stderr() -> logging.Handler:
@@ -50,7 +50,8 @@ def log_to_stderr() -> logging.Handler:
 def log_to_file(path: Path, max_bytes: int = LOG_BYTES) -> logging.Handler:
     """Also keep the log in `path`, at most LOG_FILES of `max_bytes`.
 
-    A log that cannot be written, as on a full disk, never disturbs the recording.
+    Lines are kept from when its folder exists: a command that fails before there is a store leaves nothing behind. A
+    log that cannot be written, as on a full disk, never disturbs the recording.
     """
     handler = _LogFile(path, maxBytes=max_bytes, backupCount=LOG_FILES - 1, encoding="utf-8", delay=True)
     handler.setFormatter(_IstFormatter(dated=True))

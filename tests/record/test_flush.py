@@ -80,7 +80,7 @@ def test_nothing_asked_while_the_child_takes_its_leave_is_forgotten(store: Store
         recording, appending = begin(store), Appending(store.root)
         for _ in range(3):
             appending.ask(DATE, publish(store, recording))
-            appending.let_go()
+            appending.let_child_end()
             await until(lambda: appending.ticks == recording.written.ticks)
         last = publish(store, recording)  # the child has answered, and now ends
         appending.ask(DATE, last)

@@ -54,21 +54,21 @@ class Appending:
 
     def ask(self, date: dt.date, published: int) -> None:
         """Have the parts of `date` appended, with which `published` of its ticks are out; more may come until
-        `let_go`."""
+        `let_child_end`."""
         self._pending[date] = published
         self._more = True
         self._news.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work())
 
-    def let_go(self) -> None:
+    def let_child_end(self) -> None:
         """Nothing more comes soon: the child may end when it has done what was asked."""
         self._more = False
         self._news.set()
 
     async def wait(self) -> None:
         """Until what was asked is done, or cannot be."""
-        self.let_go()
+        self.let_child_end()
         if self._task is not None:
             await asyncio.wait((self._task,))
 
@@ -186,7 +186,7 @@ class Flushing:
                     return True
         finally:
             if self._appending is not None:
-                self._appending.let_go()
+                self._appending.let_child_end()
 
     async def _publish_part(self, day: Day, last_seq: int, *, final: bool) -> Flushed | None:
         """Publish one part; None when that could not be done."""

@@ -11,7 +11,7 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from enum import Enum
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NoReturn
 
 from tickrec.clock import SECOND, Clock, ist
 from tickrec.config import Config
@@ -26,6 +26,7 @@ from tickrec.record.days import Days
 from tickrec.record.flush import Flushing
 from tickrec.record.plan import Plan
 from tickrec.record.progress import RunProgress
+from tickrec.record.waiting import Late
 from tickrec.screen.live import FRAME_SECONDS, Live, LiveView
 from tickrec.status import status
 from tickrec.status.runstatus import STOPPED, RunStatus
@@ -57,13 +58,6 @@ class Stop(Enum):
 
 
 _WHY: Final = {Stop.PLANNED: "the planned end", Stop.SIGNAL: "a signal came", Stop.ERROR: "an error"}
-
-
-class Late(NamedTuple):
-    """A run begins later than it should have, because the broker could not be asked what to record."""
-
-    since_ns: int
-    reason: str
 
 
 Show = Callable[[LiveView], None]
@@ -173,9 +167,7 @@ class Recorder:
                     tasks.create_task(self._keep_doing(name, work)) for name, work in self._side_work()
                 ]
                 self._stop = await self._until_over()
-                self._progress.status(
-                    self._days.current, self._feed, self._flushing
-                )  # while connections can say who answered
+                self._status()  # while connections can say who answered
                 self._feed.stop()
                 await feeding
                 for task in background:

@@ -1,0 +1,209 @@
+"""Waiting: the time from the start of the process until there is something to record.
+
+Owns asking the broker what to record until it answers, and the wait for the session. Whoever looks is told why nothing
+is recorded: by the status file, the live table and, when it takes long, the alert command.
+"""
+
+import asyncio
+import dataclasses
+import datetime as dt
+import logging
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from tickrec.clock import SECOND, Clock, ist, unless_stopped
+from tickrec.config import Config
+from tickrec.errors import BrokerUnreachable, TickrecError, TokenError
+from tickrec.formatting import duration
+from tickrec.logs import Once
+from tickrec.market.calendar import trading_date
+from tickrec.market.hours import at
+from tickrec.record.alerts import Alerts
+from tickrec.record.plan import Bar, Options, Plan, latest_end, make_plan, plan_times
+from tickrec.record.progress import RunProgress, unplanned
+from tickrec.screen.live import Live, LiveView
+from tickrec.status import status
+from tickrec.status.runstatus import STOPPED
+from tickrec.store.paths import Store
+from tickrec.upstox.auth import Token, TokenSource, in_thread
+from tickrec.upstox.protocol import Verdict, classify
+from tickrec.upstox.rest import Rest, RestError
+
+log = logging.getLogger("tickrec")
+
+FIRST_RETRY_SECONDS: Final = 1.0
+LONGEST_RETRY_SECONDS: Final = 30.0
+REPORT_SECONDS: Final = 1.0
+LONG_SECONDS: Final = 60
+"""A broker that cannot be asked for longer is alerted."""
+STALE_PLAN_NS: Final = 3600 * SECOND
+"""A plan made longer than this before the session is made again: the broker renews its instruments at about 06:00."""
+
+
+class Late(NamedTuple):
+    """A run begins later than it should have, because the broker could not be asked what to record."""
+
+    since_ns: int
+    reason: str
+
+
+class Waiting:
+    """One process before its recording. `show` is given when there is somebody to look at the live table."""
+
+    def __init__(
+        self,
+        config: Config,
+        options: Options,
+        store: Store,
+        rest: Rest,
+        tokens: TokenSource,
+        clock: Clock,
+        stopping: asyncio.Event,
+        alerts: Alerts,
+        *,
+        bar: Bar,
+        show: Callable[[LiveView], None] | None,
+    ) -> None:
+        self._config = config
+        self._options = options
+        self._store = store
+        self._rest = rest
+        self._tokens = tokens
+        self._clock = clock
+        self._stopping = stopping
+        self._alerts = alerts
+        self._bar = bar
+        self._show = show
+        self._once = Once()
+        """Every attempt to plan finds the same calendar missing."""
+        self._started_ns = clock.wall_ns()
+        self._refused: Token | None = None
+        """The token that the broker refused last."""
+        self._late: Late | None = None
+        """Since when the broker could not be asked what to record, and why not; None when it answered at once."""
+
+    async def first_plan(self, store: Store) -> Plan | None:
+        """Ask the broker, and keep its answers in `store`; None when it cannot be asked yet.
+
+        Raises Stopped; TokenError for a token that is refused; what `make_plan` raises.
+        """
+        try:
+            return await self._ask_until_answered(store, patient=False)
+        except RestError:
+            return None
+
+    async def until_session(self, plan: Plan | None) -> Plan:
+        """Return the plan when its session begins; it is made first if there is none, however long the broker takes.
+
+        Raises Stopped; BrokerUnreachable when the session ends before there is a plan; what `make_plan` raises.
+        """
+        plan = plan or await self._planned()
+        if plan.times.start_ns > self._clock.wall_ns():
+            self._late = None
+            plan = await self._wait(plan)
+        return plan
+
+    def missed(self, plan: Plan) -> Late | None:
+        """What the run should have recorded before it had the plan; None when it was not late."""
+        if self._late is None:
+            return None
+        begin_ns = at(trading_date(plan.times.start_ns), dt.time())  # the calendar of the day before may be closed
+        since_ns = max(self._late.since_ns, begin_ns)
+        times = plan_times(self._config, self._options, plan.calendar, plan.segments, since_ns)
+        return self._late._replace(since_ns=times.start_ns)
+
+    async def _ask(self, store: Store) -> Plan:
+        def plan() -> Plan:
+            with self._once:
+                return make_plan(self._config, self._options, store, self._rest, self._tokens, self._clock, self._bar)
+
+        return await unless_stopped(self._stopping, in_thread(plan))
+
+    async def _planned(self) -> Plan:
+        """The plan, however long the broker takes to answer; until the session would be over."""
+        try:
+            return await self._ask_until_answered(self._store, patient=True)
+        except BaseException as error:
+            if self._late is not None:
+                self._write_status(**_last_word(error), state=STOPPED)
+            raise
+
+    async def _ask_until_answered(self, store: Store, *, patient: bool) -> Plan:
+        """The plan. Not `patient`: raises the RestError of a broker that does not answer, instead of asking again."""
+        pause = FIRST_RETRY_SECONDS
+        while True:
+            try:
+                return await self._ask(store)
+            except RestError as error:
+                since_ns = self._clock.wall_ns() if self._late is None else self._late.since_ns
+                self._late = Late(since_ns, error.brief)
+                if classify(error.failure) is Verdict.RETRY:
+                    if not patient:
+                        raise
+                    self._give_up_when_over(error)
+                else:
+                    await self._check_refusal(error)
+            log.warning("the broker cannot be asked yet: %s; retry in %s", self._late.reason, duration(pause))
+            await unless_stopped(self._stopping, self._pause(pause, self._late))
+            pause = min(pause * 2, LONGEST_RETRY_SECONDS)
+
+    async def _check_refusal(self, error: RestError) -> None:
+        """Return if the token sources may have a better token now. Raises TokenError, or the error if it is final."""
+        if classify(error.failure) is not Verdict.REREAD_TOKEN:
+            raise error
+        used, refused = self._tokens.last, self._refused
+        unchanged = used == await unless_stopped(self._stopping, in_thread(self._tokens.read))
+        if unchanged and used == refused:
+            what, hint = "the broker refused the access token twice", "Run `tickrec login`"
+            raise TokenError(what, where=error.what, hint=hint) from None
+        self._refused = used
+
+    def _give_up_when_over(self, error: RestError) -> None:
+        end_ns = latest_end(self._config, self._options, self._store, self._started_ns)
+        if end_ns is not None and self._clock.wall_ns() >= end_ns:
+            what = "the broker could not be reached for the whole session"
+            raise BrokerUnreachable(what, where=error.brief, hint=error.hint) from error
+
+    async def _pause(self, seconds: float, late: Late) -> None:
+        """Let time pass; the status says why nothing is recorded, and the owner is alerted when it takes long."""
+        end_ns = self._clock.monotonic_ns() + int(seconds * SECOND)
+        while (left := (end_ns - self._clock.monotonic_ns()) / SECOND) > 0:
+            await asyncio.to_thread(self._write_status, reason=f"the broker cannot be asked yet: {late.reason}")
+            lasted = (self._clock.wall_ns() - late.since_ns) / SECOND
+            if lasted > LONG_SECONDS:
+                text = f"tickrec cannot record yet, for {duration(lasted)}: {late.reason}"
+                await self._alerts.send("plan", text)
+            await self._clock.sleep(min(left, REPORT_SECONDS))
+
+    def _write_status(self, **facts: Any) -> None:
+        """Write the status of a run that has no plan yet, or never had one."""
+        status.write(self._store.status_path, unplanned(self._store, self._clock, self._started_ns, **facts))
+
+    async def _wait(self, plan: Plan) -> Plan:
+        """Until the session begins; the plan for it. However it ends, the status does not say `waiting` for ever."""
+        progress = RunProgress(self._store, plan, self._clock, min_free=self._config.store.min_free)
+        try:
+            return await self._until_begin(plan, progress)
+        except BaseException as error:
+            last = dataclasses.replace(progress.waiting(), state=STOPPED, **_last_word(error))
+            status.write(self._store.status_path, last)
+            raise
+
+    async def _until_begin(self, plan: Plan, progress: RunProgress) -> Plan:
+        start_ns, planned_ns = plan.times.start_ns, self._clock.wall_ns()
+        live = Live(plan.symbols)
+        log.info("waiting until %s: %s", f"{ist(start_ns):%H:%M:%S}", plan.session_text(planned_ns))
+        while (now_ns := self._clock.wall_ns()) < start_ns:
+            waiting = progress.waiting()
+            await asyncio.to_thread(status.write, self._store.status_path, waiting)
+            if self._show is not None:
+                self._show(live.view(waiting, now_ns, limit=0))
+            await unless_stopped(self._stopping, self._clock.sleep(min(REPORT_SECONDS, (start_ns - now_ns) / SECOND)))
+        return await self._planned() if start_ns - planned_ns > STALE_PLAN_NS else plan
+
+
+def _last_word(error: BaseException) -> dict[str, Any]:
+    """What the status says of a run that ended before it recorded anything."""
+    if isinstance(error, TickrecError):
+        return {"reason": str(error), "exit_code": int(error.code)}
+    return {"reason": "", "exit_code": 0}
