@@ -11,7 +11,7 @@ from tickrec.clock import SECOND
 from tickrec.journal.gaps import Gap
 from tickrec.screen.page import Page, Tone
 from tickrec.screen.report import status_page, summary_page
-from tickrec.status.disk_use import Holding
+from tickrec.status.disk_use import DiskUse
 from tickrec.status.runstatus import STOPPED, WAITING, RunStatus
 from tickrec.status.status import StatusReport
 from tickrec.status.totals import Totals
@@ -156,8 +156,8 @@ def test_what_needs_a_person_is_red(facts: dict[str, object], words: str) -> Non
 
 
 def test_what_is_kept_and_what_a_day_costs() -> None:
-    kept = [Holding(DATE - dt.timedelta(days=7 - at), 10**8, 3 * 10**8, 6 * 10**8, sealed=True) for at in range(7)]
-    kept.append(Holding(DATE, 118_000_000, 10**7, 0, sealed=False))
+    kept = [DiskUse(DATE - dt.timedelta(days=7 - at), 10**8, 3 * 10**8, 6 * 10**8, sealed=True) for at in range(7)]
+    kept.append(DiskUse(DATE, 118_000_000, 10**7, 0, sealed=False))
     endless = GAP._replace(end_ns=None)
     totals = {
         kept[-2].date: Totals(10_244_871, (GAP,), dt.timedelta(hours=6)),

@@ -3,7 +3,7 @@
 import datetime as dt
 from pathlib import Path
 
-from tickrec.status.disk_use import Holding, holdings, left_unsealed
+from tickrec.status.disk_use import DiskUse, disk_use, left_unsealed
 from tickrec.store.paths import Store
 
 DATE = dt.date(2026, 11, 23)
@@ -14,12 +14,12 @@ def put(path: Path, size: int) -> None:
     path.write_bytes(bytes(size))
 
 
-def day(number: int, total: int, *, sealed: bool = True) -> Holding:
-    return Holding(dt.date(2026, 11, number), journal=0, parquet=total, duckdb=0, sealed=sealed)
+def day(number: int, total: int, *, sealed: bool = True) -> DiskUse:
+    return DiskUse(dt.date(2026, 11, number), journal=0, parquet=total, duckdb=0, sealed=sealed)
 
 
 def test_an_empty_store_keeps_nothing(tmp_path: Path) -> None:
-    assert holdings(Store(tmp_path / "none")) == ()
+    assert disk_use(Store(tmp_path / "none")) == ()
 
 
 def test_sizes_are_summed_by_date_and_kind(tmp_path: Path) -> None:
@@ -33,11 +33,11 @@ def test_sizes_are_summed_by_date_and_kind(tmp_path: Path) -> None:
     earlier = DATE - dt.timedelta(days=3)
     put(store.sealed_path("ticks", earlier), 50)
     put(store.journal(earlier) / "0001.journal.zst", 10)
-    assert holdings(store) == (
-        Holding(earlier, journal=10, parquet=50, duckdb=0, sealed=True),
-        Holding(DATE, journal=120, parquet=39, duckdb=7, sealed=False),
+    assert disk_use(store) == (
+        DiskUse(earlier, journal=10, parquet=50, duckdb=0, sealed=True),
+        DiskUse(DATE, journal=120, parquet=39, duckdb=7, sealed=False),
     )
-    assert holdings(store)[1].total == 166
+    assert disk_use(store)[1].total == 166
 
 
 def test_a_date_is_left_unsealed_when_it_is_over_and_not_sealed() -> None:

@@ -13,7 +13,7 @@ from tickrec.journal import JournalWriter, compress
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.journal.format import file_path
 from tickrec.journal.gaps import Gap
-from tickrec.status.disk_use import Holding, holdings
+from tickrec.status.disk_use import DiskUse, disk_use
 from tickrec.status.totals import (
     LOOKED_AT,
     Totals,
@@ -33,8 +33,8 @@ DATE = dt.date(2026, 11, 23)
 HOUR = dt.timedelta(hours=1)
 
 
-def day(number: int, size: int) -> Holding:
-    return Holding(dt.date(2026, 11, number), journal=0, parquet=size, duckdb=0, sealed=True)
+def day(number: int, size: int) -> DiskUse:
+    return DiskUse(dt.date(2026, 11, number), journal=0, parquet=size, duckdb=0, sealed=True)
 
 
 def connection(conn: int, opened: str, closed: str | None, date: dt.date = DATE) -> dict[str, object]:
@@ -63,7 +63,7 @@ def test_a_sealed_date_tells_ticks_gaps_and_how_long_it_was_recorded(tmp_path: P
     found = totals(store, DATE)
     assert found == Totals(3, gaps, dt.timedelta(hours=6, minutes=15), (at("09:15"), at("15:30")))
     assert (found.gap_ns, found.endless_gaps) == (60 * SECOND, 1)
-    assert newest_totals(store, holdings(store)) == {DATE: totals(store, DATE)}
+    assert newest_totals(store, disk_use(store)) == {DATE: totals(store, DATE)}
 
 
 def test_whatever_is_damaged_of_a_sealed_date_it_is_not_known_and_nothing_else_happens(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_only_the_newest_sealed_dates_are_looked_at(tmp_path: Path) -> None:
     dates = [DATE - dt.timedelta(days=back) for back in range(LOOKED_AT + 2)]
     for date in dates:
         sealed(store, date)
-    assert set(newest_totals(store, holdings(store))) == set(dates[:LOOKED_AT])
+    assert set(newest_totals(store, disk_use(store))) == set(dates[:LOOKED_AT])
 
 
 def test_what_cannot_be_read_is_not_known(tmp_path: Path) -> None:

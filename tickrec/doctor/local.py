@@ -18,7 +18,7 @@ from tickrec.config import Config
 from tickrec.doctor.findings import FAIL, OK, WARN, Finding
 from tickrec.files import free_bytes, lock_holder
 from tickrec.formatting import plural, size
-from tickrec.status.disk_use import holdings, left_unsealed
+from tickrec.status.disk_use import disk_use, left_unsealed
 from tickrec.status.totals import newest_totals, usual_day
 from tickrec.store.paths import Store
 
@@ -69,7 +69,7 @@ def store_folder(store: Store) -> Finding:
 def disk(store: Store, min_free: int) -> Finding:
     """Free space, and for how many days of the usual size. `min_free` is in bytes. Raises OSError."""
     free = free_bytes(store.root)
-    kept = holdings(store)
+    kept = disk_use(store)
     usual = usual_day(kept, newest_totals(store, kept))
     days = free / usual if usual else None
     lasts = f", about {plural(int(days), 'day')} at {size(usual)} a day" if days is not None else ""
@@ -85,7 +85,7 @@ def disk(store: Store, min_free: int) -> Finding:
 
 def days(store: Store, today: dt.date) -> Finding:
     """Whether earlier days were left with nothing but a journal and parts."""
-    kept = holdings(store)
+    kept = disk_use(store)
     unsealed = left_unsealed(kept, today)
     if not unsealed:
         open_ = ", today not sealed yet" if any(each.date == today and not each.sealed for each in kept) else ""

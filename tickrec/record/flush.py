@@ -91,7 +91,7 @@ class Appending:
         except OSError as error:
             return ExitCode.INTERNAL, f"it could not be started: {error.strerror or error}"
         try:
-            await self._tell(process, date)
+            await self._ask_child(process, date)
             async with asyncio.timeout(APPEND_SECONDS):
                 return await children.end(process)
         except TimeoutError:
@@ -100,7 +100,7 @@ class Appending:
             if process.returncode is None:  # one transaction: what it was at can be done again from the beginning
                 process.kill()
 
-    async def _tell(self, process: asyncio.subprocess.Process, date: dt.date) -> None:
+    async def _ask_child(self, process: asyncio.subprocess.Process, date: dt.date) -> None:
         """Ask the child for one append after the other; returns when there is no more to do, or no child. Raises
         TimeoutError."""
         assert process.stdin is not None

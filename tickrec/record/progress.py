@@ -18,7 +18,7 @@ from tickrec.record.day import Day
 from tickrec.record.flush import Flushing
 from tickrec.record.plan import Plan
 from tickrec.screen.live import Rate
-from tickrec.status.disk_use import holdings
+from tickrec.status.disk_use import disk_use
 from tickrec.status.runstatus import CONNECTED, RECORDING, STOPPED, WAITING, ConnectionStatus, RunStatus
 from tickrec.status.totals import newest_totals, usual_day
 from tickrec.store.paths import Store
@@ -80,7 +80,7 @@ class RunProgress:
         self._rates: dict[str, Rate] = {}
         self._usual_day: int | None = None
         with contextlib.suppress(OSError):  # a forecast is worth nothing beside a recording
-            kept = holdings(store)
+            kept = disk_use(store)
             self._usual_day = usual_day(kept, newest_totals(store, kept))
 
     def messages(self, entries: Sequence[Entry], ticks: int) -> None:

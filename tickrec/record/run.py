@@ -109,18 +109,18 @@ class Recorder:
         Raises nothing of its own: what ends a run is in the status, and has been logged and alerted.
         """
         sys.setswitchinterval(SWITCH_SECONDS)
-        self._tell_repair()
-        self._tell_late()
-        self._tell_plan()
+        self._warn_of_repair()
+        self._journal_late()
+        self._log_plan()
         error = await self._record()
         final = await self._wind_down(error)
         if final.exit_code == ExitCode.DONE and self._stop is Stop.PLANNED:
-            self._tell_sealing(final)
+            self._announce_sealing(final)
             await self._seal()
         self._flushing.close()
         return final
 
-    def _tell_plan(self) -> None:
+    def _log_plan(self) -> None:
         plan, stop_ns = self._plan, self._plan.times.stop_ns
         count, connections = len(plan.instruments), len(plan.connections)
         log.info(
@@ -132,16 +132,16 @@ class Recorder:
             plural(connections, "connection"),
             f"until {ist(stop_ns):%H:%M:%S}" if stop_ns is not None else "until stopped",
         )
-        self._tell_left()
+        self._warn_of_left_out()
 
-    def _tell_left(self) -> None:
+    def _warn_of_left_out(self) -> None:
         """Warn of instruments that an earlier run of the date recorded: what this one does not ask for is no gap."""
         wanted = self._plan.symbols
         if left := [symbol or key for key, symbol in self._days.current.asked_before.items() if key not in wanted]:
             shown = ", ".join(left[:5]) + (", ..." if len(left) > 5 else "")
             log.warning("%s recorded earlier today, but not by this run: %s", plural(len(left), "instrument"), shown)
 
-    def _tell_late(self) -> None:
+    def _journal_late(self) -> None:
         """Journal what was missed before anything was known of connections."""
         if self._late is None:
             return
@@ -151,7 +151,7 @@ class Recorder:
             facts = encode_facts(event="lost", reason=self._late.reason, keys=len(wanted), since_ns=since_ns)
             self._days.current.append(Entry(EntryKind.NOTE, conn, wall_ns, mono_ns, facts))
 
-    def _tell_repair(self) -> None:
+    def _warn_of_repair(self) -> None:
         for aside in self._days.current.repair.torn:
             log.warning("the last run ended within an entry: %d bytes were set aside in %s", aside.bytes, aside.path)
         for damage in self._days.current.repair.damage:
@@ -312,7 +312,7 @@ class Recorder:
     async def _close(self) -> None:
         self._days.current.close()
 
-    def _tell_sealing(self, final: RunStatus) -> None:
+    def _announce_sealing(self, final: RunStatus) -> None:
         log.info("sealing %s", self._days.current.date)
         if self._show is not None:
             news = f"sealing {self._days.current.date}; Ctrl-C leaves that to the next recording"

@@ -1,4 +1,4 @@
-"""Holdings: what a store keeps of each date, in bytes, and which dates are left unsealed.
+"""Disk use: what a store keeps of each date, in bytes, and which dates are left unsealed.
 
 Owns the sums. Looks at names and sizes only; opens no file.
 """
@@ -14,7 +14,7 @@ from tickrec.store.paths import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class DiskUse:
     """What is on the disk of one date, in bytes."""
 
     date: dt.date
@@ -30,10 +30,10 @@ class Holding:
         return self.journal + self.parquet + self.duckdb
 
 
-def holdings(store: Store) -> tuple[Holding, ...]:
+def disk_use(store: Store) -> tuple[DiskUse, ...]:
     """What the store keeps, oldest date first. Files that go away meanwhile count as nothing. Raises OSError."""
     return tuple(
-        Holding(
+        DiskUse(
             date,
             journal=sum(_sizes(store.journal(date))),
             parquet=sum(size for table in TABLES for size in _sizes(store.folder(table, date))),
@@ -44,7 +44,7 @@ def holdings(store: Store) -> tuple[Holding, ...]:
     )
 
 
-def left_unsealed(kept: Iterable[Holding], today: dt.date) -> list[dt.date]:
+def left_unsealed(kept: Iterable[DiskUse], today: dt.date) -> list[dt.date]:
     """Dates before `today` that have nothing but a journal and parts, or more of them than was sealed."""
     return [each.date for each in kept if each.date < today and not each.sealed]
 

@@ -22,7 +22,7 @@ from tickrec.journal import Position
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.journal.tail import recent, since
 from tickrec.status import runstatus
-from tickrec.status.disk_use import Holding, holdings
+from tickrec.status.disk_use import DiskUse, disk_use
 from tickrec.status.runstatus import RECORDING, STALE, STOPPED, WAITING, ConnectionStatus, RunStatus
 from tickrec.status.totals import Totals, newest_totals, ticks_of, usual_day
 from tickrec.store.paths import Store
@@ -64,7 +64,7 @@ class StatusReport:
     """The run has said goodbye and its process is still there: after the planned end it seals the day."""
     date_ticks: int | None = None
     """Ticks of the run's date over all runs; None where that is not known."""
-    kept: tuple[Holding, ...] = ()
+    kept: tuple[DiskUse, ...] = ()
     totals: Mapping[dt.date, Totals] = field(default_factory=dict)
     """Of the newest sealed dates."""
     usual_day: int | None = None
@@ -126,7 +126,7 @@ def read(path: Path) -> RunStatus | None:
 def collect(store: Store, clock: Clock) -> StatusReport:
     """Everything there is to say about a store, also an empty one. Raises OSError, DataError."""
     report = observe(store, clock)
-    kept = holdings(store)
+    kept = disk_use(store)
     totals = newest_totals(store, kept)
     usual, run, ticks = usual_day(kept, totals), report.run, None
     if run is not None:
@@ -143,9 +143,9 @@ def collect(store: Store, clock: Clock) -> StatusReport:
     return replace(report, kept=kept, totals=totals, usual_day=usual, run=run, date_ticks=ticks)
 
 
-def _sealed(run: RunStatus, holding: Holding, totals: Totals | None) -> RunStatus:
+def _sealed(run: RunStatus, use: DiskUse, totals: Totals | None) -> RunStatus:
     """A run that is over, and whose date has been sealed since: nothing waits, and the gaps are those of the date."""
-    run = replace(run, unflushed_ticks=0, duckdb_lag_ticks=0 if holding.duckdb else None)
+    run = replace(run, unflushed_ticks=0, duckdb_lag_ticks=0 if use.duckdb else None)
     return run if totals is None else replace(run, gaps=totals.gaps, earlier_gaps=0, earlier_gap_ns=0)
 
 
@@ -348,14 +348,14 @@ def to_json(report: StatusReport) -> dict[str, Any]:
     }
 
 
-def _kept_json(holding: Holding, totals: Totals | None) -> dict[str, Any]:
+def _kept_json(use: DiskUse, totals: Totals | None) -> dict[str, Any]:
     """What is kept of a date; ticks and gaps of the newest sealed ones."""
     return {
-        "date": str(holding.date),
-        "journal_bytes": holding.journal,
-        "parquet_bytes": holding.parquet,
-        "duckdb_bytes": holding.duckdb,
-        "sealed": holding.sealed,
+        "date": str(use.date),
+        "journal_bytes": use.journal,
+        "parquet_bytes": use.parquet,
+        "duckdb_bytes": use.duckdb,
+        "sealed": use.sealed,
         "ticks": totals.ticks if totals else None,
         "gap_count": len(totals.gaps) if totals else None,
         "gap_s": round(totals.gap_ns / SECOND, 3) if totals else None,

@@ -16,7 +16,7 @@ from tickrec.errors import DataError
 from tickrec.journal.entry import EntryKind
 from tickrec.journal.gaps import Gap
 from tickrec.journal.tail import beyond
-from tickrec.status.disk_use import Holding
+from tickrec.status.disk_use import DiskUse
 from tickrec.status.runstatus import RunStatus
 from tickrec.store import manifest, parquet
 from tickrec.store.coverage import Coverage, coverage
@@ -65,7 +65,7 @@ class Present(NamedTuple):
     """In the journal only; None when that is too much to be counted."""
 
 
-def newest_totals(store: Store, kept: Sequence[Holding]) -> dict[dt.date, Totals]:
+def newest_totals(store: Store, kept: Sequence[DiskUse]) -> dict[dt.date, Totals]:
     """The totals of the newest sealed dates, as far as they can be read. Raises OSError."""
     sealed = [each.date for each in kept if each.sealed][-LOOKED_AT:]
     found = {date: totals(store, date) for date in sealed}
@@ -93,7 +93,7 @@ def connected(store: Store, date: dt.date) -> list[tuple[dt.datetime, dt.datetim
     return sorted(pair for pair in zip(*(column.to_pylist() for column in times.columns), strict=True) if all(pair))
 
 
-def usual_day(kept: Iterable[Holding], known: Mapping[dt.date, Totals]) -> int | None:
+def usual_day(kept: Iterable[DiskUse], known: Mapping[dt.date, Totals]) -> int | None:
     """Bytes that a sealed day takes: the median of the newest five that were recorded for long; None without any."""
     sizes = [each.total for each in kept if each.date in known and known[each.date].recorded >= LONG_DAY]
     return int(statistics.median(sizes[-_USUAL_DAYS:])) if sizes else None
