@@ -14,7 +14,7 @@ from tests import days
 from tests.processes import environment, tickrec
 from tests.query.fixtures import tick, write_sealed
 from tickrec.errors import ExitCode
-from tickrec.query.relations import RELATIONS
+from tickrec.query.views import RELATIONS
 from tickrec.store.paths import Store
 
 DATE = days.DATE

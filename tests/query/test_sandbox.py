@@ -9,12 +9,13 @@ import pytest
 from tests import days
 from tests.query.fixtures import tick, tree, write_sealed
 from tickrec.errors import UsageError
-from tickrec.query.sandbox import Macro, check
+from tickrec.query.sandbox import check
 from tickrec.query.session import Session
+from tickrec.query.views import RELATIONS
 from tickrec.store.paths import Store
 
 TABLES = {"ticks", "latest"}
-MACROS = {"candles": Macro("candles('1 minute')", ("interval",))}
+MACROS = {"candles": RELATIONS["candles"]}
 
 
 @pytest.fixture(scope="module")

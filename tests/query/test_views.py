@@ -11,9 +11,10 @@ import pytest
 from tests import days
 from tests.query.fixtures import Row, answer, at, feeds, tick, trades_by_hand, write_sealed
 from tickrec.clock import IST
+from tickrec.query.catalog import columns, describe
 from tickrec.query.examples import EXAMPLES
-from tickrec.query.relations import RELATIONS, TABLES, describe
 from tickrec.query.session import DateRange, Session
+from tickrec.query.views import RELATIONS, TABLES
 from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
 
@@ -59,7 +60,7 @@ def test_every_table_view_and_macro_is_as_it_is_described(recorded: Store) -> No
             found = [
                 (row["column_name"], row["column_type"]) for batch in result.batches() for row in batch.to_pylist()
             ]
-            assert found == [(column.name, column.type) for column in relation.columns], relation.name
+            assert found == [(column.name, column.type) for column in columns(relation)], relation.name
 
 
 def test_the_description_names_every_column_once_a_line() -> None:
@@ -74,7 +75,7 @@ def test_the_description_names_every_column_once_a_line() -> None:
                 name, _type, comment = line.split(None, 2)
                 assert comment
                 described.append(name)
-        assert sorted(described) == sorted(column.name for column in relation.columns)
+        assert sorted(described) == sorted(column.name for column in columns(relation))
 
 
 def test_every_example_of_the_help_runs(recorded: Store) -> None:

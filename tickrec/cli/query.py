@@ -60,7 +60,7 @@ def query(
 ) -> None:
     """Ask the ticks anything in SQL, also while recording."""
     if tables:
-        from tickrec.query.relations import describe
+        from tickrec.query.catalog import describe
 
         return answer(describe())
     form, limit = _format(form, as_json, output), _limit(most)
@@ -83,7 +83,7 @@ def query(
         with progress_line() as progress, session.execute(statement, seconds, progress) as result:
             written = _write(result, form, output, limit)
         if written.rows == 0 and limit != 0 and not written.left:
-            from tickrec.query.reasons import why_empty
+            from tickrec.query.hints import why_empty
 
             if (reason := why_empty(session, result.statement)) is not None:
                 say(reason)

@@ -110,7 +110,7 @@ def write_stdout(
         out.flush()
         return written
     except BrokenPipeError:
-        _forget(out)
+        _point_at_nothing(out)
         return Written(0, 0, left=True)
     finally:
         result.close()
@@ -122,7 +122,7 @@ def check_format(name: str) -> None:
         raise UsageError(f"unknown format {name}", hint=f"One of: {', '.join(FORMATS)}")
 
 
-def _forget(out: IO[str]) -> None:
+def _point_at_nothing(out: IO[str]) -> None:
     """Point a closed pipe at nothing, so that the interpreter can flush it when it ends."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, out.fileno())

@@ -102,12 +102,12 @@ def _decimals(numbers: Iterable[float]) -> int:
 
 def _times(column: pa.Array, day: Sequence[dt.date | None] | None) -> list[str]:
     local = _local_us(column)
-    moments = [None if us is None else _moment(us) for us in local]
+    moments = [None if us is None else _datetime(us) for us in local]
     known = [moment for moment in moments if moment is not None]
     clock = _clock(known)
     dated = not clock or day is None or any(m and m.date() != d for m, d in zip(moments, day, strict=True))
     return [
-        NULL if us is None else _beyond(us) if moment is None else _time(moment, dated, clock)
+        NULL if us is None else _far_time_text(us) if moment is None else _time(moment, dated, clock)
         for us, moment in zip(local, moments, strict=True)
     ]
 
@@ -177,10 +177,10 @@ def _iso_texts(column: pa.Array) -> list[str | None]:
             continue
         second, rest = divmod(us, 1_000_000)
         if second not in seconds:
-            moment = _moment(second * 1_000_000)
+            moment = _datetime(second * 1_000_000)
             seconds[second] = None if moment is None else moment.isoformat(timespec="seconds")
         known = seconds[second]
-        texts.append(_beyond(us, zone) if known is None else f"{known}.{rest:06}{zone}")
+        texts.append(_far_time_text(us, zone) if known is None else f"{known}.{rest:06}{zone}")
     return texts
 
 
@@ -255,7 +255,7 @@ def _interval(value: Any) -> str:
     return " ".join(parts)
 
 
-def _moment(local_us: int) -> dt.datetime | None:
+def _datetime(local_us: int) -> dt.datetime | None:
     """The time; None when Python cannot tell it."""
     try:
         return _EPOCH + dt.timedelta(microseconds=local_us)
@@ -263,7 +263,7 @@ def _moment(local_us: int) -> dt.datetime | None:
         return None
 
 
-def _beyond(local_us: int, zone: str = "") -> str:
+def _far_time_text(local_us: int, zone: str = "") -> str:
     """A time that Python cannot tell, as SQL writes it."""
     if abs(local_us) == _INFINITE_US:
         return "infinity" if local_us > 0 else "-infinity"

@@ -1,9 +1,11 @@
-"""What can be asked and queries to start from, as `tickrec query --help` shows them.
+"""Examples: queries to start from, and what can be asked, as `tickrec query --help` ends.
 
-Imports nothing, so that help is fast.
+Loads nothing heavy, so that help is fast.
 """
 
 from typing import Final, NamedTuple
+
+from tickrec.query.views import RELATIONS
 
 
 class Example(NamedTuple):
@@ -12,42 +14,6 @@ class Example(NamedTuple):
     title: str
     sql: str
 
-
-class Asked(NamedTuple):
-    """A table, view or macro: how it is written behind FROM, what it is in a few words, and what more to say."""
-
-    usage: str
-    comment: str
-    more: str = ""
-
-
-ASKED: Final = {
-    "ticks": Asked("ticks", "one row per instrument per message"),
-    "latest": Asked("latest", "every instrument's newest row, newest date"),
-    "trades": Asked("trades", "ticks in which volume grew, with the growth", "trades between two messages come as one"),
-    "candles": Asked(
-        "candles('1 minute')",
-        "bars from ticks, 1 second to 1 day",
-        "counted from the segment's open: 09:15, MCX and currency 09:00",
-    ),
-    "feed_bars": Asked("feed_bars", "the broker's own minute bars", "one row per finished minute"),
-    "depth": Asked("depth", "the book, one row per level"),
-    "option_chain": Asked(
-        "option_chain('NIFTY', '10:30')",
-        "calls and puts by strike at a moment",
-        "as last known then; a time alone is of the newest date",
-    ),
-    "spikes": Asked(
-        "spikes('1 minute', 0.5)", "moves of so many percent within so long", "a row a move: the trade that made it"
-    ),
-    "gaps": Asked("gaps", "when a connection brought nothing, and why"),
-    "connections": Asked("connections", "every websocket connection"),
-    "subscriptions": Asked("subscriptions", "every key asked for, and when it answered"),
-    "market_status": Asked("market_status", "what the broker said about sessions"),
-    "rejected": Asked("rejected", "messages that could not be decoded"),
-    "instruments": Asked("instruments", "the broker's list: expiry, strike, lot size", "recorded or not"),
-}
-"""Everything a query can read by its name."""
 
 EXAMPLES: Final = (
     Example("the last price of everything", "SELECT symbol, ltp, bid, ask, vtt, recv_ts FROM latest ORDER BY symbol"),
@@ -93,6 +59,6 @@ EXAMPLES: Final = (
 
 def text() -> str:
     """What `--help` ends with: what can be asked, and the examples, a title and a statement each."""
-    asked = "\n".join(f"  {each.usage:<30}  {each.comment}" for each in ASKED.values())
+    asked = "\n".join(f"  {each.usage:<30}  {each.comment}" for each in RELATIONS.values())
     shown = "\n".join(f"  {each.title}:\n    {each.sql}" for each in EXAMPLES)
     return f"\b\nTables, views and macros (--tables has their columns):\n{asked}\n\n\b\nExamples:\n{shown}"

@@ -59,14 +59,14 @@ class Running:
             self._alarm.start()
         self._thread.start()
 
-    def hold(self, size: int) -> None:
+    def prefetch(self, size: int) -> None:
         """Take the columns and the first `size` bytes of rows.
 
         Raises duckdb.Error, UsageError when the time is up.
         """
         first = self._take()
         assert isinstance(first, pa.Schema)
-        self.schema = _distinct(first)
+        self.schema = _with_unique_names(first)
         held = 0
         while not self.complete and held < size:
             batch = self._take()
@@ -100,14 +100,14 @@ class Running:
             try:
                 item = self._items.get(timeout=_POLL_S)
             except queue.Empty:
-                self._tell()
+                self._report_progress()
                 continue
             if isinstance(item, BaseException):
                 raise item
             self.complete = item is None
             return item
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         self._polls += 1
         if self._progress is not None and self._polls >= _PATIENT_POLLS:
             percent = self._connection.query_progress()
@@ -120,7 +120,7 @@ class Running:
     def _run(self) -> None:
         """The thread: what goes wrong is raised where the rows are taken."""
         try:
-            reader = _carried(self._connection.sql(self._sql)).to_arrow_reader(_BATCH_ROWS)
+            reader = _as_arrow_carries(self._connection.sql(self._sql)).to_arrow_reader(_BATCH_ROWS)
             self._put(reader.schema)
             for batch in reader:
                 self._put(batch)
@@ -140,7 +140,7 @@ class Running:
                 continue
 
 
-def _carried(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+def _as_arrow_carries(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     """The same rows, with text in the columns whose type Arrow cannot carry."""
     lost = [not _in_arrow(kind) for kind in rows.types]
     if not any(lost):
@@ -157,7 +157,7 @@ def _in_arrow(kind: Any) -> bool:
     return kind.id not in _NOT_IN_ARROW
 
 
-def _distinct(columns: pa.Schema) -> pa.Schema:
+def _with_unique_names(columns: pa.Schema) -> pa.Schema:
     """The same columns with all names different: `a, a` becomes `a, a_1`."""
     seen: set[str] = set()
     names = []

@@ -1,8 +1,8 @@
 """The sandbox: which SQL a query may be, and what is wrong with the rest, in one line.
 
-Owns the rules that make a query read and do nothing else: one statement, of a reading kind, over the known tables
-and a short list of table functions. DuckDB's own parser takes the text apart; nothing here guesses at SQL with
-patterns. Does not know the store: it is told which names exist.
+Owns the rules that make a query read and do nothing else: one statement, of a reading kind, over the known tables,
+macros with arguments that they can take, and a short list of table functions. DuckDB's own parser takes the text
+apart; nothing here guesses at SQL with patterns. Does not know the store: it is told which names exist.
 
 The rules name what is allowed. DuckDB accepts COPY and INSERT inside WITH and calls the whole a SELECT, so looking at
 the statement's type is not enough: every node of the parsed tree has to be of a known, reading kind.
@@ -10,14 +10,15 @@ the statement's type is not enough: every node of the parsed tree has to be of a
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tickrec.errors import UsageError
-from tickrec.query.complaint import explain
+from tickrec.query.duckdb_errors import usage_error
 from tickrec.query.tokens import explained, tokens, with_values
+from tickrec.query.views import Parameter, Relation
 
 if TYPE_CHECKING:
     import duckdb
@@ -75,13 +76,6 @@ _SHOWS: Final = frozenset(["DESCRIBE", "SUMMARY", "SHOW", "SHOW_SPECIAL", "SHOW_
 _READS_CATALOG: Final = frozenset(["SHOW_SPECIAL", "SHOW_FROM", "SHOW_UNQUALIFIED"])
 
 
-class Macro(NamedTuple):
-    """A table macro: how it is written, and the names of what it takes."""
-
-    usage: str
-    parameters: tuple[str, ...]
-
-
 class Call(NamedTuple):
     """A use of a table macro, with those of its arguments that are written as plain values, as text."""
 
@@ -120,7 +114,7 @@ class _Uses:
 
 
 def check(
-    connection: "duckdb.DuckDBPyConnection", sql: str, tables: Collection[str], macros: Mapping[str, Macro]
+    connection: "duckdb.DuckDBPyConnection", sql: str, tables: Collection[str], macros: Mapping[str, Relation]
 ) -> Statement:
     """The statement in `sql`, which may use `tables` and the table macros `macros`.
 
@@ -141,6 +135,7 @@ def check(
     placed = _Places(sql, body)
     _check_tables(uses, placed, tables, macros)
     calls = tuple(_calls(uses, placed, tables, macros))
+    _check_arguments(connection, calls, macros)
     names = {name for _, name in uses.tables} - uses.ctes | {name for _, name, _ in uses.functions}
     return Statement(sql, frozenset(names), uses.catalog, plan, calls, frozenset(uses.symbols))
 
@@ -151,7 +146,7 @@ def _kind(connection: "duckdb.DuckDBPyConnection", sql: str) -> str:
     try:
         statements = connection.extract_statements(sql)
     except duckdb.Error as error:
-        raise explain(error, sql) from None
+        raise usage_error(error, sql) from None
     if not statements:
         raise UsageError("the query is empty", hint='Try: tickrec query "FROM latest"')
     if len(statements) > 1:
@@ -255,7 +250,7 @@ def _note_table(node: dict[str, Any], where: int, uses: _Uses) -> None:
     uses.catalog |= schema in _CATALOG_SCHEMAS
 
 
-def _check_tables(uses: _Uses, placed: "_Places", tables: Collection[str], macros: Mapping[str, Macro]) -> None:
+def _check_tables(uses: _Uses, placed: "_Places", tables: Collection[str], macros: Mapping[str, Relation]) -> None:
     """Raise UsageError for the first table that is not one of ours."""
     for (schema, name), offset in sorted(uses.tables.items(), key=lambda item: item[1]):
         if schema in _CATALOG_SCHEMAS or (not schema and name in uses.ctes):
@@ -268,7 +263,7 @@ def _check_tables(uses: _Uses, placed: "_Places", tables: Collection[str], macro
             raise _unknown("table", label, placed.at(offset), [*tables, *macros, *uses.ctes])
 
 
-def _calls(uses: _Uses, placed: "_Places", tables: Collection[str], macros: Mapping[str, Macro]) -> Iterator[Call]:
+def _calls(uses: _Uses, placed: "_Places", tables: Collection[str], macros: Mapping[str, Relation]) -> Iterator[Call]:
     """The uses of macros. Raises UsageError for the first table function that is not one of ours."""
     for offset, name, given in sorted(uses.functions):
         where = placed.at(offset)
@@ -282,11 +277,37 @@ def _calls(uses: _Uses, placed: "_Places", tables: Collection[str], macros: Mapp
         if len(given) != len(parameters):
             what = f"{name} takes {_arguments(macros[name])}, not {len(given)}"
             raise UsageError(what, where=where, hint=f"Write FROM {macros[name].usage}")
-        named = zip((written or own for (written, _), own in zip(given, parameters, strict=True)), given, strict=True)
-        yield Call(name, {parameter: text for parameter, (_, text) in named if text is not None}, where)
+        named = {written or own.name: text for (written, text), own in zip(given, parameters, strict=True)}
+        yield Call(name, {parameter: text for parameter, text in named.items() if text is not None}, where)
 
 
-def _arguments(macro: Macro) -> str:
+_NUMBER: Final = re.compile(r"[-+0-9. ]*")
+
+
+def _check_arguments(
+    connection: "duckdb.DuckDBPyConnection", calls: Iterable[Call], macros: Mapping[str, Relation]
+) -> None:
+    """Raise UsageError for the first argument that cannot be what it has to be.
+
+    DuckDB tells of a bad interval or time in its own terms, and only once rows go through it. Computed arguments are
+    left to it all the same.
+    """
+    for call in calls:
+        for parameter in macros[call.macro].parameters:
+            text = call.given.get(parameter.name)
+            if parameter.test and text is not None and not _holds(connection, parameter, text):
+                what = f"{call.macro}: {text or 'nothing'} is {parameter.what}"
+                raise UsageError(what, where=call.where, hint=parameter.hint)
+
+
+def _holds(connection: "duckdb.DuckDBPyConnection", parameter: Parameter, text: str) -> bool:
+    if "AS INTERVAL" in parameter.test and _NUMBER.fullmatch(text):  # DuckDB takes a bare number for seconds
+        return False
+    row = connection.execute(f"SELECT {parameter.test}", {"text": text}).fetchone()
+    return bool(row and row[0])
+
+
+def _arguments(macro: Relation) -> str:
     count = len(macro.parameters)
     return f"{count} argument" if count == 1 else f"{count} arguments"
 

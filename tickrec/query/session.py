@@ -1,8 +1,7 @@
-"""Ask SQL of everything recorded: sealed files, parts and the journal's tail at once, also while it is recorded.
+"""Session: asks SQL of everything recorded: sealed files, parts and the journal's tail at once, also while recording.
 
-Owns a DuckDB connection in memory over a store, and the running of a checked statement on it: which tables it needs,
-how it is cancelled, and what is done when files change under it. Knows the rules of `sandbox`, the files of `listing`
-and the SQL of `views`; writes nothing.
+Owns a DuckDB connection in memory over a store, and the way of a statement: checked by `sandbox`, its names bound to
+the files of a `sources.Listing`, run, and run again when files were sealed away under it. Writes nothing.
 """
 
 import atexit
@@ -22,21 +21,16 @@ import pyarrow as pa
 from tickrec import schema
 from tickrec.config import SIMULATED
 from tickrec.errors import DataError, TickrecError, UsageError
-from tickrec.query import relations, views
-from tickrec.query.arguments import check_arguments
-from tickrec.query.complaint import EXPLAIN, explain
+from tickrec.query import views
+from tickrec.query.binding import UNREADABLE, Binding
 from tickrec.query.connection import MEMORY_LIMIT, check_memory, connect, lock
-from tickrec.query.examples import EXAMPLES
+from tickrec.query.duckdb_errors import EXPLAIN, usage_error
 from tickrec.query.running import Running
 from tickrec.query.sandbox import Statement, check
-from tickrec.query.sources import Listing, Source, duckdb_type, tail_name, union
+from tickrec.query.sources import Listing
 from tickrec.query.spill import Spill
 from tickrec.store.paths import Store
 
-__all__ = ["EXAMPLES", "DateRange", "Result", "Session", "yield_to_recorder"]
-
-_UNREADABLE: Final = (duckdb.IOException, duckdb.InvalidInputException)
-"""What DuckDB says of a file that is gone, or is no Parquet."""
 _HELD_BYTES: Final = 32 * 1024 * 1024
 """Of a result that are held back before the first row is handed out. Until then a query whose files were sealed away
 under it starts again unseen."""
@@ -110,9 +104,8 @@ class Session:
         self._remove_spill = weakref.finalize(self, self._spill.remove)
         few = len(self.dates()) <= _FEW_DATES
         self._connection = connect(self._spill.path, memory_limit or MEMORY_LIMIT, few_files=few)
-        self._hidden = self._connection.cursor()
-        """A connection whose tables are made in the schema `stored`, out of sight."""
-        self._hidden.execute("SET schema = 'stored'")
+        # The simulated market is always open: it has no call auction.
+        self._binding = Binding(self._connection, pre_open=store.root.name != SIMULATED)
         if locked:
             lock(self._connection, store.root)
         _open.add(self)
@@ -127,7 +120,7 @@ class Session:
 
     def close(self) -> None:
         """Let go of memory and temporary files; relations made by `sql` end too. A second call does nothing."""
-        self._hidden.close()
+        self._binding.close()
         self._connection.close()
         self._remove_spill()
 
@@ -206,9 +199,7 @@ class Session:
 
     def _checked(self, sql: str) -> Statement:
         """The statement, when it is one that may run. Raises UsageError."""
-        statement = check(self._connection, sql, relations.TABLES, relations.MACROS)
-        check_arguments(self._connection, statement.calls)
-        return statement
+        return check(self._connection, sql, views.TABLES, views.MACROS)
 
     def _start(
         self, statement: Statement, timeout: float | None, progress: Callable[[float], None] | None
@@ -219,7 +210,7 @@ class Session:
             return None
         rows = Running(self._connection, statement.sql, timeout, progress)
         try:
-            rows.hold(_HELD_BYTES)
+            rows.prefetch(_HELD_BYTES)
         except duckdb.Error as error:
             rows.close()
             if listing.vanished():
@@ -236,61 +227,14 @@ class Session:
     def _prepare(self, statement: Statement, listing: Listing) -> bool:
         """Make the tables, views and macros that a statement uses. False when a file is gone and the listing old."""
         try:
-            self._make(statement, listing)
-        except _UNREADABLE as error:
+            self._binding.bind(views.RELATIONS if statement.catalog else statement.names, listing)
+        except UNREADABLE as error:
             if listing.vanished():
                 return False
             if isinstance(error, duckdb.IOException) or self._names_a_file(str(error)):
                 raise self._failure(error, statement.sql, listing) from None
             raise  # a mistake of ours
         return True
-
-    def _make(self, statement: Statement, listing: Listing) -> None:
-        """Views over views are made while the tables are still empty: each is bound once more when it is made, and
-        hundreds of files make that slow."""
-        tables, made = views.needed(relations.RELATIONS if statement.catalog else statement.names)
-        newest = listing.newest() if views.OF_THE_NEWEST_DATE & set(made) else None
-        pre_open = self.store.root.name != SIMULATED  # that market is always open: no call auction
-        for table in tables:
-            columns = ", ".join(f"{name} {duckdb_type(table, name)}" for name in schema.TABLES[table].names)
-            self._connection.execute(f'CREATE OR REPLACE TABLE stored."no {table}" (date DATE, {columns})')
-            self._connection.execute(f'CREATE OR REPLACE VIEW {table} AS FROM stored."no {table}"')
-        for name in made:
-            self._connection.execute(views.create(name, newest=newest, pre_open=pre_open))
-        for table in tables:
-            self._fill(table, listing)
-
-    def _fill(self, table: str, listing: Listing) -> None:
-        """Let a table stand for its files and tails."""
-        sources = listing.sources(table)
-        try:
-            self._stand_for(table, listing, sources)
-        except _UNREADABLE:  # DuckDB looks into the first file, whatever the dates that are asked for
-            if listing.vanished():
-                raise
-            self._stand_for(table, listing, listing.sound(table, sources, self._damage))
-
-    def _stand_for(self, table: str, listing: Listing, sources: list[Source]) -> None:
-        for source in sources:
-            if source.date is not None:
-                rows = listing.rows(table, source.date)
-                self._hidden.from_arrow(rows).create_view(tail_name(table, source.date), replace=True)
-        if sources:
-            select = union(table, sources, self._columns_of)
-            self._connection.execute(f"CREATE OR REPLACE VIEW {table} AS {select}")
-
-    def _damage(self, path: str) -> str | None:
-        """Why a Parquet file cannot be read, if so."""
-        try:
-            self._columns_of(path)
-        except _UNREADABLE as error:
-            return explain(error, "").what
-        return None
-
-    def _columns_of(self, path: str) -> frozenset[str]:
-        """The columns of a Parquet file."""
-        rows = self._connection.execute("SELECT name FROM parquet_schema(?)", [path]).fetchall()
-        return frozenset(name for (name,) in rows)
 
     def _failure(self, error: duckdb.Error, sql: str, listing: Listing) -> TickrecError:
         """What to tell of an error of DuckDB's."""
@@ -302,8 +246,8 @@ class Session:
         if text.startswith("IO Error") or self._names_a_file(text):
             date = match[1] if (match := _DATE_IN_PATH.search(text)) else "DATE"
             hint = f"`tickrec rebuild {date}` makes it anew from the journal, `tickrec verify {date}` tells more"
-            return DataError(explain(error, sql).what, hint=hint)
-        return explain(self._placed(error, sql), sql)
+            return DataError(usage_error(error, sql).what, hint=hint)
+        return usage_error(self._placed(error, sql), sql)
 
     def _names_a_file(self, text: str) -> bool:
         """Whether an error is about a file of the store."""

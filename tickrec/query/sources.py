@@ -144,14 +144,16 @@ class Listing:
             if table == "instruments":
                 found += self._files([path], date)
             elif date in self._unreadable:
-                found.append(self._nothing(table, date, self._unreadable[date]))
+                found.append(self._lost_rows(table, date, self._unreadable[date]))
             elif date in self._covered:
-                found += self._lasting(table, date, self._covered[date])
+                found += self._growing(table, date, self._covered[date])
             else:
                 found += self._files([path], date) or self._gone(table, date, path)
         return _joined(found)
 
-    def sound(self, table: str, sources: Iterable[Source], damage: Callable[[str], str | None]) -> list[Source]:
+    def without_damaged(
+        self, table: str, sources: Iterable[Source], damage: Callable[[str], str | None]
+    ) -> list[Source]:
         """The same sources, but for files of which `damage` says why they cannot be read: only who asks for their
         dates is told."""
         found: list[Source] = []
@@ -167,7 +169,7 @@ class Listing:
         hint = f"`tickrec rebuild {date}` makes it anew from the journal"
         if table == "instruments":
             hint = "It is the broker's list of that day, which nothing makes anew; without it the rest is answered"
-        return self._nothing(table, date, DataError(f"a Parquet file cannot be read: {why}", where=path, hint=hint))
+        return self._lost_rows(table, date, DataError(f"a Parquet file cannot be read: {why}", where=path, hint=hint))
 
     def _gone(self, table: str, date: dt.date, path: str) -> list[Source]:
         """What stands for a file that should be there; nothing for a table that is younger than the date."""
@@ -175,13 +177,13 @@ class Listing:
         if isinstance(rows, dict) and table not in rows:
             return []
         hint = f"`tickrec rebuild {date}` makes it anew from the journal"
-        return [self._nothing(table, date, DataError("a file of a sealed date is gone", where=path, hint=hint))]
+        return [self._lost_rows(table, date, DataError("a file of a sealed date is gone", where=path, hint=hint))]
 
-    def _nothing(self, table: str, date: dt.date, error: DataError) -> Source:
+    def _lost_rows(self, table: str, date: dt.date, error: DataError) -> Source:
         self._lost[table, date] = LostTable(error, table)
         return Source(date=date)
 
-    def _lasting(self, table: str, date: dt.date, covered: Coverage) -> Iterator[Source]:
+    def _growing(self, table: str, date: dt.date, covered: Coverage) -> Iterator[Source]:
         """The sources of a date that may still be recorded."""
         if covered.sealed is not None:
             sealed = str(covered.sealed if table == "ticks" else self._store.sealed_path(table, date))
@@ -301,14 +303,10 @@ def _select(table: str, source: Source, columns_of: Callable[[str], frozenset[st
         )
     have = frozenset(names) if source.version == schema.SCHEMA_VERSION else columns_of(source.files[0])
     columns = ", ".join(
-        name if name in have else f"CAST(NULL AS {duckdb_type(table, name)}) AS {name}" for name in names
+        field.name if field.name in have else f"CAST(NULL AS {schema.duckdb_type(field.type)}) AS {field.name}"
+        for field in schema.TABLES[table]
     )
     files = ", ".join("'" + path.replace("\\", "/").replace("'", "''") + "'" for path in source.files)
     scan = f"read_parquet([{files}], hive_partitioning = true, hive_types = {{'date': DATE}})"
     where = f" WHERE seq <= {source.below}" if source.below is not None else ""
     return f"SELECT date, {columns} FROM {scan}{where}"
-
-
-def duckdb_type(table: str, column: str) -> str:
-    """DuckDB's name for the type of a stored column."""
-    return schema.duckdb_type(schema.TABLES[table].field(column).type)

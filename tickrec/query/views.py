@@ -1,7 +1,7 @@
-"""The views and macros of a query, in SQL over the stored tables.
+"""Views: everything a query can read by its name, one entry each: what it is, its columns, and the SQL that makes it.
 
-Owns what a trade, a bar, a spike and an option chain are. Does not know files or connections; `relations` says what
-their columns mean.
+Owns what a trade, a bar, a spike and an option chain are. Does not know files or connections. Imports nothing, so that
+`tickrec query --help` is fast; `catalog` gives the columns their types and makes the statements.
 
 A trade is what the feed lets through of one: it sends the state of an instrument a few times a second, so a row
 counts as a trade when the volume traded today (vtt) has grown since the row before, and its quantity is that growth.
@@ -11,15 +11,59 @@ that: the first trade of an instrument that was idle all morning is as large as 
 of yesterday it showed before. (How the feed shows all this was observed 2025-03 to 2026-10.)
 """
 
-import datetime as dt
-from collections.abc import Collection
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
-from tickrec import schema
-from tickrec.query.relations import CHAIN_SIDE, columns_of
 
-# The SQL. `{newest}` is the newest date with ticks, `{pre_open}` whether prices from before the open may be in the
-# ticks. Times of day are counted in microseconds from midnight IST, 19,800 seconds before midnight UTC.
+class Column(NamedTuple):
+    """A column that a view makes."""
+
+    name: str
+    type: str
+    comment: str
+
+
+class Parameter(NamedTuple):
+    """What a macro takes: SQL that is true of a good `$text`, what any other is in words, and how to write it."""
+
+    name: str
+    test: str = ""
+    what: str = ""
+    hint: str = ""
+
+
+Columns: TypeAlias = tuple[str | Column, ...]
+"""Columns in order; a text is the name of a column of ticks, `*` all of those that are not named."""
+
+
+class Relation(NamedTuple):
+    """Something a query can read: a stored table (which has no SQL here), a view, or a macro (which takes parameters).
+
+    Names that begin with `stored.` are steps on the way, which no query can name.
+    """
+
+    name: str
+    comment: str = ""
+    """What it is, in a few words."""
+    more: str = ""
+    usage: str = ""
+    """How it is written behind FROM."""
+    parameters: tuple[Parameter, ...] = ()
+    columns: Columns = ()
+    needs: tuple[str, ...] = ()
+    """The tables and views that it is made of."""
+    of_newest_date: bool = False
+    """Whether the SQL has to be told the newest date with ticks."""
+    sql: str = ""
+
+
+_WHO: Final = ("symbol", "instrument_key", "date")
+_TIME: Final = "TIMESTAMP WITH TIME ZONE"
+_INTERVAL: Final = "Write it as '30 seconds', '5 minutes' or '1 hour'"
+CHAIN_SIDE: Final = ("oi", "vtt", "iv", "delta", "bid", "ask", "ltp")
+"""What an option chain shows of a call, from the outside in; of a put, the other way round."""
+
+# The SQL. `{columns}` are those of the view, `{newest}` is the newest date with ticks, `{session}` the condition on
+# times of day. Those are counted in microseconds from midnight IST, 19,800 seconds before midnight UTC.
 
 _PRICES: Final = """
 CREATE OR REPLACE VIEW stored.prices AS
@@ -50,7 +94,7 @@ before it: the largest mark of the rows before counts. (Of the last 256, which c
 
 _LATEST: Final = """
 CREATE OR REPLACE VIEW latest AS
-SELECT {latest} FROM ticks
+SELECT {columns} FROM ticks
 JOIN (SELECT instrument_key, max(seq) AS seq FROM ticks WHERE date = DATE '{newest}' GROUP BY instrument_key)
 USING (instrument_key, seq)
 WHERE date = DATE '{newest}'
@@ -59,7 +103,7 @@ ORDER BY symbol, instrument_key
 
 _TRADES: Final = """
 CREATE OR REPLACE VIEW trades AS
-SELECT {trades} FROM stored.prices WHERE qty > 0
+SELECT {columns} FROM stored.prices WHERE qty > 0
 """
 
 _WIDTH: Final = """
@@ -84,8 +128,8 @@ GROUP BY symbol, instrument_key, date, bar
 ORDER BY symbol, instrument_key, start
 """
 
-_SESSION: Final = "AND NOT (opening = 33300000000 AND time_of_day >= 32400000000 AND time_of_day < opening)"
-"""Leaves out the pre-open call auction, 09:00 to 09:15."""
+PRE_OPEN_LEFT_OUT: Final = "AND NOT (opening = 33300000000 AND time_of_day >= 32400000000 AND time_of_day < opening)"
+"""A condition that leaves out the pre-open call auction, 09:00 to 09:15."""
 
 _FEED_BARS: Final = """
 CREATE OR REPLACE VIEW feed_bars AS
@@ -154,60 +198,148 @@ ORDER BY ltt
 """
 
 
-def _last_known(prefix: str, kind: str) -> str:
-    names = CHAIN_SIDE if prefix == "call" else CHAIN_SIDE[::-1]
-    return ", ".join(f"any_value({name}) FILTER (instrument_type = '{kind}') AS {prefix}_{name}" for name in names)
+STORED: Final = (
+    Relation("ticks", "one row per instrument per message"),
+    Relation("gaps", "when a connection brought nothing, and why"),
+    Relation("connections", "every websocket connection"),
+    Relation("subscriptions", "every key asked for, and when it answered"),
+    Relation("market_status", "what the broker said about sessions"),
+    Relation("rejected", "messages that could not be decoded"),
+    Relation("instruments", "the broker's list: expiry, strike, lot size", "recorded or not"),
+)
+"""The tables; their columns are those of `tickrec.schema`."""
 
+VIEWS: Final = (
+    Relation("stored.prices", needs=("ticks",), sql=_PRICES),
+    Relation("stored.width", sql=_WIDTH),
+    Relation("stored.moment", of_newest_date=True, sql=_MOMENT),
+    Relation(
+        "latest",
+        "every instrument's newest row, newest date",
+        columns=("date", "symbol", "ltp", "bid", "ask", "vtt", "oi", "ltt", "recv_ts", "*"),
+        needs=("ticks",),
+        of_newest_date=True,
+        sql=_LATEST,
+    ),
+    Relation(
+        "trades",
+        "ticks in which volume grew, with the growth",
+        "trades between two messages come as one",
+        columns=(
+            *("date", "symbol", "ltt", "ltp"),
+            Column("qty", "BIGINT", "units traded since the row before"),
+            *("bid", "ask", "vtt", "oi", "recv_ts", "*"),
+        ),
+        needs=("stored.prices",),
+        sql=_TRADES,
+    ),
+    Relation(
+        "candles",
+        "bars from ticks, 1 second to 1 day",
+        "counted from the segment's open: 09:15, MCX and currency 09:00",
+        usage="candles('1 minute')",
+        parameters=(
+            Parameter(
+                "interval",
+                "epoch_us(TRY_CAST($text AS INTERVAL)) BETWEEN 1000000 AND 86400000000",
+                "no interval from 1 second to 1 day",
+                _INTERVAL,
+            ),
+        ),
+        columns=(
+            *_WHO,
+            Column("start", _TIME, "start of the bar; of a daily bar, the date"),
+            Column("open", "DOUBLE", "first price, rupees"),
+            Column("high", "DOUBLE", "highest price, rupees"),
+            Column("low", "DOUBLE", "lowest price, rupees"),
+            Column("close", "DOUBLE", "last price, rupees"),
+            Column("volume", "BIGINT", "units traded; NULL for indices"),
+            Column("vwap", "DOUBLE", "price weighted by quantity, rupees; NULL for indices"),
+            Column("oi", "DOUBLE", "open interest at the end, units"),
+            Column("ticks", "BIGINT", "rows of ticks the bar is made of"),
+        ),
+        needs=("stored.prices", "stored.width"),
+        sql=_CANDLES,
+    ),
+    Relation(
+        "feed_bars",
+        "the broker's own minute bars",
+        "one row per finished minute",
+        columns=(*_WHO, "min_ts", "min_open", "min_high", "min_low", "min_close", "min_volume"),
+        needs=("ticks",),
+        sql=_FEED_BARS,
+    ),
+    Relation(
+        "depth",
+        "the book, one row per level",
+        columns=(
+            *("date", "symbol", "recv_ts"),
+            Column("level", "BIGINT", "1 is the best"),
+            Column("bid", "DOUBLE", "bid price of the level, rupees"),
+            Column("bid_qty", "BIGINT", "quantity bid at the level, units"),
+            Column("ask", "DOUBLE", "ask price of the level, rupees"),
+            Column("ask_qty", "BIGINT", "quantity asked at the level, units"),
+            *("instrument_key", "seq", "conn", "feed_ts"),
+        ),
+        needs=("ticks",),
+        sql=_DEPTH,
+    ),
+    Relation(
+        "option_chain",
+        "calls and puts by strike at a moment",
+        "as last known then; a time alone is of the newest date",
+        usage="option_chain('NIFTY', '10:30')",
+        parameters=(
+            Parameter("underlying"),
+            Parameter(
+                "at",
+                "TRY_CAST($text AS TIMESTAMPTZ) IS NOT NULL OR TRY_CAST($text AS TIME) IS NOT NULL",
+                "no moment",
+                "Write it as '10:30', a time of the newest date, or as '2026-11-23 10:30:05'",
+            ),
+        ),
+        columns=(
+            Column("expiry", "DATE", "last day of the contracts"),
+            *(f"call_{name}" for name in CHAIN_SIDE),
+            Column("strike", "DOUBLE", "strike price, rupees"),
+            *(f"put_{name}" for name in CHAIN_SIDE[::-1]),
+            Column("underlying_ltp", "DOUBLE", "last price of the underlying, if it was recorded, rupees"),
+        ),
+        needs=("ticks", "instruments", "stored.moment"),
+        of_newest_date=True,
+        sql=_OPTION_CHAIN,
+    ),
+    Relation(
+        "spikes",
+        "moves of so many percent within so long",
+        "a row a move: the trade that made it",
+        usage="spikes('1 minute', 0.5)",
+        parameters=(
+            Parameter("window", "epoch_us(TRY_CAST($text AS INTERVAL)) > 0", "no length of time", _INTERVAL),
+            Parameter(
+                "percent",
+                "TRY_CAST($text AS DOUBLE) > 0",
+                "no percentage above 0",
+                "Write it as 0.5 or 2",
+            ),
+        ),
+        columns=(
+            *(*_WHO, "seq", "ltt", "ltp"),
+            Column("from_ltp", "DOUBLE", "the price it came from: the lowest or highest within the window, rupees"),
+            Column("change_percent", "DOUBLE", "the move, percent of from_ltp"),
+        ),
+        needs=("stored.prices",),
+        sql=_SPIKES,
+    ),
+)
+"""Views and macros, every one after what it needs."""
 
-_NEEDS: Final = {
-    "stored.prices": ("ticks",),
-    "latest": ("ticks",),
-    "trades": ("stored.prices",),
-    "stored.width": (),
-    "candles": ("stored.prices", "stored.width"),
-    "feed_bars": ("ticks",),
-    "depth": ("ticks",),
-    "stored.moment": (),
-    "option_chain": ("ticks", "instruments", "stored.moment"),
-    "spikes": ("stored.prices",),
+RELATIONS: Final = {
+    each.name: each._replace(usage=each.usage or each.name)
+    for each in (STORED[0], *VIEWS, *STORED[1:])
+    if not each.name.startswith("stored.")
 }
-"""What each view and macro is made of, every one after what it needs."""
-
-OF_THE_NEWEST_DATE: Final = frozenset(["latest", "option_chain"])
-"""What has to be told the newest date."""
-
-
-def needed(names: Collection[str]) -> tuple[list[str], list[str]]:
-    """The stored tables that `names` come down to, and the views and macros to make, in order."""
-    wanted = set(names)
-    for name in reversed(_NEEDS):
-        if name in wanted:
-            wanted.update(_NEEDS[name])
-    return [name for name in schema.TABLES if name in wanted], [name for name in _NEEDS if name in wanted]
-
-
-def create(name: str, *, newest: dt.date | None, pre_open: bool) -> str:
-    """The statement that makes a view or macro. `pre_open`: the market has a pre-open call auction, which does not
-    belong in bars."""
-    template = {
-        "stored.prices": _PRICES,
-        "latest": _LATEST,
-        "trades": _TRADES,
-        "stored.width": _WIDTH,
-        "candles": _CANDLES,
-        "feed_bars": _FEED_BARS,
-        "depth": _DEPTH,
-        "stored.moment": _MOMENT,
-        "option_chain": _OPTION_CHAIN,
-        "spikes": _SPIKES,
-    }[name]
-    return template.format(
-        ticks=columns_of("ticks"),
-        latest=columns_of("latest"),
-        trades=columns_of("trades"),
-        newest=newest or dt.date(1970, 1, 1),
-        session=_SESSION if pre_open else "",
-        known=", ".join(f"arg_max({name}, seq) AS {name}" for name in CHAIN_SIDE),
-        calls=_last_known("call", "CE"),
-        puts=_last_known("put", "PE"),
-    )
+"""Everything that a query can name, in the order in which it is described."""
+MACROS: Final = {name: each for name, each in RELATIONS.items() if each.parameters}
+TABLES: Final = frozenset(RELATIONS) - MACROS.keys()
+"""What is written without arguments."""

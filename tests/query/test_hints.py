@@ -8,7 +8,7 @@ import pytest
 from tests import days
 from tests.query.fixtures import Row, answer, at, tick, write_sealed
 from tickrec.errors import DataError
-from tickrec.query.reasons import why_empty
+from tickrec.query.hints import why_empty
 from tickrec.query.session import DateRange, Session
 from tickrec.store.paths import Store
 

@@ -1,4 +1,4 @@
-"""Why an answer is empty, where that can be known: a symbol that nobody recorded, a moment before the first tick.
+"""Hints: why an answer is empty, where that can be known: a symbol that nobody recorded, a moment before any tick.
 
 Asks the session again, and only after a question without an answer, so it costs nothing otherwise. Says nothing where
 an empty answer may just be the answer.

@@ -1,4 +1,7 @@
-"""What DuckDB says is wrong with a statement: in one line, with its place and, for common slips, what to write."""
+"""DuckDB's errors: what is wrong with a statement, in one line, with its place and, for common slips, what to write.
+
+Owns the reading of DuckDB's error texts. Does not know the store.
+"""
 
 import re
 from typing import Final
@@ -12,7 +15,7 @@ _LABEL: Final = re.compile(r"[A-Z][A-Za-z -]{1,40}(Error|Exception): ")
 _EXCERPT: Final = re.compile(r"\n\nLINE (\d+): (.*)\n( *)\^+", re.DOTALL)
 
 
-def explain(error: BaseException, sql: str) -> UsageError:
+def usage_error(error: BaseException, sql: str) -> UsageError:
     """A DuckDB error about a statement, in one line with its place."""
     text = str(error)
     place = ""

@@ -1,0 +1,83 @@
+"""Binding: lets the names in a statement stand for files and journal tails, on one DuckDB connection.
+
+Owns the views that DuckDB reads through: one a stored table, over what a `Listing` found, and those of the catalog over
+them. Does not run the statement. What is made is out of a query's sight in the schema `stored`, but for the names that
+a query may use.
+"""
+
+from collections.abc import Collection
+from typing import Final
+
+import duckdb
+
+from tickrec import schema
+from tickrec.query import catalog
+from tickrec.query.duckdb_errors import usage_error
+from tickrec.query.sources import Listing, Source, tail_name, union
+
+UNREADABLE: Final = (duckdb.IOException, duckdb.InvalidInputException)
+"""What DuckDB says of a file that is gone, or is no Parquet."""
+
+
+class Binding:
+    """The tables, views and macros of a connection. `pre_open`: the market has a pre-open call auction."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, *, pre_open: bool) -> None:
+        self._connection = connection
+        self._pre_open = pre_open
+        self._stored = connection.cursor()
+        """A connection whose tables are made in the schema `stored`."""
+        self._stored.execute("SET schema = 'stored'")
+
+    def close(self) -> None:
+        """Let go of the second connection."""
+        self._stored.close()
+
+    def bind(self, names: Collection[str], listing: Listing) -> None:
+        """Make the tables, views and macros that `names` come down to. Raises duckdb.Error, DataError.
+
+        Views over views are made while the tables are still empty: each is bound once more when it is made, and
+        hundreds of files make that slow.
+        """
+        tables, views = catalog.needed(names)
+        newest = listing.newest() if any(view.of_newest_date for view in views) else None
+        for table in tables:
+            columns = ", ".join(f"{name} {catalog.duckdb_type(table, name)}" for name in schema.TABLES[table].names)
+            self._connection.execute(f'CREATE OR REPLACE TABLE stored."no {table}" (date DATE, {columns})')
+            self._connection.execute(f'CREATE OR REPLACE VIEW {table} AS FROM stored."no {table}"')
+        for view in views:
+            self._connection.execute(catalog.statement(view, newest=newest, pre_open=self._pre_open))
+        for table in tables:
+            self._bind_table(table, listing)
+
+    def _bind_table(self, table: str, listing: Listing) -> None:
+        """Let a table stand for its files and tails."""
+        sources = listing.sources(table)
+        try:
+            self._bind_sources(table, listing, sources)
+        except UNREADABLE:  # DuckDB looks into the first file, whatever the dates that are asked for
+            if listing.vanished():
+                raise
+            self._bind_sources(table, listing, listing.without_damaged(table, sources, self._damage))
+
+    def _bind_sources(self, table: str, listing: Listing, sources: list[Source]) -> None:
+        for source in sources:
+            if source.date is not None:
+                rows = listing.rows(table, source.date)
+                self._stored.from_arrow(rows).create_view(tail_name(table, source.date), replace=True)
+        if sources:
+            select = union(table, sources, self._columns_of)
+            self._connection.execute(f"CREATE OR REPLACE VIEW {table} AS {select}")
+
+    def _damage(self, path: str) -> str | None:
+        """Why a Parquet file cannot be read, if so."""
+        try:
+            self._columns_of(path)
+        except UNREADABLE as error:
+            return usage_error(error, "").what
+        return None
+
+    def _columns_of(self, path: str) -> frozenset[str]:
+        """The columns of a Parquet file."""
+        rows = self._connection.execute("SELECT name FROM parquet_schema(?)", [path]).fetchall()
+        return frozenset(name for (name,) in rows)

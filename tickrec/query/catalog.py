@@ -1,0 +1,104 @@
+"""Catalog: the tables, views and macros with the types and units of their columns, and the statements that make them.
+
+Owns the description of `tickrec query --tables`, and what is to be made for a query, in which order. Does not know
+files or connections.
+"""
+
+import datetime as dt
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from tickrec import schema
+from tickrec.query.views import CHAIN_SIDE, PRE_OPEN_LEFT_OUT, RELATIONS, VIEWS, Column, Relation
+
+_TIME: Final = "TIMESTAMP WITH TIME ZONE"
+_DATE: Final = Column("date", "DATE", "trading date, IST")
+_EPOCH: Final = dt.date(1970, 1, 1)
+
+
+def duckdb_type(table: str, column: str) -> str:
+    """DuckDB's name for the type of a stored column."""
+    return schema.duckdb_type(schema.TABLES[table].field(column).type)
+
+
+def _stored(table: str) -> tuple[Column, ...]:
+    fields = schema.TABLES[table]
+    return (_DATE, *(Column(f.name, duckdb_type(table, f.name), f.metadata[b"comment"].decode()) for f in fields))
+
+
+_TICKS: Final = {column.name: column for column in _stored("ticks")}
+_SIDES: Final = {
+    f"{side}_{name}": Column(f"{side}_{name}", _TICKS[name].type, f"{side}: {_TICKS[name].comment}")
+    for side in ("call", "put")
+    for name in CHAIN_SIDE
+}
+
+
+def columns(relation: Relation) -> tuple[Column, ...]:
+    """The columns of a table, view or macro, in order."""
+    if not relation.sql:
+        return _stored(relation.name)
+    known = _TICKS | _SIDES
+    named = [known[each] if isinstance(each, str) else each for each in relation.columns if each != "*"]
+    rest = [column for column in _TICKS.values() if column not in named] if "*" in relation.columns else []
+    return (*named, *rest)
+
+
+def names(relation: Relation) -> str:
+    """The names of the columns in order, as SQL."""
+    return ", ".join(column.name for column in columns(relation))
+
+
+# What a query needs
+
+
+def needed(used: Collection[str]) -> tuple[list[str], list[Relation]]:
+    """The stored tables that the names `used` come down to, and the views and macros to make, in order."""
+    wanted = set(used)
+    for view in reversed(VIEWS):
+        if view.name in wanted:
+            wanted.update(view.needs)
+    return [name for name in schema.TABLES if name in wanted], [view for view in VIEWS if view.name in wanted]
+
+
+def statement(view: Relation, *, newest: dt.date | None, pre_open: bool) -> str:
+    """The SQL that makes a view or macro.
+
+    `newest` is the newest date with ticks. `pre_open`: the market has a pre-open call auction, which does not belong
+    in bars.
+    """
+    return view.sql.format(
+        ticks=names(RELATIONS["ticks"]),
+        columns=names(view),
+        newest=newest or _EPOCH,
+        session=PRE_OPEN_LEFT_OUT if pre_open else "",
+        known=", ".join(f"arg_max({name}, seq) AS {name}" for name in CHAIN_SIDE),
+        calls=_side("call", "CE"),
+        puts=_side("put", "PE"),
+    )
+
+
+def _side(prefix: str, kind: str) -> str:
+    found = CHAIN_SIDE if prefix == "call" else CHAIN_SIDE[::-1]
+    return ", ".join(f"any_value({name}) FILTER (instrument_type = '{kind}') AS {prefix}_{name}" for name in found)
+
+
+# What people are told
+
+
+def describe() -> str:
+    """The tables, views and macros with their columns, one line each, for `tickrec query --tables`."""
+    return "\n\n".join("\n".join([_title(each), *_lines(each)]) for each in RELATIONS.values())
+
+
+def _title(relation: Relation) -> str:
+    return f"{relation.usage}: {relation.comment}" + f"; {relation.more}" * bool(relation.more)
+
+
+def _lines(relation: Relation) -> Iterator[str]:
+    found = columns(relation)
+    if "*" in relation.columns:
+        yield "    all columns of ticks, symbol and prices first"
+        found = tuple(column for column in found if column.name not in _TICKS)
+    for column in found:
+        yield f"    {column.name:<16} {column.type.replace(_TIME, 'TIMESTAMPTZ'):<12} {column.comment}"
