@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and locks between processes.
+"""Files: published whole or not at all, and locks between processes.
 
 Owns how a file is published (temporary name beside it, fsync, rename, fsync of the folder) and who may work on a
 store or a date. Knows nothing about what the files hold.

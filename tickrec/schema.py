@@ -1,4 +1,4 @@
-"""Arrow schemas of every table, with the unit and origin of each column.
+"""Schema: the Arrow schemas of every table, with the unit and origin of each column.
 
 Prices are rupees, quantities are units, times are instants stored in UTC. NULL: not sent. 0: sent as zero, or left
 at proto3's zero. `date` is the partition (`date=2026-11-23/`) and not a column of the Parquet files; in the DuckDB

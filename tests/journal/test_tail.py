@@ -8,7 +8,7 @@ from tests.journal.fixtures import messages, write
 from tickrec.journal import Follow, Position, compress
 from tickrec.journal.entry import Entry
 from tickrec.journal.format import FILE_HEADER_BYTES, file_path
-from tickrec.journal.tail import beyond, recent, since
+from tickrec.journal.tail import read_from, read_from_seq, read_newest
 
 EVERYTHING = 1 << 30
 
@@ -18,14 +18,14 @@ def seqs(entries: list[Entry] | None) -> list[int] | None:
 
 
 def test_an_empty_store_has_nothing_recent(tmp_path: Path) -> None:
-    assert recent(tmp_path / "none", EVERYTHING) == ([], None)
+    assert read_newest(tmp_path / "none", EVERYTHING) == ([], None)
 
 
 def test_only_the_end_is_read_from_wherever_it_begins(tmp_path: Path) -> None:
     written = write(tmp_path, messages(200, 100))
     length = file_path(tmp_path, 1).stat().st_size
     for size in range(500, 5000, 37):
-        found = recent(tmp_path, size)
+        found = read_newest(tmp_path, size)
         assert found.entries == written[-len(found.entries) :]
         assert 0 < len(found.entries) < 50
         assert found.position == (1, length)
@@ -33,8 +33,8 @@ def test_only_the_end_is_read_from_wherever_it_begins(tmp_path: Path) -> None:
 
 def test_looking_back_goes_on_over_files_while_bytes_are_left(tmp_path: Path) -> None:
     write(tmp_path, messages(50), segment_bytes=1000)
-    assert seqs(recent(tmp_path, EVERYTHING).entries) == list(range(1, 51))
-    some = seqs(recent(tmp_path, 1500).entries)
+    assert seqs(read_newest(tmp_path, EVERYTHING).entries) == list(range(1, 51))
+    some = seqs(read_newest(tmp_path, 1500).entries)
     assert some is not None
     assert 10 < len(some) < 40
     assert some == list(range(51 - len(some), 51))
@@ -42,7 +42,7 @@ def test_looking_back_goes_on_over_files_while_bytes_are_left(tmp_path: Path) ->
 
 def test_following_goes_on_right_behind(tmp_path: Path) -> None:
     write(tmp_path, messages(20))
-    found = recent(tmp_path, 300)
+    found = read_newest(tmp_path, 300)
     assert found.position is not None
     follow = Follow(tmp_path, start=found.position)
     assert follow.poll() == []
@@ -55,7 +55,7 @@ def test_a_torn_tail_is_left_out_and_followed_once_it_is_whole(tmp_path: Path) -
     path = file_path(tmp_path, 1)
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
-    found = recent(tmp_path, 300)
+    found = read_newest(tmp_path, 300)
     assert found.entries[-1].seq == 19
     follow = Follow(tmp_path, start=found.position)
     path.write_bytes(whole)
@@ -65,7 +65,7 @@ def test_a_torn_tail_is_left_out_and_followed_once_it_is_whole(tmp_path: Path) -
 def test_a_file_that_has_just_been_begun_leads_back_to_the_one_before(tmp_path: Path) -> None:
     write(tmp_path, messages(20))
     write(tmp_path, [], next_seq=21)
-    found = recent(tmp_path, 400)
+    found = read_newest(tmp_path, 400)
     assert found.entries[-1].seq == 20
     assert found.position == (2, FILE_HEADER_BYTES)
 
@@ -73,36 +73,36 @@ def test_a_file_that_has_just_been_begun_leads_back_to_the_one_before(tmp_path: 
 def test_compressed_files_are_not_looked_into(tmp_path: Path) -> None:
     write(tmp_path, messages(20))
     compress(file_path(tmp_path, 1))
-    assert recent(tmp_path, EVERYTHING).entries == []
+    assert read_newest(tmp_path, EVERYTHING).entries == []
 
 
 def test_since_a_position_come_the_entries_behind_it(tmp_path: Path) -> None:
     write(tmp_path, messages(20))
     end = file_path(tmp_path, 1).stat().st_size
     write(tmp_path, messages(5), next_seq=21)
-    assert seqs(since(tmp_path, Position(1, end), EVERYTHING)) == [21, 22, 23, 24, 25]
-    assert since(tmp_path, Position(2, file_path(tmp_path, 2).stat().st_size), EVERYTHING) == []
+    assert seqs(read_from(tmp_path, Position(1, end), EVERYTHING)) == [21, 22, 23, 24, 25]
+    assert read_from(tmp_path, Position(2, file_path(tmp_path, 2).stat().st_size), EVERYTHING) == []
 
 
 @pytest.mark.parametrize("position", [Position(1, FILE_HEADER_BYTES + 8), Position(1, 1 << 20), Position(9, 64)])
 def test_a_position_that_is_none_has_no_answer(tmp_path: Path, position: Position) -> None:
     write(tmp_path, messages(20))
-    assert since(tmp_path, position, EVERYTHING) is None
+    assert read_from(tmp_path, position, EVERYTHING) is None
 
 
 def test_more_than_is_wanted_has_no_answer(tmp_path: Path) -> None:
     write(tmp_path, messages(20))
-    assert since(tmp_path, Position(1, FILE_HEADER_BYTES), 100) is None
+    assert read_from(tmp_path, Position(1, FILE_HEADER_BYTES), 100) is None
 
 
 def test_what_lies_beyond_a_seq_is_found_from_a_hint_or_from_the_first_plain_file(tmp_path: Path) -> None:
-    assert beyond(tmp_path / "none", 1, None, EVERYTHING) == []
+    assert read_from_seq(tmp_path / "none", 1, None, EVERYTHING) == []
     write(tmp_path, messages(20))
-    middle = recent(tmp_path, EVERYTHING).position
+    middle = read_newest(tmp_path, EVERYTHING).position
     write(tmp_path, messages(5), next_seq=21)
-    assert seqs(beyond(tmp_path, 18, None, EVERYTHING)) == list(range(18, 26))
-    assert seqs(beyond(tmp_path, 21, middle, EVERYTHING)) == list(range(21, 26))
-    assert beyond(tmp_path, 1, None, 100) is None
+    assert seqs(read_from_seq(tmp_path, 18, None, EVERYTHING)) == list(range(18, 26))
+    assert seqs(read_from_seq(tmp_path, 21, middle, EVERYTHING)) == list(range(21, 26))
+    assert read_from_seq(tmp_path, 1, None, 100) is None
     compress(file_path(tmp_path, 1))
-    assert seqs(beyond(tmp_path, 23, middle, EVERYTHING)) == [23, 24, 25]
-    assert beyond(tmp_path, 1, None, EVERYTHING) is None
+    assert seqs(read_from_seq(tmp_path, 23, middle, EVERYTHING)) == [23, 24, 25]
+    assert read_from_seq(tmp_path, 1, None, EVERYTHING) is None

@@ -57,7 +57,7 @@ def seal_parts(store: Store, date: dt.date) -> None:
         table = pa.concat_tables([schema.TABLES[name].empty_table(), *found])
         if name == "ticks":
             table = table.sort_by([("instrument_key", "ascending"), ("seq", "ascending")])
-        footer = Footer(1, covered.next_seq - 1, covered.ledger, covered.position).to_metadata()
+        footer = Footer(1, covered.next_seq - 1, covered.history, covered.position).to_metadata()
         temp = old.with_suffix(".new")
         temp.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table.replace_schema_metadata(footer), temp)

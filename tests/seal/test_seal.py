@@ -25,7 +25,7 @@ from tickrec.files import Lock
 from tickrec.journal import Journal
 from tickrec.journal.gaps import DIED
 from tickrec.record.flush import Flushing
-from tickrec.seal.build import Drafts
+from tickrec.seal.build import NewFiles
 from tickrec.seal.seal import rebuild, seal
 from tickrec.seal.verify import verify
 from tickrec.store import dayfile
@@ -482,7 +482,7 @@ def test_parts_of_an_older_schema_are_made_anew(store: Store) -> None:
     part = coverage(store, DATE).parts[0].path
     footer = read_footer(part)
     held = pq.ParquetFile(part).read().drop_columns(["vtt"]).replace_schema_metadata()
-    old = Footer(footer.first, footer.last, footer.ledger, footer.position, schema_version=0)
+    old = Footer(footer.first, footer.last, footer.history, footer.position, schema_version=0)
     with pq.ParquetWriter(part, held.schema) as writer:
         writer.write_table(held)
         writer.add_key_value_metadata(old.to_metadata())
@@ -576,17 +576,17 @@ def test_a_large_journal_is_counted_in_another_process(store: Store, tmp_path: P
     written = write_day(store)
     PartWriter(store, DATE).flush(written.last_seq, final=True)
     covered = coverage(store, DATE)
-    drafts = Drafts(tmp_path, store, covered, store.instruments_path(DATE), duckdb=False, many=0)
-    drafts.make(lambda _what, _share: None)
-    assert drafts.census.by_key == written.by_key
-    assert drafts.differences() == []
+    new_files = NewFiles(tmp_path, store, covered, store.instruments_path(DATE), duckdb=False, many=0)
+    new_files.make(lambda _what, _share: None)
+    assert new_files.journal_count.by_key == written.by_key
+    assert new_files.differences() == []
 
 
 COUNTING = """
 import sys, datetime as dt
 from multiprocessing import active_children
 from pathlib import Path
-from tickrec.seal.build import Drafts
+from tickrec.seal.build import NewFiles
 from tickrec.store.coverage import coverage
 from tickrec.store.paths import Store
 def tell(what, share):
@@ -595,8 +595,8 @@ def tell(what, share):
         sys.stdin.read()
 if __name__ == "__main__":
     store, date = Store(Path(sys.argv[1])), dt.date.fromisoformat(sys.argv[2])
-    drafts = Drafts(store.root, store, coverage(store, date), store.instruments_path(date), duckdb=False, many=0)
-    drafts.make(tell)
+    new_files = NewFiles(store.root, store, coverage(store, date), store.instruments_path(date), duckdb=False, many=0)
+    new_files.make(tell)
 """
 
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tickrec import schema
-from tickrec.seal.sort import Merge, Sizes
+from tickrec.seal.sort import Sizes, SortedTicks
 
 
 def part(path: Path, rows: list[tuple[str, int]]) -> Path:
@@ -17,8 +17,8 @@ def part(path: Path, rows: list[tuple[str, int]]) -> Path:
     return path
 
 
-def sorted_merge(paths: list[Path], scratch: Path, sizes: Sizes | None = None) -> Merge:
-    merge = Merge(paths, scratch, sizes)
+def sorted_merge(paths: list[Path], scratch: Path, sizes: Sizes | None = None) -> SortedTicks:
+    merge = SortedTicks(paths, scratch, sizes)
     told = [0.0]
     merge.sort_runs(told.append)
     assert told == sorted(told)
@@ -26,7 +26,7 @@ def sorted_merge(paths: list[Path], scratch: Path, sizes: Sizes | None = None) -
     return merge
 
 
-def merged(merge: Merge) -> tuple[list[tuple[str, int]], list[int]]:
+def merged(merge: SortedTicks) -> tuple[list[tuple[str, int]], list[int]]:
     tables = list(merge.groups())
     for table in tables:
         assert table.schema.equals(schema.TICKS)

@@ -151,7 +151,7 @@ def write_instruments(store: Store, symbols: list[str], downloaded_ns: int = 0) 
 def listed_symbols(store: Store) -> list[list[str]]:
     """The symbols that Parquet has, and those of the day file."""
     stored = pq.ParquetFile(store.instruments_path(DATE)).read()["symbol"].to_pylist()
-    return [stored, rows.instruments(store.duckdb_path(DATE))["symbol"].to_pylist()]
+    return [stored, rows.read_instruments(store.duckdb_path(DATE))["symbol"].to_pylist()]
 
 
 def test_a_list_of_instruments_that_is_gone_is_told_and_taken_from_the_day_file(listed: Store) -> None:
@@ -315,9 +315,9 @@ def test_a_survey_knows_whether_rows_are_in_order(tmp_path: Path, rows: list[tup
     table = pa.table({"instrument_key": pa.array(keys, pa.string()), "seq": pa.array(seqs, pa.int64())})
     path = tmp_path / "ticks.parquet"
     pq.write_table(table, path)
-    survey = TickCount.of([path])
-    assert (survey.rows, survey.in_order) == (len(rows), in_order)
-    assert (survey.first, survey.last) == (min(seqs, default=0), max(seqs, default=0))
+    tick_count = TickCount.of([path])
+    assert (tick_count.rows, tick_count.in_order) == (len(rows), in_order)
+    assert (tick_count.first, tick_count.last) == (min(seqs, default=0), max(seqs, default=0))
 
 
 def test_a_journal_that_has_lost_its_end_is_told_and_never_rebuilt_from(sealed: Store) -> None:

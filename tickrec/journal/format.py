@@ -1,4 +1,4 @@
-"""The bytes of one journal file: how entries are laid out, and how they are found again.
+"""Format: the bytes of one journal file; how entries are laid out, and how they are found again.
 
 A date's journal is a folder of files 0001.journal, 0002.journal, ... in the order they were written, each begun at the
 start of a run or when the one before was full. A finished file may be replaced by 0001.journal.zst, the same bytes

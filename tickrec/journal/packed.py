@@ -1,4 +1,4 @@
-"""The packed form of a journal file: a row of zstd frames, each holding the next piece of the plain file.
+"""Packed: the compressed form of a journal file, a row of zstd frames, each holding the next piece of the plain file.
 
 Every frame but the last holds FRAME_BYTES, says so in its header, and can be unpacked by itself. That is why a bad
 spot costs no more than what follows it in its own frame. The reader finds the frames by their structure (RFC 8878),

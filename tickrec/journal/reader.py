@@ -1,4 +1,4 @@
-"""Reading a journal, over all its files, and following one that grows.
+"""Reader: a journal read over all its files, and followed one that grows.
 
 What a single file holds is for `scan` to find out.
 """

@@ -1,4 +1,4 @@
-"""Putting a journal in order: what a crash left is set aside, and finished files are compressed.
+"""Repair: what a crash left is set aside, and finished files are compressed.
 
 Owns the only changes ever made to journal files that are written. Both are for the process that holds the lock, and
 both can be interrupted anywhere and repeated.

@@ -1,4 +1,4 @@
-"""Reading one journal file: open it in whichever form it has, and find the good frames in it.
+"""Scan: one journal file read; open it in whichever form it has, and find the good frames in it.
 
 Owns the pass over a file: frame after frame while they are good, on from the next good one after damage, and the
 verdict on how the file ends. Knows nothing about the other files of a journal.

@@ -1,4 +1,4 @@
-"""The newest entries of a journal, read without the rest of it.
+"""Tail: the newest entries of a journal, read without the rest of it.
 
 Owns how far back to look and where to go on. For whoever joins late and does not need the whole day: `status`, which
 wants to know how the last run ended, and the watching of a recorder.
@@ -14,7 +14,7 @@ from tickrec.journal.format import FILE_HEADER_BYTES, Damage, file_numbers, file
 from tickrec.journal.scan import JournalFile, Scan
 
 
-class Recent(NamedTuple):
+class Newest(NamedTuple):
     """Entries in the order of seq, and the place after the last of them."""
 
     entries: list[Entry]
@@ -22,7 +22,7 @@ class Recent(NamedTuple):
     """None: there is no journal."""
 
 
-def recent(folder: Path, size: int) -> Recent:
+def read_newest(folder: Path, size: int) -> Newest:
     """The entries in about the last `size` bytes of a journal, at least the whole ones among those.
 
     Compressed files are not looked into: nothing is recent there. Raises OSError.
@@ -39,10 +39,10 @@ def recent(folder: Path, size: int) -> Recent:
         size -= length
         if size <= 0:
             break
-    return Recent([entry for batch in reversed(batches) for entry in batch], position)
+    return Newest([entry for batch in reversed(batches) for entry in batch], position)
 
 
-def since(folder: Path, position: Position, size: int) -> list[Entry] | None:
+def read_from(folder: Path, position: Position, size: int) -> list[Entry] | None:
     """The entries from `position` on; None when it is no place between entries, or more than `size` bytes back.
 
     Raises OSError, DataError.
@@ -55,7 +55,7 @@ def since(folder: Path, position: Position, size: int) -> list[Entry] | None:
     return list(Journal(folder).entries(start=position)) if known and _bytes_after(folder, position) <= size else None
 
 
-def beyond(folder: Path, first_seq: int, position: Position | None, size: int) -> list[Entry] | None:
+def read_from_seq(folder: Path, first_seq: int, position: Position | None, size: int) -> list[Entry] | None:
     """The entries from `first_seq` on, which may begin at `position`; None when they are more than `size` bytes back.
 
     Compressed files are not looked into: what they hold is in Parquet, and None when all of that is gone. Raises
@@ -68,7 +68,7 @@ def beyond(folder: Path, first_seq: int, position: Position | None, size: int) -
     if not plain:
         return []
     start = position if position is not None and position.file in plain else Position(plain[0], FILE_HEADER_BYTES)
-    entries = since(folder, start, size)
+    entries = read_from(folder, start, size)
     return entries if entries is None else [entry for entry in entries if entry.seq >= first_seq]
 
 

@@ -1,4 +1,4 @@
-"""Writing a journal: entries in, frames on the disk, and the promise of what is durable.
+"""Writer: entries in, frames on the disk, and the promise of what is durable.
 
 Owns numbering entries, beginning files, and syncing. An entry is with the operating system when `append` returns, so
 that killing the process loses nothing; `sync` bounds what a power cut can take.

@@ -78,8 +78,8 @@ class Day:
 
     def _restore(self, store: Store, covered: Coverage) -> Outages:
         """The gaps so far: as the last part knew them, and what the journal holds beyond it."""
-        ledger = History.from_text(covered.ledger)
-        outages, self.asked_before = ledger.outages, dict(ledger.symbols)
+        history = History.from_text(covered.history)
+        outages, self.asked_before = history.outages, dict(history.symbols)
         for row in stored_rows(store, covered, "gaps"):
             if row["end_ts"] is not None:
                 times = from_datetime(row["start_ts"]), from_datetime(row["end_ts"])

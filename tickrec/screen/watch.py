@@ -14,7 +14,7 @@ from tickrec.clock import SECOND, Clock
 from tickrec.errors import DataError
 from tickrec.journal import Follow
 from tickrec.journal.entry import Entry, EntryKind
-from tickrec.journal.tail import recent
+from tickrec.journal.tail import read_newest
 from tickrec.screen.live import FRAME_SECONDS, Live, LiveView
 from tickrec.status.runstatus import RECORDING, STALE, WAITING, RunStatus
 from tickrec.status.status import StatusReport, observe
@@ -88,7 +88,7 @@ class Watch:
         day = dt.date.fromisoformat(run.date)
         folder = self._store.journal(day)
         self._live = Live({}, names=_names(self._store.instruments_path(day)))
-        entries, position = recent(folder, LOOK_BACK_BYTES)
+        entries, position = read_newest(folder, LOOK_BACK_BYTES)
         self._take([entry for entry in entries if entry.wall_ns >= run.started_ns])
         self._follow = Follow(folder, start=position)
 

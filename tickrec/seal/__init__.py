@@ -1,5 +1,7 @@
 """Seal: one date becomes final.
 
-Owns sorting a date's parts into one file a table, building its DuckDB file, counting and verifying what was made,
-and for how long journals are kept. Never touches a date that is being recorded. Read `seal` first.
+Owns the order of the steps (`seal`), sorting a date's parts into one file a table (`sort`), building the new files
+beside the published ones (`build`), counting the journal and the ticks (`counts`), holding all that is stored against
+each other (`verify`), and for how long journals are kept (`retention`). Never touches a date that is being recorded.
+Read `seal` first.
 """

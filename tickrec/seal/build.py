@@ -1,4 +1,4 @@
-"""The new files of a date that is being sealed, before anything of them is published.
+"""Build: the new files of a date that is being sealed, before anything of them is published.
 
 Owns how they are made, all at once from one pass over the sorted rows, and the check that they hold what the journal
 does. They lie in a scratch folder beside everything that readers see. The bytes of the Parquet files depend on the
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from tickrec import schema
 from tickrec.journal.history import History, Tables
 from tickrec.seal.counts import JournalCount, TickCount, count_journal, differing, differing_keys
-from tickrec.seal.sort import Merge
+from tickrec.seal.sort import SortedTicks
 from tickrec.seal.verify import Progress
 from tickrec.store import parquet
 from tickrec.store.coverage import Coverage, Footer
@@ -36,7 +36,7 @@ _UNWRITTEN_GROUPS: Final = 2
 """Groups that DuckDB may be ahead of Parquet."""
 
 
-class Drafts:
+class NewFiles:
     """New files made of everything that `covered` covers in `source`, and of the file of the date's instruments."""
 
     def __init__(
@@ -45,9 +45,9 @@ class Drafts:
         self.folder = folder
         self.date: dt.date = covered.date
         self.small: Tables = {}
-        self.census = JournalCount()
+        self.journal_count = JournalCount()
         """Counts of the journal, made while the files were."""
-        self.survey = TickCount()
+        self.tick_count = TickCount()
         """Counts of the new ticks, made when they were checked."""
         self._source = source
         self._covered = covered
@@ -72,18 +72,18 @@ class Drafts:
     @property
     def lost(self) -> list[tuple[int, int]]:
         """Ranges of seq covered by the files that the journal has lost to damage since."""
-        return self.census.lost(self.last_seq)
+        return self.journal_count.lost(self.last_seq)
 
     def make(self, tell: Progress) -> None:
         """Write the files and count the journal. Raises OSError, pyarrow.ArrowException, duckdb.Error, DataError."""
         covered = self._covered
         self.small = _small_tables(self._source, covered)
         paths = [*([covered.sealed] if covered.sealed else []), *(part.path for part in covered.parts)]
-        merge = Merge(paths, self.folder / "runs.arrow")
+        merge = SortedTicks(paths, self.folder / "runs.arrow")
         merge.sort_runs(lambda done: tell("sort", 0.3 * done))
         with ThreadPoolExecutor(1) as pool, _counting_beside(merge.rows > self._many) as other:
             suspects = set(self.small["rejected"]["seq"].to_pylist())
-            census = other.submit(count_journal, self._source.journal(self.date), suspects)
+            journal_count = other.submit(count_journal, self._source.journal(self.date), suspects)
             rows = self._write_ticks(merge, pool, tell)
             if self.duckdb_path is None:
                 for _ in rows:
@@ -91,23 +91,23 @@ class Drafts:
             else:
                 self._write_day(self.duckdb_path, rows)
             self._write_small()
-            self.census = census.result()
+            self.journal_count = journal_count.result()
 
     def differences(self) -> list[str]:
         """In what the files, read again, differ from the journal; empty when they hold exactly what it does."""
-        census = self.census
-        self.survey = survey = TickCount.of([self.path(_TICKS)], self.lost)
-        found = differing(census, survey, "the new Parquet file")
-        if not survey.in_order:
+        journal_count = self.journal_count
+        self.tick_count = tick_count = TickCount.of([self.path(_TICKS)], self.lost)
+        found = differing(journal_count, tick_count, "the new Parquet file")
+        if not tick_count.in_order:
             found.append("the new Parquet file is not in order")
         lost = {seq for first, last in self.lost for seq in range(first, last + 1)}
         rejected = [seq for seq in self.small["rejected"]["seq"].to_pylist() if seq not in lost]
-        if rejected != census.rejected:
-            found.append(f"{len(rejected)} messages are rejected, the journal has {len(census.rejected)}")
-        if census.last_seq > self.last_seq:
-            found.append(f"the new files end with entry {self.last_seq}, the journal with {census.last_seq}")
+        if rejected != journal_count.rejected:
+            found.append(f"{len(rejected)} messages are rejected, the journal has {len(journal_count.rejected)}")
+        if journal_count.last_seq > self.last_seq:
+            found.append(f"the new files end with entry {self.last_seq}, the journal with {journal_count.last_seq}")
         if self.duckdb_path is not None:
-            found += self._duckdb_differences(self.duckdb_path, survey)
+            found += self._duckdb_differences(self.duckdb_path, tick_count)
         return found
 
     def facts(self, store: Store) -> dict[str, FileFacts]:
@@ -120,9 +120,9 @@ class Drafts:
         return {path.relative_to(store.root).as_posix(): FileFacts.of(draft) for path, draft in made.items()}
 
     def _metadata(self) -> dict[str, str]:
-        return Footer(1, self.last_seq, self._covered.ledger).to_metadata()
+        return Footer(1, self.last_seq, self._covered.history).to_metadata()
 
-    def _write_ticks(self, merge: Merge, pool: ThreadPoolExecutor, tell: Progress) -> Iterator[pa.RecordBatch]:
+    def _write_ticks(self, merge: SortedTicks, pool: ThreadPoolExecutor, tell: Progress) -> Iterator[pa.RecordBatch]:
         """The sorted rows, each group written to the Parquet file beside whoever takes them."""
         file = parquet.sealed_file(self.path(_TICKS))
         writing: deque[Future[None]] = deque()
@@ -149,9 +149,9 @@ class Drafts:
         for table, rows in self.small.items():
             parquet.write_small(rows, self.path(table), self._metadata())
 
-    def _duckdb_differences(self, path: Path, survey: TickCount) -> list[str]:
+    def _duckdb_differences(self, path: Path, tick_count: TickCount) -> list[str]:
         found = contents(path)
-        return differing_keys(survey.by_key, found.by_key, "the new DuckDB file") + [
+        return differing_keys(tick_count.by_key, found.by_key, "the new DuckDB file") + [
             f"the new DuckDB file has {found.rows[table]} rows of {table}, not {rows.num_rows}"
             for table, rows in self.small.items()
             if found.rows[table] != rows.num_rows
@@ -180,7 +180,7 @@ def _end_with_parent() -> None:
 
 def _small_tables(store: Store, covered: Coverage) -> Tables:
     """The rows of the small tables of everything covered, in an order that only depends on the rows."""
-    last = History.from_text(covered.ledger).last_rows()
+    last = History.from_text(covered.history).last_rows()
     tables = {}
     for name, fields in schema.SMALL_TABLES.items():
         found = [parquet.read(path, fields) for path in covered.small_parts.get(name, ())]

@@ -1,4 +1,4 @@
-"""Removing journals that have been kept long enough.
+"""Retention: the removal of journals that have been kept long enough.
 
 Owns the only deletion of journals there is: of dates older than asked, that are sealed, and whose files, read again,
 agree with the journal. Nothing else of a date is ever removed.

@@ -1,4 +1,4 @@
-"""Sealing: one trading date becomes one sorted Parquet file a table, a DuckDB file, and a manifest.
+"""Seal: one trading date becomes one sorted Parquet file a table, a DuckDB file, and a manifest.
 
 Owns the order of the steps, which can be interrupted between or inside any of them and repeated from the beginning:
 
@@ -41,10 +41,10 @@ from tickrec.clock import Clock, SystemClock, ist
 from tickrec.errors import DataError, ExitCode, StorageError, TickrecError
 from tickrec.files import Lock, make_folder, publish
 from tickrec.journal import compress, repair
-from tickrec.seal.build import Drafts
+from tickrec.seal.build import NewFiles
 from tickrec.seal.counts import orphans
 from tickrec.seal.verify import Progress, sealed_with_this_schema
-from tickrec.store.coverage import Coverage, coverage, damaged, leftovers
+from tickrec.store.coverage import Coverage, coverage, damaged_files, leftovers
 from tickrec.store.dayfile import keep_instruments, put_in_place
 from tickrec.store.manifest import Manifest, load, plain
 from tickrec.store.parquet import UnreadableFile
@@ -134,7 +134,7 @@ class Sealing:
     def __init__(self, store: Store, date: dt.date, tell: Progress, *, duckdb: bool, anew: bool, clock: Clock) -> None:
         self.store = store
         self.date = date
-        self._tell = tell
+        self._progress = tell
         self._duckdb = duckdb or store.duckdb_path(date).exists()  # one that is there must not grow stale
         self._anew = anew
         self._from_journal = anew
@@ -145,7 +145,7 @@ class Sealing:
         self._stored_last = 0
         """The last entry that the date was sealed with before."""
         self._damaged: set[Path] = set()
-        self._drafts: Drafts | None = None
+        self._new_files: NewFiles | None = None
         self._manifest: Manifest | None = None
 
     @property
@@ -155,10 +155,10 @@ class Sealing:
         return self._manifest
 
     @property
-    def drafts(self) -> Drafts:
+    def new_files(self) -> NewFiles:
         """The new files; after the flush."""
-        assert self._drafts is not None
-        return self._drafts
+        assert self._new_files is not None
+        return self._new_files
 
     def steps(self) -> Iterator[Step]:
         """What is left to do, in order; each step is to be run before the next is asked for."""
@@ -240,18 +240,18 @@ class Sealing:
         start, share = _SHARES["flush"], _SHARES["sort"] - _SHARES["flush"]
         for seq in range(writer.next_seq + _FLUSHED_ENTRIES, self._last_seq, _FLUSHED_ENTRIES):
             writer.flush(seq)
-            self._tell("flush", start + share * seq / self._last_seq)
+            self._progress("flush", start + share * seq / self._last_seq)
         writer.flush(self._last_seq, final=True)
         instruments = self.store.instruments_path(self.date)
         covered = coverage(source, self.date)
-        self._drafts = Drafts(self._scratch, source, covered, instruments, duckdb=self._duckdb)
+        self._new_files = NewFiles(self._scratch, source, covered, instruments, duckdb=self._duckdb)
 
     def _sort(self) -> None:
         """Make the files; those that turn out to be damaged are set aside, and their rows come from the journal."""
         start, share = _SHARES["sort"], _SHARES["check"] - _SHARES["sort"]
         while True:
             try:
-                return self.drafts.make(lambda what, done: self._tell(what, start + share * done))
+                return self.new_files.make(lambda what, done: self._progress(what, start + share * done))
             except UnreadableFile as error:
                 self._set_aside(error)
                 shutil.rmtree(self._scratch)
@@ -265,7 +265,7 @@ class Sealing:
 
     def _check(self) -> None:
         """Raises DataError unless the new files hold exactly what the journal does, and all that is stored already."""
-        differences = self.drafts.differences() + self._stored_only()
+        differences = self.new_files.differences() + self._stored_only()
         if differences:
             hint = "Nothing was replaced or removed"
             raise DataError(f"sealing {self.date} does not add up: {'; '.join(differences)}", hint=hint)
@@ -284,14 +284,16 @@ class Sealing:
 
     def _lacking(self) -> list[str]:
         covered = coverage(self.store, self.date)
-        lost = self.drafts.census.lost(self._known_last(covered))
+        lost = self.new_files.journal_count.lost(self._known_last(covered))
         if not lost:
             return []
-        kept = orphans([self.drafts.path("ticks")], lost)
+        kept = orphans([self.new_files.path("ticks")], lost)
         stored = [*([covered.sealed] if covered.sealed else []), *(part.path for part in covered.parts)]
         only = (orphans(stored, lost) - kept).total()
         found = [f"the journal is damaged and has lost {only} ticks that are still stored"] if only else []
-        return found + [line for path in damaged(self.store, self.date, "ticks") for line in _only_in(path, lost, kept)]
+        return found + [
+            line for path in damaged_files(self.store, self.date, "ticks") for line in _only_in(path, lost, kept)
+        ]
 
     def _known_last(self, covered: Coverage) -> int:
         """The last entry that there was, as far as any file tells."""
@@ -302,28 +304,28 @@ class Sealing:
         # Until the new one is there nothing says that the date is sealed, so an interruption is taken up again.
         self.store.manifest_path(self.date).unlink(missing_ok=True)
         for table in (*schema.SMALL_TABLES, "ticks"):
-            publish(self.store.sealed_path(table, self.date), partial(os.replace, self.drafts.path(table)))
-        if self.drafts.duckdb_path is not None:
-            put_in_place(self.drafts.duckdb_path, self.store, self.date)
+            publish(self.store.sealed_path(table, self.date), partial(os.replace, self.new_files.path(table)))
+        if self.new_files.duckdb_path is not None:
+            put_in_place(self.new_files.duckdb_path, self.store, self.date)
         manifest.publish(self.store)
         self._manifest = manifest
 
     def _describe(self) -> Manifest:
-        census, survey, small = self.drafts.census, self.drafts.survey, self.drafts.small
+        journal_count, tick_count, small = self.new_files.journal_count, self.new_files.tick_count, self.new_files.small
         return Manifest(
             schema_version=schema.SCHEMA_VERSION,
             date=str(self.date),
             sealed_at=ist(self._clock.wall_ns()).isoformat(timespec="seconds"),
             versions=_versions(),
             first_seq=1,
-            last_seq=self.drafts.last_seq,
-            messages=census.messages,
-            message_bytes=census.bytes,
-            rows={"ticks": survey.rows} | {table: rows.num_rows for table, rows in small.items()},
-            missing=self.drafts.lost,
+            last_seq=self.new_files.last_seq,
+            messages=journal_count.messages,
+            message_bytes=journal_count.bytes,
+            rows={"ticks": tick_count.rows} | {table: rows.num_rows for table, rows in small.items()},
+            missing=self.new_files.lost,
             gaps=plain(small["gaps"]),
-            files=self.drafts.facts(self.store),
-            instruments=dict(sorted(survey.by_key.items())),
+            files=self.new_files.facts(self.store),
+            instruments=dict(sorted(tick_count.by_key.items())),
         )
 
     def _compress(self) -> None:
@@ -331,7 +333,7 @@ class Sealing:
         start, share = _SHARES["compress"], _SHARES["clean"] - _SHARES["compress"]
         with ThreadPoolExecutor(2) as pool:
             for number, _ in enumerate(pool.map(compress, plain), 1):
-                self._tell("compress", start + share * number / len(plain))
+                self._progress("compress", start + share * number / len(plain))
 
     def _clean(self) -> None:
         covered = coverage(self.store, self.date)
@@ -339,7 +341,7 @@ class Sealing:
             path.unlink(missing_ok=True)
         lost = self.manifest.missing or self._known_last(covered) > self.manifest.last_seq
         if not lost:  # else a damaged file may hold what the journal has lost
-            for path in damaged(self.store, self.date):
+            for path in damaged_files(self.store, self.date):
                 path.unlink(missing_ok=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
 

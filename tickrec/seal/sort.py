@@ -1,4 +1,4 @@
-"""The ticks of a date in the order (instrument_key, seq), out of core.
+"""Sort: the ticks of a date in the order (instrument_key, seq), out of core.
 
 Owns the sorting. Files come in the order of seq, so rows only have to be told apart by instrument: runs of rows are
 sorted one by one and kept in a scratch file, cut into ranges of instruments; then range after range is gathered over
@@ -60,7 +60,7 @@ class _Slice(NamedTuple):
     groups: list[int]
 
 
-class Merge:
+class SortedTicks:
     """The rows of some Parquet files of `ticks`, which follow each other in seq, sorted."""
 
     def __init__(self, paths: Sequence[Path], scratch: Path, sizes: Sizes | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Holding what is stored of a date against its journal, its manifest and itself.
+"""Verify: what is stored of a date, held against its journal, its manifest and itself.
 
 Owns the comparison, which sealing makes before anything is removed and `verify` makes again whenever it is asked.
 Changes nothing, takes no lock.
@@ -27,7 +27,7 @@ from tickrec.store import parquet, rows
 from tickrec.store.coverage import Coverage, Part, coverage, read_footer
 from tickrec.store.manifest import FileFacts, Manifest, load, plain
 from tickrec.store.parquet import UnreadableFile
-from tickrec.store.parts import require_small
+from tickrec.store.parts import require_small_tables
 from tickrec.store.paths import Store
 from tickrec.upstox.decode.peek import count_feeds
 
@@ -110,15 +110,17 @@ def _verify(store: Store, covered: Coverage, manifest: Manifest | None, tell: Pr
     if not covered.parts and covered.sealed is None and not store.journal_files(date):
         raise DataError(f"nothing is stored of {date}", where=str(store.root))
     tell("reading the journal", 0.0)
-    census, differences = _read_journal(store, covered)
+    journal_count, differences = _read_journal(store, covered)
     tell("reading Parquet", 0.5)
-    survey, unreadable = _read_parquet(store, covered, manifest, census.lost(covered.next_seq - 1) if census else [])
+    tick_count, unreadable = _read_parquet(
+        store, covered, manifest, journal_count.lost(covered.next_seq - 1) if journal_count else []
+    )
     differences += [*unreadable, *_against_instruments(store.instruments_path(date), store, manifest)]
-    if census is not None:
+    if journal_count is not None:
         if not unreadable:
-            differences += differing(census, survey, "Parquet")
-        if census.last_seq < covered.next_seq - 1:
-            differences.append(f"journal: entries {census.last_seq + 1} to {covered.next_seq - 1} are gone")
+            differences += differing(journal_count, tick_count, "Parquet")
+        if journal_count.last_seq < covered.next_seq - 1:
+            differences.append(f"journal: entries {journal_count.last_seq + 1} to {covered.next_seq - 1} are gone")
     if covered.awaited is not None:
         first, last, parts = covered.next_seq, covered.awaited, plural(len(covered.waiting), "part")
         differences.append(f"Parquet: no file has entries {first} to {last}, {parts} after them must wait")
@@ -127,14 +129,14 @@ def _verify(store: Store, covered: Coverage, manifest: Manifest | None, tell: Pr
     elif covered.sealed is None and manifest is not None:
         differences.append(f"{store.sealed_path('ticks', date).relative_to(store.root).as_posix()}: is gone")
     elif covered.sealed is not None and manifest is not None:
-        differences += _against_manifest(store, manifest, covered, survey, census)
+        differences += _against_manifest(store, manifest, covered, tick_count, journal_count)
     tell("reading DuckDB", 0.8)
     sound = [table for table in schema.TABLES if not _told(store.sealed_path(table, date), store, differences)]
-    unlike, skipped = _against_duckdb(store, covered, survey, sound) if not unreadable else ([], [])
+    unlike, skipped = _against_duckdb(store, covered, tick_count, sound) if not unreadable else ([], [])
     unflushed, damage = _unflushed(store, covered)
     found = (*differences, *(line for line in damage if line not in differences), *unlike)
-    entries, whole = covered.next_seq - 1, census is not None
-    return Report(date, store.settled(date), whole, entries, survey.rows, found, unflushed, tuple(skipped))
+    entries, whole = covered.next_seq - 1, journal_count is not None
+    return Report(date, store.settled(date), whole, entries, tick_count.rows, found, unflushed, tuple(skipped))
 
 
 def _told(path: Path, store: Store, differences: Iterable[str]) -> bool:
@@ -168,10 +170,10 @@ def _read_journal(store: Store, covered: Coverage) -> tuple[JournalCount | None,
         return None, []
     journal = Journal(store.journal(covered.date))
     try:
-        census = JournalCount.of(journal.entries(last_seq=covered.next_seq - 1), _rejected(store, covered))
+        journal_count = JournalCount.of(journal.entries(last_seq=covered.next_seq - 1), _rejected(store, covered))
     except DataError as error:
         return None, [f"journal: {error.what} ({error.where})"]
-    return census, [f"journal: {damage}" for damage in journal.damage]
+    return journal_count, [f"journal: {damage}" for damage in journal.damage]
 
 
 def _rejected(store: Store, covered: Coverage) -> set[int]:
@@ -222,19 +224,19 @@ def _read_parquet(
         for path in parts:
             parquet.require_whole(path)
             read_footer(path)
-        survey = TickCount.of([*sealed, *parts], lost, whole=manifest is None or bool(parts))
+        tick_count = TickCount.of([*sealed, *parts], lost, whole=manifest is None or bool(parts))
         if parts:
-            require_small(store, covered)
+            require_small_tables(store, covered)
     except UnreadableFile as error:
         name = error.path.relative_to(store.root).as_posix()
         return TickCount(), [f"{name}: cannot be read: {error.why}"]
-    if sealed and not parts and not survey.in_order:
-        return survey, ["Parquet: not sorted by (instrument_key, seq)"]
-    return survey, []
+    if sealed and not parts and not tick_count.in_order:
+        return tick_count, ["Parquet: not sorted by (instrument_key, seq)"]
+    return tick_count, []
 
 
 def _against_manifest(
-    store: Store, manifest: Manifest, covered: Coverage, survey: TickCount, census: JournalCount | None
+    store: Store, manifest: Manifest, covered: Coverage, tick_count: TickCount, journal_count: JournalCount | None
 ) -> Iterator[str]:
     if manifest.last_seq != covered.sealed_last:
         yield f"manifest: covers entries up to {manifest.last_seq}, ticks.parquet up to {covered.sealed_last}"
@@ -250,11 +252,11 @@ def _against_manifest(
     yield from _against_small(store, manifest, covered)
     if covered.parts:
         return
-    if manifest.rows.get("ticks") != survey.rows:
-        yield f"manifest: {manifest.rows.get('ticks')} ticks, Parquet has {survey.rows}"
-    yield from differing_keys(manifest.instruments, survey.by_key, "Parquet")
-    if census is not None:
-        yield from _against_census(manifest, census)
+    if manifest.rows.get("ticks") != tick_count.rows:
+        yield f"manifest: {manifest.rows.get('ticks')} ticks, Parquet has {tick_count.rows}"
+    yield from differing_keys(manifest.instruments, tick_count.by_key, "Parquet")
+    if journal_count is not None:
+        yield from _against_journal(manifest, journal_count)
 
 
 def _against_names(manifest: Manifest, covered: Coverage) -> Iterator[str]:
@@ -282,12 +284,12 @@ def _against_small(store: Store, manifest: Manifest, covered: Coverage) -> Itera
         yield f"manifest: counts rows of {', '.join(strange)}"
 
 
-def _against_census(manifest: Manifest, census: JournalCount) -> Iterator[str]:
-    if census.messages != manifest.messages:
-        yield f"journal: {census.messages} messages, {manifest.messages} were sealed"
-    if census.bytes != manifest.message_bytes:
-        yield f"journal: {census.bytes} bytes of messages, {manifest.message_bytes} were sealed"
-    lost = [list(each) for each in census.lost(manifest.last_seq)]
+def _against_journal(manifest: Manifest, journal_count: JournalCount) -> Iterator[str]:
+    if journal_count.messages != manifest.messages:
+        yield f"journal: {journal_count.messages} messages, {manifest.messages} were sealed"
+    if journal_count.bytes != manifest.message_bytes:
+        yield f"journal: {journal_count.bytes} bytes of messages, {manifest.message_bytes} were sealed"
+    lost = [list(each) for each in journal_count.lost(manifest.last_seq)]
     if lost != [list(each) for each in manifest.missing]:
         yield f"journal: {_ranges(lost)} missing, when it was sealed {_ranges(manifest.missing)}"
 
@@ -307,7 +309,7 @@ def _against_facts(path: Path, name: str, facts: FileFacts) -> Iterator[str]:
 
 
 def _against_duckdb(
-    store: Store, covered: Coverage, survey: TickCount, sound: Collection[str]
+    store: Store, covered: Coverage, tick_count: TickCount, sound: Collection[str]
 ) -> tuple[list[str], list[str]]:
     """In what the day file differs from Parquet, as far as that is `sound`, and why it was not compared."""
     path = store.duckdb_path(covered.date)
@@ -317,7 +319,7 @@ def _against_duckdb(
     pause = threading.Event()
     for _ in range(_ATTEMPTS):
         try:
-            return [f"{name}: {line}" for line in _unlike(store, covered, path, survey, sound)], []
+            return [f"{name}: {line}" for line in _unlike(store, covered, path, tick_count, sound)], []
         except AlreadyRecording as error:
             open_elsewhere = error.what
             pause.wait(_PAUSE_SECONDS)
@@ -326,7 +328,9 @@ def _against_duckdb(
     return [], [f"{name}: {open_elsewhere}"]
 
 
-def _unlike(store: Store, covered: Coverage, path: Path, survey: TickCount, sound: Collection[str]) -> Iterator[str]:
+def _unlike(
+    store: Store, covered: Coverage, path: Path, tick_count: TickCount, sound: Collection[str]
+) -> Iterator[str]:
     """The tables whose rows are not those of Parquet, as far as both go."""
     found = rows.contents(path)
     if "instruments" in sound and found.rows["instruments"] and not store.instruments_path(covered.date).exists():
@@ -334,7 +338,7 @@ def _unlike(store: Store, covered: Coverage, path: Path, survey: TickCount, soun
     below: int | None = None
     parts: list[Part] = []
     if covered.sealed is not None and not covered.parts:
-        yield from differing_keys(survey.by_key, found.by_key, "ticks") if "ticks" in sound else ()
+        yield from differing_keys(tick_count.by_key, found.by_key, "ticks") if "ticks" in sound else ()
     else:
         covered = coverage(store, covered.date)  # it may have been appended to since
         below = min(found.last_seq, covered.next_seq - 1)
@@ -347,7 +351,7 @@ def _unlike(store: Store, covered: Coverage, path: Path, survey: TickCount, soun
     if covered.sealed is not None:
         for table, paths in files.items():
             paths.insert(0, store.sealed_path(table, covered.date))
-    for table in rows.unlike(path, {table: files[table] for table in files if table in sound}, below):
+    for table in rows.differing_tables(path, {table: files[table] for table in files if table in sound}, below):
         yield f"{table} is not what Parquet has"
 
 

@@ -20,7 +20,7 @@ from tickrec.errors import ExitCode
 from tickrec.files import free_bytes, lock_holder
 from tickrec.journal import Position
 from tickrec.journal.entry import Entry, EntryKind
-from tickrec.journal.tail import recent, since
+from tickrec.journal.tail import read_from, read_newest
 from tickrec.status import runstatus
 from tickrec.status.disk_use import DiskUse, disk_use
 from tickrec.status.runstatus import RECORDING, STALE, STOPPED, WAITING, ConnectionStatus, RunStatus
@@ -170,13 +170,13 @@ class _Tail:
         self.entries: Sequence[Entry] = ()
         behind = run is not None and run.date == self.date and not (run.state == STOPPED and self._settled)
         if behind and run is not None and run.position is not None and self._folder is not None:
-            self.entries = since(self._folder, Position(*run.position), TAIL_BYTES) or ()
+            self.entries = read_from(self._folder, Position(*run.position), TAIL_BYTES) or ()
 
     def last(self) -> Entry | None:
         """The newest entry; None when there is none, or when the date is sealed."""
         if self.entries or self._folder is None or self._settled:
             return self.entries[-1] if self.entries else None
-        return next(iter(recent(self._folder, LAST_BYTES).entries[-1:]), None)
+        return next(iter(read_newest(self._folder, LAST_BYTES).entries[-1:]), None)
 
 
 def _holder(store: Store, run: RunStatus | None, now_ns: int) -> Mapping[str, Any] | None:

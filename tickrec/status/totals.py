@@ -15,7 +15,7 @@ from tickrec.clock import from_datetime
 from tickrec.errors import DataError
 from tickrec.journal.entry import EntryKind
 from tickrec.journal.gaps import Gap
-from tickrec.journal.tail import beyond
+from tickrec.journal.tail import read_from_seq
 from tickrec.status.disk_use import DiskUse
 from tickrec.status.runstatus import RunStatus
 from tickrec.store import manifest, parquet
@@ -135,7 +135,7 @@ def present(store: Store, date: dt.date, *, most: int = COUNTED_BYTES) -> Presen
 def _waiting(store: Store, covered: Coverage, most: int) -> int | None:
     if store.settled(covered.date):
         return 0
-    entries = beyond(store.journal(covered.date), covered.next_seq, covered.position, most)
+    entries = read_from_seq(store.journal(covered.date), covered.next_seq, covered.position, most)
     if entries is None:
         return None
     return sum(count_feeds(entry.payload) for entry in entries if entry.kind is EntryKind.MESSAGE)

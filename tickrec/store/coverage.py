@@ -46,7 +46,7 @@ class Footer:
 
     first: int
     last: int
-    ledger: str = ""
+    history: str = ""
     """`History.to_text` after entry `last`."""
     position: Position | None = None
     """Where entry `last` + 1 begins in the journal."""
@@ -60,19 +60,19 @@ class Footer:
         metadata = {
             "tickrec.first_seq": str(self.first),
             "tickrec.last_seq": str(self.last),
-            "tickrec.ledger": self.ledger,
+            "tickrec.ledger": self.history,
             "tickrec.schema_version": str(self.schema_version),
             "tickrec.version": __version__,
             "tickrec.small_rows": json.dumps({table: [*rows.items()] for table, rows in self.small_rows.items()}),
         }
         if self.position is not None:
             metadata["tickrec.position"] = f"{self.position.file} {self.position.offset}"
-        return metadata | {_CHECK: _check(metadata)}
+        return metadata | {_CHECK: _checksum(metadata)}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Self:
         """Raises KeyError, ValueError or TypeError when they are not what `to_metadata` made."""
-        if _CHECK in metadata and metadata[_CHECK] != _check(metadata):
+        if _CHECK in metadata and metadata[_CHECK] != _checksum(metadata):
             raise ValueError("what it says of itself is damaged")
         position = metadata.get("tickrec.position")
         small = json.loads(metadata.get("tickrec.small_rows", "{}"))  # older versions did not write it
@@ -86,7 +86,7 @@ class Footer:
         )
 
 
-def _check(metadata: Mapping[str, str]) -> str:
+def _checksum(metadata: Mapping[str, str]) -> str:
     """A checksum over everything we say in a footer, which has none of its own."""
     said = sorted(item for item in metadata.items() if item[0] != _CHECK)
     return f"{zlib.crc32(repr(said).encode()):08x}"
@@ -107,7 +107,7 @@ class Coverage:
     parts: tuple[Part, ...] = ()
     position: Position | None = None
     """A hint: where the journal has entry `next_seq`."""
-    ledger: str = ""
+    history: str = ""
     """`History.to_text` of everything covered."""
     small_parts: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     """The parts of each small table that belong to `parts`."""
@@ -169,7 +169,7 @@ def _coverage(store: Store, date: dt.date, names: list[str]) -> Coverage:
     aside = (int(match[1]) for name in names if (match := _ASIDE.fullmatch(name)))
     last = max([sealed_last, *(part.last for part in there), *aside])
     return Coverage(
-        date, sealed, sealed_last, parts, footer.position, footer.ledger, small, rows, waiting, written_last=last
+        date, sealed, sealed_last, parts, footer.position, footer.history, small, rows, waiting, written_last=last
     )
 
 
@@ -217,7 +217,7 @@ def leftovers(store: Store, covered: Coverage) -> Iterator[Path]:
                 yield folder / name
 
 
-def aside(path: Path) -> Path:
+def damaged_path(path: Path) -> Path:
     """Where a damaged file goes: no file is there. Other programs pass over names that begin with a dot."""
     target, number = path.with_name(f".{path.name}{DAMAGED_SUFFIX}"), 1
     while target.exists():
@@ -226,7 +226,7 @@ def aside(path: Path) -> Path:
     return target
 
 
-def damaged(store: Store, date: dt.date, *tables: str) -> Iterator[Path]:
+def damaged_files(store: Store, date: dt.date, *tables: str) -> Iterator[Path]:
     """The files of a date, or of some of its tables, that were set aside; also under the names that older versions
     gave them."""
     for table in tables or ("ticks", *schema.SMALL_TABLES):

@@ -1,4 +1,4 @@
-"""The DuckDB day file: the tables of one date in one file that DuckDB 1.4 and later read with no tickrec at hand.
+"""Day file: the tables of one date in one file that DuckDB 1.4 and later read with no tickrec at hand.
 
 Owns how rows get into it: appended part by part while recording, or built anew in sorted order. An append is one
 transaction that takes every published part after the last entry the file covers, so repeating it, killing it, or
@@ -30,7 +30,16 @@ from tickrec.market.instruments import write
 from tickrec.store import parquet
 from tickrec.store.coverage import Coverage, coverage
 from tickrec.store.paths import DRAFT_SUFFIX, Store
-from tickrec.store.rows import LIMITS, META, files_of, in_use, instruments, number, open_elsewhere, sql
+from tickrec.store.rows import (
+    LIMITS,
+    META,
+    is_open_elsewhere,
+    open_elsewhere_error,
+    parquet_source,
+    quoted,
+    read_instruments,
+    whole_number,
+)
 
 log = logging.getLogger("tickrec")
 
@@ -112,7 +121,7 @@ def keep_instruments(store: Store, date: dt.date) -> bool:
     if not day.exists():
         return False
     try:
-        rows = instruments(day)
+        rows = read_instruments(day)
     except DataError:
         return False
     if not rows.num_rows:
@@ -206,12 +215,12 @@ class DayFile:
                 # Of a date that goes on, rows without a seq were open when it was sealed, and are settled since.
                 where = f"WHERE seq <= {covered.sealed_last}" if covered.parts else ""
                 for table in ("ticks", *schema.SMALL_TABLES):
-                    self._insert(table, f"{files_of([store.sealed_path(table, self._date)])} {where}")
+                    self._insert(table, f"{parquet_source([store.sealed_path(table, self._date)])} {where}")
             for table, paths in _parts_after(covered, last_seq).items():
                 if not in_order and len(paths) > _FEW_PARTS:
                     self._hurry()
                 if paths:
-                    self._insert(table, files_of(paths))
+                    self._insert(table, parquet_source(paths))
         self.finish(store.instruments_path(self._date), max(last_seq, covered.next_seq - 1))
 
     def insert(self, table: str, rows: Iterator[pa.RecordBatch]) -> None:
@@ -248,7 +257,7 @@ class DayFile:
         found = _stamp(instruments)
         if found and found != loaded and _readable(instruments):
             self._session.execute("DELETE FROM day.instruments")
-            self._insert("instruments", files_of([instruments]))
+            self._insert("instruments", parquet_source([instruments]))
             loaded = found
         meta = Meta(last_seq, schema.SCHEMA_VERSION, __version__, loaded)
         self._session.execute(f"DELETE FROM day.{META}")
@@ -256,14 +265,14 @@ class DayFile:
 
     def count(self, table: str) -> int:
         """Rows of a table."""
-        return number(self._session, f"SELECT count(*) FROM day.{table}")
+        return whole_number(self._session, f"SELECT count(*) FROM day.{table}")
 
     def _attach(self, path: Path) -> None:
         try:
-            self._session.execute(f"ATTACH {sql(str(path))} AS day (STORAGE_VERSION '{STORAGE_VERSION}')")
+            self._session.execute(f"ATTACH {quoted(str(path))} AS day (STORAGE_VERSION '{STORAGE_VERSION}')")
         except duckdb.IOException as error:
-            if in_use(error, path):
-                raise open_elsewhere(path) from error
+            if is_open_elsewhere(error, path):
+                raise open_elsewhere_error(path) from error
             if "not a valid DuckDB" in str(error):
                 hint = f"`tickrec rebuild {self._date}` makes it anew"
                 raise DataError("this is not a DuckDB file", where=str(path), hint=hint) from error
@@ -281,7 +290,7 @@ class DayFile:
         declared = ", ".join(f"{column.name} {schema.duckdb_type(column.type)}" for column in columns)
         self._session.execute(f"CREATE TABLE day.{table} (date DATE, {declared})")
         for column in columns:
-            comment = sql(column.metadata[b"comment"].decode())
+            comment = quoted(column.metadata[b"comment"].decode())
             self._session.execute(f"COMMENT ON COLUMN day.{table}.{column.name} IS {comment}")
 
     def _insert(self, table: str, source: str) -> None:

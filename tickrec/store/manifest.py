@@ -1,4 +1,4 @@
-"""The manifest of a sealed date: what was sealed, in numbers that can be checked.
+"""Manifest: what was sealed of a date, in numbers that can be checked.
 
 Owns the JSON file. It is written last when a date is sealed, so its being there says that everything it names was
 complete and agreed with the journal.

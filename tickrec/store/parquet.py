@@ -1,4 +1,4 @@
-"""How our Parquet files are encoded, measured on five levels of synthetic books.
+"""Parquet: how our files are encoded, measured on five levels of synthetic books.
 
 Owns the options of every file of `ticks` and of the small tables, and how a file is read so that damage shows: every
 page carries a checksum, as other readers know it, and the file another, because the heads of pages and the footer have

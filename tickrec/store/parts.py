@@ -1,8 +1,8 @@
-"""From the journal to Parquet parts, and to tables for what no part covers yet.
+"""Parts: from the journal to Parquet, and to tables for what no part covers yet.
 
 Owns the one path by which entries become rows: while recording, catching up, after a restart, when rebuilding and for
 a query. It always starts where the published files end and reads the journal, never memory, so what waits to be
-written costs no memory however far behind the writer is. Knows the tree of files from `layout`, and what a payload
+written costs no memory however far behind the writer is. Knows the tree of files from `paths`, and what a payload
 means from `upstox.decode`.
 """
 
@@ -27,7 +27,7 @@ from tickrec.journal import Journal
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.journal.history import History, Tables
 from tickrec.store import parquet
-from tickrec.store.coverage import Coverage, Footer, Part, SmallRows, aside, coverage, leftovers, read_footer
+from tickrec.store.coverage import Coverage, Footer, Part, SmallRows, coverage, damaged_path, leftovers, read_footer
 from tickrec.store.parquet import UnreadableFile
 from tickrec.store.paths import Store
 from tickrec.upstox.decode.peek import served
@@ -85,10 +85,10 @@ class _Piece:
 
 
 class _Reader:
-    """The entries of a date that its Parquet files do not cover, as rows, and the ledger they make."""
+    """The entries of a date that its Parquet files do not cover, as rows, and the history they make."""
 
     def __init__(self, store: Store, covered: Coverage, last_seq: int | None = None) -> None:
-        self.ledger = History.from_text(covered.ledger)
+        self.history = History.from_text(covered.history)
         self.last_seq = covered.next_seq - 1
         """The last entry of the pieces taken so far."""
         self.position = covered.position
@@ -107,7 +107,7 @@ class _Reader:
                 if messages:
                     yield self._piece(messages)
                     messages, size = [], 0
-                self.ledger.feed(entry)
+                self.history.feed(entry)
             else:
                 messages.append(entry)
                 size += len(entry.payload)
@@ -118,18 +118,18 @@ class _Reader:
         if messages:
             yield self._piece(messages)
 
-    def give_up(self, last_seq: int) -> None:
+    def skip_lost(self, last_seq: int) -> None:
         """After the pieces: what is lacking up to `last_seq` is lost, and a gap until the next entry there is."""
         after = next(self._journal.entries(last_seq + 1), None)
         if after is not None:
-            self.ledger.skip(after._replace(seq=last_seq + 1))
+            self.history.skip(after._replace(seq=last_seq + 1))
 
     def _piece(self, messages: Sequence[Entry]) -> _Piece:
-        decoded = decode(messages, self.ledger.symbols, piece=_READER_PIECE)
+        decoded = decode(messages, self.history.symbols, piece=_READER_PIECE)
         data = set(pc.unique(decoded.ticks["seq"]).to_pylist())
-        answers = _answers(decoded.ticks, self.ledger.silent())
+        answers = _answers(decoded.ticks, self.history.silent())
         for entry in messages:
-            self.ledger.feed(entry, entry.seq in data, answers.get(entry.seq, ()))
+            self.history.feed(entry, entry.seq in data, answers.get(entry.seq, ()))
         return _Piece(decoded.ticks, decoded.market_status, decoded.rejected)
 
 
@@ -159,7 +159,7 @@ class PartWriter:
         self._behind = False
         """Whether the last flush left something for another part."""
         self._damaged: set[Path] = set()
-        self._covered = self._coverage_mended()
+        self._covered = self._mended_coverage()
         self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encode")
 
     @property
@@ -205,30 +205,30 @@ class PartWriter:
             else:
                 last = reader.last_seq
                 if awaited is not None and last < awaited:  # nobody has the rest: the part covers it all the same
-                    reader.give_up(awaited)
+                    reader.skip_lost(awaited)
                     last = awaited
             entries = last - self.next_seq + 1
             if not entries or not (draft.ticks or final or awaited or entries >= self._carried):
                 return None
-            small = draft.small_tables() | reader.ledger.take()
+            small = draft.small_tables() | reader.history.take()
             footer = Footer(
                 self.next_seq,
                 last,
-                reader.ledger.to_text(),
+                reader.history.to_text(),
                 reader.position,
-                small_rows=_counted(self._covered.small_rows, self.next_seq, small),
+                small_rows=_count_small_rows(self._covered.small_rows, self.next_seq, small),
             )
             part = draft.publish(footer, small, empty=awaited is not None)
-        self._covered = self._with(part, footer) if awaited is None else self._coverage_mended()
+        self._covered = self._with(part, footer) if awaited is None else self._mended_coverage()
         size = part.path.stat().st_size
         return Flushed(part.path, part.first, part.last, draft.ticks, small["rejected"].num_rows, size)
 
     def _with(self, part: Part, footer: Footer) -> Coverage:
         """What is covered with one part more."""
         parts, rows = (*self._covered.parts, part), footer.small_rows
-        return replace(self._covered, parts=parts, position=footer.position, ledger=footer.ledger, small_rows=rows)
+        return replace(self._covered, parts=parts, position=footer.position, history=footer.history, small_rows=rows)
 
-    def _coverage_mended(self) -> Coverage:
+    def _mended_coverage(self) -> Coverage:
         """What is covered, when files are out of the way that cannot be read, or whose rows of a small table cannot.
 
         Raises UnreadableFile when there is no journal to write them again from, or when that was no help; OSError.
@@ -236,7 +236,7 @@ class PartWriter:
         while True:
             try:
                 covered = coverage(self._store, self._date)
-                require_small(self._store, covered)
+                require_small_tables(self._store, covered)
                 return covered
             except UnreadableFile as error:
                 if error.path in self._damaged or not self._store.journal_files(self._date):
@@ -245,7 +245,7 @@ class PartWriter:
                 set_aside(error)
 
 
-def _counted(before: SmallRows, first: int, small: Tables) -> SmallRows:
+def _count_small_rows(before: SmallRows, first: int, small: Tables) -> SmallRows:
     """What a footer says of the small tables, with those that belong to the part from `first` on."""
     new = {name: {first: table.num_rows} for name, table in small.items() if table.num_rows}
     return {name: {**before.get(name, {}), **new.get(name, {})} for name in before.keys() | new.keys()}
@@ -253,12 +253,12 @@ def _counted(before: SmallRows, first: int, small: Tables) -> SmallRows:
 
 def set_aside(unreadable: UnreadableFile) -> None:
     """Take a file out of what is covered, so that the next flush writes its rows again. Raises OSError."""
-    target = aside(unreadable.path)
+    target = damaged_path(unreadable.path)
     log.warning("%s; set aside as %s, its rows are read from the journal again", unreadable.what, target)
     os.replace(unreadable.path, target)
 
 
-def require_small(store: Store, covered: Coverage) -> None:
+def require_small_tables(store: Store, covered: Coverage) -> None:
     """Raise UnreadableFile for a file of ticks whose rows of the small tables cannot all be read; OSError."""
     named = {table: {path.name: path for path in paths} for table, paths in covered.small_parts.items()}
     for part in covered.parts:
@@ -365,7 +365,7 @@ def read_tail(store: Store, date: dt.date, covered: Coverage | None = None) -> T
     covered = coverage(store, date) if covered is None else covered
     reader = _Reader(store, covered)
     pieces = list(reader.pieces(repeat(_READER_PIECE)))
-    settled, unsettled = reader.ledger.take(), reader.ledger.open_rows()
+    settled, unsettled = reader.history.take(), reader.history.open_rows()
     tables = {
         "ticks": [piece.ticks for piece in pieces],
         "market_status": [piece.market_status for piece in pieces],

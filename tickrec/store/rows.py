@@ -1,4 +1,4 @@
-"""What a DuckDB day file holds: its rows counted, compared with those of Parquet files, and taken out again.
+"""Rows: what a DuckDB day file holds, counted, compared with those of Parquet files, and taken out again.
 
 Owns how a day file is opened for reading, and how files are named to DuckDB.
 """
@@ -39,34 +39,34 @@ def contents(path: Path) -> Contents:
 
     Raises AlreadyRecording when another program is writing it, DataError when it cannot be read, OSError.
     """
-    with _reading(path) as session:
+    with _opened(path) as session:
         last = session.execute(f"SELECT max(last_seq) FROM day.{META}").fetchone()
-        rows = {table: number(session, f"SELECT count(*) FROM day.{table}") for table in schema.TABLES}
+        rows = {table: whole_number(session, f"SELECT count(*) FROM day.{table}") for table in schema.TABLES}
         by_key = session.execute("SELECT instrument_key, count(*) FROM day.ticks GROUP BY 1").fetchall()
         return Contents(int(last[0] or 0) if last else 0, rows, dict(by_key))
 
 
-def unlike(path: Path, files: Mapping[str, Sequence[Path]], below: int | None = None) -> list[str]:
-    """The tables whose rows in the day file are not those of their Parquet files, whatever the order.
+def differing_tables(path: Path, files: Mapping[str, Sequence[Path]], below: int | None = None) -> list[str]:
+    """The names of the tables whose rows in the day file are not those of their Parquet files, whatever the order.
 
     `below`: only the rows with seq <= `below` are compared. Raises as `contents`.
     """
-    with _reading(path) as session:
-        return [table for table, paths in files.items() if not _alike(session, table, paths, below)]
+    with _opened(path) as session:
+        return [table for table, paths in files.items() if not _same_rows(session, table, paths, below)]
 
 
-def _alike(session: duckdb.DuckDBPyConnection, table: str, paths: Sequence[Path], below: int | None) -> bool:
+def _same_rows(session: duckdb.DuckDBPyConnection, table: str, paths: Sequence[Path], below: int | None) -> bool:
     columns = ", ".join(schema.TABLES[table].names)
     where = "" if below is None else f"WHERE seq <= {below}"
-    sources = f"day.{table}", files_of(paths) if paths else f"(FROM day.{table} LIMIT 0)"
+    sources = f"day.{table}", parquet_source(paths) if paths else f"(FROM day.{table} LIMIT 0)"
     rows = (f"(SELECT {columns} FROM {source} {where})" for source in sources)
     sums = [session.execute(f"SELECT count(*), sum(hash(row)::HUGEINT) FROM {each} AS row").fetchone() for each in rows]
     return sums[0] == sums[1]
 
 
-def instruments(path: Path) -> pa.Table:
+def read_instruments(path: Path) -> pa.Table:
     """The broker's list of instruments that was loaded into a day file; no rows when none was. Raises as `contents`."""
-    with _reading(path) as session:
+    with _opened(path) as session:
         known = {name for name, *_ in session.execute("DESCRIBE day.instruments").fetchall()}
         fields = [column for column in schema.INSTRUMENTS if column.name in known]
         names = ", ".join(column.name for column in fields)
@@ -74,34 +74,34 @@ def instruments(path: Path) -> pa.Table:
     return parquet.conform(rows.cast(pa.schema(fields)), schema.INSTRUMENTS)
 
 
-def number(session: duckdb.DuckDBPyConnection, query: str) -> int:
-    """The whole number that a query answers with; 0 for none."""
+def whole_number(session: duckdb.DuckDBPyConnection, query: str) -> int:
+    """The first value of the first row that a query answers with; 0 when there is none."""
     row = session.execute(query).fetchone()
     return int(row[0]) if row else 0
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def _opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A day file opened read-only, as `day`."""
     with duckdb.connect(config=LIMITS) as session:
         try:
-            session.execute(f"ATTACH {sql(str(path))} AS day (READ_ONLY)")
+            session.execute(f"ATTACH {quoted(str(path))} AS day (READ_ONLY)")
             yield session
         except duckdb.Error as error:
-            if in_use(error, path):
-                raise open_elsewhere(path) from error
+            if is_open_elsewhere(error, path):
+                raise open_elsewhere_error(path) from error
             said = str(error).partition("\n")[0]  # the statement follows
             raise DataError(f"the DuckDB file cannot be read: {said}", where=str(path)) from error
 
 
-def in_use(error: duckdb.Error, path: Path) -> bool:
-    """Whether another program has the file open that could not be opened."""
+def is_open_elsewhere(error: duckdb.Error, path: Path) -> bool:
+    """Whether the error says that another program has the file at `path` open."""
     said = str(error).replace(str(path), "")  # a path may say anything
     return isinstance(error, duckdb.IOException) and any(each in said for each in _IN_USE)
 
 
-def open_elsewhere(path: Path) -> AlreadyRecording:
-    """The error that says so."""
+def open_elsewhere_error(path: Path) -> AlreadyRecording:
+    """The error for a day file that another program has open."""
     return AlreadyRecording(
         "another program has the DuckDB file open",
         where=str(path),
@@ -109,12 +109,12 @@ def open_elsewhere(path: Path) -> AlreadyRecording:
     )
 
 
-def sql(text: str) -> str:
-    """A text as SQL."""
+def quoted(text: str) -> str:
+    """A text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
-def files_of(paths: Iterable[Path]) -> str:
+def parquet_source(paths: Iterable[Path]) -> str:
     """A table function over files, whose names are not taken for patterns, nor their folders for columns."""
     literal = ("".join(f"[{char}]" if char in "[*?" else char for char in str(path)) for path in paths)
-    return f"read_parquet([{', '.join(map(sql, literal))}], hive_partitioning=false, union_by_name=true)"
+    return f"read_parquet([{', '.join(map(quoted, literal))}], hive_partitioning=false, union_by_name=true)"
