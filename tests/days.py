@@ -1,6 +1,6 @@
-"""Synthetic days: a small market that walks, its messages as the broker encodes them, and journals full of them.
+"""Days: journals as a recorder would leave them, full of messages of the synthetic market.
 
-Everything is seeded. For tests of what lies behind the journal; the simulated server has a market of its own.
+Everything is seeded. For tests of what lies behind the journal: no server and no socket is involved.
 """
 
 import datetime as dt
@@ -18,6 +18,11 @@ from tickrec import schema
 from tickrec.clock import IST, SECOND, from_datetime
 from tickrec.journal import Journal, JournalWriter
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
+from tickrec.serve.synthetic import prices as synthetic
+from tickrec.serve.synthetic.listings import Listing
+from tickrec.serve.synthetic.messages import Painter, frame, market_info_frame
+from tickrec.serve.synthetic.phases import Hours, Phase
+from tickrec.serve.synthetic.prices import Security
 from tickrec.store.coverage import coverage
 from tickrec.store.parts import read_tail
 from tickrec.store.paths import Store
@@ -25,7 +30,6 @@ from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 
 DATE = dt.date(2026, 11, 23)
 SOURCE = "upstox.v3"
-SEGMENTS = ("NSE_EQ", "NSE_FO", "NSE_INDEX", "BSE_EQ", "MCX_FO")
 
 
 def open_ns(date: dt.date = DATE) -> int:
@@ -33,162 +37,62 @@ def open_ns(date: dt.date = DATE) -> int:
     return from_datetime(dt.datetime.combine(date, dt.time(9, 15), IST))
 
 
+@dataclass(slots=True)
 class Instrument:
-    """One instrument's prices, book and volumes, changed a little by every `move`."""
+    """A security of the synthetic market, and the symbol it is subscribed by."""
 
-    def __init__(self, number: int, rng: random.Random) -> None:
-        self.rng = rng
-        self.kind = "index" if number % 44 == 43 else "option" if number % 3 == 2 else "stock"
-        self.symbol = f"{self.kind.upper()}{number:04}"
-        self.key = {
-            "index": f"NSE_INDEX|Index {number}",
-            "option": f"NSE_FO|{40000 + number}",
-            "stock": f"NSE_EQ|INE{number:06}A01",
-        }[self.kind]
-        self.lot = 75 if self.kind == "option" else 1
-        self.price = round(rng.uniform(20, 400) if self.kind == "option" else rng.uniform(100, 4000), 1)
-        self.cp = round(self.price * rng.uniform(0.98, 1.02), 2)
-        self.open = self.high = self.low = self.ltp = self.price
-        self.volume = self.shown_volume = rng.randrange(10**5) * self.lot
-        self.value = self.volume * self.price
-        self.ltq = self.lot
-        self.ltt = 0
-        self.oi = rng.randrange(10**5) * self.lot
-        self.tbq, self.tsq = float(rng.randrange(10**6)), float(rng.randrange(10**6))
-        self.bids = [self._quantity() for _ in range(5)]
-        self.asks = [self._quantity() for _ in range(5)]
-        self.minute: tuple[int, float, float, float, float, int] = (0, self.ltp, self.ltp, self.ltp, self.ltp, 0)
-        self.bar: list[Any] = [0, self.ltp, self.ltp, self.ltp, self.ltp, self.volume]
+    security: Security
+    symbol: str
+    painters: dict[str, Painter] = field(default_factory=dict)
 
-    def _quantity(self) -> int:
-        return (1 + int(self.rng.expovariate(0.01))) * self.lot
+    @property
+    def key(self) -> str:
+        """The broker's key."""
+        return self.security.listing.key
 
-    def move(self, ms: int) -> None:
-        """One update: maybe a price step, maybe a trade, a few levels of the book."""
-        rng = self.rng
-        if rng.random() < 0.2:
-            self.price = max(1.0, round(self.price + rng.choice((-0.1, -0.05, 0.05, 0.1)), 2))
-            self.bids.insert(0, self.bids.pop())
-        for _ in range(rng.randrange(1, 4)):
-            rng.choice((self.bids, self.asks))[rng.randrange(5)] = self._quantity()
-        if rng.random() < 0.5:
-            self._trade(ms)
-        if rng.random() < 0.3:
-            self.tbq += rng.randrange(-500, 500) * self.lot
-            self.tsq += rng.randrange(-500, 500) * self.lot
-
-    def _trade(self, ms: int) -> None:
-        self.shown_volume = self.volume
-        self.ltq = (1 + int(self.rng.expovariate(0.05))) * self.lot
-        self.ltp = round(self.price + self.rng.choice((0, 0.05)), 2)
-        self.volume += self.ltq * self.rng.choice((1, 1, 2, 3))
-        self.value += self.ltq * self.ltp
-        self.high, self.low = max(self.high, self.ltp), min(self.low, self.ltp)
-        self.ltt = ms - self.rng.randrange(20, 400)
-        if self.kind == "index":
-            self.ltt -= self.ltt % 1000
-        start = ms - ms % 60_000
-        if self.bar[0] != start:
-            self.minute = (self.bar[0], *self.bar[1:5], self.volume - self.bar[5])
-            self.bar = [start, self.ltp, self.ltp, self.ltp, self.ltp, self.volume]
-        self.bar[2:5] = max(self.bar[2], self.ltp), min(self.bar[3], self.ltp), self.ltp
-
-    def fill(self, feed: Any, mode: str) -> None:
-        """Write the state into a `Feed` message in one of the requested modes."""
-        ltpc = {"ltp": self.ltp, "ltt": self.ltt, "cp": self.cp}
-        if self.kind != "index":
-            ltpc["ltq"] = self.ltq
-        if mode == "ltpc":
-            feed.ltpc.CopyFrom(pb.LTPC(**ltpc))
-        elif self.kind == "index":
-            feed.requestMode = 1
-            feed.fullFeed.indexFF.CopyFrom(pb.IndexFullFeed(ltpc=pb.LTPC(**ltpc), marketOHLC=self._bars(False)))
-        elif mode == "option_greeks":
-            feed.requestMode = 2
-            first = pb.FirstLevelWithGreeks(ltpc=pb.LTPC(**ltpc), firstDepth=self._levels()[0], vtt=self.volume)
-            first.optionGreeks.CopyFrom(self._greeks())
-            feed.firstLevelWithGreeks.CopyFrom(first)
-        else:
-            feed.requestMode = 1
-            feed.fullFeed.marketFF.CopyFrom(self._full(pb.LTPC(**ltpc)))
-
-    def _full(self, ltpc: Any) -> Any:
-        full = pb.MarketFullFeed(
-            ltpc=ltpc,
-            marketLevel=pb.MarketLevel(bidAskQuote=self._levels()),
-            optionGreeks=self._greeks(),
-            marketOHLC=self._bars(True),
-            atp=round(self.value / self.volume, 2) if self.volume else 0.0,
-            vtt=self.volume,
-            tbq=self.tbq,
-            tsq=self.tsq,
-            casEligible=self.kind == "stock",
-        )
-        if self.kind == "option":
-            full.oi, full.iv = self.oi, 0.13 + self.price % 1 / 50
-        return full
-
-    def _levels(self) -> list[Any]:
-        return [
-            pb.Quote(
-                bidQ=self.bids[level],
-                bidP=round(self.price - 0.05 * (level + 1), 2),
-                askQ=self.asks[level],
-                askP=round(self.price + 0.05 * (level + 1), 2),
-            )
-            for level in range(5)
-        ]
-
-    def _greeks(self) -> Any:
-        if self.kind != "option":
-            return pb.OptionGreeks()
-        part = self.price / 1000
-        return pb.OptionGreeks(
-            delta=round(part, 4), theta=round(-part * 9, 4), gamma=0.0004, vega=round(part * 7, 4), rho=round(part, 4)
-        )
-
-    def _bars(self, volumes: bool) -> Any:
-        start, first, high, low, last, volume = self.minute
-        day = pb.OHLC(interval="1d", open=self.open, high=self.high, low=self.low, close=self.ltp)
-        minute = pb.OHLC(interval="I1", open=first, high=high, low=low, close=last, ts=start)
-        day.ts = open_ns() // 1_000_000 - 33_300_000
-        if volumes:
-            day.vol, minute.vol = self.shown_volume, volume
-        return pb.MarketOHLC(ohlc=[day, minute])
+    def entry(self, mode: str, ms: int) -> bytes:
+        """Its part of a message in one of the modes that can be asked for."""
+        if mode not in self.painters:
+            self.painters[mode] = Painter(self.security, mode)
+        return self.painters[mode].entry(Phase.OPEN, ms)
 
 
 class Market:
-    """Instruments and the messages about them."""
+    """Some instruments of the synthetic market, and messages about them: shares, options and now and then an index."""
 
-    def __init__(self, instruments: int, seed: int = 1) -> None:
+    def __init__(self, instruments: int, seed: int = 1, date: dt.date = DATE) -> None:
         self.rng = random.Random(seed)
-        self.instruments = [Instrument(number, self.rng) for number in range(instruments)]
+        self.hours = Hours(always_open=False)
+        self.market = synthetic.Market(seed, self.hours, open_ns(date))
+        self.instruments = [self._take(kind, open_ns(date)) for kind in self._kinds(instruments)]
+
+    def _kinds(self, count: int) -> Iterator[Listing]:
+        listings = self.market.master.listings.values()
+        indices = (each for each in listings if each.kind == "INDEX")
+        options = (each for each in listings if each.kind in ("CE", "PE") and each.segment == "NSE_FO")
+        shares = (each for each in listings if each.kind == "EQ")
+        for number in range(count):
+            yield next(indices if number % 44 == 43 else options if number % 3 == 2 else shares)
+
+    def _take(self, listing: Listing, wall_ns: int) -> Instrument:
+        security = self.market.security(listing.key, wall_ns)
+        assert security is not None
+        return Instrument(security, listing.symbol)
 
     def snapshot(self, ms: int, chosen: Sequence[Instrument], mode: str = "full") -> bytes:
         """The first answer to a subscription."""
-        return self._message(0, ms, chosen, mode)
+        return frame([each.entry(mode, ms) for each in chosen], ms, snapshot=True)
 
     def update(self, ms: int, count: int, mode: str = "full") -> bytes:
         """A live message about `count` instruments chosen at random."""
         chosen = self.rng.sample(self.instruments, min(count, len(self.instruments)))
         for instrument in chosen:
-            instrument.move(ms)
-        return self._message(1, ms, chosen, mode)
+            instrument.security.move(ms)
+        return frame([each.entry(mode, ms) for each in chosen], ms, snapshot=False)
 
-    def info(self, ms: int, status: int = 2) -> bytes:
+    def info(self, ms: int) -> bytes:
         """A market_info message."""
-        message = pb.FeedResponse(type=2, currentTs=ms)
-        for segment in SEGMENTS:
-            message.marketInfo.segmentStatus[segment] = status
-        data: bytes = message.SerializeToString(deterministic=True)
-        return data
-
-    def _message(self, kind: int, ms: int, chosen: Sequence[Instrument], mode: str) -> bytes:
-        message = pb.FeedResponse(type=kind, currentTs=ms)
-        for instrument in chosen:
-            instrument.fill(message.feeds[instrument.key], mode)
-        data: bytes = message.SerializeToString(deterministic=True)
-        return data
+        return market_info_frame(self.hours.market_info(ms * 1_000_000), ms)
 
 
 @dataclass(slots=True)
@@ -214,7 +118,7 @@ class Recording:
     def __init__(self, store: Store, date: dt.date = DATE, *, instruments: int = 40, seed: int = 1) -> None:
         self.store = store
         self.date = date
-        self.market = Market(instruments, seed)
+        self.market = Market(instruments, seed, date)
         self.written = Written()
         self.now_ns = open_ns(date)
         self._writer: JournalWriter | None = None
