@@ -55,6 +55,12 @@ def ist(wall_ns: int) -> dt.datetime:
     return dt.datetime.fromtimestamp(seconds, IST).replace(microsecond=rest // 1000)
 
 
+def start_of_date(wall_ns: int) -> int:
+    """The midnight in IST at which the date of an instant began."""
+    offset = 19_800 * SECOND  # five and a half hours
+    return (wall_ns + offset) // (86_400 * SECOND) * 86_400 * SECOND - offset
+
+
 def from_datetime(moment: dt.datetime) -> int:
     """Nanoseconds since the epoch of an aware datetime."""
     delta = moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

@@ -15,7 +15,7 @@ from tickrec.errors import StorageError
 from tickrec.files import Lock
 from tickrec.journal import Journal, JournalWriter, repair
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
-from tickrec.journal.gaps import MIDNIGHT, Gap, Outages
+from tickrec.journal.gaps import Gap
 from tickrec.journal.history import History
 from tickrec.store.coverage import Coverage, coverage
 from tickrec.store.parts import Flushed, PartWriter, stored_rows
@@ -25,6 +25,8 @@ from tickrec.upstox.decode.peek import count_feeds
 SOURCE: Final = "upstox.v3"
 """What the journal header says of where its messages come from."""
 NEWEST_GAPS: Final = 100
+MIDNIGHT: Final = "midnight"
+"""Reason of the goodbye to a date that a run leaves behind; what lasts then goes on in the next."""
 
 
 class Day:
@@ -46,11 +48,12 @@ class Day:
         """How many have ended in all, and how long they were together."""
         self.unflushed = 0
         """Ticks in the journal that are not in Parquet."""
-        self.asked_before: dict[str, str | None] = {}
+        self.asked_before: dict[str, str] = {}
         """Trading symbol of every key that earlier runs asked for on the date."""
         self._gaps_seen = 0
         self._clock = clock
         self._spoken: dict[int, list[Entry]] = {}
+        """What each connection of the run said since it was opened last, to be said again in the next date."""
         self._lock = Lock(store.day_lock(date))
         try:
             self._open(store)
@@ -67,7 +70,8 @@ class Day:
             self.repair = repair(store.journal(date))
             self._parts = PartWriter(store, date)
             covered = coverage(store, date)
-            self.outages = self._restore(store, covered)
+            self._history = self._restore(store, covered)
+            self.asked_before = dict(self._history.symbols)
             # A journal may have lost its end, or be gone, where Parquet has more: a seq is never used twice.
             next_seq = max(self.repair.last_seq, covered.written_last) + 1
             self.journal = JournalWriter(store.journal(date), source=SOURCE, next_seq=next_seq, start_ns=now_ns)
@@ -76,46 +80,42 @@ class Day:
             where = str(error.filename or store.root)
             raise StorageError(what, where=where, hint="Check that it is there and writable") from error
 
-    def _restore(self, store: Store, covered: Coverage) -> Outages:
-        """The gaps so far: as the last part knew them, and what the journal holds beyond it."""
+    def _restore(self, store: Store, covered: Coverage) -> History:
+        """The date so far: as the last part knew it, and what the journal holds beyond it."""
         history = History.from_text(covered.history)
-        outages, self.asked_before = history.outages, dict(history.symbols)
         for row in stored_rows(store, covered, "gaps"):
             if row["end_ts"] is not None:
                 times = from_datetime(row["start_ts"]), from_datetime(row["end_ts"])
                 self._count(Gap(row["seq"], row["conn"], *times, row["reason"], row["keys"]))
         for entry in Journal(store.journal(self.date)).entries(covered.next_seq, start=covered.position):
-            ticks = _ticks(entry)
-            for gap in outages.feed(entry, ticks > 0):
-                self._count(gap)
-            self.unflushed += ticks
-            if entry.kind is EntryKind.SUBSCRIBED:
-                self.asked_before.update(entry.facts()["keys"])
-        return outages
+            self._take(history, entry)
+        return history
 
     def append(self, entry: Entry) -> int:
         """Journal an entry, before anything else is done with it; returns its ticks. Raises StorageError."""
         seq = self.journal.append(entry)
-        ticks = _ticks(entry)
-        for gap in self.outages.feed(entry._replace(seq=seq), ticks > 0):
-            self._count(gap)
-        self.unflushed += ticks
+        ticks = self._take(self._history, entry._replace(seq=seq))
         if entry.kind is not EntryKind.MESSAGE:
+            self._history.drop_rows()
             self._remember(entry)
         return ticks
 
     def append_messages(self, entries: Sequence[Entry]) -> int:
         """Journal messages of one connection that came together, as `append` does; returns their ticks."""
         seq = self.journal.append_many(entries) - len(entries)
-        total = 0
-        for entry in entries:
-            seq += 1
-            ticks = _ticks(entry)
-            total += ticks
-            for gap in self.outages.feed(entry._replace(seq=seq), ticks > 0):
-                self._count(gap)
-        self.unflushed += total
-        return total
+        return sum([self._take(self._history, entry._replace(seq=seq + n)) for n, entry in enumerate(entries, 1)])
+
+    def _take(self, history: History, entry: Entry) -> int:
+        """Count an entry that is in the journal; returns its ticks."""
+        ticks = _ticks(entry)
+        self.unflushed += ticks
+        for gap in history.feed(entry, ticks > 0):
+            self._count(gap)
+        return ticks
+
+    def lasting(self) -> list[Gap]:
+        """The gaps that have not ended, and those of connections that the run does not have any more."""
+        return self._history.lasting()
 
     def _count(self, gap: Gap) -> None:
         self.gaps.append(gap)
@@ -128,37 +128,50 @@ class Day:
         return list(self.gaps)[-count:] if count else []
 
     def _remember(self, entry: Entry) -> None:
+        said = self._spoken.setdefault(entry.conn, [])
         match entry.kind:
-            case EntryKind.CONNECTED:
-                self._spoken[entry.conn] = [entry]
-            case EntryKind.SUBSCRIBED:
-                self._spoken.setdefault(entry.conn, []).append(entry)
-            case EntryKind.NOTE:
-                facts = entry.facts()
-                if "keys" in facts and facts["event"] in ("attempt", "lost"):  # never opened
-                    facts.pop("since_ns", None)
-                    self._spoken[entry.conn] = [entry._replace(payload=encode_facts(**facts))]
+            case EntryKind.NOTE if entry.facts()["event"] == "wanted":
+                said[:] = [entry]
+            case EntryKind.CONNECTED | EntryKind.SUBSCRIBED:
+                said.append(entry)
             case EntryKind.DISCONNECTED:
-                self._spoken.pop(entry.conn, None)
+                said[:] = said[:1]
 
     def succeed(self, old: "Day") -> None:
-        """Take over from another date: what its connections said, and what is lost, is said again."""
-        lost = old.outages.lasting()
-        old.say_goodbye(MIDNIGHT)
-        if self.outages.over:  # a date that the clock comes back to
-            self.append(self._own(EntryKind.NOTE, event="start", version=__version__))
-        wall_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
-        for entries in old._spoken.values():
-            for entry in entries:
-                self.append(entry._replace(wall_ns=wall_ns, mono_ns=mono_ns))
-        for gap in lost:
-            if gap.conn not in old._spoken:
-                facts = encode_facts(event="lost", reason=gap.reason, keys=gap.keys)
-                self.append(Entry(EntryKind.NOTE, gap.conn, wall_ns, mono_ns, facts))
+        """Take over from another date: what its connections said, and what is lost, is said again. Raises StorageError.
 
-    def say_goodbye(self, reason: str) -> None:
-        """Journal that the run ends here. Raises StorageError."""
-        self.append(self._own(EntryKind.CLOSED, reason=reason))
+        The date before ends at its midnight, however late that is noticed, and what lasts goes on from there.
+        """
+        now_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
+        sought = old._history.sought()
+        old.say_goodbye(MIDNIGHT, min(now_ns, old.end_ns))
+        since_ns = self.begin_ns if old.end_ns == self.begin_ns else now_ns
+        for conn, entries in old._spoken.items():
+            for entry in entries:
+                self.append(entry._replace(wall_ns=now_ns, mono_ns=mono_ns))
+                if conn in sought and entry.kind is EntryKind.NOTE:
+                    facts = encode_facts(event="lost", reason=sought[conn], since_ns=since_ns)
+                    self.append(Entry(EntryKind.NOTE, conn, now_ns, mono_ns, facts))
+
+    def add_missed(self, conn: int, reason: str, since_ns: int) -> None:
+        """Journal that data of this date, from `since_ns` on, turned out to be missing after the date was left.
+
+        Raises StorageError.
+        """
+        keys = sum(len(entry.facts()["keys"]) for entry in self._spoken.get(conn, ())[:1])
+        since_ns = max(since_ns, self.begin_ns)
+        facts = {"event": "missed", "reason": reason, "since_ns": since_ns, "until_ns": self.end_ns, "keys": keys}
+        entry = self._own(EntryKind.NOTE, **facts)
+        self.append(entry._replace(conn=conn, wall_ns=min(entry.wall_ns, self.end_ns)))
+
+    def begin_again(self) -> None:
+        """Go on in a date that had been left: the clock was set back. Raises StorageError."""
+        self.append(self._own(EntryKind.NOTE, event="start", version=__version__))
+
+    def say_goodbye(self, reason: str, wall_ns: int | None = None) -> None:
+        """Journal that the run ends here, now or at `wall_ns`. Raises StorageError."""
+        entry = self._own(EntryKind.CLOSED, reason=reason)
+        self.append(entry if wall_ns is None else entry._replace(wall_ns=wall_ns))
 
     def flush(self, last_seq: int, *, final: bool = False) -> Flushed:
         """Publish the next part of what the journal holds beyond the last one, through `last_seq` at most.

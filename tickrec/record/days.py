@@ -8,10 +8,12 @@ import asyncio
 import datetime as dt
 import logging
 from collections import deque
+from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from tickrec.clock import SECOND, Clock, Stopped
 from tickrec.errors import AlreadyRecording, DataError, StorageError
+from tickrec.journal.entry import Entry, EntryKind
 from tickrec.market.calendar import trading_date
 from tickrec.record.alerts import Alerts
 from tickrec.record.day import Day
@@ -25,6 +27,9 @@ POLL_SECONDS: Final = 1.0
 """How often it is looked at whether a date waits to be finished or sealed."""
 HOUSEKEEPING_SECONDS: Final = 60
 """How long today's recording has run before earlier dates are sealed."""
+LATE_SECONDS: Final = 120
+"""How long a date that was left may still learn that data was missing at its end: longer than the feed takes to find
+out that a connection is dead."""
 CLOCK_STEP_NS: Final = 5 * SECOND
 """A clock set back by less than this over midnight does not bring the date before back."""
 
@@ -62,11 +67,26 @@ class Days:
         self._clock = clock
         self._flushing = flushing
         self._alerts = alerts
-        self._left: deque[Day] = deque()
-        """Dates that the clock has left, until they are finished."""
+        self._left: dict[Day, int] = {}
+        """Dates that the clock has left, until they are finished, and the monotonic time of that."""
         self._to_seal: deque[dt.date] = deque()
 
-    def at(self, wall_ns: int) -> Day:
+    def append_messages(self, entries: Sequence[Entry]) -> int:
+        """Journal messages of one connection that came together; returns their ticks. Raises StorageError."""
+        return self._at(entries[0].wall_ns).append_messages(entries)
+
+    def append(self, entry: Entry) -> None:
+        """Journal any other entry. Raises StorageError."""
+        day = self._at(entry.wall_ns)
+        day.append(entry)
+        if entry.kind is EntryKind.DISCONNECTED:
+            facts = entry.facts()
+            since_ns = facts.get("since_ns", day.begin_ns)
+            for left in self._left:
+                if since_ns < left.end_ns == day.begin_ns:
+                    left.add_missed(entry.conn, facts["reason"], since_ns)
+
+    def _at(self, wall_ns: int) -> Day:
         """The date that an entry of `wall_ns` belongs to; the run goes on in it. Raises StorageError."""
         if not self.current.begin_ns - CLOCK_STEP_NS <= wall_ns < self.current.end_ns:
             self._change(trading_date(wall_ns))
@@ -85,9 +105,10 @@ class Days:
         except DataError as error:  # in the way, just as a disk that refuses
             raise StorageError(error.what, where=error.where, hint=error.hint) from error
         if known is not None:
-            self._left.remove(known)
+            del self._left[known]
+            known.begin_again()
         day.succeed(self.current)
-        self._left.append(self.current)
+        self._left[self.current] = self._clock.monotonic_ns()
         self.current = day
         log.info("the date has changed: recording %s", day.date)
 
@@ -96,13 +117,14 @@ class Days:
         for day in (*self._left, self.current):
             await asyncio.to_thread(day.journal.sync)
 
-    async def finish_left(self) -> None:
-        """The last flush of dates that the clock has left. Raises StorageError."""
-        while self._left:
-            day = self._left[0]
+    async def finish_left(self, *, at_once: bool = False) -> None:
+        """The last flush of dates that the clock has left long ago, or `at_once`. Raises StorageError."""
+        due_ns = self._clock.monotonic_ns() - LATE_SECONDS * SECOND
+        for day, left_ns in list(self._left.items()):
+            if not at_once and left_ns > due_ns:
+                continue
             await self._flushing.finish(day)
-            if self._left and self._left[0] is day:  # the clock may have gone back to it meanwhile
-                self._left.popleft()
+            if self._left.pop(day, None) is not None:  # the clock may have gone back to it meanwhile
                 day.close()
                 self._to_seal.append(day.date)
 

@@ -139,7 +139,7 @@ class RunProgress:
             connections=connections,
             answered=sum(each.answered for each in connections),
             silent=tuple((key, symbols.get(key, key)) for key in (*feed.silent(), *feed.unasked())),
-            gaps=(*day.gaps, *day.outages.lasting()),
+            gaps=(*day.gaps, *day.lasting()),
             earlier_gaps=day.gaps_ended - len(day.gaps),
             earlier_gap_ns=day.gaps_ns - sum((gap.end_ns or gap.start_ns) - gap.start_ns for gap in day.gaps),
             day_bytes=self._usual_day or int(byte_rate * SESSION_SECONDS) or None,

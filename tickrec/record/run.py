@@ -148,7 +148,8 @@ class Recorder:
         wall_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
         since_ns = max(self._late.since_ns, self._days.current.begin_ns)
         for conn, wanted in enumerate(self._plan.connections, 1):
-            facts = encode_facts(event="lost", reason=self._late.reason, keys=len(wanted), since_ns=since_ns)
+            keys = [list(each) for each in wanted]
+            facts = encode_facts(event="lost", reason=self._late.reason, keys=keys, since_ns=since_ns)
             self._days.current.append(Entry(EntryKind.NOTE, conn, wall_ns, mono_ns, facts))
 
     def _warn_of_repair(self) -> None:
@@ -204,13 +205,11 @@ class Recorder:
 
     def _take(self, entries: Sequence[Entry]) -> None:
         """Journal entries that came together, then count them. Raises StorageError, which ends the run."""
-        first = entries[0]
-        day = self._days.at(first.wall_ns)
-        if first.kind is not EntryKind.MESSAGE:
+        if entries[0].kind is not EntryKind.MESSAGE:
             for entry in entries:
-                day.append(entry)
+                self._days.append(entry)
             return
-        self._progress.messages(entries, day.append_messages(entries))
+        self._progress.messages(entries, self._days.append_messages(entries))
         if self._show is not None:
             self._tap.extend(entries)
 
@@ -244,7 +243,7 @@ class Recorder:
     async def _alert(self, run: RunStatus) -> None:
         if silent := self._feed.silent():  # a connection that is not there is told as a gap
             await self._alerts.send("silent", f"{plural(len(silent), 'instrument')} did not answer")
-        for gap in self._days.current.outages.lasting():
+        for gap in self._days.current.lasting():
             seconds = (run.written_ns - gap.start_ns) / SECOND
             if seconds > LONG_GAP_SECONDS and run.expects_data:
                 text = f"no data on connection {gap.conn} for {duration(seconds)}: {gap.reason}"
@@ -294,7 +293,7 @@ class Recorder:
         told = error
         log.log(logging.ERROR if error else logging.INFO, "stopping: %s", error or _WHY[self._stop])
         last_flush = self._flushing.finish(self._days.current)
-        for step in (self._say_goodbye(error), self._days.finish_left(), last_flush, self._close()):
+        for step in (self._say_goodbye(error), self._days.finish_left(at_once=True), last_flush, self._close()):
             error = await _storage_error(step) or error
         reason, code = (str(error), error.code) if error else ("", ExitCode.DONE)
         final = self._status(state=STOPPED, reason=reason, exit_code=code)
