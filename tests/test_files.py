@@ -1,5 +1,6 @@
 """Publishing files whole, and locks between processes."""
 
+import errno
 import json
 import os
 import shutil
@@ -16,7 +17,19 @@ import pytest
 import tickrec
 from tickrec.clock import SECOND
 from tickrec.errors import AlreadyRecording, ExitCode
-from tickrec.files import Lock, free_bytes, lock_holder, make_folder, publish, publish_bytes, sync_file, sync_folder
+from tickrec.files import (
+    Lack,
+    Lock,
+    free_bytes,
+    lacks,
+    lock_holder,
+    make_folder,
+    move,
+    publish,
+    publish_bytes,
+    sync_file,
+    sync_folder,
+)
 
 ROOT = Path(tickrec.__file__).parents[1]
 NINE_OCLOCK = 1_795_404_612 * SECOND
@@ -223,3 +236,128 @@ def test_asking_who_holds_the_lock_never_keeps_anybody_from_taking_it(tmp_path: 
         done.set()
         for thread in threads:
             thread.join()
+
+
+def test_a_lock_that_is_removed_leaves_no_file_and_can_be_taken_again(tmp_path: Path) -> None:
+    path = tmp_path / "2026-11-23.lock"
+    for _ in range(2):
+        lock = Lock(path)
+        lock.acquire({})
+        lock.remove()
+        assert path.exists() is (sys.platform == "win32")
+        lock.remove()
+
+
+def test_a_lock_whose_file_is_deleted_at_every_release_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    path, held = tmp_path / "record.lock", threading.Lock()
+    turns: list[int] = []
+
+    def work() -> None:
+        while len(turns) < 60:
+            lock = Lock(path)
+            try:
+                lock.acquire({})
+            except AlreadyRecording:
+                continue
+            assert held.acquire(blocking=False)
+            turns.append(1)
+            held.release()
+            lock.remove()
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(turns) >= 60
+
+
+WITHOUT = """
+import errno, fcntl, logging, os, sys
+from pathlib import Path
+
+def lacking(real, number, hits):
+    def call(fd, *arguments):
+        if hits(os.readlink(f"/proc/self/fd/{fd}")):
+            raise OSError(number, os.strerror(number))
+        return real(fd, *arguments)
+    return call
+
+root, number = sys.argv[1], getattr(errno, sys.argv[2])
+within = lambda path: path.startswith(root)
+fcntl.flock = lacking(fcntl.flock, number, within)
+os.fsync = lacking(os.fsync, number, within)
+os.fdatasync = lacking(os.fdatasync, number, within)
+logging.basicConfig(format="%(message)s")
+"""
+"""A file system that has neither locks nor syncing, below the folder that is named: CIFS, FUSE and NFS answer so."""
+TRY_IT = """
+from tickrec.errors import AlreadyRecording
+from tickrec.files import Lock, lacks, lock_holder, publish_bytes
+path = Path(root) / "state" / "record.lock"
+for name in "ab":
+    publish_bytes(Path(root) / name, name.encode())
+print(*[lack.name for lack in lacks(Path(root))])
+lock = Lock(path)
+print(lock_holder(path))
+lock.acquire({"turn": 1})
+print(lock_holder(path)["turn"])
+print("ready", flush=True)
+sys.stdin.read()
+"""
+SECOND_TRY = """
+from tickrec.errors import AlreadyRecording
+from tickrec.files import Lock, lock_holder
+path = Path(root) / "state" / "record.lock"
+print(lock_holder(path)["turn"])
+try:
+    Lock(path).acquire({})
+except AlreadyRecording as error:
+    print(error.what)
+"""
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc what a descriptor is of")
+
+
+@linux_only
+@pytest.mark.parametrize("answer", ["EINVAL", "ENOTSUP", "ENOLCK", "ENOSYS"])
+def test_what_a_file_system_does_not_have_is_done_without_and_said_once(tmp_path: Path, answer: str) -> None:
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", WITHOUT + TRY_IT, str(tmp_path), answer]
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as first:
+        assert first.stdout is not None
+        said = [first.stdout.readline().strip() for _ in range(4)]
+        assert said == ["FILE_SYNC FOLDER_SYNC LOCKS", "None", "1", "ready"]
+        command = [sys.executable, "-c", WITHOUT + SECOND_TRY, str(tmp_path), answer]
+        second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert second.stdout.splitlines() == ["1", "already recording"]
+        _, warned = first.communicate("")
+    assert sorted(line.partition(": ")[2] for line in warned.splitlines()) == sorted(lack.value for lack in Lack)
+    assert lock_holder(tmp_path / "state" / "record.lock") is None
+
+
+@linux_only
+@pytest.mark.parametrize("answer", ["EIO", "ENOSPC", "EROFS"])
+def test_a_disk_that_refuses_is_no_file_system_that_cannot(tmp_path: Path, answer: str) -> None:
+    command = [sys.executable, "-c", WITHOUT + TRY_IT, str(tmp_path), answer]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert os.strerror(getattr(errno, answer)) in done.stderr
+
+
+def test_an_ordinary_file_system_lacks_nothing_and_asking_leaves_nothing(tmp_path: Path) -> None:
+    assert lacks(tmp_path) == []
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_is_moved_to_another_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "source").write_bytes(b"rows")
+    move(tmp_path / "source", tmp_path / "near")
+    assert os.listdir(tmp_path) == ["near"]
+
+    def elsewhere(_source: Path, _target: Path) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "replace", elsewhere)
+    move(tmp_path / "near", tmp_path / "far")
+    assert os.listdir(tmp_path) == ["far"]
+    assert (tmp_path / "far").read_bytes() == b"rows"

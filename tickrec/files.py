@@ -1,16 +1,20 @@
 """Files: published whole or not at all, and locks between processes.
 
-Owns how a file is published (temporary name beside it, fsync, rename, fsync of the folder) and who may work on a
-store or a date. Knows nothing about what the files hold.
+Owns how a file is published (temporary name beside it, fsync, rename, fsync of the folder), who may work on a store or
+a date, and what is done without where a file system lacks it. Knows nothing about what the files hold.
 """
 
+import errno
+import hashlib
 import itertools
 import json
+import logging
 import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -18,7 +22,47 @@ from typing import Any, Final, Self
 from tickrec.clock import ist
 from tickrec.errors import AlreadyRecording
 
+log = logging.getLogger("tickrec")
+
 _counter = itertools.count(1)
+_UNSUPPORTED: Final = {
+    errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.ENOTTY, errno.EOPNOTSUPP
+}  # fmt: skip
+"""What file systems answer to a call that they do not have."""
+
+
+class Lack(Enum):
+    """What some file systems (CIFS, NFS, FUSE) do not have, and what it is to do without."""
+
+    FOLDER_SYNC = "folders cannot be synced: a power cut may take the newest files"
+    FILE_SYNC = "files cannot be synced: a power cut may take what was written last"
+    LOCKS = "it has no locks: only on this machine is a second recorder kept away"
+
+
+_told: set[Lack] = set()
+
+
+def _do_without(lack: Lack, where: object) -> None:
+    """Say once in a process what is done without."""
+    if lack not in _told:
+        _told.add(lack)
+        log.warning("the file system of %s: %s", where, lack.value)
+
+
+def lacks(folder: Path) -> list[Lack]:
+    """What the file system of a folder, in which files can be made, does not have. Raises OSError."""
+    path = folder / f".tickrec.{os.getpid()}-{next(_counter)}.tmp"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        found = {
+            Lack.FILE_SYNC: not _sync(fd),
+            Lack.FOLDER_SYNC: not _sync_folder(folder),
+            Lack.LOCKS: not _has_locks(fd),
+        }
+    finally:
+        os.close(fd)
+        path.unlink()
+    return [lack for lack, is_lacking in found.items() if is_lacking]
 
 
 def publish(path: Path, write: Callable[[Path], None]) -> None:
@@ -68,25 +112,61 @@ def sync_file(path: Path) -> None:
 
 def sync_descriptor(fd: int) -> None:
     """Wait until what was written to `fd`, and its size, are on the disk. Raises OSError."""
-    if sys.platform == "darwin":  # fsync there leaves the data in the drive's cache
-        import fcntl
-
-        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
-    elif sys.platform == "win32":
-        os.fsync(fd)
-    else:
-        os.fdatasync(fd)
+    if not _sync(fd):
+        _do_without(Lack.FILE_SYNC, "what is recorded")
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until the names in a folder are on the disk. Windows has no such call, and none is made. Raises OSError."""
+    """Wait until the names in a folder are on the disk, where that can be asked for. Raises OSError."""
+    if not _sync_folder(path):
+        _do_without(Lack.FOLDER_SYNC, path)
+
+
+def _sync(fd: int) -> bool:
+    """Sync a file; False when its file system has no call for that. Raises OSError."""
+    return any(_supported(call, fd) for call in _sync_calls())
+
+
+def _sync_calls() -> tuple[Callable[[int], object], ...]:
+    """What makes a file durable, the best first. On macOS fsync leaves the data in the drive's cache."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        return (lambda fd: fcntl.fcntl(fd, fcntl.F_FULLFSYNC)), os.fsync
+    return (os.fsync,) if sys.platform == "win32" else (os.fdatasync, os.fsync)
+
+
+def _sync_folder(path: Path) -> bool:
+    """Sync a folder; False when its file system has no call for that. Windows has none, and none is missed there."""
     if sys.platform == "win32":
-        return
+        return True
     fd = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(fd)
+        return _supported(os.fsync, fd)
     finally:
         os.close(fd)
+
+
+def _supported(call: Callable[[int], object], fd: int) -> bool:
+    """Make a call; False when the file system does not have it. Raises OSError for anything else."""
+    try:
+        call(fd)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        return False
+    return True
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a file, or copy it where `target` is on another file system. Raises OSError."""
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.copyfile(source, target)
+        source.unlink()
 
 
 def free_bytes(path: Path) -> int:
@@ -106,12 +186,12 @@ class Lock:
     """An exclusive lock between processes, named by a file. Only its holder may delete that.
 
     The operating system drops it when the process ends, however it ends. While held, the file holds a JSON object
-    that says who holds it.
+    that says who holds it. On a file system without locks a file of this machine is locked in its place.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._fd: int | None = None
+        self._fds: tuple[int, ...] = ()
 
     def acquire(self, info: Mapping[str, Any]) -> None:
         """Take the lock and write `info` and our pid into the file.
@@ -120,23 +200,36 @@ class Lock:
         message another process gets. Raises AlreadyRecording naming the holder, and OSError.
         """
         make_folder(self.path.parent)
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        content = json.dumps({"pid": os.getpid(), **info}).encode()
+        while not self._fds:  # again, when its holder deleted the file just before
+            self._acquire(content)
+
+    def _acquire(self, content: bytes) -> None:
+        fds = [os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)]
         try:
-            if not _take(fd) or not _is_at(self.path, fd):
+            if not _has_locks(fds[0]):
+                _do_without(Lack.LOCKS, self.path.parent)
+                fds.append(_stand_in(self.path))
+            if not _take(fds[-1]):
                 raise _refusal(_read_info(self.path))
-            content = json.dumps({"pid": os.getpid(), **info}).encode()
-            os.ftruncate(fd, 0)
-            os.write(fd, content)
-        except BaseException:
-            os.close(fd)
-            raise
-        self._fd = fd
+            if _is_at(self.path, fds[0]):
+                os.ftruncate(fds[0], 0)
+                os.write(fds[0], content)
+                self._fds = tuple(fds)
+        finally:
+            if not self._fds:
+                _close(fds)
 
     def release(self) -> None:
         """Give the lock back; harmless when it is not held."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        _close(self._fds)
+        self._fds = ()
+
+    def remove(self) -> None:
+        """Delete the file, if the lock is held, and give the lock back."""
+        if self._fds and sys.platform != "win32":  # there a file that is open cannot be deleted
+            self.path.unlink(missing_ok=True)
+        self.release()
 
     def __enter__(self) -> Self:
         return self
@@ -150,14 +243,28 @@ class Lock:
 def lock_holder(path: Path) -> dict[str, Any] | None:
     """What the holder of the lock wrote ({} if it is just about to), or None when nobody holds it."""
     try:
-        fd = os.open(path, os.O_RDONLY)  # anybody may ask
+        fds = [os.open(path, os.O_RDONLY)]  # anybody may ask
     except FileNotFoundError:
         return None
     try:
-        free = _try_lock(fd, shared=True)
+        if not _has_locks(fds[0]):
+            fds.append(_stand_in(path))
+        free = _try_lock(fds[-1], shared=True)
     finally:
-        os.close(fd)
+        _close(fds)
     return None if free else _read_info(path)
+
+
+def _stand_in(path: Path) -> int:
+    """Open the file of this machine that is locked in the place of `path`. Raises OSError."""
+    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    # Not the user's own folder for temporary files: a recorder started by cron has another.
+    return os.open(f"/tmp/tickrec-{name}.lock", os.O_RDONLY | os.O_CREAT, 0o644)
+
+
+def _close(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 def _take(fd: int) -> bool:
@@ -200,6 +307,10 @@ def _read_info(path: Path) -> dict[str, Any]:
 
 
 if sys.platform == "win32":
+
+    def _has_locks(_fd: int) -> bool:
+        return True
+
     _BYTE: Final = 1 << 30
     """The byte that is locked: far behind the content, because a lock on Windows also keeps readers out."""
 
@@ -216,6 +327,15 @@ if sys.platform == "win32":
         return True
 
 else:
+
+    def _has_locks(fd: int) -> bool:
+        """Whether the file system of an open file has locks. Raises OSError."""
+
+        def ask(fd: int) -> None:
+            if _try_lock(fd, shared=True):
+                _unlock(fd)
+
+        return _supported(ask, fd)
 
     def _try_lock(fd: int, *, shared: bool) -> bool:
         import fcntl
