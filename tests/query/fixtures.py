@@ -95,7 +95,7 @@ def trades_by_hand(store: Store, date: dt.date = days.DATE) -> list[dict[str, An
         index = not feed.fullFeed.HasField("marketFF")
         mark = full.ltpc.ltt if index else full.vtt
         new = mark > last.get(key, 0 if index else float("inf"))
-        if new and not snapshot and full.ltpc.ltt:
+        if new and full.ltpc.ltt and (key in last or not snapshot):
             qty = None if index else mark - last[key]
             oi = None if index else full.oi
             found.append({"seq": seq, "key": key, "ltp": full.ltpc.ltp, "ltt": full.ltpc.ltt, "qty": qty, "oi": oi})

@@ -108,7 +108,7 @@ def test_candles_are_the_trades_of_their_interval(recorded: Store, interval: str
         start = (
             opening + (trade["ltt"] - opening) // (width_s * 1000) * width_s * 1000 if width_s else opening - 33300000
         )
-        if trade["ltt"] >= opening:
+        if trade["ltt"] >= opening or not width_s:
             bars[trade["key"], start].append(trade)
     expected = []
     for (key, start), trades in bars.items():
@@ -190,16 +190,23 @@ def test_as_of_joins_find_what_was_known_then(recorded: Store) -> None:
 # One trap each
 
 
-def test_a_snapshot_is_no_trade_but_what_later_trades_grow_from(store: Store) -> None:
+def test_what_traded_across_a_reconnect_is_in_the_first_message_after_it(store: Store) -> None:
     rows = [
         tick(1, "11:00:00", snapshot=True, ltp=100.0, ltt="10:59:58", vtt=5_000),
         tick(2, "11:00:01", ltp=101.0, ltt="11:00:00.5", vtt=5_010),
         tick(3, "11:05:00", snapshot=True, ltp=90.0, ltt="11:04:59", vtt=6_000),
         tick(4, "11:05:01", ltp=102.0, ltt="11:05:00.5", vtt=6_007),
+        tick(5, "11:09:00", snapshot=True, ltp=102.0, ltt="11:05:00.5", vtt=6_007),
     ]
-    assert [row["qty"] for row in ask(store, "SELECT qty FROM trades ORDER BY seq", *rows)] == [10, 7]
-    bars = ask(store, "SELECT low, volume FROM candles('1 day')", *rows)
-    assert bars == [{"low": 101.0, "volume": 17}]
+    found = ask(store, "SELECT seq, qty FROM trades ORDER BY seq", *rows)
+    assert [tuple(row.values()) for row in found] == [(2, 10), (3, 990), (4, 7)]
+    bars = ask(store, "SELECT start, low, volume FROM candles('1 minute')", *rows)
+    assert [tuple(as_ist(row).values()) for row in bars] == [
+        (at("11:00"), 101.0, 10),
+        (at("11:04"), 90.0, 990),
+        (at("11:05"), 102.0, 7),
+    ]
+    assert ask(store, "SELECT volume FROM candles('1 day')", *rows) == [{"volume": 1_007}]
 
 
 def test_an_instrument_idle_all_morning_trades_its_volume_of_today(store: Store) -> None:
@@ -220,16 +227,18 @@ def test_the_first_row_of_an_instrument_tells_no_quantity(store: Store) -> None:
     assert [row["qty"] for row in ask(store, "SELECT qty FROM trades", *rows)] == [5]
 
 
-def test_pre_open_prices_are_in_no_bar(store: Store) -> None:
+def test_the_pre_open_auction_is_in_the_daily_candle_and_in_no_other(store: Store) -> None:
     rows = [
         tick(1, "09:00", snapshot=True, ltp=100.0, ltt=at("15:29", YESTERDAY), vtt=9_000),
         tick(2, "09:08:30", ltp=120.0, ltt="09:08:20", vtt=500),
         tick(3, "09:15:01", ltp=110.0, ltt="09:15:00.2", vtt=530),
         tick(4, "09:15:02", ltp=111.0, ltt="09:15:01", vtt=550),
     ]
-    for interval, start in (("1 minute", "09:15"), ("1 hour", "09:15"), ("1 day", "00:00")):
+    day = {"start": at("00:00"), "open": 120.0, "high": 120.0, "volume": 550}
+    bar = {"start": at("09:15"), "open": 110.0, "high": 111.0, "volume": 50}
+    for interval, expected in (("1 minute", bar), ("1 hour", bar), ("1 day", day), ("24 hours", day)):
         bars = ask(store, f"SELECT start, open, high, volume FROM candles('{interval}')", *rows)
-        assert [as_ist(bar) for bar in bars] == [{"start": at(start), "open": 110.0, "high": 111.0, "volume": 50}]
+        assert [as_ist(each) for each in bars] == [expected]
     assert [row["qty"] for row in ask(store, "SELECT qty FROM trades ORDER BY seq", *rows)] == [500, 30, 20]
 
 

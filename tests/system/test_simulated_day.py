@@ -79,12 +79,13 @@ def test_spikes(store: Store, window_ms: int, share: float) -> None:
     percent = round(largest * share, 4)
     expected = set()
     for key, trades in days_trades.items():
-        before = 0
-        for trade, base, change in moves(trades, window_ms):
-            way = (change >= percent) - (change <= -percent)
-            if way and way != before:
-                expected.add((key, trade["seq"], trade["ltp"], base, round(change, 6)))
-            before = way
+        last: dict[bool, int] = {}
+        for trade, base, change in moves(sorted(trades, key=lambda t: (t["ltt"], t["seq"])), window_ms):
+            if abs(change) >= percent:
+                up = change > 0
+                if up not in last or last[up] < trade["ltt"] - window_ms:
+                    expected.add((key, trade["seq"], trade["ltp"], base, round(change, 6)))
+                last[up] = trade["ltt"]
     columns = "instrument_key, seq, ltp, from_ltp, round(change_percent, 6)"
     found = rows_of(store, f"SELECT {columns} FROM spikes('{window_ms} milliseconds', {percent})")
     assert set(found) == expected

@@ -1,17 +1,13 @@
 """Views: everything a query can read by its name, one entry each: what it is, its columns, and the SQL that makes it.
 
-Owns what a trade, a bar, a spike and an option chain are. Does not know files or connections. Imports nothing, so that
-`tickrec query --help` is fast; `catalog` gives the columns their types and makes the statements.
-
-A trade is what the feed lets through of one: it sends the state of an instrument a few times a second, so a row
-counts as a trade when the volume traded today (vtt) has grown since the row before, and its quantity is that growth.
-Where the feed sends no volume (indices, mode ltpc), a row counts when its last trade time is new. Snapshots are no
-trades, but their volume is what later rows grow from. Rows that still repeat the trade of an earlier day are not even
-that: the first trade of an instrument that was idle all morning is as large as its volume of today, whatever volume
-of yesterday it showed before. (How the feed shows all this was observed 2025-03 to 2026-10.)
+Owns what a bar, a spike and an option chain are; `trades` says what a trade is. Does not know files or connections.
+Loads nothing heavy, so that `tickrec query --help` is fast; `catalog` gives the columns their types and makes the
+statements.
 """
 
 from typing import Final, NamedTuple, TypeAlias
+
+from tickrec.query.trades import PRICES
 
 
 class Column(NamedTuple):
@@ -65,33 +61,6 @@ CHAIN_SIDE: Final = ("oi", "vtt", "iv", "delta", "bid", "ask", "ltp")
 # The SQL. `{columns}` are those of the view, `{newest}` is the newest date with ticks, `{session}` the condition on
 # times of day. Those are counted in microseconds from midnight IST, 19,800 seconds before midnight UTC.
 
-_PRICES: Final = """
-CREATE OR REPLACE VIEW stored.prices AS
-SELECT {ticks}, vtt - base AS qty, epoch_us(ltt) - midnight AS time_of_day, midnight,
-    CASE WHEN instrument_key[2:4] = 'SE_' AND instrument_key[5:6] IN ('EQ', 'FO', 'IN')
-         THEN 33300000000 ELSE 32400000000 END AS opening
-FROM (
-    SELECT *, greatest(
-        lag(mark IGNORE NULLS) OVER (PARTITION BY date, instrument_key, symbol, vtt IS NULL ORDER BY seq),
-        max(mark) OVER (PARTITION BY date, instrument_key, symbol, vtt IS NULL ORDER BY seq
-                        ROWS BETWEEN 256 PRECEDING AND 1 PRECEDING)) AS base
-    FROM (
-        SELECT *, CASE WHEN vtt IS NULL THEN CASE WHEN NOT old THEN epoch_us(ltt) END
-                       WHEN old THEN 0 WHEN ltp IS NOT NULL THEN vtt END AS mark
-        FROM (
-            SELECT *, epoch_us(date) - 19800000000 AS midnight,
-                epoch_us(ltt) < least(epoch_us(date) - 19800000000, epoch_us(recv_ts) - 21600000000) AS old
-            FROM ticks
-        )
-    )
-)
-WHERE NOT old AND NOT snapshot AND ltp > 0 AND (mark > base OR (vtt IS NULL AND base IS NULL))
-"""
-"""The rows that count as trades. `old`: the row still shows the last trade of an earlier day; around midnight, the
-trade of a moment ago is not that. `mark` is what grows with a trade: the volume, or the last trade time. A row without
-prices (a book-only message) has none and leaves its growth to the next. A message that comes late shows less than one
-before it: the largest mark of the rows before counts. (Of the last 256, which costs half of what all would.)"""
-
 _LATEST: Final = """
 CREATE OR REPLACE VIEW latest AS
 SELECT {columns} FROM ticks
@@ -122,14 +91,17 @@ FROM (
         midnight + CASE WHEN width = 86400000000 THEN 0
             ELSE time_of_day - ((time_of_day - opening) % width + width) % width END AS bar
     FROM (SELECT *, stored.width("interval") AS width FROM stored.prices)
-    WHERE time_of_day >= 0 {session}
+    {session}
 )
 GROUP BY symbol, instrument_key, date, bar
 ORDER BY symbol, instrument_key, start
 """
 
-PRE_OPEN_LEFT_OUT: Final = "AND NOT (opening = 33300000000 AND time_of_day >= 32400000000 AND time_of_day < opening)"
-"""A condition that leaves out the pre-open call auction, 09:00 to 09:15."""
+PRE_OPEN_LEFT_OUT: Final = """
+WHERE width = 86400000000 OR opening != 33300000000 OR time_of_day NOT BETWEEN 32400000000 AND opening - 1
+"""
+"""A condition that leaves the pre-open call auction, 09:00 to 09:15, out of bars. A daily candle is the exchange's: the
+auction makes its open and counts in its volume."""
 
 _FEED_BARS: Final = """
 CREATE OR REPLACE VIEW feed_bars AS
@@ -176,26 +148,32 @@ GROUP BY expiry, strike ORDER BY expiry, strike
 
 _SPIKES: Final = """
 CREATE OR REPLACE MACRO spikes("window", percent) AS TABLE
-SELECT symbol, instrument_key, date, seq, ltt, ltp, from_ltp, (ltp / from_ltp - 1) * 100 AS change_percent
+SELECT symbol, instrument_key, date, seq, ltt, ltp, from_ltp, change_percent
 FROM (
-    SELECT *, coalesce(lag(way) OVER (PARTITION BY date, instrument_key, symbol ORDER BY seq), 0) AS way_before
+    SELECT *, lag(moment_ts) OVER (
+            PARTITION BY date, instrument_key, symbol, change_percent > 0 ORDER BY moment_ts, seq
+        ) AS beyond_before
     FROM (
-        SELECT *, CASE WHEN ltp / lowest >= highest / ltp THEN lowest ELSE highest END AS from_ltp,
-            CASE WHEN (ltp / from_ltp - 1) * 100 >= percent THEN 1
-                 WHEN (1 - ltp / from_ltp) * 100 >= percent THEN -1 ELSE 0 END AS way
+        SELECT *, CASE WHEN CASE WHEN lowest > 0 THEN ltp / lowest >= highest / ltp
+                                 ELSE (ltp - lowest) / abs(lowest) >= (highest - ltp) / abs(highest) END
+                       THEN lowest ELSE highest END AS from_ltp,
+            (ltp - from_ltp) / abs(from_ltp) * 100 AS change_percent
         FROM (
             SELECT *, min(ltp) OVER span AS lowest, max(ltp) OVER span AS highest
             FROM stored.prices
             WINDOW span AS (
-                PARTITION BY date, instrument_key, symbol ORDER BY ltt
+                PARTITION BY date, instrument_key, symbol ORDER BY moment_ts
                 RANGE BETWEEN CAST("window" AS INTERVAL) PRECEDING AND CURRENT ROW
             )
         )
     )
+    WHERE abs(change_percent) >= percent
 )
-WHERE way != 0 AND way != way_before
-ORDER BY ltt
+WHERE beyond_before IS NULL OR beyond_before < moment_ts - CAST("window" AS INTERVAL)
+ORDER BY moment_ts, seq
 """
+"""A move is told once, by the trade that made it: another begins when for the length of the window no trade was so far
+from its lowest or highest price in the same direction."""
 
 
 STORED: Final = (
@@ -210,7 +188,7 @@ STORED: Final = (
 """The tables; their columns are those of `tickrec.schema`."""
 
 VIEWS: Final = (
-    Relation("stored.prices", needs=("ticks",), sql=_PRICES),
+    Relation("stored.prices", needs=("ticks",), sql=PRICES),
     Relation("stored.width", sql=_WIDTH),
     Relation("stored.moment", of_newest_date=True, sql=_MOMENT),
     Relation(
@@ -236,7 +214,7 @@ VIEWS: Final = (
     Relation(
         "candles",
         "bars from ticks, 1 second to 1 day",
-        "counted from the segment's open: 09:15, MCX and currency 09:00",
+        "counted from the segment's open: 09:15, MCX and currency 09:00; daily ones with the pre-open",
         usage="candles('1 minute')",
         parameters=(
             Parameter(

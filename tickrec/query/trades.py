@@ -1,0 +1,114 @@
+"""Trades: which rows of ticks count as trades, how much each traded, and when.
+
+Owns the step `stored.prices` that trades, candles and spikes are made of, in SQL over ticks.
+
+A trade is what the feed lets through of one: it sends the state of an instrument a few times a second, so a row
+counts as a trade when the volume traded today (vtt) has grown since the row before, and its quantity is that growth.
+Where the feed sends no volume (indices, mode ltpc), a row counts when its last trade time is new. Either is called the
+mark of a row here: what only grows in the course of a day. A snapshot counts like any other row: what traded while
+there was no connection is in the first message after it. The first mark of a day tells no quantity.
+
+Rows that still repeat the trade of an earlier day have a volume of 0 today: the first trade of an instrument that was
+idle all morning is as large as its volume of today, whatever volume of yesterday it showed before. (How the feed shows
+all this was observed 2025-03 to 2026-10.)
+
+Not every value that arrives is right, and one bad value costs one row: a row believes its neighbours. Three steps, each
+on fewer rows than the one before: the rows whose mark has changed; of these, the ones that the next rows confirm; of
+these, the growth since the row before.
+"""
+
+from typing import Final
+
+_NEAR: Final = 6
+"""Marks before and after a row that it is held against."""
+_IN_ORDER: Final = "PARTITION BY date, instrument_key, symbol, kind ORDER BY seq"
+
+
+def _neighbours(function: str, name: str) -> str:
+    """The marks of the rows before (lag) or after (lead), as columns `name1`, `name2` and so on."""
+    return ", ".join(f"{function}(mark, {n}) OVER w AS {name}{n}" for n in range(1, _NEAR + 1))
+
+
+def _later_marks(condition: str) -> str:
+    """How many of the marks after a row meet a condition."""
+    return "(" + " + ".join(f"coalesce(CAST(later{n} {condition} AS INT), 0)" for n in range(1, _NEAR + 1)) + ")"
+
+
+def _highest_before() -> str:
+    """The highest mark before a row, looking back to where the volume began anew; NULL where that is the row itself."""
+    highest = ["CAST(NULL AS BIGINT)"]
+    for n in range(1, _NEAR + 1):
+        highest.append(f"greatest({', '.join(f'before{back}' for back in range(1, n + 1))})")
+    cases = (f"WHEN before{n} > reached THEN {highest[n - 1]}" for n in range(1, _NEAR + 1))
+    return f"CASE {' '.join(cases)} ELSE {highest[_NEAR]} END"
+
+
+_SAID: Final = """
+SELECT *, epoch_us(date) - 19800000000 AS midnight, epoch_us(ltt) AS traded, epoch_us(recv_ts) AS received,
+    coalesce(traded >= 946684800000000 AND traded < least(midnight, received - 21600000000), false) AS old,
+    CASE WHEN vtt IS NOT NULL THEN 0 WHEN traded > received + 60000000 THEN 2 ELSE 1 END AS kind,
+    CASE WHEN old OR vtt = 0 THEN 0 ELSE coalesce(vtt, traded // 1000) END AS mark
+FROM ticks
+WHERE isfinite(ltp) AND (ltp > 0 OR (ltp < 0 AND instrument_key[1:3] = 'MCX')) OR vtt = 0
+"""
+"""What a row says. `old`: it still shows the last trade of an earlier day. Around midnight the trade of a moment ago is
+none, and a time before the year 2000 is no time. `kind` 0 has a volume; of those without, rows whose trade time is
+ahead of our clock are a kind of their own (2), so that they hide nobody's. A row without a usable price is left out,
+and its growth is the next one's; only commodities can have a negative price."""
+
+_CHANGES: Final = f"""
+SELECT * EXCLUDE (mark), CASE WHEN old AND NOT old_before THEN vtt ELSE mark END AS mark
+FROM (
+    SELECT *, lag(mark) OVER w AS mark_before, lag(old, 1, true) OVER w AS old_before
+    FROM ({_SAID}) WHERE mark BETWEEN CAST(kind > 0 AS INT) AND 1000000000000000
+    WINDOW w AS ({_IN_ORDER})
+)
+WHERE mark IS DISTINCT FROM mark_before
+"""
+"""The rows whose mark is another than that of the row before; no volume and no time is beyond 10^15. A trade of an
+earlier day that is shown after one of today is a wrong time, and the row not old."""
+
+_CONFIRMED: Final = f"""
+SELECT * FROM (
+    SELECT *, least(earlier1, coalesce(earlier4, earlier3, earlier2)) AS level
+    FROM (
+        SELECT *, {_neighbours("lag", "earlier")}, {_neighbours("lead", "later")}
+        FROM ({_CHANGES}) WINDOW w AS ({_IN_ORDER})
+    )
+)
+WHERE 2 * {_later_marks(">= mark")} >= {_later_marks("IS NOT NULL")}
+    OR 2 * {_later_marks("< level")} > {_later_marks("IS NOT NULL")}
+"""
+"""The rows whose mark is not too high: half of the marks after it reach it. Or else the volume begins anew behind it:
+most of them do not even reach the level before it."""
+
+_GROWTH: Final = f"""
+SELECT *, mark - {_highest_before()} AS growth,
+    CASE WHEN told >= coalesce(told_before - 60000000, told) THEN told ELSE made END AS moment
+FROM (
+    SELECT *, {_neighbours("lag", "before")}, lag(told IGNORE NULLS) OVER w AS told_before,
+        max(mark) OVER (w ROWS BETWEEN CURRENT ROW AND {_NEAR - 1} FOLLOWING) AS reached
+    FROM (
+        SELECT *, CASE WHEN traded BETWEEN midnight AND received + 60000000 THEN traded END AS told,
+            CASE WHEN epoch_us(feed_ts) BETWEEN midnight AND received + 60000000 THEN epoch_us(feed_ts)
+                 ELSE received END AS made
+        FROM ({_CONFIRMED})
+    )
+    WINDOW w AS ({_IN_ORDER})
+)
+"""
+"""What a mark has grown by. A message that comes late shows less than those before it: the highest of them counts, as
+long as the rows from this one on reach it; if none does, the volume begins anew here, and nothing is known of the
+growth. `moment` is when the trade was: the last trade time; when the message was made, if that time is more than a
+minute ahead of our clock or behind the trade before, or not of the date."""
+
+PRICES: Final = f"""
+CREATE OR REPLACE VIEW stored.prices AS
+SELECT {{ticks}}, CASE WHEN kind = 0 THEN growth END AS qty, make_timestamptz(moment) AS moment_ts, midnight,
+    moment - midnight AS time_of_day,
+    CASE WHEN instrument_key[2:4] = 'SE_' AND instrument_key[5:6] IN ('EQ', 'FO', 'IN')
+         THEN 33300000000 ELSE 32400000000 END AS opening
+FROM ({_GROWTH})
+WHERE growth > 0 OR (growth IS NULL AND kind > 0 AND NOT snapshot)
+"""
+"""The rows that count as trades. Times of day are microseconds from midnight IST."""
