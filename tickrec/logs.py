@@ -7,6 +7,8 @@ IST like everything that tickrec shows.
 import logging
 import logging.handlers
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -18,16 +20,18 @@ _SHORT: Final = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 
 
 class _IstFormatter(logging.Formatter):
-    """`09:00:12 INFO  text`; with `dated`, the date too, for a file that spans days."""
+    """`09:00:12 INFO  text`; with `dated`, the date too, and tracebacks, for a file that spans days."""
 
     def __init__(self, *, dated: bool) -> None:
         super().__init__()
+        self._dated = dated
         self._when = "%Y-%m-%d %H:%M:%S" if dated else "%H:%M:%S"
 
     def format(self, record: logging.LogRecord) -> str:
         moment = ist(int(record.created * 1_000_000_000)).strftime(self._when)
         text = f"{moment} {_SHORT.get(record.levelname, record.levelname):<5} {record.getMessage()}"
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        trace = getattr(record, "trace", "") if self._dated else ""
+        return f"{text}\n{trace.rstrip()}" if trace else text
 
 
 class _LogFile(logging.handlers.RotatingFileHandler):
@@ -58,6 +62,15 @@ def log_to_file(path: Path, max_bytes: int = LOG_BYTES) -> logging.Handler:
     handler.handleError = lambda record: None  # type: ignore[method-assign]
     _add(handler)
     return handler
+
+
+def log_unexpected(text: str, error: BaseException, hide: Callable[[str], str] = str) -> None:
+    """Log an error that nobody expected: one line for people, and its traceback for the file.
+
+    `hide` takes secrets out of what is logged.
+    """
+    trace = hide("".join(traceback.format_exception(error)))
+    logging.getLogger("tickrec").error("%s", hide(text), extra={"trace": trace})
 
 
 def _add(handler: logging.Handler) -> None:

@@ -29,6 +29,7 @@ from tickrec.status import status
 from tickrec.status.runstatus import RunStatus
 from tickrec.store.coverage import coverage
 from tickrec.store.paths import Store
+from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.decode.peek import carries_feeds
 from tickrec.upstox.feed import Timing
 
@@ -57,6 +58,12 @@ class Struck(NamedTuple):
     reason: str
 
 
+def stamped_ms(payload: bytes) -> int:
+    """The broker's own time in a message."""
+    stamped: int = pb.FeedResponse.FromString(payload).currentTs
+    return stamped
+
+
 class Sitting(NamedTuple):
     """What came over one websocket, and when the broker had sent it."""
 
@@ -67,6 +74,12 @@ class Sitting(NamedTuple):
     def first_data(self) -> int | None:
         """Place of the first message that carries feeds."""
         return next((place for place, each in enumerate(self.messages) if carries_feeds(each.payload)), None)
+
+    @property
+    def data_ended_ns(self) -> int:
+        """When the last message was read, less its lateness against the least late one."""
+        late = [each.wall_ns - stamped_ms(each.payload) * 1_000_000 for each in self.messages]
+        return self.messages[-1].wall_ns - (late[-1] - min(late))
 
 
 async def strike(one: Recording, *faults: Fault) -> int:
@@ -162,7 +175,7 @@ def _matched(messages: list[Entry], sessions: dict[int, list[Entry]]) -> Sitting
 
 
 def caused(schedule: list[Struck], sat: dict[int, list[Sitting]]) -> Iterator[Row]:
-    """The gaps that the faults caused: from the last message before each to the first data after it."""
+    """The gaps that the faults caused: from where data ended before each to the first data after it."""
     for conn, all_of_conn in sat.items():
         fed = [each for each in all_of_conn if each.first_data is not None]
         for fault in schedule:
@@ -170,7 +183,7 @@ def caused(schedule: list[Struck], sat: dict[int, list[Sitting]]) -> Iterator[Ro
             lost, found = fed[after - 1], fed[after]
             assert lost.sent_ns[-1] <= fault.at_ns
             first = found.messages[found.first_data or 0]
-            yield Row(conn, lost.messages[-1].wall_ns // 1000, first.wall_ns // 1000, fault.reason, KEYS[conn])
+            yield Row(conn, lost.data_ended_ns // 1000, first.wall_ns // 1000, fault.reason, KEYS[conn])
 
 
 def rows_of(one: Recording) -> list[Row]:

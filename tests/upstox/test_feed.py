@@ -72,6 +72,11 @@ async def simulated(**settings: Any) -> AsyncIterator[Simulator]:
         yield simulator
 
 
+def ends(found: Recording) -> list[tuple[int, str, bool]]:
+    """How each websocket ended: its close code, the reason, and whether that was wanted."""
+    return [(facts["code"], facts["reason"], facts["stopped"]) for facts in found.facts(DISCONNECTED)]
+
+
 # What arrives
 
 
@@ -88,7 +93,8 @@ async def test_a_connection_tells_its_story_in_order() -> None:
     async with broker.running(), recording(make_feed(broker.url, plan, batch_size=2)) as found:
         await found.until_count(MESSAGE, 3)
     kinds = [entry.kind for entry in found.entries]
-    assert kinds[0] is CONNECTED
+    assert kinds[:2] == [NOTE, CONNECTED]
+    assert found.notes("wanted") == [{"event": "wanted", "keys": [list(RELIANCE), list(TCS), list(NIFTY)]}]
     assert kinds[-1] is DISCONNECTED
     assert [entry.payload for entry in found.of(MESSAGE)] == [
         market_info(),
@@ -102,7 +108,7 @@ async def test_a_connection_tells_its_story_in_order() -> None:
         {"mode": "full", "keys": [list(RELIANCE[:2]), list(TCS[:2])]},
         {"mode": "full", "keys": [list(NIFTY[:2])]},
     ]
-    assert found.facts(DISCONNECTED) == [{"code": 1000, "reason": "stopped"}]
+    assert ends(found) == [(1000, "stopped", True)]
     assert broker.closes == [1000]
 
 
@@ -348,7 +354,7 @@ async def test_a_lost_connection_comes_back_with_every_subscription() -> None:
         seen = len(found.of(MESSAGE))
         await found.until_count(MESSAGE, seen + 5)
         assert found.feed.reconnects == 1
-    assert found.facts(DISCONNECTED)[0] == {"code": 1006, "reason": "connection reset"}
+    assert ends(found)[0] == (1006, "connection reset", False)
     assert found.facts(SUBSCRIBED)[0] == found.facts(SUBSCRIBED)[1]
     assert [facts["attempt"] for facts in found.facts(CONNECTED)] == [1, 1]
 
@@ -366,7 +372,7 @@ async def test_whatever_ends_a_connection_it_comes_back(fault: Fault, code: int,
         await found.until_count(MESSAGE, 3)
         simulator.strike(fault)
         await found.until_count(CONNECTED, 2)
-    assert found.facts(DISCONNECTED)[0] == {"code": code, "reason": reason}
+    assert ends(found)[0] == (code, reason, False)
 
 
 async def test_refused_handshakes_are_retried_with_growing_delays_until_one_succeeds() -> None:
@@ -502,7 +508,7 @@ async def test_a_message_that_comes_with_the_end_of_the_connection_is_kept(goodb
         await found.until_count(DISCONNECTED, 2)
     assert len(found.of(MESSAGE)) >= 2
     assert {each.payload for each in found.of(MESSAGE)} == {market_info()}
-    assert [each.kind for each in found.entries[:3]] == [CONNECTED, MESSAGE, DISCONNECTED]
+    assert [each.kind for each in found.entries[1:4]] == [CONNECTED, MESSAGE, DISCONNECTED]
 
 
 async def test_a_peer_that_no_longer_answers_pings_is_left() -> None:
@@ -515,7 +521,7 @@ async def test_a_peer_that_no_longer_answers_pings_is_left() -> None:
     timing = Timing(ping_interval=0.05, ping_timeout=0.1, close=0.1)
     async with Broker(talk).running() as broker, recording(make_feed(broker.url, timing=timing)) as found:
         await found.until_count(CONNECTED, 2)
-    assert found.facts(DISCONNECTED)[0] == {"code": 1006, "reason": "no answer to pings"}
+    assert ends(found)[0] == (1006, "no answer to pings", False)
 
 
 # Mute
@@ -623,7 +629,7 @@ async def test_instruments_that_all_answer_are_asked_for_once() -> None:
         end = clock.wall_ns() + 5 * SECOND
         await found.until(lambda: clock.wall_ns() > end)
     assert len(broker.subscribed) == 1
-    assert not found.of(NOTE)
+    assert not found.notes("silent")
 
 
 # The token
@@ -718,7 +724,7 @@ async def test_without_a_token_nothing_is_sent() -> None:
         found, error = await run_to_the_end(make_feed(broker.url, tokens=TokenSource(TokenSettings(), {})))
     assert isinstance(error, TokenError)
     assert "UPSTOX_ACCESS_TOKEN is not set" in error.what
-    assert not found.entries
+    assert [entry.kind for entry in found.entries] == [NOTE]
     assert not broker.authorized
 
 
@@ -792,7 +798,7 @@ async def test_a_final_verdict_on_one_connection_ends_all_of_them_properly() -> 
         found, error = await run_to_the_end(make_feed(broker.url, [[RELIANCE], [TCS]]))
     assert isinstance(error, TokenError)
     assert len(found.of(CONNECTED)) == 1
-    assert found.facts(DISCONNECTED) == [{"code": 1000, "reason": "stopped"}]
+    assert ends(found) == [(1000, "stopped", True)]
     assert broker.closes == [1000]
 
 
@@ -822,7 +828,7 @@ async def test_what_was_received_before_stop_is_yielded_before_run_returns() -> 
     yielded = [entry.payload for entry in entries if entry.kind is MESSAGE]
     assert len(yielded) > 100
     assert yielded == sent[: len(yielded)]
-    assert entries[-1].facts() == {"code": 1000, "reason": "stopped"}
+    assert entries[-1].facts()["reason"] == "stopped"
 
 
 def test_stop_does_not_wait_for_a_broker_that_hangs() -> None:
@@ -837,7 +843,7 @@ def test_stop_does_not_wait_for_a_broker_that_hangs() -> None:
         feed = Feed(Hanging("http://127.0.0.1:1", "http://127.0.0.1:1"), token_source(), [[RELIANCE]], SystemClock())
         async with recording(feed) as found:
             await asyncio.sleep(0)
-        assert not found.entries
+        assert [entry.kind for entry in found.entries] == [NOTE]
         assert feed.states()[0].state == "stopped"
 
     try:
@@ -862,9 +868,9 @@ async def test_a_broker_that_ignores_the_goodbye_is_left_all_the_same() -> None:
         await connection.wait_closed()
 
     async with Broker(talk).running() as broker:
-        async with recording(make_feed(broker.url, timing=Timing(close=0.1))) as found:
+        async with recording(make_feed(broker.url, timing=Timing(close=0.1), clock=SystemClock())) as found:
             await found.until_count(MESSAGE, 1)
-        assert found.facts(DISCONNECTED) == [{"code": 1006, "reason": "stopped"}]
+        assert ends(found) == [(1006, "stopped", True)]
 
 
 @pytest.mark.parametrize("kind", [CONNECTED, SUBSCRIBED, MESSAGE])

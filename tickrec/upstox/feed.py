@@ -11,9 +11,10 @@ from typing import Final
 from tickrec.clock import Clock
 from tickrec.errors import TokenError
 from tickrec.upstox.auth import Access, Token, TokenSource
-from tickrec.upstox.link import ConnectionState, Link, Quiet, Shared, Sink, Timing
+from tickrec.upstox.link import ConnectionState, Link, SinkFailed
 from tickrec.upstox.protocol import BATCH, Subscription, Wanted
 from tickrec.upstox.rest import Rest
+from tickrec.upstox.sitting import Quiet, Shared, Sink, Timing
 
 __all__ = ["ConnectionState", "Feed", "Timing", "Wanted"]
 
@@ -74,6 +75,11 @@ class Feed:
         """The access token in use, which may have been replaced since the run began; None if none was needed yet."""
         return self._shared.access.current
 
+    @property
+    def unexpected(self) -> str:
+        """The error that nobody expected and that keeps a connection from working; empty when there is none."""
+        return next((link.unexpected for link in self._links if link.unexpected), "")
+
     def states(self) -> list[ConnectionState]:
         """Each connection as it is now."""
         return [link.state() for link in self._links]
@@ -128,4 +134,4 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     error: BaseException = errors
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return error
+    return error.__cause__ or error if isinstance(error, SinkFailed) else error

@@ -221,6 +221,7 @@ class Situation(Enum):
     TOO_BIG = "a message above the size limit"
     GARBLED = "not the websocket protocol any more"
     MUTE = "connected, but no data"
+    UNEXPECTED = "an unexpected error"
 
 
 VERDICTS: Final[Mapping[Situation, Verdict]] = {
@@ -251,6 +252,8 @@ VERDICTS: Final[Mapping[Situation, Verdict]] = {
     Situation.TOO_BIG: Verdict.RETRY,
     Situation.GARBLED: Verdict.RETRY,
     Situation.MUTE: Verdict.RETRY,
+    # A bug of ours, or something nobody has seen yet: it may be gone with the next answer of the broker.
+    Situation.UNEXPECTED: Verdict.RETRY,
     Situation.TOKEN_REFUSED: Verdict.REREAD_TOKEN,
     Situation.TOKEN_REFUSED_TWICE: Verdict.GIVE_UP,
 }

@@ -136,8 +136,6 @@ async def open_websocket(
     *,
     open_timeout: float,
     close_timeout: float,
-    ping_interval: float,
-    ping_timeout: float,
 ) -> Websocket:
     """Open a websocket to the address that `rest` gave for `token`. Times are seconds. Raises Refused.
 
@@ -156,8 +154,7 @@ async def open_websocket(
             proxy=None if is_loopback(parts.hostname or "") else True,
             open_timeout=open_timeout,
             close_timeout=close_timeout,
-            ping_interval=ping_interval,
-            ping_timeout=ping_timeout,
+            ping_interval=None,  # `sitting` pings: what a late answer means depends on when it could be read
             max_size=MAX_MESSAGE,
             create_connection=Websocket,
             logger=log,

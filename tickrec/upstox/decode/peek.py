@@ -16,6 +16,8 @@ from tickrec.upstox.decode.columns import LAST_INSTANT
 
 _FEEDS: Final = 2 << 3 | 2
 """The tag of an entry of the map `feeds`: field 2, length-delimited."""
+_CURRENT_TS: Final = 3 << 3
+"""The tag of `currentTs`: field 3, a number."""
 _VALUES: Final = tuple(schema.TICKS)[schema.TICKS.get_field_index("ltp") :]
 """The columns of `ticks` that the broker sent; the ones before say where a row came from."""
 
@@ -65,6 +67,20 @@ def carries_feeds(payload: bytes) -> bool:
     except (IndexError, ValueError):
         return False
     return False
+
+
+def sent_ms(payload: bytes) -> int | None:
+    """When the broker says it sent a message (`currentTs`), in ms since the epoch; None where it does not say."""
+    at, end, found = 0, len(payload), 0
+    try:
+        while at < end:
+            if payload[at] == _CURRENT_TS:
+                found, at = _varint(payload, at + 1)
+            else:
+                _, at = _field(payload, at)
+    except (IndexError, ValueError):
+        return None
+    return found if 0 < found <= LAST_INSTANT else None
 
 
 def served_keys(payload: bytes) -> set[str]:

@@ -1,0 +1,243 @@
+"""Sitting: one websocket from its opening to its end.
+
+Owns subscribing, stamping what comes, asking again for instruments that do not answer, and how it ends. Whether it
+still lives is decided in `liveness`. A message costs a place in a list; nothing is decoded here but to find out which
+instruments answer.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from websockets.exceptions import ConnectionClosed
+
+from tickrec.clock import SECOND, Clock
+from tickrec.formatting import grouped, plural
+from tickrec.journal.entry import Entry, EntryKind, encode_facts
+from tickrec.upstox.auth import Access, Token
+from tickrec.upstox.decode.peek import carries_feeds, sent_ms, served_keys
+from tickrec.upstox.liveness import Liveness, Look, Now
+from tickrec.upstox.protocol import Failure, Request, Situation, Subscription
+from tickrec.upstox.rest import Rest
+from tickrec.upstox.websocket import Message, Websocket, of_closed
+
+log = logging.getLogger("tickrec")
+
+Sink = Callable[[Sequence[Entry]], None]
+"""Takes entries of one connection that came together, at least one."""
+Quiet = Callable[[int], bool]
+"""Whether no data is to be expected at a wall time."""
+
+LOOK_NS: Final = SECOND // 50
+"""While instruments have not answered, live messages are looked into this often at most, snapshots always."""
+LOOK_SECONDS: Final = 1.0
+"""The websocket is looked after this often at least, so that silence counts from the end of a quiet time."""
+GOODBYE_NS: Final = SECOND
+"""Data that came so shortly before the end shows that the websocket lived, also when it does not answer a goodbye."""
+LIVE_FEED: Final = b"\x08\x01"
+"""How a message of type live_feed begins; a snapshot has the type's zero value, which is not sent."""
+NO_CLOSE_FRAME: Final = 1006
+"""The close code of a websocket that ended without one (RFC 6455, section 7.1.5)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How long things may take, in seconds."""
+
+    authorize: float = 30.0
+    open: float = 10.0
+    """TCP, TLS and the websocket handshake."""
+    close: float = 2.0
+    mute: float = 60.0
+    """A connection without a snapshot or tick for this long is replaced; each time that the next one has a snapshot
+    and is as silent, twice as long."""
+    ping_interval: float = 20.0
+    ping_timeout: float = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What all connections of a feed have in common."""
+
+    rest: Rest
+    access: Access
+    clock: Clock
+    timing: Timing
+    quiet: Quiet
+    chance: random.Random
+    stopping: asyncio.Event
+    """Set when the run is to end."""
+
+
+class Sitting:
+    """One open websocket of connection `conn`; `patience` is how many seconds it may be silent after a snapshot."""
+
+    def __init__(
+        self,
+        socket: Websocket,
+        conn: int,
+        subscription: Subscription,
+        shared: Shared,
+        token: Token,
+        sink: Sink,
+        patience: float,
+    ) -> None:
+        self.frames = 0
+        """Messages so far."""
+        self.message_ns: int | None = None
+        """Wall time of the last one."""
+        self._socket = socket
+        self._conn = conn
+        self._subscription = subscription
+        self._clock = shared.clock
+        self._quiet = shared.quiet
+        self._stopping = shared.stopping
+        self._token = token
+        self._sink = sink
+        self._verdict = Look.NOTHING
+        self._stop_ns: int | None = None
+        self._look_ns = 0
+        timing = shared.timing
+        self.liveness = Liveness(
+            self._now(),
+            mute_ns=int(timing.mute * SECOND),
+            patience_ns=int(patience * SECOND),
+            ping_interval_ns=int(timing.ping_interval * SECOND),
+            ping_timeout_ns=int(timing.ping_timeout * SECOND),
+        )
+
+    async def run(self) -> Failure | None:
+        """Subscribe and receive until the websocket ends; why, or None when that was on purpose."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._watch()), group.create_task(self._close_when_stopped())]
+                closed = await self._socket.receive(self._take)
+                for task in tasks:
+                    task.cancel()
+        finally:
+            self._socket.transport.abort()
+        if self._stopping.is_set():
+            self._end_stopped(closed)
+            return None
+        failure = self._why(closed)
+        self.end(failure, closed.rcvd.code if closed.rcvd else NO_CLOSE_FRAME)
+        return failure
+
+    def end(self, failure: Failure, code: int = NO_CLOSE_FRAME) -> None:
+        """Journal that the websocket has ended, and since when data is missing."""
+        since_ns = self.liveness.missing_since(self._clock.wall_ns())
+        self._write(EntryKind.DISCONNECTED, code=code, reason=failure.reason, since_ns=since_ns, stopped=False)
+
+    def _end_stopped(self, closed: ConnectionClosed) -> None:
+        """Journal an end that was wanted. Whoever answers the goodbye has sent everything before it."""
+        stop_ns = self._stop_ns or self._clock.wall_ns()
+        since_ns = stop_ns if closed.rcvd else self.liveness.missing_since(stop_ns)
+        stopped = stop_ns - since_ns < GOODBYE_NS
+        reason = "stopped" if stopped else "no answer to the goodbye"
+        code = closed.rcvd.code if closed.rcvd else NO_CLOSE_FRAME
+        self._write(EntryKind.DISCONNECTED, code=code, reason=reason, since_ns=since_ns, stopped=stopped)
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        """Stamp what has come and hand it to the sink."""
+        now = self._now()
+        entries = [
+            Entry(EntryKind.MESSAGE, self._conn, now.wall_ns, now.mono_ns, data, text) for data, text in messages
+        ]
+        self._sink(entries)
+        self.message_ns = now.wall_ns
+        self.frames += len(messages)
+        self._learn_lateness(messages[-1], now)
+        for data, text in reversed(messages):
+            if not text and carries_feeds(data):
+                self.liveness.received_data(now, tick=data.startswith(LIVE_FEED))
+                if self._subscription.complete:
+                    return
+                self._learn_answers(data, now)
+
+    def _learn_lateness(self, newest: Message, now: Now) -> None:
+        """The newest message of a read is the least late: all of them are read at the same moment."""
+        broker_ms = None if newest.text else sent_ms(newest.data)
+        self.liveness.received(now, None if broker_ms is None else broker_ms * 1_000_000)
+
+    def _learn_answers(self, message: bytes, now: Now) -> None:
+        """Take in which instruments a message with data answers."""
+        if message.startswith(LIVE_FEED) and now.mono_ns < self._look_ns:
+            return
+        self._look_ns = now.mono_ns + LOOK_NS
+        self._subscription.serve(served_keys(message))
+        if self._subscription.complete:
+            keys = len(self._subscription.wanted)
+            log.info("conn %d: %s of %s answered", self._conn, grouped(keys), plural(keys, "instrument"))
+
+    async def _watch(self) -> None:
+        """Subscribe, then look after instruments that do not answer, and whether the websocket lives."""
+        try:
+            await self._ask(self._subscription.requests())
+            while self._verdict not in (Look.MUTE, Look.NO_PONG):
+                await self._clock.sleep(self._pause())
+                await self._ask(self._subscription.ask_again(self._clock.monotonic_ns()))
+                self._name_silent()
+                now = self._now()
+                self._verdict = self.liveness.look(now, quiet=self._quiet(now.wall_ns))
+                if self._verdict is Look.PING:
+                    await self._ping(now)
+            await self._socket.close(1011 if self._verdict is Look.NO_PONG else 1000)
+        except ConnectionClosed:
+            return  # the receiving side says why
+
+    async def _ask(self, requests: Sequence[Request]) -> None:
+        for request in requests:
+            keys = [[each.instrument_key, each.symbol] for each in request.wanted]
+            self._write(EntryKind.SUBSCRIBED, mode=request.mode, keys=keys)
+            await self._socket.send(request.payload)
+        if requests:
+            self._subscription.asked(self._clock.monotonic_ns())
+
+    async def _ping(self, now: Now) -> None:
+        """Send a ping; the answer is noted whenever it comes."""
+        self.liveness.pinged(now)
+        answer = await self._socket.ping()
+
+        def answered(done: "asyncio.Future[float]") -> None:
+            if not done.cancelled() and done.exception() is None:
+                self.liveness.answered(now)
+
+        asyncio.ensure_future(answer).add_done_callback(answered)
+
+    def _name_silent(self) -> None:
+        silent = self._subscription.name_silent(self._clock.monotonic_ns())
+        if silent:
+            self._write(EntryKind.NOTE, event="silent", keys=silent)
+            shown = ", ".join(silent[:5]) + (", ..." if len(silent) > 5 else "")
+            log.warning("conn %d: %s silent: %s", self._conn, plural(len(silent), "instrument"), shown)
+
+    def _pause(self) -> float:
+        """Seconds until there may be something to do."""
+        due = self.liveness.due_ns()
+        if self._subscription.deadline_ns is not None:
+            due = min(due, self._subscription.deadline_ns)
+        return min(max((due - self._clock.monotonic_ns()) / SECOND, 0.01), LOOK_SECONDS)
+
+    async def _close_when_stopped(self) -> None:
+        await self._stopping.wait()
+        self._stop_ns = self._clock.wall_ns()
+        await self._socket.close()
+
+    def _why(self, closed: ConnectionClosed) -> Failure:
+        """Why the websocket has ended, when that was not on purpose."""
+        match self._verdict:
+            case Look.MUTE:
+                return Failure(Situation.MUTE, what=f"no data for {self.liveness.allowed_ns / SECOND:g} s")
+            case Look.NO_PONG:
+                return Failure(Situation.NO_PONG, code=NO_CLOSE_FRAME)
+        return of_closed(closed, self._token, had_data=self.liveness.proven)
+
+    def _now(self) -> Now:
+        return Now(self._clock.wall_ns(), self._clock.monotonic_ns())
+
+    def _write(self, kind: EntryKind, **facts: object) -> None:
+        now = self._now()
+        self._sink([Entry(kind, self._conn, now.wall_ns, now.mono_ns, encode_facts(**facts))])
