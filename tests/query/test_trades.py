@@ -28,19 +28,20 @@ def us(moment: Any) -> int | None:
 # The model: what is in SQL with windows, row by row
 
 
-def known(row: Row) -> tuple[int, int, bool] | None:
+def has_price(row: Row) -> bool:
+    price = row["ltp"]
+    return bool(price and math.isfinite(price) and (price > 0 or row["instrument_key"] == CRUDE))
+
+
+def known(row: Row) -> tuple[int, int | None, bool] | None:
     """Kind, mark and whether the row shows an earlier day's trade; None for a row that says nothing."""
-    price, traded, received = row["ltp"], us(row["ltt"]), us(row["recv_ts"])
+    traded, received = us(row["ltt"]), us(row["recv_ts"])
     assert received is not None
-    usable = (
-        price is not None and math.isfinite(price) and (price > 0 or (price < 0 and row["instrument_key"] == CRUDE))
-    )
-    if not usable and row["vtt"] != 0:
-        return None
     old = traded is not None and YEAR_2000 <= traded < min(MIDNIGHT, received - 6 * HOUR)
     if row["vtt"] is not None:
-        return 0, 0 if old else row["vtt"], old
-    if old or traded is None:
+        mark = 0 if old or row["vtt"] == 0 else row["vtt"] if has_price(row) else None
+        return (0, mark, old) if row["vtt"] <= 10**15 else None
+    if old or traded is None or not has_price(row):
         return None
     return (2 if traded > received + MINUTE else 1), traded // 1000, old
 
@@ -48,17 +49,16 @@ def known(row: Row) -> tuple[int, int, bool] | None:
 def series(rows: Sequence[Row]) -> Iterator[list[tuple[Row, int, int]]]:
     """For each instrument and kind the rows whose mark is another than that before, with the kind and the mark."""
     found: dict[tuple[str, int], list[tuple[Row, int, int]]] = defaultdict(list)
-    before: dict[tuple[str, int], tuple[int | None, bool]] = defaultdict(lambda: (None, True))
+    before: dict[tuple[str, int], tuple[int | None, bool]] = {}
     for row in rows:
-        told = known(row)
-        if told is not None and 0 <= told[1] <= 10**15:
+        if (told := known(row)) is not None:
             kind, mark, old = told
             place = row["instrument_key"], kind
-            mark_before, old_before = before[place]
-            before[place] = mark, old
-            mark = row["vtt"] if old and not old_before else mark
-            if mark != mark_before:
-                found[place].append((row, kind, mark))
+            first, (mark_before, old_before) = place not in before, before.get(place, (None, True))
+            before[place] = mark_before if mark is None else mark, old
+            if first or mark not in (None, mark_before):
+                wrong_time = old and not old_before and has_price(row)
+                found[place].append((row, kind, row["vtt"] if mark is None or wrong_time else mark))
     yield from found.values()
 
 
@@ -300,6 +300,19 @@ def test_a_row_without_a_usable_price_passes_its_volume_on(tmp_path: Path, price
         bars = answer(session, "SELECT high, low, volume FROM candles('1 minute')")
     assert trades == [(101.0, 10), (99.0, 20), (98.0, 10)]
     assert bars == [{"high": 101.0, "low": 98.0, "volume": 40}]
+
+
+@pytest.mark.parametrize("price", [0.0, math.nan, None])
+def test_the_first_row_tells_what_the_volume_grows_from_whatever_its_price(tmp_path: Path, price: float | None) -> None:
+    rows = [
+        tick(seq, f"10:00:0{seq}", snapshot=not seq, ltp=each, ltt=f"10:00:0{seq}", vtt=10 * seq + 10)
+        for seq, each in enumerate([price, price, 101.0, 99.0])
+    ]
+    store = Store(tmp_path / "data")
+    write_sealed(store, days.DATE, {"ticks": rows})
+    with Session(store) as session:
+        trades = [tuple(row.values()) for row in answer(session, "SELECT ltp, qty FROM trades ORDER BY seq")]
+    assert trades == [(101.0, 20), (99.0, 10)]
 
 
 def test_a_commodity_can_have_a_negative_price(tmp_path: Path) -> None:

@@ -47,26 +47,30 @@ _SAID: Final = """
 SELECT *, epoch_us(date) - 19800000000 AS midnight, epoch_us(ltt) AS traded, epoch_us(recv_ts) AS received,
     coalesce(traded >= 946684800000000 AND traded < least(midnight, received - 21600000000), false) AS old,
     CASE WHEN vtt IS NOT NULL THEN 0 WHEN traded > received + 60000000 THEN 2 ELSE 1 END AS kind,
-    CASE WHEN old OR vtt = 0 THEN 0 ELSE coalesce(vtt, traded // 1000) END AS mark
+    isfinite(ltp) AND (ltp > 0 OR (ltp < 0 AND instrument_key[1:3] = 'MCX')) AS usable,
+    CASE WHEN old OR vtt = 0 THEN 0 WHEN usable THEN coalesce(vtt, traded // 1000) END AS mark
 FROM ticks
-WHERE isfinite(ltp) AND (ltp > 0 OR (ltp < 0 AND instrument_key[1:3] = 'MCX')) OR vtt = 0
+WHERE vtt BETWEEN 0 AND 1000000000000000 OR (vtt IS NULL AND usable AND NOT old)
 """
 """What a row says. `old`: it still shows the last trade of an earlier day. Around midnight the trade of a moment ago is
 none, and a time before the year 2000 is no time. `kind` 0 has a volume; of those without, rows whose trade time is
-ahead of our clock are a kind of their own (2), so that they hide nobody's. A row without a usable price is left out,
-and its growth is the next one's; only commodities can have a negative price."""
+ahead of our clock are a kind of their own (2), so that they hide nobody's. `usable` is the price: only commodities can
+have a negative one. A row without a usable price has no mark, so that its growth is the next one's. No volume is
+beyond 10^15 units."""
 
 _CHANGES: Final = f"""
-SELECT * EXCLUDE (mark), CASE WHEN old AND NOT old_before THEN vtt ELSE mark END AS mark
+SELECT * EXCLUDE (mark),
+    CASE WHEN (old AND NOT old_before AND usable) OR (is_first AND mark IS NULL) THEN vtt ELSE mark END AS mark
 FROM (
-    SELECT *, lag(mark) OVER w AS mark_before, lag(old, 1, true) OVER w AS old_before
-    FROM ({_SAID}) WHERE mark BETWEEN CAST(kind > 0 AS INT) AND 1000000000000000
+    SELECT *, lag(mark IGNORE NULLS) OVER w AS mark_before, lag(old, 1, true) OVER w AS old_before,
+        lag(seq) OVER w IS NULL AS is_first
+    FROM ({_SAID})
     WINDOW w AS ({_IN_ORDER})
 )
-WHERE mark IS DISTINCT FROM mark_before
+WHERE is_first OR (mark IS NOT NULL AND mark IS DISTINCT FROM mark_before)
 """
-"""The rows whose mark is another than that of the row before; no volume and no time is beyond 10^15. A trade of an
-earlier day that is shown after one of today is a wrong time, and the row not old."""
+"""The rows whose mark is another than that of the row before. A trade of an earlier day shown after one of today is a
+wrong time, and the row not old. The first row of all tells what the volume grows from, whatever its price."""
 
 _CONFIRMED: Final = f"""
 SELECT * FROM (
