@@ -16,8 +16,9 @@ import pytest
 from tests.days import DATE, Recording, write_day
 from tests.processes import tickrec
 from tickrec import schema
-from tickrec.clock import SystemClock
+from tickrec.clock import IST, SystemClock
 from tickrec.errors import DataError, ExitCode
+from tickrec.journal.gaps import DIED
 from tickrec.market.instruments import write
 from tickrec.seal.counts import TickCount
 from tickrec.seal.seal import rebuild, seal
@@ -346,6 +347,46 @@ def test_ticks_that_only_the_journal_has_are_told(store: Store) -> None:
     report = verify(store, DATE)
     assert (report.differences, report.ticks, report.unflushed) == ((), before, 21)
     assert not report.sealed
+
+
+def test_what_is_said_of_a_date_is_of_the_rows_that_were_read(store: Store) -> None:
+    """Sealed, recorded into again with parts, with a journal only, without a manifest, and sealed again."""
+    recording = Recording(store)
+
+    def run() -> None:
+        recording.run()
+        recording.connect()
+        recording.updates(4)
+
+    def said() -> tuple[str, str, list[str]]:
+        totals = verify(store, DATE).totals
+        assert totals is not None
+        assert totals.span is not None
+        start, end = (moment.astimezone(IST) for moment in totals.span)
+        return f"{start:%H:%M:%S}", f"{end:%H:%M:%S}", [gap.reason for gap in totals.gaps]
+
+    run()
+    recording.die()
+    PartWriter(store, DATE).flush(recording.written.last_seq, final=True)
+    assert said() == ("09:15:00", "09:15:01", [])
+    seal(store, DATE)
+    assert said() == ("09:15:00", "09:15:01", [DIED])
+    run()
+    assert said() == ("09:15:00", "09:15:01", [DIED])  # the new entries are in the journal only
+    PartWriter(store, DATE).flush(recording.written.last_seq)
+    assert said() == ("09:15:00", "09:16:02", [DIED])
+    recording.drop()
+    recording.connect()
+    recording.updates(1)
+    PartWriter(store, DATE).flush(recording.written.last_seq)
+    assert said() == ("09:15:00", "09:16:07", [DIED, "connection reset by the broker"])
+    store.manifest_path(DATE).unlink()
+    assert said() == ("09:15:00", "09:16:07", [DIED, "connection reset by the broker"])
+    recording.close()
+    seal(store, DATE)
+    assert said()[:2] == ("09:15:00", "09:16:07")
+    store.sealed_path("connections", DATE).write_bytes(b"PAR1")
+    assert verify(store, DATE).totals is None
 
 
 def test_damage_of_what_only_the_journal_has_is_told(store: Store) -> None:

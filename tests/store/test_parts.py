@@ -12,7 +12,8 @@ from tickrec.errors import DataError
 from tickrec.journal import Journal
 from tickrec.journal.entry import EntryKind, encode_facts
 from tickrec.store.coverage import coverage, read_footer
-from tickrec.store.parts import PartWriter, _Draft, read_tail
+from tickrec.store.draft import Draft
+from tickrec.store.parts import PartWriter, read_tail
 from tickrec.store.paths import Store
 
 
@@ -201,7 +202,7 @@ def test_other_programs_do_not_count_what_is_no_part(store: Store) -> None:
     again = PartWriter(store, DATE)
     path.with_name(f".{path.name}.damaged").write_bytes(data)  # with a footer, so that its rows would be counted
     again.flush(written.last_seq)
-    with _Draft(store, DATE, written.last_seq + 1, None):
+    with Draft(store, DATE, written.last_seq + 1, None):
         names = {path.name for path in store.folder("ticks", DATE).iterdir()}
         assert dataset(store.root / "ticks", partitioning="hive").count_rows() == written.ticks
     assert len(names) == 4

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from tickrec.config import Config
     from tickrec.seal.verify import Report
+    from tickrec.status.totals import Totals
     from tickrec.store.manifest import Manifest
     from tickrec.store.paths import Store
 
@@ -69,6 +70,7 @@ def _make_days(
 ) -> None:
     """Seal or rebuild each date of a range, and say what came out."""
     from tickrec.formatting import plural
+    from tickrec.status.totals import totals
     from tickrec.store.paths import Store
 
     store = Store(config.store.data)
@@ -81,7 +83,8 @@ def _make_days(
             answer(manifest.to_json().decode().rstrip())
         else:
             ticks, count = manifest.rows["ticks"], len(manifest.instruments)
-            answer(f"{done} {date}: {plural(ticks, 'tick')} of {plural(count, 'instrument')}{_how_much(store, date)}")
+            how_much = _how_much(totals(store, date))
+            answer(f"{done} {date}: {plural(ticks, 'tick')} of {plural(count, 'instrument')}{how_much}")
 
     raise SystemExit(_each(_dates(store, first, last), work, as_json))
 
@@ -127,22 +130,20 @@ def verify(
     def work(day: "dt.date") -> ExitCode:
         with step_line(f"{day}") as progress:
             report = verify_date(store, day, progress)
-        answer(json.dumps(report.to_json()) if as_json else "\n".join(_verdict(report, _how_much(store, day))))
+        answer(json.dumps(report.to_json()) if as_json else "\n".join(_verdict(report)))
         return ExitCode.DATA if report.differences else ExitCode.DONE
 
     raise SystemExit(_each(_dates(store, date, to), work, as_json))
 
 
-def _how_much(store: "Store", date: "dt.date") -> str:
-    """From when to when a sealed day was recorded, and its gaps; nothing of another."""
+def _how_much(totals: "Totals | None") -> str:
+    """From when to when there is data, and its gaps; nothing where that is not known."""
     from tickrec.screen.report import day_words
-    from tickrec.status.totals import totals
 
-    found = totals(store, date)
-    return "" if found is None else f", {day_words(found)}"
+    return "" if totals is None else f", {day_words(totals)}"
 
 
-def _verdict(report: "Report", how_much: str) -> "Iterator[str]":
+def _verdict(report: "Report") -> "Iterator[str]":
     """A report in words: a line about the date, and one for each thing that it found."""
     from tickrec.formatting import plural
 
@@ -150,7 +151,7 @@ def _verdict(report: "Report", how_much: str) -> "Iterator[str]":
     waiting = f", {plural(report.unflushed, 'tick')} more in the journal only" if report.unflushed else ""
     against = "" if report.journal else ", journal gone"
     verdict = plural(len(report.differences), "difference") if report.differences else "everything agrees"
-    yield f"{report.date} {kind}{against}: {plural(report.ticks, 'tick')}{waiting}{how_much}, {verdict}"
+    yield f"{report.date} {kind}{against}: {plural(report.ticks, 'tick')}{waiting}{_how_much(report.totals)}, {verdict}"
     for difference in report.differences:
         yield f"  {difference}"
     for skipped in report.skipped:

@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from tickrec import schema
-from tickrec.journal.history import History, Tables
+from tickrec.journal.history import Tables
 from tickrec.seal.counts import JournalCount, TickCount, count_journal, differing, differing_keys
 from tickrec.seal.sort import SortedTicks
 from tickrec.seal.verify import Progress
@@ -27,6 +25,7 @@ from tickrec.store import parquet
 from tickrec.store.coverage import Coverage, Footer
 from tickrec.store.dayfile import DayFile
 from tickrec.store.manifest import FileFacts
+from tickrec.store.parts import small_tables
 from tickrec.store.paths import Store
 from tickrec.store.rows import contents
 
@@ -77,7 +76,7 @@ class NewFiles:
     def make(self, tell: Progress) -> None:
         """Write the files and count the journal. Raises OSError, pyarrow.ArrowException, duckdb.Error, DataError."""
         covered = self._covered
-        self.small = _small_tables(self._source, covered)
+        self.small = small_tables(self._source, covered)
         paths = [*([covered.sealed] if covered.sealed else []), *(part.path for part in covered.parts)]
         merge = SortedTicks(paths, self.folder / "runs.arrow")
         merge.sort_runs(lambda done: tell("sort", 0.3 * done))
@@ -97,7 +96,7 @@ class NewFiles:
         """In what the files, read again, differ from the journal; empty when they hold exactly what it does."""
         journal_count = self.journal_count
         self.tick_count = tick_count = TickCount.of([self.path(_TICKS)], self.lost)
-        found = differing(journal_count, tick_count, "the new Parquet file")
+        found = [str(each) for each in differing(journal_count, tick_count, "the new Parquet file")]
         if not tick_count.in_order:
             found.append("the new Parquet file is not in order")
         lost = {seq for first, last in self.lost for seq in range(first, last + 1)}
@@ -151,7 +150,7 @@ class NewFiles:
 
     def _duckdb_differences(self, path: Path, tick_count: TickCount) -> list[str]:
         found = contents(path)
-        return differing_keys(tick_count.by_key, found.by_key, "the new DuckDB file") + [
+        return [str(each) for each in differing_keys(tick_count.by_key, found.by_key, "the new DuckDB file")] + [
             f"the new DuckDB file has {found.rows[table]} rows of {table}, not {rows.num_rows}"
             for table, rows in self.small.items()
             if found.rows[table] != rows.num_rows
@@ -176,20 +175,3 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _small_tables(store: Store, covered: Coverage) -> Tables:
-    """The rows of the small tables of everything covered, in an order that only depends on the rows."""
-    last = History.from_text(covered.history).last_rows()
-    tables = {}
-    for name, fields in schema.SMALL_TABLES.items():
-        found = [parquet.read(path, fields) for path in covered.small_parts.get(name, ())]
-        if covered.sealed is not None:
-            before = parquet.read(store.sealed_path(name, covered.date), fields)
-            # Rows without a seq were open and are settled since; a file published just before a crash has more.
-            found.insert(0, before.filter(pc.field("seq") <= covered.sealed_last))
-        if name in last:
-            found.append(last[name])
-        rows = pa.concat_tables([fields.empty_table(), *found])
-        tables[name] = rows.sort_by([(column.name, "ascending") for column in fields]).combine_chunks()
-    return tables

@@ -8,10 +8,10 @@ for those that are said to be rejected.
 
 import functools
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -48,6 +48,17 @@ def _keys_message() -> Any:
 _KEYS: Final = _keys_message()
 
 
+class Difference(NamedTuple):
+    """Something that does not agree."""
+
+    place: str
+    """A file, by its path inside the store, or what else is held against each other: journal, Parquet, manifest."""
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.what}"
+
+
 @dataclass(slots=True)
 class JournalCount:
     """Counts over the entries of a date."""
@@ -66,6 +77,8 @@ class JournalCount:
     first_tick: int = 0
     last_tick: int = 0
     """Seq of the first and last message with ticks."""
+    last_ns: int = 0
+    """Wall time of the last message."""
     rejected: list[int] = field(default_factory=list)
     """Seq of the messages that cannot be decoded, text messages included."""
 
@@ -90,6 +103,7 @@ class JournalCount:
     def _message(self, entry: Entry, suspect: bool) -> None:
         self.messages += 1
         self.bytes += len(entry.payload)
+        self.last_ns = entry.wall_ns
         try:
             keys = _keys(entry, suspect)
         except DecodeError:
@@ -173,13 +187,15 @@ def orphans(paths: Iterable[Path], lost: Sequence[tuple[int, int]]) -> Counter[i
 
     Raises UnreadableFile when a file cannot be read, OSError.
     """
-    found: Counter[int] = Counter()
+    most: Counter[int] = Counter()
     for path in paths:
+        found: Counter[int] = Counter()
         with parquet.opened_ticks(path) as file:
-            batches = file.iter_batches(_BATCH_ROWS, columns=["seq"])
-            seqs = pa.chunked_array([batch.column("seq") for batch in batches], pa.int64())
-        found |= Counter(_counts(seqs.filter(_within(seqs, lost))))
-    return found
+            for batch in file.iter_batches(_BATCH_ROWS, columns=["seq"]):
+                seqs = batch.column("seq")
+                found.update(_counts(seqs.filter(_within(seqs, lost))))
+        most |= found
+    return most
 
 
 def _counts(values: pa.Array) -> dict[Any, int]:
@@ -191,23 +207,21 @@ def _within(seqs: pa.Array, ranges: Sequence[tuple[int, int]]) -> pa.Array:
     return functools.reduce(pc.or_, inside)
 
 
-def differing(journal: JournalCount, counted: TickCount, name: str) -> list[str]:
+def differing(journal: JournalCount, counted: TickCount, name: str) -> Iterator[Difference]:
     """In what the ticks that the journal holds and the rows of `name` differ; orphans are no difference."""
-    found = []
     rows = counted.rows - counted.orphans.total()
     if journal.ticks != rows:
-        found.append(f"{name}: {rows} ticks, the journal has {journal.ticks}")
+        yield Difference(name, f"{rows} ticks, the journal has {journal.ticks}")
     if (journal.first_tick, journal.last_tick) != (counted.first, counted.last):
         ours, theirs = f"{counted.first} to {counted.last}", f"{journal.first_tick} to {journal.last_tick}"
-        found.append(f"{name}: ticks of entries {ours}, the journal's are {theirs}")
-    return found + differing_keys(journal.by_key, counted.by_key - counted.orphans, name)
+        yield Difference(name, f"ticks of entries {ours}, the journal's are {theirs}")
+    yield from differing_keys(journal.by_key, counted.by_key - counted.orphans, name)
 
 
-def differing_keys(expected: Mapping[str, int], found: Mapping[str, int], name: str) -> list[str]:
+def differing_keys(expected: Mapping[str, int], found: Mapping[str, int], name: str) -> Iterator[Difference]:
     """The instruments with another number of ticks than expected, in one line."""
     keys = sorted(key for key in expected.keys() | found.keys() if expected.get(key, 0) != found.get(key, 0))
-    if not keys:
-        return []
-    named = ", ".join(f"{key} has {found.get(key, 0)} of {expected.get(key, 0)} ticks" for key in keys[:_NAMED])
-    more = f", and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
-    return [f"{name}: {named}{more}"]
+    if keys:
+        named = ", ".join(f"{key} has {found.get(key, 0)} of {expected.get(key, 0)} ticks" for key in keys[:_NAMED])
+        more = f", and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+        yield Difference(name, f"{named}{more}")

@@ -43,8 +43,8 @@ from tickrec.files import Lock, make_folder, publish
 from tickrec.journal import compress, repair
 from tickrec.seal.build import NewFiles
 from tickrec.seal.counts import orphans
-from tickrec.seal.verify import Progress, sealed_with_this_schema
-from tickrec.store.coverage import Coverage, coverage, damaged_files, leftovers
+from tickrec.seal.verify import SEALING, Progress
+from tickrec.store.coverage import Coverage, coverage, damaged_files, has_this_schema, leftovers
 from tickrec.store.dayfile import keep_instruments, put_in_place
 from tickrec.store.manifest import Manifest, load, plain
 from tickrec.store.parquet import UnreadableFile
@@ -102,7 +102,7 @@ def _run(
     clock = clock or SystemClock()
     tell = progress or (lambda _what, _share: None)
     with Lock(store.day_lock(date)) as lock:
-        lock.acquire({"doing": f"sealing {date}", "since_ns": clock.wall_ns()})
+        lock.acquire({"doing": f"sealing {date}", SEALING: True, "since_ns": clock.wall_ns()})
         sealing = Sealing(store, date, tell, duckdb=duckdb, anew=anew, clock=clock)
         with _explained(store, date):
             for step in sealing.steps():
@@ -233,7 +233,7 @@ class Sealing:
         source = self.store
         writer = PartWriter(source, self.date)
         writer.flush(0)  # only what parts wait for
-        self._from_journal = self._anew or not sealed_with_this_schema(coverage(source, self.date))
+        self._from_journal = self._anew or not has_this_schema(coverage(source, self.date))
         if self._from_journal:
             source = Store(self._scratch, journals=self.store.journals)
             writer = PartWriter(source, self.date)

@@ -222,9 +222,12 @@ def _cut_evenly(tables: Iterable[pa.Table], most: int, *, one: bool) -> Iterator
 
 def count_keys(path: Path) -> Counter[str]:
     """Rows of each instrument in a Parquet file of `ticks`. Raises UnreadableFile, OSError."""
+    counts: Counter[str] = Counter()
     with parquet.opened_ticks(path) as file:
-        column = file.read(["instrument_key"], use_threads=False)["instrument_key"]
-    return Counter({pair["values"]: pair["counts"] for pair in pc.value_counts(column).to_pylist()})
+        for batch in file.iter_batches(RUN_ROWS, columns=["instrument_key"], use_threads=False):
+            found = pc.value_counts(batch.column("instrument_key")).to_pylist()
+            counts.update({pair["values"]: pair["counts"] for pair in found})
+    return counts
 
 
 def ahead(pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

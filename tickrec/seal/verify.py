@@ -7,33 +7,35 @@ Changes nothing, takes no lock.
 import contextlib
 import datetime as dt
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import pyarrow as pa
-
 from tickrec import schema
-from tickrec.clock import from_datetime
+from tickrec.clock import from_datetime, ist
 from tickrec.errors import AlreadyRecording, DataError
 from tickrec.files import lock_holder
 from tickrec.formatting import plural
 from tickrec.journal import Journal
 from tickrec.journal.entry import EntryKind
+from tickrec.journal.history import History
 from tickrec.market.instruments import downloaded_ns
-from tickrec.seal.counts import JournalCount, TickCount, differing, differing_keys
+from tickrec.seal.counts import Difference, JournalCount, TickCount, differing, differing_keys
+from tickrec.status.totals import Totals
 from tickrec.store import parquet, rows
 from tickrec.store.coverage import Coverage, Part, coverage, read_footer
 from tickrec.store.manifest import FileFacts, Manifest, load, plain
 from tickrec.store.parquet import UnreadableFile
-from tickrec.store.parts import require_small_tables
+from tickrec.store.parts import require_small_tables, stored_rows
 from tickrec.store.paths import Store
 from tickrec.upstox.decode.peek import count_feeds
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of the whole that is done, 0 to 1."""
 
+SEALING: Final = "sealing"
+"""The key by which the holder of a date's lock says that the files of the date are being replaced."""
 _NAMED: Final = 5
 """Ranges of entries named in one line of a report."""
 _ATTEMPTS: Final = 3
@@ -57,6 +59,8 @@ class Report:
     """Ticks that only the journal has yet: the next recording, or sealing, takes them."""
     skipped: tuple[str, ...] = ()
     """What was not compared, and why; that is no difference."""
+    totals: Totals | None = None
+    """From when to when, and the gaps, of the very rows that were read; None when those cannot be read."""
 
     def to_json(self) -> dict[str, object]:
         """As JSON values."""
@@ -96,7 +100,7 @@ def verify(store: Store, date: dt.date, progress: Progress | None = None) -> Rep
 
 def _being_sealed(store: Store, date: dt.date) -> bool:
     holder = lock_holder(store.day_lock(date)) or {}
-    return str(holder.get("doing", "")).startswith("sealing")
+    return SEALING in holder
 
 
 def _stands(covered: Coverage, now: Coverage) -> bool:
@@ -110,70 +114,76 @@ def _verify(store: Store, covered: Coverage, manifest: Manifest | None, tell: Pr
     if not covered.parts and covered.sealed is None and not store.journal_files(date):
         raise DataError(f"nothing is stored of {date}", where=str(store.root))
     tell("reading the journal", 0.0)
-    journal_count, differences = _read_journal(store, covered)
+    journal, differences = _read_journal(store, covered)
     tell("reading Parquet", 0.5)
-    tick_count, unreadable = _read_parquet(
-        store, covered, manifest, journal_count.lost(covered.next_seq - 1) if journal_count else []
-    )
+    ticks, unreadable = _read_parquet(store, covered, manifest, journal.lost(covered.next_seq - 1) if journal else [])
     differences += [*unreadable, *_against_instruments(store.instruments_path(date), store, manifest)]
-    if journal_count is not None:
+    if journal is not None:
         if not unreadable:
-            differences += differing(journal_count, tick_count, "Parquet")
-        if journal_count.last_seq < covered.next_seq - 1:
-            differences.append(f"journal: entries {journal_count.last_seq + 1} to {covered.next_seq - 1} are gone")
-    if covered.awaited is not None:
-        first, last, parts = covered.next_seq, covered.awaited, plural(len(covered.waiting), "part")
-        differences.append(f"Parquet: no file has entries {first} to {last}, {parts} after them must wait")
-    if covered.sealed is not None and manifest is None:
-        differences += ["manifest: is gone", *_unread(store, covered)]
-    elif covered.sealed is None and manifest is not None:
-        differences.append(f"{store.sealed_path('ticks', date).relative_to(store.root).as_posix()}: is gone")
-    elif covered.sealed is not None and manifest is not None:
-        differences += _against_manifest(store, manifest, covered, tick_count, journal_count)
+            differences += differing(journal, ticks, "Parquet")
+        if journal.last_seq < covered.next_seq - 1:
+            what = f"entries {journal.last_seq + 1} to {covered.next_seq - 1} are gone"
+            differences.append(Difference("journal", what))
+    differences += _against_seal(store, manifest, covered, ticks, journal)
     tell("reading DuckDB", 0.8)
-    sound = [table for table in schema.TABLES if not _told(store.sealed_path(table, date), store, differences)]
-    unlike, skipped = _against_duckdb(store, covered, tick_count, sound) if not unreadable else ([], [])
+    # Against a file that something is wrong with nothing can be held.
+    wrong = {difference.place for difference in differences}
+    whole = [table for table in schema.TABLES if _name(store, store.sealed_path(table, date)) not in wrong]
+    duckdb, skipped = _against_duckdb(store, covered, ticks, whole) if not unreadable else ([], [])
     unflushed, damage = _unflushed(store, covered)
-    found = (*differences, *(line for line in damage if line not in differences), *unlike)
-    entries, whole = covered.next_seq - 1, journal_count is not None
-    return Report(date, store.settled(date), whole, entries, tick_count.rows, found, unflushed, tuple(skipped))
+    found = (*differences, *(each for each in damage if each not in differences), *duckdb)
+    return Report(
+        date,
+        store.settled(date),
+        journal is not None,
+        covered.next_seq - 1,
+        ticks.rows,
+        tuple(map(str, found)),
+        unflushed,
+        tuple(map(str, skipped)),
+        _totals(store, covered, ticks.rows, journal.last_ns if journal else 0),
+    )
 
 
-def _told(path: Path, store: Store, differences: Iterable[str]) -> bool:
-    """Whether something is wrong with a file: then nothing can be held against it."""
-    return any(line.startswith(f"{path.relative_to(store.root).as_posix()}: ") for line in differences)
+def _name(store: Store, path: Path) -> str:
+    """How a file of the store is named in a report."""
+    return path.relative_to(store.root).as_posix()
 
 
-def _unread(store: Store, covered: Coverage) -> Iterator[str]:
-    """The files of small tables that are gone or damaged, when there is no manifest that would tell."""
-    for table, fields in schema.SMALL_TABLES.items():
-        path = store.sealed_path(table, covered.date)
-        try:
-            parquet.read(path, fields)
-        except FileNotFoundError:
-            yield f"{path.relative_to(store.root).as_posix()}: is gone"
-        except UnreadableFile as error:
-            yield f"{path.relative_to(store.root).as_posix()}: cannot be read: {error.why}"
+def _totals(store: Store, covered: Coverage, ticks: int, last_ns: int) -> Totals | None:
+    """From when to when there is data in the files that `covered` names, and the gaps between.
+
+    `last_ns` is the wall time of the last message: a connection that is open lasts until then.
+    """
+    try:
+        rows = {table: stored_rows(store, covered, table) for table in ("connections", "gaps")}
+    except UnreadableFile:
+        return None
+    if covered.parts:  # what was open when the date was sealed goes on
+        open_rows = History.from_text(covered.history).open_rows()
+        for table, found in rows.items():
+            found[:] = [*(row for row in found if row["seq"] is not None), *open_rows[table].to_pylist()]
+    return Totals.of(ticks, rows["connections"], rows["gaps"], ist(last_ns) if last_ns else None)
 
 
-def _unflushed(store: Store, covered: Coverage) -> tuple[int, list[str]]:
+def _unflushed(store: Store, covered: Coverage) -> tuple[int, list[Difference]]:
     """Ticks of the entries that no Parquet file covers, and the damage found there."""
     journal = Journal(store.journal(covered.date))
     entries = journal.entries(covered.next_seq, start=covered.position)
     ticks = sum(count_feeds(entry.payload) for entry in entries if entry.kind is EntryKind.MESSAGE)
-    return ticks, [f"journal: {damage}" for damage in journal.damage]
+    return ticks, [Difference("journal", str(damage)) for damage in journal.damage]
 
 
-def _read_journal(store: Store, covered: Coverage) -> tuple[JournalCount | None, list[str]]:
+def _read_journal(store: Store, covered: Coverage) -> tuple[JournalCount | None, list[Difference]]:
     """The entries that the files cover, counted, and the damage found; no count without a journal."""
     if not store.journal_files(covered.date):
         return None, []
     journal = Journal(store.journal(covered.date))
     try:
-        journal_count = JournalCount.of(journal.entries(last_seq=covered.next_seq - 1), _rejected(store, covered))
+        count = JournalCount.of(journal.entries(last_seq=covered.next_seq - 1), _rejected(store, covered))
     except DataError as error:
-        return None, [f"journal: {error.what} ({error.where})"]
-    return journal_count, [f"journal: {damage}" for damage in journal.damage]
+        return None, [Difference("journal", error.brief)]
+    return count, [Difference("journal", str(damage)) for damage in journal.damage]
 
 
 def _rejected(store: Store, covered: Coverage) -> set[int]:
@@ -181,14 +191,14 @@ def _rejected(store: Store, covered: Coverage) -> set[int]:
     sealed = [store.sealed_path("rejected", covered.date)] if covered.sealed else []
     found: set[int] = set()
     for path in [*sealed, *covered.small_parts.get("rejected", ())]:
-        with contextlib.suppress(UnreadableFile, pa.ArrowException, OSError):
+        with contextlib.suppress(UnreadableFile, FileNotFoundError):
             found.update(parquet.read(path, schema.REJECTED)["seq"].to_pylist())
     return found
 
 
-def _against_instruments(path: Path, store: Store, manifest: Manifest | None) -> Iterator[str]:
+def _against_instruments(path: Path, store: Store, manifest: Manifest | None) -> Iterator[Difference]:
     """What is wrong with the broker's list of the date, which no journal has; older manifests say nothing of it."""
-    name = path.relative_to(store.root).as_posix()
+    name = _name(store, path)
     facts = manifest.files.get(name) if manifest else None
     try:
         parquet.read(path, schema.INSTRUMENTS)
@@ -196,11 +206,9 @@ def _against_instruments(path: Path, store: Store, manifest: Manifest | None) ->
             yield from _against_facts(path, name, facts)
     except FileNotFoundError:
         if facts:
-            yield f"{name}: is gone"
+            yield Difference(name, "is gone")
     except UnreadableFile as error:
-        yield f"instruments: cannot be read: {error.why}"
-    except pa.ArrowException as error:
-        yield f"instruments: cannot be read: {error}"
+        yield Difference("instruments", f"cannot be read: {error.why}")
 
 
 def _renewed(path: Path, manifest: Manifest) -> bool:
@@ -213,7 +221,7 @@ def _renewed(path: Path, manifest: Manifest) -> bool:
 
 def _read_parquet(
     store: Store, covered: Coverage, manifest: Manifest | None, lost: Sequence[tuple[int, int]]
-) -> tuple[TickCount, list[str]]:
+) -> tuple[TickCount, list[Difference]]:
     """What the files of ticks hold, and which files cannot be read.
 
     What the manifest has a hash of is only counted here; anything else is read whole.
@@ -224,74 +232,105 @@ def _read_parquet(
         for path in parts:
             parquet.require_whole(path)
             read_footer(path)
-        tick_count = TickCount.of([*sealed, *parts], lost, whole=manifest is None or bool(parts))
+        count = TickCount.of([*sealed, *parts], lost, whole=manifest is None or bool(parts))
         if parts:
             require_small_tables(store, covered)
     except UnreadableFile as error:
-        name = error.path.relative_to(store.root).as_posix()
-        return TickCount(), [f"{name}: cannot be read: {error.why}"]
-    if sealed and not parts and not tick_count.in_order:
-        return tick_count, ["Parquet: not sorted by (instrument_key, seq)"]
-    return tick_count, []
+        return TickCount(), [Difference(_name(store, error.path), f"cannot be read: {error.why}")]
+    if sealed and not parts and not count.in_order:
+        return count, [Difference("Parquet", "not sorted by (instrument_key, seq)")]
+    return count, []
+
+
+def _against_seal(
+    store: Store, manifest: Manifest | None, covered: Coverage, ticks: TickCount, journal: JournalCount | None
+) -> Iterator[Difference]:
+    """In what the files are not those that were sealed, or not all of them are there."""
+    if covered.awaited is not None:
+        first, last, parts = covered.next_seq, covered.awaited, plural(len(covered.waiting), "part")
+        yield Difference("Parquet", f"no file has entries {first} to {last}, {parts} after them must wait")
+    if covered.sealed is None:
+        if manifest is not None:
+            yield Difference(_name(store, store.sealed_path("ticks", covered.date)), "is gone")
+    elif manifest is None:
+        yield Difference("manifest", "is gone")
+        yield from _unread(store, covered)
+    else:
+        yield from _against_manifest(store, manifest, covered, ticks, journal)
+
+
+def _unread(store: Store, covered: Coverage) -> Iterator[Difference]:
+    """The files of small tables that are gone or damaged, when there is no manifest that would tell."""
+    for table, fields in schema.SMALL_TABLES.items():
+        path = store.sealed_path(table, covered.date)
+        try:
+            parquet.read(path, fields)
+        except FileNotFoundError:
+            yield Difference(_name(store, path), "is gone")
+        except UnreadableFile as error:
+            yield Difference(_name(store, path), f"cannot be read: {error.why}")
 
 
 def _against_manifest(
-    store: Store, manifest: Manifest, covered: Coverage, tick_count: TickCount, journal_count: JournalCount | None
-) -> Iterator[str]:
+    store: Store, manifest: Manifest, covered: Coverage, ticks: TickCount, journal: JournalCount | None
+) -> Iterator[Difference]:
     if manifest.last_seq != covered.sealed_last:
-        yield f"manifest: covers entries up to {manifest.last_seq}, ticks.parquet up to {covered.sealed_last}"
+        what = f"covers entries up to {manifest.last_seq}, ticks.parquet up to {covered.sealed_last}"
+        yield Difference("manifest", what)
         return
-    yield from _against_names(manifest, covered)
-    for table in ("ticks", *schema.SMALL_TABLES):
-        if store.sealed_path(table, covered.date).relative_to(store.root).as_posix() not in manifest.files:
-            yield f"manifest: says nothing of {table}"
+    yield from (Difference("manifest", what) for what in _wrong_names(store, manifest, covered))
     for name, facts in manifest.files.items():
         appended = covered.parts and name.startswith("duckdb/")
         if not appended and store.root / name != store.instruments_path(covered.date):
             yield from _against_facts(store.root / name, name, facts)
-    yield from _against_small(store, manifest, covered)
+    yield from (Difference("manifest", what) for what in _wrong_rows(store, manifest, covered))
     if covered.parts:
         return
-    if manifest.rows.get("ticks") != tick_count.rows:
-        yield f"manifest: {manifest.rows.get('ticks')} ticks, Parquet has {tick_count.rows}"
-    yield from differing_keys(manifest.instruments, tick_count.by_key, "Parquet")
-    if journal_count is not None:
-        yield from _against_journal(manifest, journal_count)
+    if manifest.rows.get("ticks") != ticks.rows:
+        yield Difference("manifest", f"{manifest.rows.get('ticks')} ticks, Parquet has {ticks.rows}")
+    yield from differing_keys(manifest.instruments, ticks.by_key, "Parquet")
+    if journal is not None:
+        yield from (Difference("journal", what) for what in _wrong_journal(manifest, journal))
 
 
-def _against_names(manifest: Manifest, covered: Coverage) -> Iterator[str]:
+def _wrong_names(store: Store, manifest: Manifest, covered: Coverage) -> Iterator[str]:
+    """What a manifest says of another date, version or set of files."""
     assert covered.sealed is not None
     if manifest.date != str(covered.date):
-        yield f"manifest: is of {manifest.date}"
+        yield f"is of {manifest.date}"
     if manifest.first_seq != 1:
-        yield f"manifest: begins with entry {manifest.first_seq}, not 1"
+        yield f"begins with entry {manifest.first_seq}, not 1"
     version = read_footer(covered.sealed).schema_version
     if manifest.schema_version != version:
-        yield f"manifest: schema version {manifest.schema_version}, ticks.parquet has {version}"
+        yield f"schema version {manifest.schema_version}, ticks.parquet has {version}"
+    for table in ("ticks", *schema.SMALL_TABLES):
+        if _name(store, store.sealed_path(table, covered.date)) not in manifest.files:
+            yield f"says nothing of {table}"
 
 
-def _against_small(store: Store, manifest: Manifest, covered: Coverage) -> Iterator[str]:
+def _wrong_rows(store: Store, manifest: Manifest, covered: Coverage) -> Iterator[str]:
     """The rows of the small tables. A file that cannot be read is no longer the one that was sealed anyway."""
     for table, fields in schema.SMALL_TABLES.items():
         with contextlib.suppress(UnreadableFile, FileNotFoundError):
             rows = parquet.read(store.sealed_path(table, covered.date), fields)
             if manifest.rows.get(table) != rows.num_rows:
-                yield f"manifest: {manifest.rows.get(table)} rows of {table}, Parquet has {rows.num_rows}"
+                yield f"{manifest.rows.get(table)} rows of {table}, Parquet has {rows.num_rows}"
             if table == "gaps" and list(manifest.gaps) != plain(rows):
-                yield "manifest: the gaps are not those of Parquet"
+                yield "the gaps are not those of Parquet"
     strange = sorted(manifest.rows.keys() - {"ticks", *schema.SMALL_TABLES})
     if strange:
-        yield f"manifest: counts rows of {', '.join(strange)}"
+        yield f"counts rows of {', '.join(strange)}"
 
 
-def _against_journal(manifest: Manifest, journal_count: JournalCount) -> Iterator[str]:
-    if journal_count.messages != manifest.messages:
-        yield f"journal: {journal_count.messages} messages, {manifest.messages} were sealed"
-    if journal_count.bytes != manifest.message_bytes:
-        yield f"journal: {journal_count.bytes} bytes of messages, {manifest.message_bytes} were sealed"
-    lost = [list(each) for each in journal_count.lost(manifest.last_seq)]
+def _wrong_journal(manifest: Manifest, journal: JournalCount) -> Iterator[str]:
+    """In what the journal is not the one that was sealed."""
+    if journal.messages != manifest.messages:
+        yield f"{journal.messages} messages, {manifest.messages} were sealed"
+    if journal.bytes != manifest.message_bytes:
+        yield f"{journal.bytes} bytes of messages, {manifest.message_bytes} were sealed"
+    lost = [list(each) for each in journal.lost(manifest.last_seq)]
     if lost != [list(each) for each in manifest.missing]:
-        yield f"journal: {_ranges(lost)} missing, when it was sealed {_ranges(manifest.missing)}"
+        yield f"{_ranges(lost)} missing, when it was sealed {_ranges(manifest.missing)}"
 
 
 def _ranges(ranges: Sequence[Sequence[int]]) -> str:
@@ -300,45 +339,46 @@ def _ranges(ranges: Sequence[Sequence[int]]) -> str:
     return f"entries {named}{more} were" if ranges else "no entry was"
 
 
-def _against_facts(path: Path, name: str, facts: FileFacts) -> Iterator[str]:
+def _against_facts(path: Path, name: str, facts: FileFacts) -> Iterator[Difference]:
     try:
         if FileFacts.of(path) != facts:
-            yield f"{name}: not the file that was sealed"
+            yield Difference(name, "not the file that was sealed")
     except FileNotFoundError:
-        yield f"{name}: is gone"
+        yield Difference(name, "is gone")
 
 
 def _against_duckdb(
-    store: Store, covered: Coverage, tick_count: TickCount, sound: Collection[str]
-) -> tuple[list[str], list[str]]:
-    """In what the day file differs from Parquet, as far as that is `sound`, and why it was not compared."""
+    store: Store, covered: Coverage, ticks: TickCount, whole: Collection[str]
+) -> tuple[list[Difference], list[Difference]]:
+    """In what the day file differs from Parquet, as far as that is `whole`, and why it was not compared."""
     path = store.duckdb_path(covered.date)
-    name = f"duckdb/{path.name}"
+    name = _name(store, path)
     if not path.exists():
         return [], []  # the manifest says whether there should be one
     pause = threading.Event()
     for _ in range(_ATTEMPTS):
         try:
-            return [f"{name}: {line}" for line in _unlike(store, covered, path, tick_count, sound)], []
+            return [Difference(name, what) for what in _wrong_tables(store, covered, path, ticks, whole)], []
         except AlreadyRecording as error:
             open_elsewhere = error.what
             pause.wait(_PAUSE_SECONDS)
         except DataError as error:
-            return [f"{name}: {error.what}"], []
-    return [], [f"{name}: {open_elsewhere}"]
+            return [Difference(name, error.what)], []
+    return [], [Difference(name, open_elsewhere)]
 
 
-def _unlike(
-    store: Store, covered: Coverage, path: Path, tick_count: TickCount, sound: Collection[str]
+def _wrong_tables(
+    store: Store, covered: Coverage, path: Path, ticks: TickCount, whole: Collection[str]
 ) -> Iterator[str]:
     """The tables whose rows are not those of Parquet, as far as both go."""
     found = rows.contents(path)
-    if "instruments" in sound and found.rows["instruments"] and not store.instruments_path(covered.date).exists():
+    if "instruments" in whole and found.rows["instruments"] and not store.instruments_path(covered.date).exists():
         yield "has instruments, the file of which is gone"
     below: int | None = None
     parts: list[Part] = []
     if covered.sealed is not None and not covered.parts:
-        yield from differing_keys(tick_count.by_key, found.by_key, "ticks") if "ticks" in sound else ()
+        if "ticks" in whole:
+            yield from (each.what for each in differing_keys(ticks.by_key, found.by_key, "ticks"))
     else:
         covered = coverage(store, covered.date)  # it may have been appended to since
         below = min(found.last_seq, covered.next_seq - 1)
@@ -351,11 +391,5 @@ def _unlike(
     if covered.sealed is not None:
         for table, paths in files.items():
             paths.insert(0, store.sealed_path(table, covered.date))
-    for table in rows.differing_tables(path, {table: files[table] for table in files if table in sound}, below):
+    for table in rows.differing_tables(path, {table: files[table] for table in files if table in whole}, below):
         yield f"{table} is not what Parquet has"
-
-
-def sealed_with_this_schema(covered: Coverage) -> bool:
-    """Whether every published file has the columns of this version."""
-    paths = [*([covered.sealed] if covered.sealed else []), *(part.path for part in covered.parts)]
-    return all(read_footer(path).schema_version == schema.SCHEMA_VERSION for path in paths)

@@ -8,7 +8,7 @@ import datetime as dt
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 from tickrec import schema
 from tickrec.clock import from_datetime
@@ -32,6 +32,10 @@ COUNTED_BYTES: Final = 64 * 1024 * 1024
 _USUAL_DAYS: Final = 5
 
 
+Row: TypeAlias = Mapping[str, Any]
+"""A row of a small table."""
+
+
 @dataclass(frozen=True, slots=True)
 class Totals:
     """What a sealed date holds."""
@@ -42,6 +46,14 @@ class Totals:
     """How long at least one connection was open."""
     span: tuple[dt.datetime, dt.datetime] | None = None
     """From when to when, all pauses included."""
+
+    @classmethod
+    def of(cls, ticks: int, connections: Iterable[Row], gaps: Iterable[Row], until: dt.datetime | None = None) -> Self:
+        """The totals of stored rows. A connection that is open lasts until `until`, if that is known."""
+        ends = ((row["opened_ts"], row["closed_ts"] or until) for row in connections)
+        spans = sorted((start, end) for start, end in ends if start and end)
+        span = (spans[0][0], max(end for _, end in spans)) if spans else None
+        return cls(ticks, tuple(map(_stored_gap, gaps)), covered_time(spans), span)
 
     @property
     def gap_ns(self) -> int:
@@ -151,10 +163,16 @@ def covered_time(spans: Iterable[tuple[dt.datetime, dt.datetime]]) -> dt.timedel
     return length
 
 
-def _gap(row: Mapping[str, Any]) -> Gap:
+def _gap(row: Row) -> Gap:
     """A gap of a manifest. Raises KeyError, ValueError or TypeError when it is none."""
     end_ns = None if row["end_ts"] is None else _instant(row["end_ts"])
     return Gap(row["seq"], row["conn"], _instant(row["start_ts"]), end_ns, row["reason"], row["keys"])
+
+
+def _stored_gap(row: Row) -> Gap:
+    """A gap of the stored table."""
+    end_ns = None if row["end_ts"] is None else from_datetime(row["end_ts"])
+    return Gap(row["seq"], row["conn"], from_datetime(row["start_ts"]), end_ns, row["reason"], row["keys"])
 
 
 def _instant(text: str) -> int:

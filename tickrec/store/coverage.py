@@ -243,3 +243,9 @@ def read_footer(path: Path) -> Footer:
         return Footer.from_metadata(ours)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise UnreadableFile(path, error) from error
+
+
+def has_this_schema(covered: Coverage) -> bool:
+    """Whether every file of ticks has the columns of this version. Raises FileNotFoundError, UnreadableFile."""
+    paths = [*([covered.sealed] if covered.sealed else []), *(part.path for part in covered.parts)]
+    return all(read_footer(path).schema_version == schema.SCHEMA_VERSION for path in paths)

@@ -38,6 +38,8 @@ _CRC: Final = "tickrec-crc32"
 """The key of the file's checksum in its metadata; it is made while the value is this:"""
 _NO_CRC: Final = "00000000"
 _CHUNK: Final = 1024 * 1024
+_LARGEST_FOOTER: Final = 64 * 1024 * 1024
+"""Bytes; a longer one is damage."""
 _UNREADABLE: Final = (None, errno.EIO)
 """What the number of an OSError is when the content is damaged, or the sector that it is on."""
 
@@ -147,7 +149,7 @@ def _place_of_crc(file: BinaryIO) -> int | None:
     """Where the checksum is: in the footer, whose length is said before the last four bytes."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - 8))
-    footer = min(size, int.from_bytes(file.read(4), "little") + 8)
+    footer = min(size, int.from_bytes(file.read(4), "little") + 8, _LARGEST_FOOTER)
     file.seek(size - footer)
     found = file.read(footer).rfind(_CRC.encode())
     # After the key come a field's type and the length of the value, a byte each.

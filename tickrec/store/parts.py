@@ -11,23 +11,22 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain, count, repeat
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tickrec import schema
-from tickrec.files import make_folder, publish
 from tickrec.journal import Journal
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.journal.history import History, Tables
 from tickrec.store import parquet
 from tickrec.store.coverage import Coverage, Footer, Part, SmallRows, coverage, damaged_path, leftovers, read_footer
+from tickrec.store.draft import Draft, Piece
 from tickrec.store.parquet import UnreadableFile
 from tickrec.store.paths import Store
 from tickrec.upstox.decode.peek import served
@@ -45,8 +44,6 @@ _SMALL_PIECES: Final = 32
 """Pieces of a flush that are decoded the gentle way; a minute of 900 ticks a second is fewer."""
 _READER_PIECE: Final = 4 * 1024 * 1024
 """Payload bytes decoded at a time where nothing else runs in the process."""
-_GROUP_PIECES: Final = 4
-"""Pieces in a row group of a part, if they are not too large."""
 _PIECE_MESSAGES: Final = 4_000
 _CARRIED_ENTRIES: Final = 100_000
 """Entries without ticks after which a part is published all the same, so that they are not read again and again."""
@@ -75,15 +72,6 @@ class Tail:
     last_seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """The rows of consecutive messages."""
-
-    ticks: pa.Table
-    market_status: pa.Table
-    rejected: pa.Table
-
-
 class _Reader:
     """The entries of a date that its Parquet files do not cover, as rows, and the history they make."""
 
@@ -95,7 +83,7 @@ class _Reader:
         self._journal = Journal(store.journal(covered.date))
         self._entries = self._journal.positioned(covered.next_seq, start=covered.position, last_seq=last_seq)
 
-    def pieces(self, sizes: Iterator[int]) -> Iterator[_Piece]:
+    def pieces(self, sizes: Iterator[int]) -> Iterator[Piece]:
         """Rows of some messages at a time, of about so many bytes as `sizes` says for each piece.
 
         A piece ends before every entry that is no message: a subscription changes the symbols of what follows.
@@ -124,13 +112,13 @@ class _Reader:
         if after is not None:
             self.history.skip(after._replace(seq=last_seq + 1))
 
-    def _piece(self, messages: Sequence[Entry]) -> _Piece:
+    def _piece(self, messages: Sequence[Entry]) -> Piece:
         decoded = decode(messages, self.history.symbols, piece=_READER_PIECE)
         data = set(pc.unique(decoded.ticks["seq"]).to_pylist())
         answers = _answers(decoded.ticks, self.history.silent())
         for entry in messages:
             self.history.feed(entry, entry.seq in data, answers.get(entry.seq, ()))
-        return _Piece(decoded.ticks, decoded.market_status, decoded.rejected)
+        return Piece(decoded.ticks, decoded.market_status, decoded.rejected)
 
 
 def _answers(ticks: pa.Table, silent: set[str]) -> Mapping[int, list[str]]:
@@ -196,7 +184,7 @@ class PartWriter:
         reader = _Reader(self._store, self._covered, last_seq if awaited is None else awaited)
         # When behind, a row group is encoded, which needs no lock, while the next is decoded; that costs 40 MB.
         encoder = self._encoder if self._behind else None
-        with _Draft(self._store, self._date, self.next_seq, encoder) as draft:
+        with Draft(self._store, self._date, self.next_seq, encoder) as draft:
             for piece in reader.pieces(sizes):
                 draft.add(piece)
                 if draft.ticks >= self._part_ticks:
@@ -283,80 +271,6 @@ def _require_rows(ticks: Path, table: str, path: Path, rows: int | None = None) 
         raise UnreadableFile(ticks, f"{found} of its {rows} rows of {table} are there")
 
 
-class _Draft:
-    """A part of `ticks` that is being written, and the rows of the small tables that go with it."""
-
-    def __init__(self, store: Store, date: dt.date, first: int, encoder: Executor | None) -> None:
-        self.ticks = 0
-        self._store = store
-        self._date = date
-        self._path = store.draft_path(date, first)
-        make_folder(self._path.parent)
-        self._file = parquet.part_file(self._path)
-        self._waiting: list[pa.Table] = []
-        self._waiting_rows = 0
-        self._small: dict[str, list[pa.Table]] = {"market_status": [], "rejected": []}
-        self._encoder = encoder
-        self._encoded: Future[None] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._encoded is not None:
-            wait((self._encoded,))
-        self._file.close()
-        self._path.unlink(missing_ok=True)
-
-    def add(self, piece: _Piece) -> None:
-        """Take the rows of a piece."""
-        self.ticks += piece.ticks.num_rows
-        self._waiting.append(piece.ticks)
-        self._waiting_rows += piece.ticks.num_rows
-        self._small["market_status"].append(piece.market_status)
-        self._small["rejected"].append(piece.rejected)
-        # Larger pieces come when there is much to catch up with; larger row groups are then a quarter cheaper.
-        if self._waiting_rows >= parquet.PART_ROWS * (1 if len(self._waiting) >= _GROUP_PIECES else _GROUP_PIECES):
-            self._write()
-
-    def small_tables(self) -> Tables:
-        """The rows of the small tables that messages brought."""
-        return {
-            name: pa.concat_tables([schema.SMALL_TABLES[name].empty_table(), *tables])
-            for name, tables in self._small.items()
-        }
-
-    def publish(self, footer: Footer, small: Tables, *, empty: bool = False) -> Part:
-        """Publish the small tables, `empty` ones only if asked, then the ticks, which makes the range count."""
-        self._write()
-        self._finish_encoding()
-        self._file.close(footer.to_metadata())
-        for name, table in small.items():
-            if table.num_rows or empty:
-                publish(self._target(name, footer), partial(parquet.write_small, table))
-        target = self._target("ticks", footer)
-        publish(target, partial(os.replace, self._path))
-        return Part(target, footer.first, footer.last)
-
-    def _target(self, table: str, footer: Footer) -> Path:
-        return self._store.part_path(table, self._date, footer.first, footer.last)
-
-    def _write(self) -> None:
-        if self._waiting:
-            self._finish_encoding()
-            rows, self._waiting, self._waiting_rows = pa.concat_tables(self._waiting), [], 0
-            if self._encoder is None:
-                self._file.write(rows)
-            else:
-                self._encoded = self._encoder.submit(self._file.write, rows)
-
-    def _finish_encoding(self) -> None:
-        """Wait for the row group that is being written: only one may be in memory. Raises what went wrong."""
-        if self._encoded is not None:
-            self._encoded.result()
-            self._encoded = None
-
-
 def read_tail(store: Store, date: dt.date, covered: Coverage | None = None) -> Tail:
     """The rows of the entries of `date` that `covered` (default: the coverage now) leaves to the journal.
 
@@ -383,3 +297,23 @@ def stored_rows(store: Store, covered: Coverage, table: str) -> list[dict[str, A
     sealed = [store.sealed_path(table, covered.date)] if covered.sealed else []
     paths = [*sealed, *covered.small_parts.get(table, ())]
     return [row for path in paths if path.exists() for row in parquet.read(path, schema.TABLES[table]).to_pylist()]
+
+
+def small_tables(store: Store, covered: Coverage) -> Tables:
+    """The rows of the small tables of everything covered, as if nothing followed, in an order of their own.
+
+    Raises OSError, UnreadableFile.
+    """
+    last = History.from_text(covered.history).last_rows()
+    tables = {}
+    for name, fields in schema.SMALL_TABLES.items():
+        found = [parquet.read(path, fields) for path in covered.small_parts.get(name, ())]
+        if covered.sealed is not None:
+            before = parquet.read(store.sealed_path(name, covered.date), fields)
+            # Rows without a seq were open and are settled since; a file published just before a crash has more.
+            found.insert(0, before.filter(pc.field("seq") <= covered.sealed_last))
+        if name in last:
+            found.append(last[name])
+        rows = pa.concat_tables([fields.empty_table(), *found])
+        tables[name] = rows.sort_by([(column.name, "ascending") for column in fields]).combine_chunks()
+    return tables
