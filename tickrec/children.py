@@ -1,6 +1,7 @@
 """Children: other parts of tickrec as processes of their own.
 
-Owns how they are started, so that they find this tickrec and nothing of the folder the user happens to be in.
+Owns how they are started: with this Python and this environment, so that they find the same tickrec and the same
+libraries, and nothing of the folder the user happens to be in.
 """
 
 import asyncio
@@ -16,20 +17,28 @@ SECRETS: Final = ("UPSTOX_ACCESS_TOKEN", "UPSTOX_CLIENT_SECRET")
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """The command line that runs a module of ours. -P keeps the current folder from coming before the libraries."""
-    return [sys.executable, "-P", "-m", module, *arguments]
+    """The command line that runs a module of ours with this Python, which finds it where this process found it.
+
+    -P keeps the current folder from coming before the libraries, unless this process runs from a checkout in it.
+    Nothing else is put before them: what lies beside us may have the name of a module of the standard library.
+    """
+    return [sys.executable, *_path_options(), "-m", module, *arguments]
+
+
+def _path_options() -> list[str]:
+    """The options of this Python that decide where modules are looked for."""
+    in_current_folder = sys.path[:1] == [str(Path(tickrec.__file__).parents[1])] and not sys.flags.safe_path
+    options = (
+        ("-P", not in_current_folder),
+        ("-E", sys.flags.ignore_environment),
+        ("-s", sys.flags.no_user_site),
+    )
+    return [option for option, wanted in options if wanted]
 
 
 def without_secrets() -> dict[str, str]:
     """Our environment without what only this process needs."""
     return {name: value for name, value in os.environ.items() if name not in SECRETS}
-
-
-def environment() -> dict[str, str]:
-    """The same, with the place this tickrec was imported from: it may not be an installed one."""
-    here = str(Path(tickrec.__file__).resolve().parents[1])
-    inherited = os.environ.get("PYTHONPATH", "")
-    return {**without_secrets(), "PYTHONPATH": os.pathsep.join(filter(None, (here, inherited)))}
 
 
 async def start(module: str, *arguments: str, asked: bool = False) -> asyncio.subprocess.Process:
@@ -41,7 +50,7 @@ async def start(module: str, *arguments: str, asked: bool = False) -> asyncio.su
     # Its own process group: a Ctrl-C in the terminal is for the recorder, which then waits for its children.
     return await asyncio.create_subprocess_exec(
         *command(module, *arguments),
-        env=environment(),
+        env=without_secrets(),
         stdin=talk,
         stdout=talk,
         stderr=asyncio.subprocess.PIPE,

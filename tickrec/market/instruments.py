@@ -163,7 +163,12 @@ def convert(source: Path, destination: Path, downloaded_ns: int = 0) -> None:
     """Turn the broker's .json.gz into the day's Parquet file, in a child process. Raises DataError."""
     command = children.command("tickrec.market.instruments", str(source), str(destination), str(downloaded_ns))
     child = subprocess.run(
-        command, env=children.environment(), capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL
+        command,
+        env=children.without_secrets(),
+        capture_output=True,
+        text=True,
+        errors="replace",
+        stdin=subprocess.DEVNULL,
     )
     if child.returncode:
         said = child.stderr.strip().splitlines()[-1:] or [f"exit code {child.returncode}"]

@@ -33,7 +33,12 @@ def simulated_market() -> Iterator[Addresses]:
     command = children.command("tickrec", "simulate", "--until-eof")
     # A Ctrl-C in the terminal reaches the whole process group; the child has to outlive the recorder's last messages.
     child = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0, env=children.environment()
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        process_group=0,
+        env=children.without_secrets(),
     )
     assert child.stdin is not None
     assert child.stdout is not None
