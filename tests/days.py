@@ -18,15 +18,16 @@ from tickrec import schema
 from tickrec.clock import IST, SECOND, from_datetime
 from tickrec.journal import Journal, JournalWriter
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
-from tickrec.serve.synthetic import prices as synthetic
+from tickrec.serve.synthetic import market as synthetic
 from tickrec.serve.synthetic.listings import Listing
-from tickrec.serve.synthetic.messages import Painter, frame, market_info_frame
+from tickrec.serve.synthetic.messages import FeedEncoder, market_info_frame
 from tickrec.serve.synthetic.phases import Hours, Phase
 from tickrec.serve.synthetic.prices import Security
 from tickrec.store.coverage import coverage
 from tickrec.store.parts import read_tail
 from tickrec.store.paths import Store
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
+from tickrec.upstox.decode.wire import frame
 
 DATE = dt.date(2026, 11, 23)
 SOURCE = "upstox.v3"
@@ -43,7 +44,7 @@ class Instrument:
 
     security: Security
     symbol: str
-    painters: dict[str, Painter] = field(default_factory=dict)
+    encoders: dict[str, FeedEncoder] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -52,9 +53,9 @@ class Instrument:
 
     def entry(self, mode: str, ms: int) -> bytes:
         """Its part of a message in one of the modes that can be asked for."""
-        if mode not in self.painters:
-            self.painters[mode] = Painter(self.security, mode)
-        return self.painters[mode].entry(Phase.OPEN, ms)
+        if mode not in self.encoders:
+            self.encoders[mode] = FeedEncoder(self.security, mode)
+        return self.encoders[mode].entry(Phase.OPEN, ms)
 
 
 class Market:

@@ -13,7 +13,7 @@ from tickrec.journal import Journal
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.record.plan import Options
 from tickrec.record.start import Record
-from tickrec.serve.server import Settings, Simulator
+from tickrec.serve.synthetic.simulator import Settings, Simulator
 from tickrec.status.runstatus import RunStatus
 from tickrec.store.paths import Store
 from tickrec.upstox.feed import TIMING, Timing

@@ -17,9 +17,11 @@ from websockets.frames import Frame, Opcode
 
 from tickrec.clock import IST, SECOND, SystemClock, from_datetime
 from tickrec.market.calendar import trading_date
-from tickrec.serve.synthetic.messages import Painter, frame
+from tickrec.serve.synthetic.market import Market, Wheel
+from tickrec.serve.synthetic.messages import FeedEncoder
 from tickrec.serve.synthetic.phases import Hours
-from tickrec.serve.synthetic.prices import Market, Security, Wheel
+from tickrec.serve.synthetic.prices import Security
+from tickrec.upstox.decode.wire import frame
 
 TICKS_A_MESSAGE: Final = 30
 MESSAGES_A_SECOND: Final = 30
@@ -57,7 +59,7 @@ class Quotes:
         self.market = Market(SEED, Hours(always_open=True), self.wall_ns)
         self.keys = [key for wanted in (*_KINDS, *_OPTIONS) for key in self._busiest(*wanted)]
         self._securities = {key: self._security(key) for key in self.keys}
-        self._painters = {key: Painter(security, "full") for key, security in self._securities.items()}
+        self._encoders = {key: FeedEncoder(security, "full") for key, security in self._securities.items()}
         self._wheel = Wheel(self._securities.values(), SEED)
 
     def _busiest(self, kind: str, count: int, underlyings: tuple[str, ...]) -> list[str]:
@@ -86,7 +88,7 @@ class Quotes:
     def _message(self, securities: list[Security], *, snapshot: bool) -> tuple[bytes, Sums]:
         now = self.wall_ns // 1_000_000
         entries = [
-            self._painters[each.listing.key].entry(self.market.phase(each, self.wall_ns), now) for each in securities
+            self._encoders[each.listing.key].entry(self.market.phase(each, self.wall_ns), now) for each in securities
         ]
         payload = frame(entries, now, snapshot=snapshot)
         traded = [each for each in securities if each.listing.kind != "INDEX"]

@@ -30,7 +30,7 @@ from tickrec.errors import ExitCode
 from tickrec.schedule.crontab import Crontab
 from tickrec.schedule.schedule import Machine, crontab_lines, plan_schedule, service_unit
 from tickrec.serve.faults import Fault
-from tickrec.serve.server import Settings, Simulator
+from tickrec.serve.synthetic.simulator import Settings, Simulator
 from tickrec.store.manifest import Manifest
 from tickrec.store.paths import Store
 

@@ -1,6 +1,7 @@
-"""What tests of the simulator share: a clock moved by hand, HTTP calls, and a websocket client."""
+"""What tests of the server share: a clock moved by hand, HTTP calls, and a websocket client."""
 
 import asyncio
+import datetime as dt
 import json
 import struct
 import urllib.error
@@ -15,7 +16,9 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 
 from tests.clocks import SteppedClock
-from tickrec.serve.server import HOST, Settings, Simulator
+from tickrec.serve.server import HOST
+from tickrec.serve.synthetic.listings import master_of
+from tickrec.serve.synthetic.simulator import Settings, Simulator
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 
 RELIANCE = "NSE_EQ|INE002A01018"
@@ -23,6 +26,12 @@ TCS = "NSE_EQ|INE467B01029"
 NIFTY = "NSE_INDEX|Nifty 50"
 DEADLINE = 10.0
 """Seconds after which a test gives up waiting."""
+
+
+def contracts(*kinds: str, segment: str = "NSE_FO") -> list[str]:
+    """Keys of the simulated contracts of some kinds."""
+    listings = master_of(dt.date(2026, 11, 23)).listings
+    return [x.key for x in listings.values() if x.kind in kinds and x.segment == segment]
 
 
 class Answer(NamedTuple):
@@ -153,6 +162,24 @@ async def status_of_handshake(uri: str) -> int:
             return 101
     except InvalidStatus as error:
         return error.response.status_code
+
+
+async def raw_status(simulator: Simulator, target: str, headers: Mapping[str, str]) -> int:
+    """The HTTP status that a websocket handshake gets which says of itself just what it is told to."""
+    given = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        **headers,
+    }
+    reader, writer = await asyncio.open_connection(HOST, simulator.port)
+    lines = [f"GET {target} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items()), "", ""]
+    writer.write("\r\n".join(lines).encode())
+    async with asyncio.timeout(DEADLINE):
+        status = int((await reader.readline()).split()[1])
+    writer.close()
+    return status
 
 
 async def raw_websocket(simulator: Simulator) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -24,7 +24,7 @@ from tests.serve.fixtures import (
 )
 from tickrec.errors import UsageError
 from tickrec.serve.faults import KINDS, Fault, describe, fault_from_json, parse_fault
-from tickrec.serve.server import Simulator
+from tickrec.serve.synthetic.simulator import Simulator
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 
 

@@ -43,7 +43,7 @@ from tickrec.errors import StorageError, TokenError
 from tickrec.journal import Journal
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.serve.faults import Fault
-from tickrec.serve.server import Settings, Simulator
+from tickrec.serve.synthetic.simulator import Settings, Simulator
 from tickrec.upstox.auth import TokenSource
 from tickrec.upstox.feed import Feed, Timing, Wanted
 from tickrec.upstox.rest import Rest

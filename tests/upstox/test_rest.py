@@ -17,7 +17,7 @@ from tests.upstox.feed_fixtures import AUTHORIZE, NIFTY, RELIANCE, SECRET
 from tests.upstox.rest_fixtures import Answer, Script, running
 from tickrec import __version__
 from tickrec.errors import ExitCode, UsageError
-from tickrec.serve.server import Settings, Simulator
+from tickrec.serve.synthetic.simulator import Settings, Simulator
 from tickrec.upstox.auth import Token
 from tickrec.upstox.protocol import Situation
 from tickrec.upstox.rest import MASTER, Rest, RestError
@@ -197,12 +197,9 @@ def test_market_data_bodies_are_unpacked(script: Script, rest: Rest) -> None:
     script.says({"status": "success", "data": [{"date": "2026-11-24"}, 7]})
     assert rest.holidays() == [{"date": "2026-11-24"}]
     assert rest.timings(dt.date(2026, 11, 24)) == [{"date": "2026-11-24"}]
-    script.says({"status": "success", "data": {"exchange": "NSE"}})
-    assert rest.status("NSE") == {"exchange": "NSE"}
     assert [path for _, path, _, _ in script.requests] == [
         "/v2/market/holidays",
         "/v2/market/timings/2026-11-24",
-        "/v2/market/status/NSE",
     ]
     assert not any("Authorization" in headers for _, _, headers, _ in script.requests)
 
@@ -333,7 +330,6 @@ async def test_the_simulated_broker_is_understood(tmp_path: Path) -> None:
         assert min(prices.values()) > 0
         assert isinstance(await asyncio.to_thread(rest.holidays), list)
         assert await asyncio.to_thread(rest.timings, dt.date(2026, 11, 23))
-        assert (await asyncio.to_thread(rest.status, "NSE"))["exchange"] == "NSE"
         await asyncio.to_thread(rest.download_master, tmp_path / "master.json.gz")
         with pytest.raises(RestError, match="UDAPI100050"):
             await asyncio.to_thread(rest.authorize, Token("wrong"))

@@ -328,7 +328,8 @@ def simulate(
     import asyncio
 
     from tickrec.serve.faults import parse_fault
-    from tickrec.serve.server import Settings, serve
+    from tickrec.serve.server import run
+    from tickrec.serve.synthetic.simulator import Settings, Simulator
 
     configured(config, data, simulate)  # every command refuses a configuration that it does not understand
     settings = Settings(
@@ -342,4 +343,4 @@ def simulate(
         sent_log=sent_log,
     )
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(settings, lambda line: print(line, flush=True), until_eof))
+        asyncio.run(run(Simulator(settings), lambda line: print(line, flush=True), until_eof))

@@ -1,5 +1,13 @@
 """Serve: a server in the broker's own protocol, REST and websocket on one loopback port.
 
-Owns the connections, subscriptions, one-time codes and faults on demand. What it serves comes from a source;
-`synthetic` is one, a made-up market. Knows nothing of a store or of a recording. Read `server` first.
+`server` owns the port and the connections, `endpoints` what REST answers, `stream` what goes over the websockets,
+`client` and `subscriptions` one websocket and what it asked for, `access` who may in, `faults` what goes wrong on
+demand. What there is to serve comes from a `source`, which is told the time; `synthetic` is one, a made-up market.
+Read `source` first, then `server`.
 """
+
+import os
+
+# A request for the prices of 500 instruments is longer than the 8 KiB that websockets takes unless it is told so before
+# it is imported.
+os.environ.setdefault("WEBSOCKETS_MAX_LINE_LENGTH", "32768")

@@ -1,4 +1,4 @@
-"""Who may in: the access token, single-use codes for the websocket, and the codes of the login dialog.
+"""Access: who may in: the access token, and the single-use codes that open a websocket.
 
 Knows neither HTTP nor the market.
 """
@@ -16,17 +16,17 @@ MAX_CODES: Final = 10_000
 class Access:
     """The accepted token and the codes given out; times are monotonic ns."""
 
-    def __init__(self, token: str, *, code_ttl: float, seed: int) -> None:
+    def __init__(self, token: str | None, *, code_ttl: float, seed: int = 1) -> None:
+        """`token` None: any will do, and none is kept. `code_ttl` is seconds."""
         self.token = token
         self._ttl = int(code_ttl * SECOND)
         self._random = random.Random(f"{seed} codes")
         self._codes: dict[str, int] = {}
-        self._logins: dict[str, tuple[str, str]] = {}
 
     def bearer(self, header: str) -> bool:
-        """Whether an Authorization header holds the accepted token."""
+        """Whether an Authorization header holds an accepted token."""
         scheme, _, token = header.partition(" ")
-        return scheme.lower() == "bearer" and token.strip() == self.token
+        return scheme.lower() == "bearer" and token.strip() in ({self.token} if self.token else {token.strip()} - {""})
 
     def new_code(self, now: int) -> str:
         """A code that opens one websocket, for a short while."""
@@ -38,16 +38,6 @@ class Access:
     def use_code(self, code: str, now: int) -> bool:
         """Whether a code is fresh; it no longer is afterwards."""
         return now < self._codes.pop(code, 0)
-
-    def new_login(self, client_id: str, redirect_uri: str) -> str:
-        """The code a login dialog hands to the client's redirect address."""
-        code = self.new_id()
-        self._logins[code] = (client_id, redirect_uri)
-        return code
-
-    def use_login(self, code: str) -> tuple[str, str] | None:
-        """The client and redirect address a login code was made for; a code is used up even by a failed exchange."""
-        return self._logins.pop(code, None)
 
     def new_id(self) -> str:
         """A random uuid, drawn from the seed."""

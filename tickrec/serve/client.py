@@ -1,221 +1,139 @@
-"""One websocket of the simulated broker: the handshake, what the client wants, and what is sent to it.
+"""Client: one websocket of the server: what its client wants, what it has missed, and what is sent to it.
 
-Owns the caps on subscriptions and the bytes of one connection. Every frame the broker promises goes through `send`;
-which instruments changed, and when, is not decided here.
+Owns the bytes of one connection, how it is ended, and how far it may be behind. What is sent, and when, is not decided
+here.
 """
 
-import asyncio
-import json
+import re
 import socket
 import struct
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import quote
 
-from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
-from websockets.frames import DATA_OPCODES, Frame, Opcode
-from websockets.http11 import Request as Upgrade
+from websockets.asyncio.server import ServerConnection, broadcast
+from websockets.frames import Frame, Opcode
 from websockets.protocol import State
-from websockets.server import ServerProtocol
 
-from tickrec.serve.http import Request
-from tickrec.serve.synthetic.phases import SEGMENTS
+from tickrec.serve.subscriptions import Subscriptions
 
-INDIVIDUAL: Final = {"ltpc": 5000, "option_greeks": 3000, "full": 2000, "full_d30": 50}
-"""Keys of a connection when it uses one mode only (page Market Data Feed V3; full_d30 with Plus only)."""
-COMBINED: Final = {"ltpc": 2000, "option_greeks": 2000, "full": 1500, "full_d30": 50}
-"""Keys of each mode when a connection uses several."""
 MAX_BEHIND: Final = 1024 * 1024
-"""Bytes unsent after which a slow reader gets its changes later, and fewer of them."""
+"""Bytes unsent above which a client is behind."""
+WRITE_LIMIT: Final = 256 * 1024
+"""Bytes unsent above which a lossless source waits."""
+MAX_HEAD: Final = 64 * 1024
+"""Bytes of a request."""
 _LINGER: Final = "hh" if sys.platform == "win32" else "ii"
-_SEGMENTS: Final = frozenset((*SEGMENTS, "GLOBAL_INDEX", "GLOBAL_INDICATOR"))
+_LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d{1,5})(?=\r\n)", re.IGNORECASE)
 
 
-class Asked(NamedTuple):
-    """What a subscription message asks for: keys to show at once, and keys whose mode changed."""
+class Connection(ServerConnection):
+    """A connection of the library, which reads GET requests only: a POST becomes a GET with its body as the query."""
 
-    snapshot: list[str]
-    changed: list[str]
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._head = b""
 
-
-class Subscriptions:
-    """Keys and their modes on one connection. Whatever is too much or makes no sense is ignored without a word."""
-
-    def __init__(self, *, plus: bool) -> None:
-        self.modes: dict[str, str] = {}
-        self._plus = plus
-        self._counts = dict.fromkeys(INDIVIDUAL, 0)
-
-    def take(self, message: bytes) -> Asked:
-        """Apply one request of the client."""
-        method, mode, keys = _parse(message)
-        if method == "unsub":
-            for key in keys:
-                self._remove(key)
-            return Asked([], [])
-        if method == "sub":
-            mode = mode or "ltpc"
-            return Asked([key for key in dict.fromkeys(keys) if self._put(key, mode)], [])
-        if method == "change_mode":
-            known = [key for key in keys if key in self.modes]
-            return Asked([], [key for key in known if self._put(key, mode)])
-        return Asked([], [])
-
-    def _put(self, key: str, mode: str) -> bool:
-        """Subscribe a key in a mode; the last request wins. False when it is not accepted."""
-        if mode not in INDIVIDUAL or (mode == "full_d30" and not self._plus) or not _well_formed(key):
-            return False
-        before = self.modes.get(key)
-        if before == mode:
-            return True
-        if before:
-            self._counts[before] -= 1
-        mixed = any(count for other, count in self._counts.items() if other != mode)
-        if self._counts[mode] >= (COMBINED if mixed else INDIVIDUAL)[mode]:
-            if before:
-                self._counts[before] += 1
-            return False
-        self.modes[key] = mode
-        self._counts[mode] += 1
-        return True
-
-    def _remove(self, key: str) -> None:
-        mode = self.modes.pop(key, None)
-        if mode:
-            self._counts[mode] -= 1
+    def data_received(self, data: bytes) -> None:
+        """Take bytes from the network."""
+        if self.request is not None:
+            super().data_received(data)
+            return
+        self._head += data
+        if len(self._head) > MAX_HEAD:
+            self.transport.abort()
+        elif not self._head.startswith(b"POST "):
+            super().data_received(data)
+        elif (request := _as_get(self._head)) is not None:
+            super().data_received(request)
 
 
-class Session:
+def _as_get(head: bytes) -> bytes | None:
+    """A POST request as a GET; None until all of it is there."""
+    lines, end, body = head.partition(b"\r\n\r\n")
+    length = _LENGTH.search(lines + b"\r\n")
+    if not end or len(body) < (int(length[1]) if length else 0):
+        return None
+    target, _, rest = lines.removeprefix(b"POST ").partition(b" ")
+    rest = _LENGTH.sub(b"", rest + b"\r\n")
+    return b"GET " + target + b"?" + quote(body, safe="").encode() + b" " + rest + b"\r\n"
+
+
+class Client:
     """One open websocket; `on_send` is told of each data message just before its bytes are written."""
 
     def __init__(
-        self, number: int, writer: asyncio.StreamWriter, *, plus: bool, on_send: Callable[[int, bytes, bool], None]
+        self,
+        number: int,
+        connection: ServerConnection,
+        caps: Mapping[str, tuple[int, int]],
+        on_send: Callable[[int, bytes, bool], None],
     ) -> None:
         self.number = number
-        self.subscriptions = Subscriptions(plus=plus)
-        self.pending: dict[str, None] = {}
-        """Keys that changed since the last frame."""
-        self.last_sent = 0
-        self.stalled_until = 0
-        """Monotonic ns."""
-        self.ending = (1006, "")
-        """The close code and reason, once it has ended."""
-        self._writer = writer
+        self.subscriptions = Subscriptions(caps)
+        self.missed: dict[str, None] = {}
+        """Keys of which it was not sent what it should have been."""
+        self.last_sent_ns = 0
+        """Monotonic time."""
+        self.stalled_until_ns = 0
+        """Monotonic time."""
+        self._connection = connection
         self._on_send = on_send
-        self._fragments: list[Frame] = []
-        # A small memLevel keeps compression from holding 256 KB for each connection.
-        deflate = ServerPerMessageDeflateFactory(compress_settings={"memLevel": 5, "level": 1})
-        self._protocol = ServerProtocol(extensions=[deflate], max_size=16 * 1024 * 1024)
-
-    def shake_hands(self, request: Request, refusal: str = "") -> bool:
-        """Answer an upgrade: 101, or 403 with a reason."""
-        self._protocol.receive_data(request.head)
-        for event in self._protocol.events_received():
-            if isinstance(event, Upgrade):
-                answer = self._protocol.reject(403, refusal) if refusal else self._protocol.accept(event)
-                self._protocol.send_response(answer)
-        self._write()
-        return self._protocol.state is State.OPEN
 
     @property
     def open(self) -> bool:
         """Whether messages can be sent."""
-        return self._protocol.state is State.OPEN and not self._writer.is_closing()
+        return self._connection.state is State.OPEN and not self._connection.transport.is_closing()
 
     @property
-    def behind(self) -> bool:
-        """Whether the client reads too slowly to be sent more."""
-        return self._writer.transport.get_write_buffer_size() > MAX_BEHIND
+    def unsent(self) -> int:
+        """Bytes that wait for the client to read."""
+        return self._connection.transport.get_write_buffer_size()
 
-    async def requests(self, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-        """Yield the binary messages of the client until the connection ends; text messages are ignored."""
-        while True:
-            try:
-                data = await reader.read(65536)
-            except ConnectionError:
-                data = b""
-            if data:
-                self._protocol.receive_data(data)
-            else:
-                self._protocol.receive_eof()
-            for frame in self._protocol.events_received():
-                message = self._message(frame) if isinstance(frame, Frame) else None
-                if message is not None:
-                    yield message
-            self._write()
-            if not data or self._protocol.state is State.CLOSED:
-                break
-        if self._protocol.close_rcvd:
-            self.ending = (int(self._protocol.close_rcvd.code), self._protocol.close_rcvd.reason)
+    @property
+    def slow(self) -> bool:
+        """Whether `drained` would wait."""
+        return self.unsent > WRITE_LIMIT
 
-    def send(self, payload: bytes, now: int, *, text: bool = False) -> bool:
-        """Send one data message (at monotonic ns `now`); False when the connection is already ending."""
+    def ready(self, now_ns: int) -> bool:
+        """Whether it can take a message at a monotonic time."""
+        return now_ns >= self.stalled_until_ns and self.open and self.unsent <= MAX_BEHIND
+
+    def send(self, payload: bytes, now_ns: int, *, text: bool = False) -> bool:
+        """Send one data message (at a monotonic time); False when the connection is already ending."""
         if not self.open:
             return False
         self._on_send(self.number, payload, text)
-        self.last_sent = now
-        (self._protocol.send_text if text else self._protocol.send_binary)(payload)
-        self._write()
+        self.last_sent_ns = now_ns
+        broadcast([self._connection], payload.decode("utf-8", "replace") if text else payload)
         return True
 
-    def ping(self, now: int) -> None:
+    async def drained(self) -> None:
+        """Return when the client has read most of what was sent, or has gone."""
+        try:
+            await self._connection.drain()
+        except OSError:
+            return  # nobody is there to be waited for
+
+    def ping(self, now_ns: int) -> None:
         """Send an empty ping."""
-        self.last_sent = now
-        self._protocol.send_ping(b"")
-        self._write()
+        self.last_sent_ns = now_ns
+        self._connection.protocol.send_ping(b"")
+        self._connection.send_data()
 
     def close(self, code: int, reason: str = "") -> None:
         """Begin the closing handshake."""
-        self.ending = (code, reason)
-        self._protocol.send_close(code, reason)
-        self._write()
+        self._connection.protocol.send_close(code, reason)
+        self._connection.send_data()
 
     def reset(self, fragment: bytes = b"") -> None:
         """End the connection with a TCP reset, after the first half of a frame with `fragment` if there is one."""
+        transport = self._connection.transport
         if fragment:
-            frame = Frame(Opcode.BINARY, fragment).serialize(mask=False)
-            self._writer.write(frame[: len(frame) // 2])
-        self.ending = (1006, "reset")
-        raw = self._writer.get_extra_info("socket")
+            data = Frame(Opcode.BINARY, fragment).serialize(mask=False)
+            transport.write(data[: len(data) // 2])
+        raw = transport.get_extra_info("socket")
         if raw is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 1, 0))
-        self._writer.transport.abort()
-
-    def _message(self, frame: Frame) -> bytes | None:
-        """A complete binary message, once its last fragment is there."""
-        if frame.opcode not in DATA_OPCODES:
-            return None
-        self._fragments.append(frame)
-        if not frame.fin:
-            return None
-        fragments, self._fragments = self._fragments, []
-        if fragments[0].opcode is not Opcode.BINARY:
-            return None
-        return b"".join(bytes(fragment.data) for fragment in fragments)
-
-    def _write(self) -> None:
-        for data in self._protocol.data_to_send():
-            if self._writer.is_closing():
-                continue
-            if data:
-                self._writer.write(data)
-            elif self._writer.can_write_eof():
-                self._writer.write_eof()
-
-
-def _parse(message: bytes) -> tuple[str, str, list[str]]:
-    """Method, mode and keys of a request; an empty method for what makes no sense."""
-    try:
-        request = json.loads(message)
-    except ValueError:
-        return "", "", []
-    data = request.get("data") if isinstance(request, Mapping) else None
-    keys = data.get("instrumentKeys") if isinstance(data, Mapping) else None
-    if not isinstance(data, Mapping) or not isinstance(keys, list):
-        return "", "", []
-    return str(request.get("method", "")), str(data.get("mode") or ""), [key for key in keys if isinstance(key, str)]
-
-
-def _well_formed(key: str) -> bool:
-    segment, _, name = key.partition("|")
-    return segment in _SEGMENTS and bool(name)
+        transport.abort()

@@ -1,282 +1,270 @@
-"""The REST side of the simulated broker: every path, what it wants and what it answers.
+"""Endpoints: the REST side of the server: every path, what it wants and what it answers.
 
-Bodies have the shape of the broker's own (pages Authentication, Market information, Market quotes, Instruments and
-recorded answers of 2026-09). Knows nothing about sockets.
+Bodies have the shape of the broker's own (pages Market information, Market quotes, Instruments and recorded answers of
+2026-09). Knows nothing about sockets, and asks the source for what is in them.
 """
 
 import datetime as dt
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Final
-from urllib.parse import parse_qs, urlencode
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from tickrec.clock import Clock, ist
+from websockets.datastructures import Headers
+from websockets.http11 import Request as Received
+from websockets.http11 import Response
+
+from tickrec.clock import Clock
 from tickrec.serve.access import Access
 from tickrec.serve.faults import Fault, Lasting, fault_from_json
-from tickrec.serve.http import Request, Response, json_response
-from tickrec.serve.synthetic.phases import Phase
-from tickrec.serve.synthetic.prices import Market, Security
-from tickrec.serve.synthetic.records import FILES, master_file
+from tickrec.serve.source import Moment, Source
+from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 
 FEED_PATH: Final = "/market-data-feeder/v3/upstox-developer-api/feeds"
 """Where the websocket of an authorized address lives."""
+SOURCE_HEADER: Final = "X-Tickrec-Source"
+"""In the answer to authorize: what is served, where it is not to be taken for the broker's."""
+_FILES: Final = "market-quote/instruments/exchange"
+_HOSTS: Final = frozenset(("127.0.0.1", "localhost", "[::1]"))
 _MAX_KEYS: Final = 500
+_SEGMENTS: Final = {
+    "NSCOM": "NSE_COM",
+    "CDS": "NCD_FO",
+    "NFO": "NSE_FO",
+    "BSE": "BSE_EQ",
+    "BCD": "BCD_FO",
+    "BFO": "BSE_FO",
+    "NSE": "NSE_EQ",
+    "MCX": "MCX_FO",
+}
+"""The exchange names of the status endpoint, with a segment of each."""
+_STATUS: Final = pb.DESCRIPTOR.enum_types_by_name["MarketStatus"]
+_JSON: Final = {"Content-Type": "application/json"}
+_PLAIN: Final = {"Content-Type": "text/plain"}
+
+
+class Request(NamedTuple):
+    """A request: path and query values are decoded."""
+
+    path: str
+    query: dict[str, str]
+    raw_query: str
+    headers: dict[str, str]
+    """By name in lower case; of several of one name the last."""
+    hosts: list[str]
+    """Every host, with its port, that it is for or that it says to come from."""
+
+    @property
+    def upgrade(self) -> bool:
+        """Whether a websocket is asked for."""
+        return self.headers.get("upgrade", "").lower() == "websocket"
+
+    @property
+    def from_here(self) -> bool:
+        """Whether it comes from a program of this machine, as far as a browser would say if it did not."""
+        return "host" in self.headers and all(_host(each) in _HOSTS for each in self.hosts)
+
+
+def read(received: Received) -> Request:
+    """A request as the library has read it."""
+    parts = urlsplit(received.path)
+    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    headers = {name.lower(): value for name, value in received.headers.raw_items()}
+    origins = [origin.partition("://")[2] for origin in received.headers.get_all("Origin")]
+    hosts = [*received.headers.get_all("Host"), *origins]
+    return Request(unquote(parts.path), query, unquote(parts.query), headers, hosts)
 
 
 class RestError(Exception):
     """An answer in the broker's error shape."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
-        self.response = json_response(status, error_body(code, message))
+        self.answer = Answer(status, json.dumps(_error_body(code, message)).encode(), {**_JSON, **(headers or {})})
 
 
-class Rest:
+class Answer(NamedTuple):
+    """An answer to a request."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = {}
+
+    def response(self, wall_ns: int) -> Response:
+        """What the library sends; each answer ends its connection."""
+        standing = {
+            "Date": formatdate(wall_ns / 1e9, usegmt=True),
+            "Content-Length": str(len(self.body)),
+            "Connection": "close",
+        }
+        return Response(self.status, HTTPStatus(self.status).phrase, Headers({**standing, **self.headers}), self.body)
+
+
+class Endpoints:
     """Answers requests; `host` is what addresses in answers name, such as 127.0.0.1:8000."""
 
     def __init__(
         self,
-        market: Market,
+        source: Source,
         access: Access,
         lasting: Lasting,
         clock: Clock,
         *,
         host: str,
-        bodies: Mapping[str, object],
         stats: Callable[[], dict[str, Any]],
-        strike: Callable[[Fault], None],
+        strike: Callable[[Fault], None] | None,
     ) -> None:
-        self._market = market
+        """`strike` None: nobody can cause a fault by a request."""
+        self._source = source
         self._access = access
         self._lasting = lasting
         self._clock = clock
         self._host = host
-        self._bodies = bodies
         self._stats = stats
         self._strike = strike
-        self._files: dict[tuple[dt.date, str], bytes] = {}
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Answer:
         """The answer to any request but the upgrade of an authorized address."""
-        if request.path.startswith("/simulator/"):
-            return self._own(request)
-        status = self._lasting.error(self._clock.monotonic_ns())
-        if status == 429:
-            return json_response(429, error_body("UDAPI10005", "Too Many Request Sent"), ("Retry-After", "1"))
-        if status:
-            return json_response(status, error_body("UDAPI100500", "Something went wrong"))
         try:
+            if not request.from_here:
+                raise RestError(403, "UDAPI100000", "Only programs of this machine are served")
+            if (own := self._own(request)) is not None:
+                return own
+            self._fail_on_demand()
             return self._route(request)
         except RestError as error:
-            return error.response
+            return error.answer
 
-    def _route(self, request: Request) -> Response:
-        path = request.path
-        if request.method == "POST":
-            if path == "/v2/login/authorization/token":
-                return self._exchange(request)
-            raise _not_found()
-        if request.method != "GET":
-            raise RestError(405, "UDAPI10000", "This request is not supported by Upstox API")
-        if path in self._bodies:
-            return json_response(200, self._bodies[path])
-        match path.strip("/").split("/"):
+    def _fail_on_demand(self) -> None:
+        status = self._lasting.error(self._clock.monotonic_ns())
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            raise RestError(status, "UDAPI10005", "Too Many Request Sent", {"Retry-After": "1"})
+        if status:
+            raise RestError(status, "UDAPI100500", "Something went wrong")
+
+    def _route(self, request: Request) -> Answer:
+        match request.path.strip("/").split("/"):
             case ["v3", "feed", "market-data-feed", "authorize"]:
-                self._authorized(request)
+                self._check_token(request)
                 return self._authorize()
             case ["v3", "feed", "market-data-feed"]:
-                self._authorized(request)
+                self._check_token(request)
                 return self._redirect(request)
-            case ["v2", "login", "authorization", "dialog"]:
-                return self._dialog(request)
             case ["v2", "market", "holidays", *date]:
                 return self._holidays(date)
             case ["v2", "market", "timings", date]:
-                return _success(self._market.hours.timings_body(_date(date)))
+                return _success(self._source.timings(_date(date)))
             case ["v2", "market", "status", exchange]:
-                return self._status(exchange)
+                return self._market_status(exchange)
             case ["v3", "market-quote", "ltp"]:
-                self._authorized(request)
-                return self._quotes(request, self._last_price)
-            case ["v3" | "v2", "market-quote", "quotes"]:
-                self._authorized(request)
-                return self._quotes(request, self._full_quote)
-            case ["market-quote", "instruments", "exchange", name]:
-                return self._master(request, name)
-        raise _not_found()
+                self._check_token(request)
+                return self._last_prices(request)
+            case [*folder, name] if "/".join(folder) == _FILES:
+                return self._instruments(request, name)
+        raise RestError(404, "UDAPI100060", "Resource not Found.")
 
-    def _authorized(self, request: Request) -> None:
+    def _check_token(self, request: Request) -> None:
         unauthorized = self._lasting.unauthorized(self._clock.monotonic_ns())
         if unauthorized or not self._access.bearer(request.headers.get("authorization", "")):
             raise RestError(401, "UDAPI100050", "Invalid token used to access API")
 
-    def _authorize(self) -> Response:
+    def _authorize(self) -> Answer:
         uri = self._new_uri()
-        return _success({"authorizedRedirectUri": uri, "authorized_redirect_uri": uri})
+        headers = {SOURCE_HEADER: self._source.name} if self._source.name else {}
+        return _success({"authorizedRedirectUri": uri, "authorized_redirect_uri": uri}, headers)
 
-    def _redirect(self, request: Request) -> Response:
+    def _redirect(self, request: Request) -> Answer:
         if not request.upgrade:
             raise RestError(400, "UDAPI10000", "This request is not supported by Upstox API")
-        return Response(302, b"", (("Location", self._new_uri()),))
+        return Answer(302, b"", {"Location": self._new_uri()})
 
     def _new_uri(self) -> str:
         code = self._access.new_code(self._clock.monotonic_ns())
         return f"ws://{self._host}{FEED_PATH}?requestId={self._access.new_id()}&code={code}"
 
-    def _dialog(self, request: Request) -> Response:
-        """The login page, with a user who agrees at once."""
-        query = request.query
-        if query.get("response_type") != "code" or not query.get("client_id"):
-            raise RestError(400, "UDAPI100069", "The client_id or response_type is invalid")
-        if not query.get("redirect_uri"):
-            raise RestError(400, "UDAPI100070", "The redirect_uri is invalid")
-        answer = {"code": self._access.new_login(query["client_id"], query["redirect_uri"])}
-        if "state" in query:
-            answer["state"] = query["state"]
-        joint = "&" if "?" in query["redirect_uri"] else "?"
-        return Response(302, b"", (("Location", query["redirect_uri"] + joint + urlencode(answer)),))
-
-    def _exchange(self, request: Request) -> Response:
-        """A login code for a token; the body is flat, without status and data."""
-        form = {name: values[-1] for name, values in parse_qs(request.body.decode("utf-8", "replace")).items()}
-        login = self._access.use_login(form.get("code", ""))
-        if login is None:
-            raise RestError(401, "UDAPI100057", "Invalid Auth code")
-        if form.get("client_id") != login[0] or not form.get("client_secret"):
-            raise RestError(401, "UDAPI100069", "Check your 'client_id' and 'client_secret'; one or both are incorrect")
-        if form.get("redirect_uri") != login[1]:
-            raise RestError(400, "UDAPI100070", "Check your 'redirect_uri'; it does not match the login")
-        if form.get("grant_type") != "authorization_code":
-            raise RestError(400, "UDAPI100036", "Invalid Input")
-        return json_response(200, _token_body(self._access.token))
-
-    def _holidays(self, date: list[str]) -> Response:
-        holidays = self._market.hours.holidays_body()
+    def _holidays(self, date: list[str]) -> Answer:
+        holidays = self._source.holidays()
         if not date:
             return _success(holidays)
         wanted = _date("/".join(date)).isoformat()
         return _success([row for row in holidays if row["date"] == wanted])
 
-    def _status(self, exchange: str) -> Response:
-        body = self._market.hours.status_body(exchange, self._clock.wall_ns())
-        if body is None:
+    def _market_status(self, exchange: str) -> Answer:
+        """An exchange's state as the last market_info has it."""
+        info = pb.FeedResponse.FromString(self._source.market_info(self._now()))
+        number = info.marketInfo.segmentStatus.get(_SEGMENTS.get(exchange, ""))
+        if number is None:
             raise RestError(400, "UDAPI1089", "Invalid exchange")
-        return _success(body)
+        word = _STATUS.values_by_number[number].name
+        return _success({"exchange": exchange, "status": word, "last_updated": info.currentTs})
 
-    def _master(self, request: Request, name: str) -> Response:
+    def _instruments(self, request: Request, name: str) -> Answer:
         if not request.headers.get("user-agent"):
-            return Response(403, b"Forbidden", (("Content-Type", "text/plain"),))
-        stem = name.removesuffix(".json.gz")
-        if stem == name or stem not in FILES:
-            return Response(404, b"Not Found", (("Content-Type", "text/plain"),))
-        known = (self._market.master.date, stem)
-        if known not in self._files:
-            self._files = {key: value for key, value in self._files.items() if key[0] == known[0]}
-            self._files[known] = master_file(stem, self._market.master.listings.values())
-        return Response(200, self._files[known], (("Content-Type", "application/gzip"),))
+            return Answer(403, b"Forbidden", _PLAIN)
+        exchange, dot, ending = name.partition(".")
+        body = self._source.instruments(exchange, self._now()) if dot + ending == ".json.gz" else None
+        if body is None:
+            return Answer(404, b"Not Found", _PLAIN)
+        return Answer(200, body, {"Content-Type": "application/gzip"})
 
-    def _quotes(self, request: Request, form: Callable[[Security], dict[str, Any]]) -> Response:
+    def _last_prices(self, request: Request) -> Answer:
         keys = [key for key in request.query.get("instrument_key", "").split(",") if key]
         if len(keys) > _MAX_KEYS:
             raise RestError(400, "UDAPI100043", f"You can request at most {_MAX_KEYS} instrument keys")
-        found = {key: self._market.security(key, self._clock.wall_ns()) for key in keys}
-        data = {}
-        for key, security in found.items():
-            if security is None:
+        if not keys:
+            raise RestError(400, "UDAPI1087", "Instrument key is required")
+        rows = {}
+        for key in keys:
+            found = self._source.last_price(key, self._now())
+            if found is None:
                 # Observed: one unknown key fails the whole request.
                 raise RestError(400, "UDAPI100095", f"Invalid instrument key: {key}")
-            self._freshen(security)
-            listing = security.listing
-            data[f"{listing.segment}:{listing.symbol.replace(' ', '')}"] = form(security)
-        if not data:
-            raise RestError(400, "UDAPI1087", "Instrument key is required")
-        return _success(data)
+            rows[found[0]] = found[1]
+        return _success(rows)
 
-    def _freshen(self, security: Security) -> None:
-        """Let an instrument that nobody streams catch up with the clock."""
-        wall = self._clock.wall_ns()
-        if wall // 1_000_000 - security.ltt > 1000 and self._market.phase(security, wall) is Phase.OPEN:
-            security.move(wall // 1_000_000)
+    def _own(self, request: Request) -> Answer | None:
+        """What the broker does not have: counts, and faults on demand; None for the broker's paths."""
+        match request.path:
+            case "/health":
+                return Answer(200, b'{"status": "ok"}', _JSON)
+            case "/status" | "/simulator/stats":
+                return Answer(200, json.dumps({**self._stats(), **self._source.status()}).encode(), _JSON)
+            case "/simulator/fault" if self._strike is not None:
+                return self._fault(request, self._strike)
+        return None
 
-    def _last_price(self, security: Security) -> dict[str, Any]:
-        return {
-            "last_price": security.ltp / 100,
-            "instrument_token": security.listing.key,
-            "ltq": security.ltq,
-            "volume": security.vtt,
-            "cp": security.cp / 100,
-        }
+    def _fault(self, request: Request, strike: Callable[[Fault], None]) -> Answer:
+        """?kind=close&arg=1011, or the same as JSON in the body of a POST, which arrives as the query."""
+        try:
+            fault = fault_from_json(request.query if "kind" in request.query else json.loads(request.raw_query))
+        except (ValueError, AttributeError) as error:
+            return Answer(400, json.dumps({"status": "error", "message": str(error)}).encode(), _JSON)
+        strike(fault)
+        return Answer(200, b'{"status": "success"}', _JSON)
 
-    def _full_quote(self, security: Security) -> dict[str, Any]:
-        listing, book, day = security.listing, security.book, security.day
-        is_index = listing.kind == "INDEX"
-        bids = zip(book.bid_offsets[:5], book.bid_qtys, strict=False)
-        asks = zip(book.ask_offsets[:5], book.ask_qtys, strict=False)
-        depth = {
-            "buy": [{"quantity": q, "price": max(0, book.bid - away) / 100, "orders": 1} for away, q in bids],
-            "sell": [{"quantity": q, "price": (book.ask + away) / 100, "orders": 1} for away, q in asks],
-        }
-        return {
-            "ohlc": {"open": day.open / 100, "high": day.high / 100, "low": day.low / 100, "close": day.close / 100},
-            "depth": {"buy": [], "sell": []} if is_index else depth,
-            "timestamp": ist(self._clock.wall_ns()).isoformat(timespec="milliseconds"),
-            "instrument_token": listing.key,
-            "symbol": listing.symbol,
-            "last_price": security.ltp / 100,
-            "volume": security.vtt,
-            "average_price": round(security.atp / 100, 2),
-            "oi": float(security.oi),
-            "net_change": (security.ltp - security.cp) / 100,
-            "total_buy_quantity": float(security.tbq),
-            "total_sell_quantity": float(security.tsq),
-            "lower_circuit_limit": round(security.cp * 0.9) / 100,
-            "upper_circuit_limit": round(security.cp * 1.1) / 100,
-            "last_trade_time": str(security.ltt),
-            "oi_day_high": float(security.oi),
-            "oi_day_low": float(security.oi),
-            "prev_close_price": security.cp / 100,
-            "cas_eligible": listing.closing_auction,
-        }
-
-    def _own(self, request: Request) -> Response:
-        """What the broker does not have: counts, and faults on demand."""
-        if request.path == "/simulator/stats" and request.method == "GET":
-            return json_response(200, self._stats())
-        if request.path == "/simulator/fault" and request.method == "POST":
-            try:
-                facts = json.loads(request.body)
-                fault = fault_from_json(facts)
-            except (ValueError, AttributeError) as error:
-                return json_response(400, {"status": "error", "message": str(error)})
-            self._strike(fault)
-            return json_response(200, {"status": "success"})
-        return json_response(404, {"status": "error", "message": "no such path"})
+    def _now(self) -> Moment:
+        return Moment(self._clock.wall_ns(), self._clock.monotonic_ns())
 
 
-def error_body(code: str, message: str) -> dict[str, Any]:
+def _error_body(code: str, message: str) -> dict[str, Any]:
     """The broker's error body, with both spellings of every key (observed 2026-09)."""
-    return {
-        "status": "error",
-        "errors": [
-            {
-                "errorCode": code,
-                "message": message,
-                "propertyPath": None,
-                "invalidValue": None,
-                "error_code": code,
-                "property_path": None,
-                "invalid_value": None,
-            }
-        ],
+    error = {
+        "errorCode": code,
+        "message": message,
+        "propertyPath": None,
+        "invalidValue": None,
+        "error_code": code,
+        "property_path": None,
+        "invalid_value": None,
     }
+    return {"status": "error", "errors": [error]}
 
 
-def _success(data: object) -> Response:
-    return json_response(200, {"status": "success", "data": data})
-
-
-def _not_found() -> RestError:
-    return RestError(404, "UDAPI100060", "Resource not Found.")
+def _success(data: object, headers: Mapping[str, str] | None = None) -> Answer:
+    body = json.dumps({"status": "success", "data": data}).encode()
+    return Answer(200, body, {**_JSON, **(headers or {})})
 
 
 def _date(text: str) -> dt.date:
@@ -286,18 +274,7 @@ def _date(text: str) -> dt.date:
         raise RestError(400, "UDAPI1088", "Invalid date") from None
 
 
-def _token_body(token: str) -> dict[str, Any]:
-    return {
-        "email": "simulated@example.com",
-        "exchanges": ["NSE", "NFO", "BSE", "BFO", "CDS", "BCD", "MCX"],
-        "products": ["D", "CO", "I"],
-        "broker": "UPSTOX",
-        "user_id": "SIM001",
-        "user_name": "Simulated User",
-        "order_types": ["MARKET", "LIMIT", "SL", "SL-M"],
-        "user_type": "individual",
-        "poa": False,
-        "is_active": True,
-        "access_token": token,
-        "extended_token": None,
-    }
+def _host(netloc: str) -> str:
+    """The host of an address without its port."""
+    host, colon, port = netloc.rpartition(":")
+    return host.lower() if colon and port.isdigit() else netloc.lower()

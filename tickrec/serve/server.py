@@ -1,13 +1,15 @@
-"""A local broker that speaks the Market Data Feed V3: REST and websocket on one loopback port, a synthetic market.
+"""Server: a broker that speaks the Market Data Feed V3 on one loopback port, REST and websocket, with a source behind.
 
-Owns the server: its port, who gets in, the schedule of faults, and the log of everything sent. The market, the stream
-of messages and the REST answers live in the modules beside it. Behaves like the broker's feed of 2026-09; where that
-was never observed (close codes, the interval of pings, the life of a code) it does the simplest thing.
+Owns the port, who gets in, the schedule of faults, and the log of everything sent. What goes over the websockets is for
+`stream`, what REST answers for `endpoints`, what there is to serve for the source. Behaves like the broker's feed of
+2026-09; where that was never observed (close codes, the interval of pings, the life of a code) it does the simplest
+thing.
 """
 
 import asyncio
 import contextlib
 import json
+import logging
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -15,67 +17,80 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from websockets.asyncio.server import Server as Listener
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as listen
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request as Received
+from websockets.http11 import Response
+
 from tickrec.clock import SECOND, Clock, SystemClock
 from tickrec.errors import UsageError
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.serve.access import Access
-from tickrec.serve.broadcast import Broadcast
-from tickrec.serve.client import Session
-from tickrec.serve.endpoints import FEED_PATH, Rest
+from tickrec.serve.client import WRITE_LIMIT, Client, Connection
+from tickrec.serve.endpoints import FEED_PATH, Answer, Endpoints, Request, read
 from tickrec.serve.faults import Fault, Lasting
-from tickrec.serve.http import MAX_HEAD, Request, Response, read_request
-from tickrec.serve.synthetic.phases import Hours
-from tickrec.serve.synthetic.prices import Market
+from tickrec.serve.source import Moment, Source
+from tickrec.serve.stream import Stream
+from tickrec.serve.subscriptions import NO_CAPS
 
 if TYPE_CHECKING:
     from tickrec.journal import JournalWriter
 
-SOURCE: Final = "simulator"
-"""The source named in the header of the sent log."""
+SENT: Final = "simulator"
+"""The source named in the header of the log of everything sent."""
 HOST: Final = "127.0.0.1"
+MOST_CONNECTIONS: Final = 500
+"""TCP connections at a time, beyond which a new one is turned away."""
+MOST_REQUEST: Final = 4 * 1024 * 1024
+"""Bytes of a message from a client."""
+
+log = logging.getLogger("tickrec.serve")
+log.setLevel(logging.CRITICAL)  # the library's: it writes down whatever the other side says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How the simulated broker behaves."""
+class Terms:
+    """On which terms a server serves."""
 
     port: int = 0
     """0: any free one."""
-    rate: float = 1000.0
-    """Most instrument updates a second, over all subscribed keys."""
-    interval: float = 0.25
-    """Seconds between frames; in each an instrument changes at most once."""
-    seed: int = 1
-    token: str = field(default="simulated", repr=False)
-    """The only access token accepted."""
-    plus: bool = False
-    """A Plus account: 5 connections instead of 2, and full_d30."""
-    always_open: bool = True
-    """False: the exchanges keep their real hours."""
+    token: str | None = field(default=None, repr=False)
+    """The only access token accepted; None: any."""
+    clients: int = 64
+    """Websockets at a time."""
+    caps: Mapping[str, tuple[int, int]] = field(default_factory=lambda: NO_CAPS)
+    """Keys of a websocket by mode, when it is the only one and when several are mixed."""
     faults: tuple[Fault, ...] = ()
+    faults_on_demand: bool = False
+    """Whether a request can cause a fault."""
     sent_log: Path | None = None
     """An empty folder for a journal of every message sent."""
     code_ttl: float = 60.0
     """Seconds that an authorized address stays good."""
     ping_interval: float = 20.0
-    """Seconds of silence after which a connection is pinged."""
-    bodies: Mapping[str, object] = field(default_factory=dict)
-    """Whole JSON bodies for paths, such as {"/v2/market/timings/2026-11-24": {...}}."""
+    """Seconds of silence after which a websocket is pinged."""
     clock: Clock = field(default_factory=SystemClock)
 
 
-class Simulator:
-    """The running server. Use it as an asynchronous context, or call start and stop from the same task."""
+class Server:
+    """A running server. Use it as an asynchronous context, or call start and stop from the same task."""
 
-    def __init__(self, settings: Settings) -> None:
-        if settings.rate <= 0 or settings.interval <= 0:
-            raise UsageError("the simulator's rate and interval must be above zero")
-        self.settings = settings
+    def __init__(self, source: Source, terms: Terms) -> None:
+        self.terms = terms
         self.port = 0
-        self._clock = settings.clock
+        self._source = source
+        self._clock = terms.clock
+        self._lasting = Lasting()
+        self._access = Access(terms.token, code_ttl=terms.code_ttl)
+        self._stream = Stream(source, self._lasting, self._clock, ping_interval=terms.ping_interval)
+        self._endpoints: Endpoints | None = None
+        self._log: JournalWriter | None = None
+        self._listener: Listener | None = None
         self._stack = contextlib.AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
-        self._open: dict[asyncio.StreamWriter, asyncio.Task[Any] | None] = {}
+        self._over = asyncio.Event()
         self._opened = 0
         self._frames = 0
         self._bytes = 0
@@ -98,50 +113,27 @@ class Simulator:
         await self.stop()
 
     async def start(self) -> None:
-        """Open the port and let the market run.
+        """Open the port and let the source run.
 
         Raises UsageError when the port is taken, StorageError when the log cannot be written.
         """
-        settings, wall = self.settings, self._clock.wall_ns()
-        self._log = _open_log(settings.sent_log, wall) if settings.sent_log else None
-        if self._log is not None:
+        if self.terms.sent_log is not None:
+            self._log = _open_log(self.terms.sent_log, self._clock.wall_ns())
             self._stack.callback(self._log.close)
-        server = await self._bind()
-        market = Market(settings.seed, Hours(always_open=settings.always_open), wall)
-        self._lasting = Lasting()
-        self._access = Access(settings.token, code_ttl=settings.code_ttl, seed=settings.seed)
-        self._broadcast = Broadcast(
-            market,
-            self._lasting,
-            self._clock,
-            rate=settings.rate,
-            ping_interval=settings.ping_interval,
-            seed=settings.seed,
-        )
-        self._rest = Rest(
-            market,
+        self._listener = await self._listen()
+        self._stack.push_async_callback(self._close, self._listener)
+        self._endpoints = Endpoints(
+            self._source,
             self._access,
             self._lasting,
             self._clock,
             host=f"{HOST}:{self.port}",
-            bodies=settings.bodies,
             stats=self.stats,
-            strike=self.strike,
+            strike=self.strike if self.terms.faults_on_demand else None,
         )
-        self._stack.push_async_callback(self._close, server)
-        await server.start_serving()
+        await self._listener.start_serving()
         tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
-        self._tasks = [tasks.create_task(self._run_market()), tasks.create_task(self._run_faults())]
-
-    async def _bind(self) -> asyncio.Server:
-        port = self.settings.port
-        try:
-            server = await asyncio.start_server(self._serve_connection, HOST, port, limit=MAX_HEAD, start_serving=False)
-        except OSError as error:
-            await self._stack.aclose()
-            raise UsageError(f"port {port} cannot be opened: {error.strerror}", where=HOST) from None
-        self.port = server.sockets[0].getsockname()[1]
-        return server
+        self._tasks = [tasks.create_task(self._run_stream()), tasks.create_task(self._run_faults())]
 
     async def stop(self) -> None:
         """Close every connection and the port."""
@@ -149,9 +141,13 @@ class Simulator:
             task.cancel()
         await self._stack.aclose()
 
+    async def over(self) -> None:
+        """Return when the source has ended and the last client has left."""
+        await self._over.wait()
+
     def stats(self) -> dict[str, Any]:
         """What was sent so far, and what is connected and subscribed now."""
-        return {"opened": self._opened, "frames": self._frames, "bytes": self._bytes, **self._broadcast.stats()}
+        return {"opened": self._opened, "frames": self._frames, "bytes": self._bytes, **self._stream.stats()}
 
     def strike(self, fault: Fault) -> None:
         """Let something go wrong now."""
@@ -159,70 +155,53 @@ class Simulator:
             self._access.token = fault.arg
             self._lasting.forgive()
         elif not self._lasting.begin(fault, self._clock.monotonic_ns()):
-            self._broadcast.strike(fault)
+            self._stream.strike(fault)
 
-    async def _run_market(self) -> None:
-        """A frame each interval, counted from the first so that delays do not add up."""
-        interval = int(self.settings.interval * SECOND)
-        longest = max(1.0, 2 * self.settings.interval)
-        before = due = self._clock.monotonic_ns()
+    async def _listen(self) -> Listener:
+        try:
+            listener = await listen(
+                self._serve,
+                HOST,
+                self.terms.port,
+                process_request=self._process,
+                create_connection=Connection,
+                compression=None,  # it would cost more than everything else, and nothing is saved on a loopback port
+                ping_interval=None,
+                close_timeout=1,
+                max_size=MOST_REQUEST,
+                write_limit=WRITE_LIMIT,
+                server_header=None,
+                logger=log,
+                start_serving=False,
+            )
+        except OSError as error:
+            await self._stack.aclose()
+            raise UsageError(f"port {self.terms.port} cannot be opened: {error.strerror}", where=HOST) from None
+        self.port = next(iter(listener.sockets)).getsockname()[1]
+        return listener
+
+    async def _run_stream(self) -> None:
         while True:
-            due = max(due + interval, before)
-            await self._clock.sleep(max(0, due - self._clock.monotonic_ns()) / SECOND)
-            now = self._clock.monotonic_ns()
-            self._broadcast.flush(min((now - before) / SECOND, longest), now)
-            before = now
+            now = Moment(self._clock.wall_ns(), self._clock.monotonic_ns())
+            await self._clock.sleep(self._source.pause_s(now))
+            await self._stream.turn()
+            self._end_if_over()
 
     async def _run_faults(self) -> None:
         begin = self._clock.monotonic_ns()
-        for fault in sorted(self.settings.faults, key=lambda x: x.at):
+        for fault in sorted(self.terms.faults, key=lambda x: x.at):
             passed = (self._clock.monotonic_ns() - begin) / SECOND
             await self._clock.sleep(max(0.0, fault.at - passed))
             self.strike(fault)
 
-    async def _serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One TCP connection: requests until it ends or becomes a websocket."""
-        self._open[writer] = asyncio.current_task()
-        try:
-            while (request := await self._read(reader, writer)) is not None:
-                if request.upgrade and request.path == FEED_PATH:
-                    await self._serve_websocket(request, reader, writer)
-                    return
-                writer.write(self._rest.answer(request).encode(self._clock.wall_ns()))
-                await writer.drain()
-                if request.close:
-                    return
-        except ConnectionError:
-            pass  # the client went away; there is nobody to tell
-        finally:
-            del self._open[writer]
-            writer.close()
-
-    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request | None:
-        """The next request; None when there is none, with a complaint if what came is no HTTP."""
-        try:
-            return await read_request(reader)
-        except ValueError:
-            writer.write(Response(400).encode(self._clock.wall_ns()))
-            return None
-
-    async def _serve_websocket(
-        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def _process(self, _connection: ServerConnection, received: Received) -> Response | None:
+        """The answer to a request; None: it becomes a websocket."""
+        assert self._endpoints is not None
+        request = read(received)
+        if request.path != FEED_PATH or not request.upgrade or not request.from_here:
+            return self._endpoints.answer(request).response(self._clock.wall_ns())
         refusal = self._refusal(request)
-        session = Session(self._opened + 1, writer, plus=self.settings.plus, on_send=self._note_sent)
-        if not session.shake_hands(request, refusal):
-            return
-        self._opened += 1
-        self._note(EntryKind.CONNECTED, session.number, encode_facts(host=HOST, attempt=1, keys=0))
-        self._broadcast.join(session)
-        try:
-            async for message in session.requests(reader):
-                self._broadcast.hear(session, message)
-        finally:
-            self._broadcast.leave(session)
-            code, reason = session.ending
-            self._note(EntryKind.DISCONNECTED, session.number, encode_facts(code=code, reason=reason))
+        return Answer(403, refusal.encode()).response(self._clock.wall_ns()) if refusal else None
 
     def _refusal(self, request: Request) -> str:
         """Why a websocket gets 403, or an empty text. The code is used up either way."""
@@ -232,9 +211,31 @@ class Simulator:
             return "refused"
         if not fresh:
             return "the code is unknown, used or too old"
-        if self._broadcast.connections >= (5 if self.settings.plus else 2):
+        if len(self._stream) >= self.terms.clients:
             return "too many connections"
         return ""
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        """One websocket, until it ends."""
+        self._opened += 1
+        client = Client(self._opened, connection, self.terms.caps, self._note_sent)
+        self._note(EntryKind.CONNECTED, client.number, encode_facts(host=HOST, attempt=1, keys=0))
+        self._stream.join(client)
+        try:
+            with contextlib.suppress(ConnectionClosed):
+                while True:
+                    message = await connection.recv()
+                    if isinstance(message, bytes):  # a text message is ignored, as by the broker
+                        self._stream.request(client, message)
+        finally:
+            self._stream.leave(client)
+            facts = encode_facts(code=connection.close_code, reason=connection.close_reason)
+            self._note(EntryKind.DISCONNECTED, client.number, facts)
+            self._end_if_over()
+
+    def _end_if_over(self) -> None:
+        if self._source.ended and not len(self._stream):
+            self._over.set()
 
     def _note_sent(self, number: int, payload: bytes, text: bool) -> None:
         self._frames += 1
@@ -246,35 +247,37 @@ class Simulator:
             wall, mono = self._clock.wall_ns(), self._clock.monotonic_ns()
             self._log.append(Entry(kind, number, wall, mono, payload, text))
 
-    async def _close(self, server: asyncio.Server) -> None:
-        server.close()
-        for writer in self._open:
-            writer.transport.abort()
+    async def _close(self, listener: Listener) -> None:
+        for connection in listener.connections:
+            connection.transport.abort()
         # The log is closed after this, and the end of each connection belongs in it.
-        await asyncio.gather(*(task for task in self._open.values() if task), return_exceptions=True)
-        await server.wait_closed()
+        listener.close()
+        await listener.wait_closed()
 
 
 def _open_log(folder: Path, wall_ns: int) -> "JournalWriter":
     from tickrec.journal import JournalWriter  # only tests keep a log, and it loads what nothing else here needs
 
-    return JournalWriter(folder, source=SOURCE, next_seq=1, start_ns=wall_ns)
+    return JournalWriter(folder, source=SENT, next_seq=1, start_ns=wall_ns)
 
 
-async def serve(settings: Settings, announce: Callable[[str], None], until_eof: bool) -> None:
-    """Run a simulator until cancelled, or until stdin closes; `announce` gets one JSON line when it is ready."""
-    async with Simulator(settings) as simulator:
-        announce(json.dumps({"api_url": simulator.api_url, "assets_url": simulator.assets_url}))
-        ended = asyncio.Event()
+async def run(server: Server, announce: Callable[[str], None], until_eof: bool = False) -> None:
+    """Run a server until it is over or cancelled, or until stdin closes; `announce` gets one JSON line when it is up.
+
+    Raises UsageError when the port is taken.
+    """
+    async with server:
+        announce(json.dumps({"api_url": server.api_url, "assets_url": server.assets_url}))
+        ended = asyncio.ensure_future(server.over())
         if until_eof:
             loop = asyncio.get_running_loop()
             # A daemon, so that a stdin that never closes cannot keep the process alive.
             threading.Thread(target=_wait_for_eof, args=(loop, ended), daemon=True).start()
-        await ended.wait()
+        await asyncio.wait((ended,))
 
 
-def _wait_for_eof(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+def _wait_for_eof(loop: asyncio.AbstractEventLoop, ended: "asyncio.Future[None]") -> None:
     while sys.stdin.buffer.read(65536):
         pass
     with contextlib.suppress(RuntimeError):  # the loop may have ended first
-        loop.call_soon_threadsafe(ended.set)
+        loop.call_soon_threadsafe(ended.cancel)

@@ -165,12 +165,6 @@ class Rest:
         """The exchanges open on a date, with start_time and end_time in ms; none of them on a holiday."""
         return self._list(f"/v2/market/timings/{date.isoformat()}")
 
-    def status(self, exchange: str) -> dict[str, Any]:
-        """An exchange's status now: exchange, status, last_updated."""
-        url = f"{self.api_url}/v2/market/status/{urllib.parse.quote(exchange, safe='')}"
-        body: dict[str, Any] = _expect(self._get(url), dict, url)
-        return body
-
     def last_prices(self, token: Token, keys: Sequence[str]) -> dict[str, float]:
         """The last price in rupees of each instrument key that the broker knows one for.
 

@@ -14,14 +14,17 @@ from tests import SAMPLES
 from tests.clocks import at
 from tests.serve.fixtures import NIFTY, RELIANCE
 from tickrec.clock import IST
+from tickrec.serve.subscriptions import SEGMENTS
 from tickrec.serve.synthetic.listings import Listing, Master
-from tickrec.serve.synthetic.messages import Painter, frame, market_info_frame
+from tickrec.serve.synthetic.market import Market, Wheel
+from tickrec.serve.synthetic.messages import FeedEncoder, market_info_frame
 from tickrec.serve.synthetic.options import RATE, smile, value
-from tickrec.serve.synthetic.phases import HOLIDAYS, SEGMENTS, Hours, Phase
-from tickrec.serve.synthetic.prices import MINUTE_MS, Market, Security, Wheel
+from tickrec.serve.synthetic.phases import HOLIDAYS, Hours, Phase
+from tickrec.serve.synthetic.prices import MINUTE_MS, Security
 from tickrec.serve.synthetic.records import FILES, master_file, record
 from tickrec.serve.synthetic.stocks import stocks
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
+from tickrec.upstox.decode.wire import frame
 
 DATE = dt.date(2026, 11, 22)
 MASTER = Master(DATE)
@@ -256,12 +259,12 @@ def watched(key: str, updates: int = 1500, every_ms: int = 400) -> tuple[Securit
     """An instrument, and its full feeds over some updates."""
     security = market().security(key, NOW)
     assert security is not None
-    painter, feeds = Painter(security, "full"), []
+    encoder, feeds = FeedEncoder(security, "full"), []
     now = NOW // 1_000_000
     for _ in range(updates):
         now += every_ms
         security.move(now)
-        response = pb.FeedResponse.FromString(frame([painter.entry(Phase.OPEN, now)], now, snapshot=False))
+        response = pb.FeedResponse.FromString(frame([encoder.entry(Phase.OPEN, now)], now, snapshot=False))
         assert response.currentTs == now
         feeds.append(response.feeds[key])
     return security, feeds
@@ -400,13 +403,13 @@ class TestMarket:
         def run(seed: int) -> list[bytes]:
             ours = market(seed)
             securities = [ours.security(key, NOW) for key in (RELIANCE, NIFTY, find("NIFTY 25950 CE 01 DEC 26").key)]
-            painters = [Painter(x, "full") for x in securities if x]
+            encoders = [FeedEncoder(x, "full") for x in securities if x]
             wheel = Wheel([x for x in securities if x], seed)
             out = []
             for step in range(50):
                 wall = NOW + step * 250_000_000
                 ours.move(wheel.take(2), wall)
-                out += [painter.entry(Phase.OPEN, wall // 1_000_000) for painter in painters]
+                out += [encoder.entry(Phase.OPEN, wall // 1_000_000) for encoder in encoders]
             return out
 
         assert run(7) == run(7)

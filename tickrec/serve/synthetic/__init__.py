@@ -1,5 +1,6 @@
-"""Synthetic: a made-up market that a server can serve.
+"""Synthetic: a made-up market, the first source of the server.
 
-Owns which instruments exist, how their prices walk, when the exchange is open, and the broker's messages about them.
-Knows no socket. Read `prices` first.
+Owns which instruments exist (`listings`, `stocks`, `records`), how their prices walk (`market`, `prices`, `options`),
+when the exchange is open (`phases`) and the broker's messages about them (`messages`). Knows no socket. Read
+`simulator` first: it is the market as a source.
 """

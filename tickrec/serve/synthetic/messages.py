@@ -1,25 +1,22 @@
-"""Turns the values of the synthetic market into the broker's messages.
+"""Messages: the values of the synthetic market as the broker's messages.
 
-Owns the shape of feeds and frames: which field appears for which kind of instrument, mode and phase (observed
-2026-09). Each instrument keeps its messages and changes them in place; a frame is put together from their bytes.
+Owns the shape of feeds: which field appears for which kind of instrument, mode and phase (observed 2026-09). Each
+instrument keeps its messages and changes them in place.
 """
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 from tickrec.serve.synthetic.phases import Phase
 from tickrec.serve.synthetic.prices import DEPTH, Bar, Security, midnight
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
-
-MODES: Final = {"ltpc": "ltpc", "option_greeks": "option_greeks", "full": "full_d5", "full_d30": "full_d30"}
-"""Requested modes and what they are called on the wire."""
-
+from tickrec.upstox.decode.modes import MODES
+from tickrec.upstox.decode.wire import varint
 
 _AUCTION_FIELDS: Final = ("iep", "rp", "ieq", "iiqTotal", "iiqM")
 
 
-class Painter:
-    """The messages of one instrument in one mode; `feed` brings them up to date and returns their bytes."""
+class FeedEncoder:
+    """The feed of one instrument in one mode; `entry` brings it up to date and returns its bytes."""
 
     def __init__(self, security: Security, mode: str) -> None:
         self.security = security
@@ -27,7 +24,7 @@ class Painter:
         self._version = -1
         self._phase = Phase.OPEN
         self._bytes = b""
-        self._feed = pb.Feed(requestMode=MODES[mode])
+        self._feed = pb.Feed(requestMode=MODES.index(mode))
         key = security.listing.key.encode()
         self._prefix = b"\x0a" + varint(len(key)) + key + b"\x12"
         self._is_index = security.listing.kind == "INDEX"
@@ -40,21 +37,11 @@ class Painter:
             if phase is not self._phase:
                 self._phase = phase
                 self._leave_auction()
-            self._paint()
+            self._fill()
             if phase in (Phase.PRE_OPEN, Phase.CLOSING_AUCTION):
-                self._paint_auction(phase, now)
+                self._fill_auction(phase, now)
             self._bytes = self._entry(self._feed)
         return self._bytes
-
-    def partial(self) -> bytes:
-        """The same entry without its book and greeks, or at every other version without its last price."""
-        feed = pb.Feed()
-        feed.CopyFrom(self._feed)
-        if feed.WhichOneof("FeedUnion") == "fullFeed" and not self._is_index:
-            gone = ("ltpc",) if self._version % 2 else ("marketLevel", "optionGreeks")
-            for field in gone:
-                feed.fullFeed.marketFF.ClearField(field)
-        return self._entry(feed)
 
     def _entry(self, feed: Any) -> bytes:
         body: bytes = feed.SerializeToString()
@@ -86,30 +73,30 @@ class Painter:
         if self._full is not None and not self._is_index:
             self._full.optionGreeks.SetInParent()
 
-    def _paint(self) -> None:
+    def _fill(self) -> None:
         security, ltpc = self.security, self._ltpc
         ltpc.ltp = security.ltp / 100
         ltpc.ltt = security.ltt
         ltpc.cp = security.cp / 100
         if self._is_index:
-            self._paint_bars()
+            self._fill_bars()
             return
         ltpc.ltq = security.ltq
         if self._full is None:
             return
-        self._paint_book()
+        self._fill_book()
         self._full.vtt = security.vtt
         if security.listing.expiry_ms:
             self._full.oi = security.oi
         if security.valuation is not None:
-            self._paint_greeks()
+            self._fill_greeks()
         if self._bars:
-            self._paint_bars()
+            self._fill_bars()
             self._full.atp = round(security.atp / 100, 2)
             self._full.tbq = security.tbq
             self._full.tsq = security.tsq
 
-    def _paint_book(self) -> None:
+    def _fill_book(self) -> None:
         book = self.security.book
         bid, ask = book.bid, book.ask
         rows = zip(self._levels, book.bid_offsets, book.bid_qtys, book.ask_offsets, book.ask_qtys, strict=False)
@@ -124,7 +111,7 @@ class Painter:
             level.askP = (ask + up) / 100
             level.askQ = ask_qty
 
-    def _paint_greeks(self) -> None:
+    def _fill_greeks(self) -> None:
         worth, greeks = self.security.valuation, self._full.optionGreeks
         assert worth is not None
         greeks.delta = round(worth.delta, 4)
@@ -134,12 +121,12 @@ class Painter:
         greeks.rho = round(worth.rho, 4)
         self._full.iv = self.security.iv
 
-    def _paint_bars(self) -> None:
+    def _fill_bars(self) -> None:
         if not self._bars:
             return
         day, minute = self._bars
-        _paint_bar(day, self.security.day)
-        _paint_bar(minute, self.security.last_minute)
+        _fill_bar(day, self.security.day)
+        _fill_bar(minute, self.security.last_minute)
 
     def _leave_auction(self) -> None:
         """Take back what only an auction has."""
@@ -149,7 +136,7 @@ class Painter:
                 self._full.ClearField(field)
             self._bars[1].interval = "I1"
 
-    def _paint_auction(self, phase: Phase, now: int) -> None:
+    def _fill_auction(self, phase: Phase, now: int) -> None:
         """The auction's numbers and its crossed book: four prices a side, then the orders without a price."""
         auction = self.security.auction
         if auction is None or self._is_index:
@@ -175,7 +162,7 @@ class Painter:
             full.atp = 0.0
 
 
-def _paint_bar(message: Any, bar: Bar) -> None:
+def _fill_bar(message: Any, bar: Bar) -> None:
     message.open = bar.open / 100
     message.high = bar.high / 100
     message.low = bar.low / 100
@@ -186,7 +173,7 @@ def _paint_bar(message: Any, bar: Bar) -> None:
 
 def empty_entry(key: str, mode: str) -> bytes:
     """The entry of a well-formed key that does not exist: sub-messages without a value (observed 2025-11)."""
-    feed = pb.Feed(requestMode=MODES[mode])
+    feed = pb.Feed(requestMode=MODES.index(mode))
     if mode == "ltpc":
         feed.ltpc.SetInParent()
     elif mode == "option_greeks":
@@ -200,25 +187,7 @@ def empty_entry(key: str, mode: str) -> bytes:
     return bytes(response.SerializeToString())
 
 
-def frame(entries: Iterable[bytes], now: int, *, snapshot: bool) -> bytes:
-    """A whole message: the type (zero, the snapshot's, is not sent), the entries, the server's time in ms."""
-    parts = [b"" if snapshot else b"\x08\x01", *entries, b"\x18", varint(now)]
-    return b"".join(parts)
-
-
 def market_info_frame(info: pb.MarketInfo, now: int) -> bytes:
     """A market_info message."""
     response = pb.FeedResponse(type="market_info", currentTs=now, marketInfo=info)
     return bytes(response.SerializeToString(deterministic=True))
-
-
-def varint(number: int) -> bytes:
-    """A non-negative number as protobuf writes it."""
-    if number < 0x80:
-        return bytes((number,))
-    out = bytearray()
-    while number >= 0x80:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)

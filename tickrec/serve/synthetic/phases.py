@@ -1,4 +1,4 @@
-"""When the synthetic exchange is open: phases, market status and the REST bodies that describe them.
+"""Phases: when the synthetic exchange is open, its market status, and the REST bodies that describe them.
 
 Owns the timetable of a simulated day. By default the market is open round the clock, so that a recording can be tried
 at any hour; with `always_open=False` the phases of a real day of 2026 apply (pre-open, normal session, closing call
@@ -10,22 +10,8 @@ from enum import Enum
 from typing import Any, Final
 
 from tickrec.clock import IST, from_datetime, ist
+from tickrec.serve.subscriptions import SEGMENTS
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
-
-SEGMENTS: Final = (
-    "NSE_EQ",
-    "NSE_FO",
-    "NSE_INDEX",
-    "NSE_COM",
-    "NCD_FO",
-    "BSE_EQ",
-    "BSE_FO",
-    "BSE_INDEX",
-    "BCD_FO",
-    "MCX_FO",
-    "MCX_INDEX",
-)
-"""The eleven segments of market_info (observed 2026-09)."""
 
 HOLIDAYS: Final = frozenset(
     dt.date(2026, month, day)
@@ -46,7 +32,7 @@ _EXCHANGES: Final = {
     "NSE": "NSE_EQ",
     "MCX": "MCX_FO",
 }
-"""The exchange names of the timings and status endpoints, with a segment of each."""
+"""The exchange names of the timings endpoint, with a segment of each."""
 
 _STATUS: Final = pb.DESCRIPTOR.enum_types_by_name["MarketStatus"].values_by_name
 _EQUITY: Final = ("NSE_EQ", "NSE_INDEX", "BSE_EQ", "BSE_INDEX")
@@ -178,14 +164,6 @@ class Hours:
             }
             for date in sorted(HOLIDAYS)
         ]
-
-    def status_body(self, exchange: str, wall_ns: int) -> dict[str, Any] | None:
-        """The data of /v2/market/status/{exchange}; None for an unknown exchange."""
-        segment = _EXCHANGES.get(exchange)
-        if segment is None:
-            return None
-        word, since = self.status(segment, wall_ns)
-        return {"exchange": exchange, "status": word, "last_updated": since}
 
 
 def _latest(steps: tuple[tuple[str, str], ...], date: dt.date, moment: int) -> tuple[str, int] | None:

@@ -1,21 +1,17 @@
-"""A synthetic market: prices that walk, books that persist, volumes that grow.
+"""Prices: the values of one synthetic instrument: a price that walks, a book that persists, a volume that grows.
 
-Owns the values of every instrument and how they change. A value is computed only for an instrument that somebody asks
-for; options and futures follow the walk of their underlying. Everything is drawn from random numbers seeded by the
-seed and the instrument's key. Knows nothing about messages and connections.
+Options and futures follow the walk of their underlying. Everything is drawn from random numbers seeded by the seed and
+the instrument's key. Knows nothing about messages and connections.
 
 Prices are whole paise inside, so that no rounding creeps in; times are ms since the epoch.
 """
 
-import datetime as dt
 import random
-from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from tickrec.clock import ist
-from tickrec.serve.synthetic.listings import Listing, master_of
+from tickrec.serve.synthetic.listings import Listing
 from tickrec.serve.synthetic.options import RATE, YEAR_MS, Valuation, smile, value
-from tickrec.serve.synthetic.phases import Hours, Phase
+from tickrec.serve.synthetic.phases import Phase
 
 DEPTH: Final = 30
 """Levels kept of a book."""
@@ -267,94 +263,6 @@ class Security:
 
     def _grid(self, price: float) -> int:
         return max(1, round(price / self._tick)) * self._tick
-
-
-class Market:
-    """All instruments of a date; creates the state of one when it is first asked for."""
-
-    def __init__(self, seed: int, hours: Hours, wall_ns: int) -> None:
-        self.hours = hours
-        self._seed = seed
-        self._securities: dict[str, Security] = {}
-        self.master = master_of(ist(wall_ns).date())
-        self._session = self._session_date(wall_ns)
-
-    def security(self, key: str, wall_ns: int) -> Security | None:
-        """The instrument of a key, or None when there is none."""
-        known = self._securities.get(key)
-        if known is not None:
-            return known
-        listing = self.master.listings.get(key)
-        if listing is None:
-            return None
-        spot = self.security(listing.underlying, wall_ns) if listing.underlying else None
-        now = wall_ns // 1_000_000
-        start, end = self.hours.session(listing.segment, self._session)
-        made = Security(listing, spot, self._seed, min(now, end), start)
-        self._securities[key] = made
-        return made
-
-    def phase(self, security: Security, wall_ns: int) -> Phase:
-        """What may happen to an instrument now."""
-        listing = security.listing
-        return self.hours.phase(listing.segment, wall_ns, closing_auction=listing.closing_auction)
-
-    def move(self, securities: Iterable[Security], wall_ns: int) -> list[Security]:
-        """Let instruments change as the phase of their segment allows; those that did."""
-        now = wall_ns // 1_000_000
-        phases: dict[tuple[str, bool], Phase] = {}
-        moved = []
-        for security in securities:
-            listing = security.listing
-            kind = (listing.segment, listing.closing_auction)
-            phase = phases.get(kind)
-            if phase is None:
-                phase = phases[kind] = self.phase(security, wall_ns)
-            if phase is not Phase.CLOSED:
-                security.move(now, phase)
-                moved.append(security)
-        return moved
-
-    def turn(self, wall_ns: int) -> None:
-        """Start the next date, with new expiries, and the next session, with volumes from zero, when they have come."""
-        date = ist(wall_ns).date()
-        if date != self.master.date:
-            self.master = master_of(date)
-        session = self._session_date(wall_ns)
-        if session == self._session:
-            return
-        self._session = session
-        for security in self._securities.values():
-            start, _ = self.hours.session(security.listing.segment, session)
-            security.new_day(wall_ns // 1_000_000, start)
-
-    def _session_date(self, wall_ns: int) -> dt.date:
-        """The date of the latest session that has begun."""
-        date = ist(wall_ns).date()
-        while not self.hours.trades_on(date) or self.hours.session("NSE_EQ", date)[0] > wall_ns // 1_000_000:
-            date -= dt.timedelta(1)
-        return date
-
-
-class Wheel:
-    """Which of the wanted instruments move next: all of them, the busy ones more often, in a shuffled order."""
-
-    def __init__(self, securities: Iterable[Security], seed: int) -> None:
-        self._random = random.Random(seed)
-        self._round = [x for x in securities for _ in range(x.listing.weight)]
-        self._random.shuffle(self._round)
-        self._at = 0
-
-    def take(self, count: int) -> list[Security]:
-        """Up to `count` different instruments."""
-        taken: dict[str, Security] = {}
-        for _ in range(min(len(self._round), count * 4)):
-            if len(taken) == count:
-                break
-            security = self._round[self._at]
-            self._at = (self._at + 1) % len(self._round)
-            taken[security.listing.key] = security
-        return list(taken.values())
 
 
 def midnight(moment: int) -> int:

@@ -1,5 +1,6 @@
-"""Decode: the broker's protobuf messages to the columns of our tables.
+"""Decode: the broker's protobuf messages, and what becomes of them.
 
-Owns the schema of the messages, what each field becomes, and cheap looks at a message that need no columns. Pure: no
-socket, no file, no clock. Read `tables` first.
+Owns the schema of the messages and what each field becomes: payloads (`batches`) become columns (`columns`) and rows of
+our tables (`tables`). Beside that way, messages are looked at cheaply (`peek`), taken apart as bytes (`wire`) and
+reduced to a mode (`modes`). Pure: no socket, no file, no clock. Read `tables` first.
 """

@@ -1,4 +1,4 @@
-"""Payload bytes to Arrow record batches shaped like the broker's messages, and the payloads that are none.
+"""Batches: payloads become Arrow record batches shaped like the broker's messages; payloads that are none are named.
 
 Owns the boundary to ptars, which decodes serialized messages straight to Arrow. Every entry costs a slot in every field
 of every branch, so payloads are decoded in two steps: to an outline in which the branches stay bytes, then each branch

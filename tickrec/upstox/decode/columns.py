@@ -1,4 +1,4 @@
-"""The broker's nested messages to the flat columns of `ticks`.
+"""Columns: the broker's nested messages become the flat columns of `ticks`.
 
 Owns which field of which branch becomes which column, and when one is NULL. Every branch has a row for every entry, so
 several are coalesced; where there is one, buffers are taken over as they are.

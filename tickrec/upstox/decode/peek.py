@@ -1,7 +1,7 @@
-"""A message looked at without decoding it to columns: how many feeds, of which instruments, the last prices.
+"""Peek: a message looked at without decoding it to columns: how many feeds, of which instruments, the last prices.
 
 For the code beside the recording that must stay cheap: liveness, gaps, silent instruments, the live table. Garbage is
-answered with nothing, never with an exception; what is wrong with a message is for `decode` to say.
+answered with nothing, never with an exception; what is wrong with a message is for `tables` to say.
 """
 
 from typing import Any, Final, NamedTuple
@@ -13,11 +13,8 @@ from google.protobuf.message import DecodeError
 from tickrec import schema
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.decode.columns import LAST_INSTANT
+from tickrec.upstox.decode.wire import CURRENT_TS, FEEDS, read_field, read_varint
 
-_FEEDS: Final = 2 << 3 | 2
-"""The tag of an entry of the map `feeds`: field 2, length-delimited."""
-_CURRENT_TS: Final = 3 << 3
-"""The tag of `currentTs`: field 3, a number."""
 _VALUES: Final = tuple(schema.TICKS)[schema.TICKS.get_field_index("ltp") :]
 """The columns of `ticks` that the broker sent; the ones before say where a row came from."""
 
@@ -44,13 +41,13 @@ def count_feeds(payload: bytes) -> int:
     end = len(payload)
     try:
         while at < end:
-            if payload[at] == _FEEDS and (low := payload[at + 1]) > 0x7F > (high := payload[at + 2]):
+            if payload[at] == FEEDS and (low := payload[at + 1]) > 0x7F > (high := payload[at + 2]):
                 # Written out, as this runs for every entry received, and nearly all sizes have two bytes.
                 at += 3 + low - 0x80 + (high << 7)
                 count += 1
                 continue
-            tag, at = _field(payload, at)
-            count += tag == _FEEDS
+            tag, at = read_field(payload, at)
+            count += tag == FEEDS
     except (IndexError, ValueError):
         return 0
     return count if at == end else 0
@@ -61,8 +58,8 @@ def carries_feeds(payload: bytes) -> bool:
     at = 0
     try:
         while at < len(payload):
-            tag, at = _field(payload, at)
-            if tag == _FEEDS:
+            tag, at = read_field(payload, at)
+            if tag == FEEDS:
                 return at <= len(payload)
     except (IndexError, ValueError):
         return False
@@ -74,10 +71,10 @@ def sent_ms(payload: bytes) -> int | None:
     at, end, found = 0, len(payload), 0
     try:
         while at < end:
-            if payload[at] == _CURRENT_TS:
-                found, at = _varint(payload, at + 1)
+            if payload[at] == CURRENT_TS:
+                found, at = read_varint(payload, at + 1)
             else:
-                _, at = _field(payload, at)
+                _, at = read_field(payload, at)
     except (IndexError, ValueError):
         return None
     return found if 0 < found <= LAST_INSTANT else None
@@ -121,43 +118,6 @@ def _parse(payload: bytes) -> Any:
         return pb.FeedResponse.FromString(payload)
     except DecodeError:
         return None
-
-
-def _field(payload: bytes, at: int) -> tuple[int, int]:
-    """The tag of the field at a place, and the place after the field, which may be beyond the end.
-
-    IndexError or ValueError where nothing of the kind can be read.
-    """
-    tag, at = _varint(payload, at)
-    match tag & 7:
-        case 0:
-            _, at = _varint(payload, at)
-        case 1:
-            at += 8
-        case 2:
-            size, at = _varint(payload, at)
-            at += size
-        case 5:
-            at += 4
-        case 3 | 4:
-            pass  # the ends of a group, which proto3 does not have; what is inside is walked like the rest
-        case _:
-            raise ValueError(tag)
-    return tag, at
-
-
-def _varint(payload: bytes, at: int) -> tuple[int, int]:
-    """The number at a place, and the place after it."""
-    byte = payload[at]
-    if byte < 0x80:
-        return byte, at + 1
-    number = byte & 0x7F
-    for place in range(1, 10):
-        byte = payload[at + place]
-        number |= (byte & 0x7F) << 7 * place
-        if byte < 0x80:
-            return number, at + place + 1
-    raise ValueError(at)
 
 
 def _branch(feed: Any) -> Any:

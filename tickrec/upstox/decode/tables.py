@@ -1,7 +1,7 @@
-"""Journalled messages to the rows of `ticks`, `market_status` and `rejected`.
+"""Tables: journalled messages become the rows of `ticks`, `market_status` and `rejected`.
 
 Pure: no socket, no file, no clock. Owns the columns that say which message a row came from; the shape of the feed
-entries is in `flatten`, the decoding of bytes in `wire`.
+entries is in `columns`, the decoding of bytes in `batches`.
 """
 
 import itertools
@@ -122,7 +122,7 @@ def _statuses(info: Any) -> Iterator[dict[str, Any]]:
 
 
 def _instant(number: int) -> int | None:
-    """A time in ms, or None where `flatten.instants` has NULL."""
+    """A time in ms, or None where `columns.instants` has NULL."""
     return number if 0 < number <= columns.LAST_INSTANT else None
 
 

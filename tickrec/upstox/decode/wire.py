@@ -1,0 +1,159 @@
+"""Wire: the bytes of a message, taken apart and put together without decoding what is inside.
+
+Owns the notation of protobuf as far as a message's outline needs it: numbers, fields, the entries of `feeds`. Knows
+nothing of prices.
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from google.protobuf.message import DecodeError
+
+from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
+
+FEEDS: Final = 2 << 3 | 2
+"""The tag of an entry of the map `feeds`: field 2, length-delimited."""
+CURRENT_TS: Final = 3 << 3
+"""The tag of `currentTs`: field 3, a number."""
+MARKET_INFO: Final = 2
+"""The type of a message about the state of the segments."""
+_LIVE: Final = b"\x08\x01"
+"""The type of a live_feed; that of an initial_feed is zero, which proto3 does not send."""
+_KEY, _VALUE, _MODE = 0x0A, 0x12, 0x20
+_BRANCHES: Final = (0x0A, 0x12, 0x1A)
+_BITS: Final = 0xFFFF_FFFF_FFFF_FFFF
+
+
+class Feed(NamedTuple):
+    """One entry of `feeds`, with the bytes that stand for it in a message, tag and length included."""
+
+    instrument_key: str
+    mode: int
+    """The number of its requestMode."""
+    data: bytes
+
+
+class Outline(NamedTuple):
+    """What a message consists of."""
+
+    type: int
+    sent_ms: int
+    """currentTs, 0 where it is not sent."""
+    feeds: list[Feed]
+
+
+def outline(payload: bytes) -> Outline | None:
+    """Take a message apart; None for what is no message of the feed. What is inside of a feed is not looked at."""
+    kind = moment = at = 0
+    feeds: list[Feed] = []
+    end = len(payload)
+    try:
+        while at < end:
+            tag = payload[at]
+            if tag == FEEDS:
+                start = at
+                size, at = read_varint(payload, at + 1)
+                feed = _feed(payload, start, at, at + size)
+                if feed is None:
+                    return _odd(payload)
+                feeds.append(feed)
+                at += size
+            elif tag == 0x08:
+                kind, at = read_varint(payload, at + 1)
+            elif tag == CURRENT_TS:
+                moment, at = read_varint(payload, at + 1)
+            else:
+                _, at = read_field(payload, at)
+    except (IndexError, ValueError):
+        return None
+    if at != end:
+        return None
+    return Outline(kind, moment, feeds)
+
+
+def _feed(payload: bytes, start: int, at: int, end: int) -> Feed | None:
+    """The entry whose content is from `at` to `end`; None when it is not written as the broker writes it."""
+    if end > len(payload) or payload[at] != _KEY or (length := payload[at + 1]) > 0x7F:
+        return None
+    value = at + 2 + length
+    if payload[value] != _VALUE:
+        return None
+    size, inside = read_varint(payload, value + 1)
+    if inside + size != end or payload[inside] not in _BRANCHES:
+        return None
+    size, branch = read_varint(payload, inside + 1)
+    rest = branch + size
+    if rest == end:
+        mode = 0
+    elif rest + 2 == end and payload[rest] == _MODE:
+        mode = payload[rest + 1]
+    else:
+        return None
+    return Feed(payload[at + 2 : value].decode(), mode, payload[start:end])
+
+
+def _odd(payload: bytes) -> Outline | None:
+    """The outline of a message that is written in another order or with more than it needs."""
+    try:
+        message = pb.FeedResponse.FromString(payload)
+    except DecodeError:
+        return None
+    feeds = []
+    for key, feed in message.feeds.items():
+        alone = pb.FeedResponse()
+        alone.feeds[key].CopyFrom(feed)
+        feeds.append(Feed(key, feed.requestMode, alone.SerializeToString()))
+    return Outline(message.type, message.currentTs, feeds)
+
+
+def frame(feeds: Iterable[bytes], sent_ms: int, *, snapshot: bool) -> bytes:
+    """A whole message of `feeds`, each as in Feed.data: an initial_feed if it is a `snapshot`, else a live_feed."""
+    return b"".join((b"" if snapshot else _LIVE, *feeds, bytes((CURRENT_TS,)), varint(sent_ms)))
+
+
+def read_field(payload: bytes, at: int) -> tuple[int, int]:
+    """The tag of the field at a place, and the place after the field, which may be beyond the end.
+
+    Raises IndexError or ValueError where nothing of the kind can be read.
+    """
+    tag, at = read_varint(payload, at)
+    match tag & 7:
+        case 0:
+            _, at = read_varint(payload, at)
+        case 1:
+            at += 8
+        case 2:
+            size, at = read_varint(payload, at)
+            at += size
+        case 5:
+            at += 4
+        case 3 | 4:
+            pass  # the ends of a group, which proto3 does not have; what is inside is walked like the rest
+        case _:
+            raise ValueError(tag)
+    return tag, at
+
+
+def read_varint(payload: bytes, at: int) -> tuple[int, int]:
+    """The number at a place, and the place after it. Raises IndexError or ValueError where there is none."""
+    byte = payload[at]
+    if byte < 0x80:
+        return byte, at + 1
+    number = byte & 0x7F
+    for place in range(1, 10):
+        byte = payload[at + place]
+        number |= (byte & 0x7F) << 7 * place
+        if byte < 0x80:
+            return number, at + place + 1
+    raise ValueError(at)
+
+
+def varint(number: int) -> bytes:
+    """A number as protobuf writes it; a negative one takes ten bytes."""
+    number &= _BITS
+    out = bytearray()
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
