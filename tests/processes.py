@@ -60,7 +60,7 @@ def running(*arguments: object, folder: Path) -> Iterator[subprocess.Popen[str]]
 @contextmanager
 def simulated_broker(folder: Path, *options: object) -> Iterator[Path]:
     """A simulated broker that logs what it sends to `folder`/sent; yields a config file that points to it."""
-    with running("simulate", "--sent-log", folder / "sent", *options, folder=folder) as process:
+    with running("simulate", "--port", "0", "--sent-log", folder / "sent", *options, folder=folder) as process:
         assert process.stdout is not None
         facts = json.loads(process.stdout.readline())
         config = folder / "config.toml"

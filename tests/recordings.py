@@ -20,8 +20,8 @@ from tickrec.upstox.feed import TIMING, Timing
 
 DEADLINE = 30.0
 """Seconds after which a test gives up waiting."""
-FAST = Settings(interval=0.02)
-"""A market that moves often enough for tests to be short."""
+FAST = Settings(interval=0.02, token="simulated")
+"""A market that moves often enough for tests to be short, and takes one token only."""
 SELECTORS = ("RELIANCE", "TCS", "NIFTY", "NIFTY:fut")
 
 

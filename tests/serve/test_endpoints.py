@@ -155,7 +155,8 @@ class TestInstruments:
                 for agent in (b"", b"User-Agent: test\r\n"):
                     reader, writer = await asyncio.open_connection(HOST, simulator.port)
                     path = (FILES + "MCX.json.gz").encode()
-                    writer.write(b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n" + agent + b"Connection: close\r\n\r\n")
+                    head = b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n" + agent
+                    writer.write(head + b"Connection: close\r\n\r\n")
                     answers.append(await reader.readline())
                     writer.close()
                 return answers[0], answers[1]

@@ -237,7 +237,7 @@ def test_a_broker_that_hangs_is_found_by_its_missing_pongs(tmp_path: Path) -> No
         last = await task
         assert [(gap.conn, gap.reason, gap.keys) for gap in last.gaps] == [(1, "no answer to pings", 1)]
 
-    with running("simulate", "--interval", "50ms", folder=tmp_path) as process:
+    with running("simulate", "--port", "0", "--interval", "50ms", folder=tmp_path) as process:
         assert process.stdout is not None
         facts = json.loads(process.stdout.readline())
         path = tmp_path / "config.toml"

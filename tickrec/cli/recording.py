@@ -303,7 +303,7 @@ class _WithFaults(TyperCommand):
 
 @app.command(cls=_WithFaults)
 def simulate(
-    port: Annotated[int, typer.Option("--port", help="Loopback port; 0: any free one.")] = 0,
+    port: Annotated[int, typer.Option("--port", help="Loopback port; 0: any free one.")] = 8788,
     rate: Annotated[float, typer.Option("--rate", help="Ticks a second over all subscribed instruments.")] = 1100.0,
     interval: Annotated[
         str, typer.Option("--interval", help="Between two messages, in which an instrument moves once.")
@@ -323,7 +323,7 @@ def simulate(
     """Serve a synthetic market in the broker's protocol.
 
     On a loopback port of this machine only, REST and websocket alike. It prints where: both addresses belong into
-    [upstox] of a config.toml of its own. Its access token is: simulated.
+    [upstox] of a config.toml of its own. Any access token will do.
     """
     import asyncio
 

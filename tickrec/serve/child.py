@@ -1,4 +1,4 @@
-"""The simulated market as a child process: what `--simulate` records.
+"""Child: the simulated market as a child process: what `--simulate` records.
 
 The child is `tickrec simulate` on a free loopback port. It ends when its stdin closes, so it cannot outlive the
 recorder however that ends.
@@ -14,7 +14,7 @@ from tickrec import children
 from tickrec.errors import BrokerUnreachable
 
 TOKEN = "simulated"
-"""The access token that the simulated broker accepts."""
+"""An access token: any will do."""
 
 
 class Addresses(NamedTuple):
@@ -30,7 +30,7 @@ def simulated_market() -> Iterator[Addresses]:
 
     Raises BrokerUnreachable if the child does not come up.
     """
-    command = children.command("tickrec", "simulate", "--until-eof")
+    command = children.command("tickrec", "simulate", "--until-eof", "--port", "0")
     # A Ctrl-C in the terminal reaches the whole process group; the child has to outlive the recorder's last messages.
     child = subprocess.Popen(
         command,

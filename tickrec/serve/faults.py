@@ -1,7 +1,7 @@
-"""Faults on demand: what goes wrong, when, and for how long.
+"""Faults: what goes wrong on demand, when, and for how long.
 
-Owns the notation (`drop@30`, `close:1011`, `refuse:20`) and the faults that last. Faults that strike connections at
-once are carried out by the simulator.
+Owns the notation (`drop@30`, `close:1011`, `refuse:20`) and the faults that last. Those that strike websockets at once
+are carried out by `stream`.
 """
 
 import textwrap

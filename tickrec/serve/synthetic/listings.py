@@ -1,4 +1,4 @@
-"""The instruments of the synthetic market: which exist on a date, with keys as the broker spells them.
+"""Listings: the instruments of the synthetic market: which exist on a date, with keys as the broker spells them.
 
 Owns the contracts and their expiries. Knows nothing about prices beyond where they start, nor about connections.
 """

@@ -1,4 +1,4 @@
-"""What an option is worth and how it reacts, by the formulas of Black and Scholes.
+"""Options: what an option is worth and how it reacts, by the formulas of Black and Scholes.
 
 Pure functions; knows neither instruments nor messages.
 """

@@ -1,4 +1,4 @@
-"""The instrument master files: one JSON record for each instrument, in the broker's shape.
+"""Records: the instrument master files: one JSON record for each instrument, in the broker's shape.
 
 Owns which fields a record of each kind has, and their types (page Instruments, and files observed 2026-09).
 """

@@ -1,4 +1,4 @@
-"""The shares of the synthetic market: symbol, ISIN, a plausible price, futures lot and name, one a line.
+"""Stocks: the shares of the synthetic market: symbol, ISIN, a plausible price, futures lot and name, one a line.
 
 Owns plain facts only. Symbols, ISINs and lots are those of the exchange in 2026; a price is where the share's walk
 starts, not a quotation. A lot of 0: no futures or options. The last column is the exchange's series.
