@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.market.fixtures import contract, master_of
 from tickrec.config import Config, load
 from tickrec.market.calendar import Calendar
 from tickrec.market.hours import at
-from tickrec.record.plan import Options, plan_times
+from tickrec.record.plan import Options, Plan, Times, plan_times
 
 DATE = dt.date(2026, 11, 23)
 """A Monday, on which NSE is open."""
@@ -44,6 +45,42 @@ def test_without_the_calendar_the_configured_end_counts_while_it_is_to_come(
     times = plan_times(config, asked, Calendar(), {"NSE_EQ"}, now_ns)
     assert times.start_ns == now_ns
     assert times.stop_ns == (None if stop is None else at(begun[0], stop))
+
+
+TOLD = [
+    {"exchange": exchange, "start_time": at(DATE, dt.time(9, 15)) // 10**6, "end_time": at(DATE, end) // 10**6}
+    for exchange, end in (("NSE", dt.time(15, 30)), ("NFO", dt.time(15, 40)))
+]
+
+
+@pytest.mark.parametrize(
+    ("calendar", "segments", "end"),
+    [
+        (Calendar((), {DATE: TOLD}), {"NSE_EQ", "NSE_FO"}, dt.time(16, 1)),
+        (Calendar((), {DATE: TOLD}), {"NSE_FO"}, dt.time(15, 41)),
+        (Calendar(), {"NSE_FO"}, dt.time(15, 56)),
+        (Calendar((), {DATE: TOLD[:1]}), {"NSE_EQ", "NSE_FO"}, dt.time(16, 16)),
+        (Calendar((), {DATE: TOLD[:1]}), {"NSE_EQ"}, dt.time(16, 1)),
+    ],
+)
+def test_a_run_ends_late_rather_than_early_where_the_broker_has_not_told_the_hours(
+    tmp_path: Path, calendar: Calendar, segments: set[str], end: dt.time
+) -> None:
+    config = load(None, data=tmp_path, simulate=False, environ={"HOME": str(tmp_path)})
+    times = plan_times(config, Options(symbols=(), mode="full"), calendar, segments, at(DATE, dt.time(10)))
+    assert times.stop_ns == at(DATE, end)
+
+
+def test_silence_is_normal_when_only_expiring_contracts_on_an_index_are_recorded(tmp_path: Path) -> None:
+    expiry = dt.date(2026, 12, 8)
+    records = [contract("NIFTY", "NSE_INDEX|Nifty 50", "FUT", day) for day in (expiry, expiry + dt.timedelta(weeks=3))]
+    master = master_of(tmp_path, records)
+    expiring, later = master.rows([0, 1])
+    for instruments, quiet in (((expiring,), True), ((expiring, later), False)):
+        plan = Plan("full", instruments, (), Calendar(), None, Times(0, None))
+        assert not plan.quiet(at(expiry, dt.time(15, 29)))
+        assert plan.quiet(at(expiry, dt.time(15, 35))) is quiet
+        assert plan.quiet(at(expiry, dt.time(15, 45)))
 
 
 def test_with_the_calendar_a_run_ends_at_the_configured_end(config: Config) -> None:

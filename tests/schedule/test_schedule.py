@@ -130,7 +130,7 @@ def test_the_machine_s_zone_is_that_of_its_daemons(tmp_path: Path, monkeypatch: 
     ("body", "end"),
     [
         ("", "16:01"),
-        ('[record]\nsymbols = ["NSE_FO|125841"]', "15:41"),
+        ('[record]\nsymbols = ["NSE_FO|125841"]', "15:46"),
         ('[record]\nsymbols = ["fno", "MCX_FO|1"]', "23:56"),
         ('[record]\nsymbols = ["all:NCD_FO"]', "17:01"),
         ('[record]\nsymbols = ["MCX_FO|1"]\nstop = "21:00"', "21:00"),

@@ -108,7 +108,8 @@ class Broker:
             after = calendar.next_session(today, exchanges)
             self._next = self._window(calendar, after[0], None) if after else None
             return Finding(OK, ". ".join(filter(None, (closed.what, closed.hint.removesuffix(".")))))
-        sessions = sorted(each for name, each in calendar.sessions(today).items() if name in exchanges)
+        told = calendar.sessions(today)
+        sessions = sorted(each for name in exchanges for each in told.get(name, ()))
         hours = ", ".join(dict.fromkeys(f"{ist(start):%H:%M} to {ist(end):%H:%M}" for start, end in sessions))
         begin, end = ist(window.start_ns), ist(window.stop_ns)
         morrow = " of the next day" if end.date() > begin.date() else ""

@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 from tickrec.clock import SECOND, ist
 from tickrec.errors import NothingToRecord, TickrecError
 from tickrec.files import publish_bytes
-from tickrec.market.hours import at, built_in, regular
-from tickrec.upstox.timings import Body, Session, sessions_of, special_days
+from tickrec.market.hours import at, built_in, is_listed, regular
+from tickrec.upstox.timings import Body, Day, Session, Sessions, as_list, sessions_of, special_days
 
 log = logging.getLogger("tickrec")
 
@@ -44,7 +44,19 @@ _EARLY_NS: Final = 15 * _MINUTE
 _POST_CLOSE_NS: Final = 30 * _MINUTE
 """Trades at the closing price are sent until 16:00, half an hour after the session (observed 2026-09)."""
 _GRACE_NS: Final = _MINUTE
+UNSURE_NS: Final = 15 * _MINUTE
+"""How much longer to record a session whose end nobody but us has told."""
 _SEARCH_DAYS: Final = 40
+
+
+TIMINGS: Final = "timings"
+"""Source of a session: the broker's timings of the date."""
+HOLIDAYS: Final = "holidays"
+"""The broker's list of holidays, and the built-in hours."""
+BUILT_IN: Final = "built-in"
+"""The built-in list of holidays and hours."""
+ASSUMED: Final = "assumed"
+"""The built-in hours, of a date whose holidays nobody has listed."""
 
 
 class Window(NamedTuple):
@@ -73,29 +85,52 @@ def token_end(wall_ns: int) -> int:
 class Calendar:
     """What is known about dates: `holidays` for years, `timings` for single dates, the built-in hours for the rest.
 
-    A year that the holidays have an entry of is covered by them alone. Timings of a date beat everything.
+    A year that the holidays have an entry of is covered by them alone. Timings of a date beat everything, but that
+    exchanges are missing from them which should be open: the built-in sessions stand in for these (see `doubted`).
+    Raises ValueError for timings of a shape not seen yet.
     """
 
     def __init__(self, holidays: Body = (), timings: Mapping[dt.date, Body] | None = None) -> None:
-        listed = special_days(holidays)
-        years = {date.year for date in listed}
-        self._special = {date: day for date, day in built_in().items() if date.year not in years} | listed
+        self._special = special_days(holidays)
         self._years = {date.year for date in self._special}
-        self._timings = {date: sessions_of(body) for date, body in (timings or {}).items()}
+        self._timings = {date: sessions_of(body, date) for date, body in (timings or {}).items()}
 
-    def sessions(self, date: dt.date) -> dict[str, Session]:
+    def sessions(self, date: dt.date) -> Sessions:
         """The sessions of a date by exchange code; none on weekends and full holidays."""
-        if date in self._timings:
-            return dict(self._timings[date])
-        usual = regular(date) if date.weekday() < 5 else {}
-        day = self._special.get(date)
-        if day is None:
-            return usual
-        return {name: session for name, session in usual.items() if name not in day.closed} | dict(day.open)
+        return self._expected(date) | dict(self._timings.get(date, {}))
+
+    def source(self, date: dt.date, exchange: str) -> str:
+        """Who says when an exchange trades on a date: TIMINGS, HOLIDAYS, BUILT_IN or ASSUMED."""
+        if exchange in self._timings.get(date, {}):
+            return TIMINGS
+        if date.year in self._years:
+            return HOLIDAYS
+        return BUILT_IN if is_listed(date.year) or built_in(date) else ASSUMED
 
     def assumed(self, date: dt.date) -> bool:
         """Whether nothing is known about the date: its holidays would be taken for trading days."""
-        return date not in self._timings and date.year not in self._years
+        return date not in self._timings and self.source(date, "") == ASSUMED
+
+    def doubted(self, date: dt.date, segments: Iterable[str] | None = None) -> set[str]:
+        """The exchanges of the segments (default: all) whose sessions of a date are not told by the broker's timings.
+
+        Either it could not be asked, or its answer leaves out what the holidays and the weekday make a trading day.
+        """
+        among = None if segments is None else _exchanges(segments)
+        doubted = self._expected(date).keys() - self._timings.get(date, {}).keys()
+        return set(doubted if among is None else doubted & among)
+
+    def _expected(self, date: dt.date) -> dict[str, tuple[Session, ...]]:
+        """The sessions of a date by its weekday, the holidays and the regular hours."""
+        usual = regular(date) if date.weekday() < 5 else {}
+        day = self._day(date)
+        if day is None:
+            return dict(usual)
+        return {name: sessions for name, sessions in usual.items() if name not in day.closed} | dict(day.open)
+
+    def _day(self, date: dt.date) -> Day | None:
+        """What is special about a date; None for an ordinary one."""
+        return self._special.get(date) if date.year in self._years else built_in(date)
 
     def quiet(self, segments: Iterable[str], wall_ns: int) -> bool:
         """Whether it would be normal that no data comes for any of these segments.
@@ -113,45 +148,52 @@ class Calendar:
         """
         for days in range(1, _SEARCH_DAYS):
             date = after + dt.timedelta(days=days)
-            opening = [_opening(name, s) for name, s in self.sessions(date).items() if name in exchanges]
+            opening = [_opening(name, each[0]) for name, each in self.sessions(date).items() if name in exchanges]
             if opening:
                 return date, min(opening)
         return None
 
     def window(
-        self, date: dt.date, segments: Iterable[str], start: dt.time, stop: dt.time | None, now_ns: int | None = None
+        self,
+        date: dt.date,
+        segments: Iterable[str],
+        start: dt.time,
+        stop: dt.time | None,
+        now_ns: int | None = None,
+        *,
+        longer_ns: int = 0,
     ) -> Window:
         """When to record these segments on a date.
 
         From `start`; on a day whose sessions begin later than usual (Muhurat, an evening session) from shortly before
         these, and on one when they begin earlier, with them. Until `stop`, or else until the last of the segments has
-        closed and its late ticks are in; never across the end of the token. Raises NothingToRecord when they are
-        closed, and when `now_ns` is given and the window is over.
+        closed and its late ticks are in, and `longer_ns` more; never across the end of the token. Raises
+        NothingToRecord when they are closed, and when `now_ns` is given and the window is over.
         """
-        exchanges = {exchange for segment in segments if (exchange := exchange_of(segment))} or {"NSE"}
-        open_ = {name: session for name, session in self.sessions(date).items() if name in exchanges}
+        exchanges = _exchanges(segments) or {"NSE"}
+        open_ = {name: sessions for name, sessions in self.sessions(date).items() if name in exchanges}
         if not open_:
             raise self._closed(date, exchanges)
         start_ns = self._start(date, open_, start)
-        last = max(_last_tick(name, session) for name, session in open_.items())
-        stop_ns = min(at(date, stop) if stop else last, token_end(start_ns))
+        last = max(_last_tick(name, sessions[-1]) for name, sessions in open_.items())
+        stop_ns = min(at(date, stop) if stop else last + longer_ns, token_end(start_ns))
         if stop_ns <= start_ns or (now_ns is not None and now_ns >= stop_ns):
             raise self._over(date, exchanges, Window(start_ns, stop_ns))
         return Window(start_ns, stop_ns)
 
-    def _start(self, date: dt.date, sessions: Mapping[str, Session], start: dt.time) -> int:
+    def _start(self, date: dt.date, sessions: Sessions, start: dt.time) -> int:
         usual = regular(date)
-        first = min(_opening(name, session) for name, session in sessions.items())
-        expected = min(_opening(name, usual.get(name, session)) for name, session in sessions.items())
+        first = min(_opening(name, each[0]) for name, each in sessions.items())
+        expected = min(_opening(name, usual.get(name, each)[0]) for name, each in sessions.items())
         begin = at(date, start)
-        if first > expected:
+        if first > expected and (date.weekday() >= 5 or self._day(date)):  # else it may be told wrongly
             begin = max(begin, first - _EARLY_NS)
         elif first < expected:
             begin = min(begin, first)
         return max(begin, at(date, TOKEN_END))
 
     def _closed(self, date: dt.date, exchanges: Collection[str]) -> NothingToRecord:
-        day = self._special.get(date)
+        day = self._day(date)
         usual = "weekend" if date.weekday() >= 5 else "no session is scheduled"
         why = day.description if day else usual
         names = _names(exchanges)
@@ -193,57 +235,91 @@ def _last_tick(exchange: str, session: Session) -> int:
     return session.end_ns + _GRACE_NS + (_POST_CLOSE_NS if exchange in ("NSE", "BSE") else 0)
 
 
-def _expects_data(segment: str, sessions: Mapping[str, Session], wall_ns: int) -> bool:
-    exchange = exchange_of(segment)
-    session = sessions.get(exchange or "")
-    if session is None:
-        return False
+def _exchanges(segments: Iterable[str]) -> set[str]:
+    return {exchange for segment in segments if (exchange := exchange_of(segment))}
+
+
+def _expects_data(segment: str, sessions: Sessions, wall_ns: int) -> bool:
+    return any(_within(segment, session, wall_ns) for session in sessions.get(exchange_of(segment) or "", ()))
+
+
+def _within(segment: str, session: Session, wall_ns: int) -> bool:
+    """Whether data of a segment is to come at a moment because of a session: in it, or while orders are taken."""
     if session.start_ns <= wall_ns < session.end_ns:
         return True
     orders = session.start_ns - _PRE_OPEN_NS
     return segment in _AUCTIONED and orders <= wall_ns < orders + _ORDERS_NS
 
 
-def save(path: Path, date: dt.date, holidays: Body, timings: Body) -> None:
-    """Keep the broker's answers about a date, for other commands and for when it cannot be asked. Raises OSError."""
-    kept = {"date": date.isoformat(), "holidays": list(holidays), "timings": list(timings)}
+def save(path: Path, date: dt.date, holidays: Body, timings: Body | None) -> None:
+    """Keep the broker's answers about a date, for other commands and for when it cannot be asked. Raises OSError.
+
+    `timings` None: those of the date could not be had.
+    """
+    told = None if timings is None else list(timings)
+    kept = {"date": date.isoformat(), "holidays": list(holidays), "timings": told}
     publish_bytes(path, json.dumps(kept, ensure_ascii=False, indent=1).encode())
 
 
-def load(path: Path) -> tuple[dt.date, Calendar] | None:
-    """The calendar kept in `path` and the date it was asked about; None if there is none that can be read.
+class Kept(NamedTuple):
+    """The broker's answers as they were kept: the holidays are good for the whole year, the timings for `date`."""
 
-    Its holidays are good for the whole year; its timings for that date only.
-    """
+    date: dt.date
+    holidays: Body
+    timings: Body | None
+
+    def calendar(self) -> Calendar:
+        """The calendar that follows from the answers."""
+        return Calendar(self.holidays, {} if self.timings is None else {self.date: self.timings})
+
+
+def load(path: Path) -> Kept | None:
+    """The answers kept in `path`; None if there are none that can be read."""
     try:
-        kept = json.loads(path.read_bytes())
-        date = dt.date.fromisoformat(kept["date"])
-        return date, Calendar(kept["holidays"], {date: kept["timings"]})
+        facts = json.loads(path.read_bytes())
+        kept = Kept(dt.date.fromisoformat(facts["date"]), facts["holidays"], facts["timings"])
+        kept.calendar()
     except (OSError, KeyError, TypeError, ValueError):
         return None
+    return kept
 
 
 def ensure_calendar(
-    path: Path, date: dt.date, holidays: Callable[[], Body], timings: Callable[[dt.date], Body]
+    path: Path, date: dt.date, holidays: Callable[[], Body], timings: Callable[[dt.date], Body], *, anew: bool = False
 ) -> Calendar:
-    """The calendar for a date: the one kept in `path` if it was asked about that date, else the broker's, kept there.
+    """The calendar for a date: as kept in `path` if the broker has told all about that date, else asked, and kept.
 
-    When the broker cannot be asked, a calendar kept earlier serves, and else the built-in one.
+    `anew`: ask in any case. What the broker does not answer, or answers in a shape not seen yet, is as it was kept
+    earlier, and else as built in.
     """
     kept = load(path)
-    if kept is not None and kept[0] == date:
-        return kept[1]
+    if kept is not None and kept.date == date and not anew and not kept.calendar().doubted(date):
+        return kept.calendar()
+    failures: list[str] = []
+    listed = _answer(holidays, as_list, failures)
+    told = _answer(lambda: timings(date), lambda body: sessions_of(body, date), failures)
+    news = listed is not None or told is not None
+    if failures:
+        which = "kept" if kept else "built-in"
+        log.warning("the broker's calendar could not be had, the %s one serves: %s", which, failures[0])
+    if kept is not None:
+        listed = kept.holidays if listed is None else listed
+        told = kept.timings if told is None and kept.date == date else told
+    found = Kept(date, listed or (), told)
+    if news:
+        try:
+            save(path, *found)
+        except OSError as error:
+            log.warning("the calendar could not be kept: %s", error.strerror or error)
+    return found.calendar()
+
+
+def _answer(ask: Callable[[], Body], read: Callable[[Body], object], failures: list[str]) -> Body | None:
+    """What the broker answers; None, and why among the failures, when it does not or when that cannot be read."""
     try:
-        lists = holidays(), timings(date)
-        calendar = Calendar(lists[0], {date: lists[1]})
+        body = ask()
+        read(body)
     except (TickrecError, OSError, KeyError, TypeError, ValueError) as error:
-        why = error.brief if isinstance(error, TickrecError) else error
-        log.warning(
-            "the broker's calendar could not be had, the %s one serves: %s", "kept" if kept else "built-in", why
-        )
-        return kept[1] if kept else Calendar()
-    try:
-        save(path, date, *lists)
-    except OSError as error:
-        log.warning("the calendar could not be kept: %s", error.strerror or error)
-    return calendar
+        failures.append(error.brief if isinstance(error, TickrecError) else str(error))
+        return None
+    return body

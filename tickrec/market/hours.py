@@ -1,19 +1,28 @@
 """Hours: when Indian exchanges trade, as known without asking anybody.
 
-Owns the regular hours of each exchange and the holidays of 2026 as the broker lists them (holidays endpoint, observed
-2026-09): what to go by when the broker cannot be asked. Exchanges have the broker's codes: NSE and BSE are the cash
-markets, NFO and BFO their derivatives, CDS and BCD their currencies, MCX and NSCOM commodities.
+Owns the regular hours of each exchange with the dates from which they hold, the holidays of 2026 as the broker lists
+them (holidays endpoint, observed 2026-09), and those of other years that have a fixed date: what to go by when the
+broker cannot be asked. Exchanges have the broker's codes: NSE and BSE are the cash markets, NFO and BFO their
+derivatives, CDS and BCD their currencies, MCX and NSCOM commodities.
 """
 
 import datetime as dt
 from typing import Final
 
 from tickrec.clock import IST, from_datetime
-from tickrec.upstox.timings import Day, Session
+from tickrec.upstox.timings import Day, Session, Sessions
 
 EXCHANGES: Final = ("NSE", "NFO", "CDS", "BSE", "BFO", "BCD", "MCX", "NSCOM")
-CLOSING_AUCTION_SINCE: Final = dt.date(2026, 8, 3)
-"""Derivatives trade until 15:40 since the closing call auction was introduced (docs and timings endpoint, 2026-09)."""
+AUCTION_AFTER_HOURS_SINCE: Final = dt.date(2026, 12, 7)
+"""From here on the closing auction takes place from 15:30 to 15:40, after continuous trading, and derivatives trade
+until 15:45 (SEBI circular of 15 October 2026, HO/47/11/11(3)2025-MRD-POD2/I/23843/2026)."""
+_DERIVATIVES: Final = (
+    (AUCTION_AFTER_HOURS_SINCE, "15:45"),
+    (dt.date(2026, 8, 3), "15:40"),  # closing auction from 15:15 to 15:35 (docs and timings endpoint, 2026-09)
+    (dt.date.min, "15:30"),
+)
+"""When derivatives of shares and indices close, from which date on; the newest first."""
+_LISTED_YEAR: Final = 2026
 
 
 def at(date: dt.date, time: dt.time) -> int:
@@ -21,9 +30,9 @@ def at(date: dt.date, time: dt.time) -> int:
     return from_datetime(dt.datetime.combine(date, time, IST))
 
 
-def regular(date: dt.date) -> dict[str, Session]:
+def regular(date: dt.date) -> Sessions:
     """The sessions of an ordinary trading day, by exchange."""
-    derivatives = "15:40" if date >= CLOSING_AUCTION_SINCE else "15:30"
+    derivatives = next(end for since, end in _DERIVATIVES if date >= since)
     commodities = "23:55" if _is_us_winter(date) else "23:30"
     return {
         "NSE": _session(date, "09:15", "15:30"),
@@ -37,8 +46,17 @@ def regular(date: dt.date) -> dict[str, Session]:
     }
 
 
-def _session(date: dt.date, start: str, end: str) -> Session:
-    return Session(at(date, dt.time.fromisoformat(start)), at(date, dt.time.fromisoformat(end)))
+def expiring_index_end(date: dt.date) -> int:
+    """When contracts on an index close that expire on `date`, in nanoseconds since the epoch.
+
+    Their segment stays open for the others (SEBI circular of 15 October 2026).
+    """
+    end = dt.time(15, 30) if date >= AUCTION_AFTER_HOURS_SINCE else None
+    return at(date, end) if end else regular(date)["NFO"][-1].end_ns
+
+
+def _session(date: dt.date, start: str, end: str) -> tuple[Session, ...]:
+    return (Session(at(date, dt.time.fromisoformat(start)), at(date, dt.time.fromisoformat(end))),)
 
 
 def _is_us_winter(date: dt.date) -> bool:
@@ -59,7 +77,7 @@ def _closed(date: dt.date, why: str) -> Day:
 
 def _evening(date: dt.date, why: str) -> Day:
     """Only commodities trade, from 17:00."""
-    sessions = {name: regular(date)[name]._replace(start_ns=at(date, dt.time(17))) for name in ("MCX", "NSCOM")}
+    sessions = {name: (Session(at(date, dt.time(17)), regular(date)[name][0].end_ns),) for name in ("MCX", "NSCOM")}
     return Day(why, frozenset(EXCHANGES) - set(sessions), sessions)
 
 
@@ -108,7 +126,26 @@ _LISTED: Final = (
 )
 
 
-def built_in() -> dict[dt.date, Day]:
-    """The special days of 2026."""
-    days = ((dt.date.fromisoformat(date), kind, why) for date, kind, why in _LISTED)
-    return {date: kind(date, why) for date, kind, why in days}
+_FIXED: Final = (
+    ("01-26", _closed, "Republic Day"),
+    ("04-14", _evening, "Dr. Baba Saheb Ambedkar Jayanti"),
+    ("05-01", _evening, "Maharashtra Day"),
+    ("08-15", _closed, "Independence Day"),
+    ("10-02", _closed, "Gandhi Jayanti"),
+    ("12-25", _closed, "Christmas"),
+)
+"""Holidays of every year. All others move, and are known when the exchanges have listed them."""
+
+
+def is_listed(year: int) -> bool:
+    """Whether all holidays of a year are built in."""
+    return year == _LISTED_YEAR
+
+
+def built_in(date: dt.date) -> Day | None:
+    """What is special about a date, as far as that is known without the broker's list; None for an ordinary one."""
+    if is_listed(date.year):
+        known = {listed: (kind, why) for listed, kind, why in _LISTED}.get(date.isoformat())
+    else:
+        known = {day: (kind, why) for day, kind, why in _FIXED if date.weekday() < 5}.get(f"{date:%m-%d}")
+    return known[0](date, known[1]) if known else None

@@ -7,7 +7,7 @@ master, the selectors, the plan's caps. Asks the broker over REST only, and keep
 import datetime as dt
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,8 @@ import pyarrow as pa
 from tickrec.clock import SECOND, Clock, ist
 from tickrec.config import Config
 from tickrec.errors import NothingToRecord, TokenError, UsageError
-from tickrec.market.calendar import Calendar, ensure_calendar, exchange_of, load, trading_date
-from tickrec.market.hours import at
+from tickrec.market.calendar import UNSURE_NS, Calendar, ensure_calendar, exchange_of, load, trading_date
+from tickrec.market.hours import at, expiring_index_end
 from tickrec.market.instruments import Instrument, Master, ensure_master
 from tickrec.market.selectors import resolve
 from tickrec.store.paths import Store
@@ -91,26 +91,38 @@ class Plan:
 
     def quiet(self, wall_ns: int) -> bool:
         """Whether silence of the feed is normal at a moment."""
-        return self.calendar.quiet(self.segments, wall_ns)
+        date = trading_date(wall_ns)
+        closed = wall_ns >= expiring_index_end(date)
+        trading = {each.segment for each in self.instruments if not (closed and _is_expiring_index(each, date))}
+        return self.calendar.quiet(trading, wall_ns)
 
     def session_text(self, wall_ns: int) -> str:
         """What the recorded exchanges do at a moment: `NSE open until 15:30, F&O until 15:40`."""
         wanted = {exchange_of(segment) for segment in self.segments}
-        sessions = {_SHOWN.get(name, name): each for name, each in self._sessions(wall_ns) if name in wanted}
         opened, later = defaultdict(list), defaultdict(list)
-        for name, each in sessions.items():
-            if wall_ns < each.start_ns:
-                later[each.start_ns].append(name)
-            elif wall_ns < each.end_ns:
-                opened[each.end_ns].append(name)
+        for exchange, each in self._next_sessions(wall_ns):
+            if exchange in wanted:
+                name = _SHOWN.get(exchange, exchange)
+                if wall_ns < each.start_ns:
+                    later[each.start_ns].append(name)
+                else:
+                    opened[each.end_ns].append(name)
         if opened:
             first, *others = [f"{', '.join(names)} {{}}until {ist(end):%H:%M}" for end, names in sorted(opened.items())]
             return ", ".join([first.format("open "), *(other.format("") for other in others)])
         texts = [f"{', '.join(names)} opens at {ist(start):%H:%M}" for start, names in sorted(later.items())]
         return ", ".join(texts) or "exchanges closed"
 
-    def _sessions(self, wall_ns: int) -> list[tuple[str, Session]]:
-        return sorted(self.calendar.sessions(trading_date(wall_ns)).items(), key=lambda pair: _ORDER.get(pair[0], 9))
+    def _next_sessions(self, wall_ns: int) -> Iterator[tuple[str, Session]]:
+        """Of each exchange that has one the session that lasts, or else the next of the date."""
+        sessions = self.calendar.sessions(trading_date(wall_ns))
+        for name in sorted(sessions, key=lambda name: _ORDER.get(name, 9)):
+            if left := [each for each in sessions[name] if wall_ns < each.end_ns]:
+                yield name, left[0]
+
+
+def _is_expiring_index(instrument: Instrument, date: dt.date) -> bool:
+    return instrument.expiry == date and instrument.underlying_type == "INDEX"
 
 
 def load_calendar(store: Store, rest: Rest, now_ns: int) -> Calendar:
@@ -205,7 +217,7 @@ def make_plan(
 def latest_end(config: Config, options: Options, store: Store, started_ns: int) -> int | None:
     """When a run that began at `started_ns` ends at the latest, as far as that is known without instruments."""
     kept = load(store.state / "calendar.json")
-    calendar = kept[1] if kept else Calendar()
+    calendar = kept.calendar() if kept else Calendar()
     try:
         return plan_times(config, options, calendar, set(SHARE_SEGMENTS), started_ns).stop_ns
     except NothingToRecord:
@@ -217,7 +229,9 @@ def plan_times(config: Config, options: Options, calendar: Calendar, segments: s
     start_ns, stop_ns = now_ns, None
     date = trading_date(now_ns)
     if not options.now:
-        window = calendar.window(date, segments, config.record.start, config.record.stop, now_ns)
+        longer_ns = UNSURE_NS if calendar.doubted(date, segments) else 0
+        record = config.record
+        window = calendar.window(date, segments, record.start, record.stop, now_ns, longer_ns=longer_ns)
         start_ns, stop_ns = max(now_ns, window.start_ns), window.stop_ns
     elif config.record.stop is not None and (end_ns := at(date, config.record.stop)) > now_ns:
         stop_ns = end_ns
