@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 
 from tests.clocks import SteppedClock
-from tickrec.serve.server import HOST
+from tickrec.serve.server import HOST, Server
 from tickrec.serve.synthetic.listings import master_of
 from tickrec.serve.synthetic.simulator import Settings, Simulator
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
@@ -62,7 +62,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 async def call(
-    simulator: Simulator,
+    simulator: Server,
     path: str,
     *,
     token: str | None = "simulated",
@@ -89,7 +89,7 @@ def _open(request: urllib.request.Request) -> Answer:
             return Answer(error.code, dict(error.headers), error.read())
 
 
-async def authorize(simulator: Simulator, token: str = "simulated") -> str:
+async def authorize(simulator: Server, token: str = "simulated") -> str:
     """A fresh websocket address."""
     answer = await call(simulator, "/v3/feed/market-data-feed/authorize", token=token)
     assert answer.status == 200, answer.body
@@ -136,7 +136,7 @@ class Client:
 
 
 @asynccontextmanager
-async def connected(simulator: Simulator, **options: Any) -> AsyncIterator[Client]:
+async def connected(simulator: Server, **options: Any) -> AsyncIterator[Client]:
     """A client that has received its first market_info."""
     uri = await authorize(simulator)
     async with websockets.connect(uri, max_size=None, ping_interval=None, **options) as websocket:
@@ -164,7 +164,7 @@ async def status_of_handshake(uri: str) -> int:
         return error.response.status_code
 
 
-async def raw_status(simulator: Simulator, target: str, headers: Mapping[str, str]) -> int:
+async def raw_status(simulator: Server, target: str, headers: Mapping[str, str]) -> int:
     """The HTTP status that a websocket handshake gets which says of itself just what it is told to."""
     given = {
         "Upgrade": "websocket",
@@ -182,7 +182,7 @@ async def raw_status(simulator: Simulator, target: str, headers: Mapping[str, st
     return status
 
 
-async def raw_websocket(simulator: Simulator) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def raw_websocket(simulator: Server) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A websocket without a library, its market_info read."""
     uri = urllib.parse.urlsplit(await authorize(simulator))
     reader, writer = await asyncio.open_connection(HOST, simulator.port)

@@ -15,6 +15,7 @@ from tickrec import __version__
 from tickrec.cli import recording  # noqa: F401
 from tickrec.cli import query  # noqa: F401
 from tickrec.cli import days  # noqa: F401
+from tickrec.cli import replay  # noqa: F401
 
 # isort: on
 from tickrec.cli.common import answer, app, say

@@ -27,6 +27,8 @@ class Update(NamedTuple):
     """The instruments that it is about, each with the mode that `payload` has it in. Empty: it is for everybody."""
     payload: bytes = b""
     """The message itself, for whoever wants all of it as it is. Empty: it is put together of the source's feeds."""
+    snapshot: bool = False
+    """It is an initial_feed."""
     text: bool = False
     """It is sent as a text message."""
 

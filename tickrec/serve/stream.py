@@ -141,7 +141,7 @@ class Stream:
         elif whole:
             self._feeds += len(keys) * client.send(update.payload, now.mono_ns)
         else:
-            self._send_feeds(client, keys, now, sent_ms=update.sent_ms)
+            self._send_feeds(client, keys, now, snapshot=update.snapshot, sent_ms=update.sent_ms)
 
     async def _drain(self) -> None:
         """Wait for the clients that read slowly; close one that reads nothing."""

@@ -1,9 +1,10 @@
-"""Master: the broker's list of everything that can be subscribed, turned into a table.
+"""Master: the broker's list of everything that can be subscribed, turned into a table, and back.
 
 Owns the shape of the broker's file (JSON, 55 MB unpacked; docs: instruments, 2026-09) and what each of its fields
 becomes. To be read in a process of its own: its records as Python objects take hundreds of megabytes.
 """
 
+import datetime as dt
 import gzip
 import json
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,10 @@ _DAY_MS: Final = 86_400_000
 _CHUNK_BYTES: Final = 1 << 20
 _BATCH_ROWS: Final = 8192
 """Rows in a batch while converting."""
+EXCHANGES: Final = ("complete", "NSE", "BSE", "MCX")
+"""The broker's files: of everything, and of single exchanges."""
+_NAMES: Final = {"symbol": "trading_symbol", "strike": "strike_price"}
+"""The broker's names of columns that we call otherwise."""
 
 
 def read_master(path: Path) -> pa.Table:
@@ -31,6 +36,32 @@ def read_master(path: Path) -> pa.Table:
     if not table.num_rows:
         raise ValueError("it lists no instruments")
     return table
+
+
+def master_file(instruments: pa.Table, exchange: str = "complete") -> bytes | None:
+    """The broker's .json.gz of an exchange (NSE, BSE, MCX) or of all, made of a table of the instruments schema.
+
+    None where the broker has no such file. It reads as the table again; what the table does not have is left out.
+    """
+    if exchange not in EXCHANGES:
+        return None
+    pieces = []
+    for batch in instruments.to_batches(max_chunksize=_BATCH_ROWS):
+        pieces += [_encode(row) for row in batch.to_pylist() if exchange in ("complete", row["exchange"])]
+    return gzip.compress(b"[" + b",".join(pieces) + b"]", 1, mtime=0)
+
+
+def _encode(row: Mapping[str, Any]) -> bytes:
+    """One record of the broker's file, without the fields that the instrument does not have."""
+    record = {_NAMES.get(name, name): value for name, value in row.items() if value is not None}
+    if "expiry" in record:
+        days = (record["expiry"] - dt.date(1970, 1, 1)).days + 1
+        record["expiry"] = days * _DAY_MS - _IST_MS - 1000  # 23:59:59 of that day
+    if "tick_size" in record:
+        record["tick_size"] = round(record["tick_size"] * 100, 6)
+    if not record["cas_eligible"]:
+        del record["cas_eligible"]
+    return json.dumps(record, separators=(",", ":")).encode()
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:

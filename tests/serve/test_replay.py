@@ -1,0 +1,285 @@
+"""Replay: what clients of a recorded day get, over real sockets."""
+
+import asyncio
+import contextlib
+import datetime as dt
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import websockets
+from google.protobuf.message import DecodeError
+
+from tests.clocks import FastClock, SteppedClock
+from tests.days import DATE, Recording, every_entry, write_day
+from tests.serve.fixtures import DEADLINE, Client, authorize, call
+from tickrec.errors import DataError, UsageError
+from tickrec.journal.entry import Entry, EntryKind
+from tickrec.market.hours import at
+from tickrec.serve.replay import Pace, Replay
+from tickrec.serve.server import Server, Terms
+from tickrec.store.paths import Store
+from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
+
+MAX = Pace(speed=None)
+
+
+@asynccontextmanager
+async def replaying(
+    store: Store, pace: Pace = MAX, clock: SteppedClock | None = None
+) -> AsyncIterator[tuple[Server, Replay]]:
+    """A replay of the store's day that is being served."""
+    source = Replay(store, DATE, pace)
+    async with Server(source, Terms(clock=clock or FastClock())) as server:
+        yield server, source
+
+
+@asynccontextmanager
+async def joined(server: Server) -> AsyncIterator[Client]:
+    """A client that has its first market_info."""
+    async with websockets.connect(await authorize(server), max_size=None, max_queue=None) as websocket:
+        client = Client(websocket)
+        assert (await client.next()).type == 2
+        client.payloads.clear()
+        yield client
+
+
+async def to_the_end(client: Client) -> list[bytes | str]:
+    """What comes up to the message that says that the segments are closed, without it."""
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            payload = await client.websocket.recv()
+            if any(set(each.marketInfo.segmentStatus.values()) == {3, 5} for each in messages([payload])):
+                return client.payloads
+            client.payloads.append(payload)
+
+
+def sent(store: Store) -> list[Entry]:
+    """The broker's messages of the recorded day."""
+    return [entry for entry in every_entry(store) if entry.kind is EntryKind.MESSAGE]
+
+
+def keys_of(store: Store) -> list[str]:
+    """The instruments of the recorded day."""
+    found: dict[str, None] = {}
+    for entry in every_entry(store):
+        if entry.kind is EntryKind.SUBSCRIBED:
+            found |= dict.fromkeys(key for key, _ in entry.facts()["keys"])
+    return list(found)
+
+
+def messages(payloads: Sequence[bytes | str]) -> list[Any]:
+    """The messages among them that can be read, as the broker's schema has them."""
+    found = []
+    for payload in payloads:
+        with contextlib.suppress(DecodeError, TypeError):
+            found.append(pb.FeedResponse.FromString(payload))
+    return found
+
+
+class TestEverything:
+    async def test_a_client_that_asks_for_all_gets_the_recorded_bytes(self, store: Store) -> None:
+        write_day(store)
+        async with replaying(store) as (server, _), joined(server) as client:
+            await client.ask("sub", keys_of(store))
+            got = await to_the_end(client)
+        assert got == [entry.payload for entry in sent(store)]
+
+    async def test_several_clients_get_everything_however_many_requests_it_takes_them(self, store: Store) -> None:
+        write_day(store)
+        keys = keys_of(store)
+        async with replaying(store) as (server, _), joined(server) as one, joined(server) as other:
+            for key in keys:
+                await one.ask("sub", [key])
+            await other.ask("sub", keys)
+            got = await asyncio.gather(to_the_end(one), to_the_end(other))
+        assert list(got) == [[entry.payload for entry in sent(store)]] * 2
+
+    async def test_text_messages_come_as_text(self, store: Store) -> None:
+        day = Recording(store)
+        day.run()
+        day.connect()
+        day.updates(3)
+        assert day._writer is not None
+        day._writer.append(Entry(EntryKind.MESSAGE, 1, day.now_ns, day.now_ns, b'{"status":"failed"}', text=True))
+        day.updates(2)
+        day.die()
+        async with replaying(store) as (server, _), joined(server) as client:
+            await client.ask("sub", keys_of(store))
+            got = await to_the_end(client)
+        assert [each for each in got if isinstance(each, str)] == ['{"status":"failed"}']
+
+
+class TestParts:
+    async def test_a_client_gets_the_feeds_it_asked_for(self, store: Store) -> None:
+        write_day(store)
+        mine = set(keys_of(store)[:7])
+        async with replaying(store) as (server, _), joined(server) as client:
+            await client.ask("sub", list(mine))
+            got = await to_the_end(client)
+        wanted = []
+        for message in messages([entry.payload for entry in sent(store)]):
+            kept = {key: feed for key, feed in message.feeds.items() if key in mine}
+            if kept:
+                wanted.append((message.type, message.currentTs, kept))
+        assert [(x.type, x.currentTs, dict(x.feeds)) for x in messages(got) if x.feeds] == wanted
+
+    @pytest.mark.parametrize("mode", ["ltpc", "option_greeks", "full_d30"])
+    async def test_a_mode_is_reduced_to_what_was_asked_and_never_more_than_was_recorded(
+        self, store: Store, mode: str
+    ) -> None:
+        write_day(store)
+        async with replaying(store) as (server, _), joined(server) as client:
+            await client.ask("sub", keys_of(store), mode)
+            got = [message for message in messages(await to_the_end(client)) if message.feeds]
+        recorded = [m for m in messages([entry.payload for entry in sent(store)]) if m.feeds]
+        assert len(got) == len(recorded) > 0
+        for ours, theirs in zip(got, recorded, strict=True):
+            assert list(ours.feeds) == list(theirs.feeds)
+            for key, feed in ours.feeds.items():
+                full = theirs.feeds[key].fullFeed
+                part = full.indexFF if full.HasField("indexFF") else full.marketFF
+                if mode == "full_d30":
+                    assert feed == theirs.feeds[key]
+                elif mode == "ltpc":
+                    assert (feed.requestMode, feed.ltpc) == (0, part.ltpc)
+                else:
+                    greeks = feed.firstLevelWithGreeks
+                    assert (feed.requestMode, greeks.ltpc) == (2, part.ltpc)
+                    if full.HasField("marketFF"):
+                        assert greeks.firstDepth == part.marketLevel.bidAskQuote[0]
+                        assert (greeks.vtt, greeks.oi, greeks.iv) == (part.vtt, part.oi, part.iv)
+                        assert greeks.optionGreeks == part.optionGreeks
+
+    async def test_a_key_that_was_not_recorded_is_silent(self, store: Store) -> None:
+        write_day(store)
+        async with replaying(store) as (server, _), joined(server) as client:
+            await client.ask("sub", ["NSE_EQ|INE000000000"])
+            got = await to_the_end(client)
+        assert not [message for message in messages(got) if message.feeds]
+
+
+class TestPace:
+    async def test_begins_a_second_after_the_last_subscribe_and_keeps_the_recorded_distances(
+        self, store: Store
+    ) -> None:
+        write_day(store)
+        clock = SteppedClock()
+        entries = sent(store)
+        async with replaying(store, Pace(speed=2.0), clock) as (server, _), joined(server) as client:
+            await client.ask("sub", keys_of(store)[:1])
+            await client.nothing()
+            await clock.advance(0.9)
+            await client.ask("sub", keys_of(store))
+            await client.nothing()
+            await clock.advance(0.9)
+            assert await client.nothing()
+            await clock.advance(0.1)
+            for seconds in (0.0, 0.2, 0.4, 1.0, 1.7):
+                await clock.advance(seconds)
+                passed = (clock.monotonic_ns() - 1_000_000_000 - 1_900_000_000) * 2
+                due = [x.payload for x in entries if x.wall_ns - entries[0].wall_ns <= passed]
+                while len(client.payloads) < len(due):
+                    client.payloads.append(await asyncio.wait_for(client.websocket.recv(), DEADLINE))
+                assert await client.nothing()
+                assert client.payloads == due
+
+    async def test_from_begins_with_the_state_of_that_moment(self, store: Store) -> None:
+        write_day(store, messages=300)
+        clock = SteppedClock()
+        async with (
+            replaying(store, Pace(start=dt.time(9, 15, 20)), clock) as (server, source),
+            joined(server) as client,
+        ):
+            snapshot = await client.subscribe(keys_of(store))
+        before: dict[str, Any] = {}
+        begin = source.status()["at"]
+        for message in messages([x.payload for x in sent(store)]):
+            if message.currentTs / 1000 <= begin:
+                before |= dict(message.feeds)
+        assert snapshot.type == 0
+        assert dict(snapshot.feeds) == before
+        assert snapshot.currentTs / 1000 == pytest.approx(begin)
+
+    async def test_until_ends_before_the_end(self, store: Store) -> None:
+        write_day(store, messages=300)
+        until = dt.time(9, 15, 10)
+        async with replaying(store, Pace(speed=None, until=until)) as (server, _), joined(server) as client:
+            await client.ask("sub", keys_of(store))
+            got = await to_the_end(client)
+        end = at(DATE, until)
+        assert got == [x.payload for x in sent(store) if x.wall_ns < end]
+        assert 10 < len(got) < len(sent(store))
+
+
+class TestEnd:
+    async def test_is_over_when_the_last_client_has_left(self, store: Store) -> None:
+        write_day(store)
+        async with replaying(store) as (server, source):
+            async with joined(server) as one:
+                async with joined(server) as other:
+                    await one.ask("sub", keys_of(store))
+                    await other.ask("sub", keys_of(store))
+                    await asyncio.gather(to_the_end(one), to_the_end(other))
+                assert source.ended
+                assert (await one.subscribe(keys_of(store)[:1])).type == 0
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(server.over(), 0)
+            await asyncio.wait_for(server.over(), DEADLINE)
+
+    async def test_a_loop_begins_again(self, store: Store) -> None:
+        write_day(store)
+        async with replaying(store, Pace(speed=None, loop=True)) as (server, _), joined(server) as client:
+            await client.ask("sub", keys_of(store))
+            rounds = []
+            for _ in range(3):
+                rounds.append(list(await to_the_end(client)))
+                client.payloads.clear()
+        assert rounds == [[entry.payload for entry in sent(store)]] * 3
+
+    async def test_nothing_is_sent_while_nobody_has_subscribed(self, store: Store) -> None:
+        write_day(store)
+        clock = SteppedClock()
+        async with replaying(store, MAX, clock) as (server, source), joined(server) as client:
+            await clock.advance(60)
+            assert await client.nothing()
+            assert source.status()["state"] == "waiting for a subscription"
+
+
+class TestRest:
+    async def test_names_itself_and_gives_the_first_prices_of_the_day(self, store: Store) -> None:
+        write_day(store)
+        async with replaying(store, MAX, SteppedClock()) as (server, _):
+            answer = await call(server, "/v3/feed/market-data-feed/authorize")
+            assert answer.headers["X-Tickrec-Source"] == f"replay {DATE}"
+            key = keys_of(store)[0]
+            (row,) = (await call(server, "/v3/market-quote/ltp", query={"instrument_key": key})).json["data"].values()
+            assert (row["instrument_token"], row["last_price"] > 0) == (key, True)
+            assert (await call(server, "/status")).json["source"] == f"replay {DATE}"
+            assert (await call(server, "/simulator/fault", data={"kind": "drop"})).status == 404
+            assert (await call(server, f"/v2/market/timings/{DATE}")).json["data"]
+
+
+def test_a_journal_that_was_removed_is_said_to_be(store: Store) -> None:
+    store.manifest_path(DATE).parent.mkdir(parents=True)
+    store.manifest_path(DATE).write_text("{}")
+    with pytest.raises(DataError, match=r"has been removed.*keep_journal"):
+        Replay(store, DATE, MAX)
+
+
+def test_a_date_without_a_recording_is_refused_with_the_last_one_that_has(store: Store) -> None:
+    with pytest.raises(DataError, match="nothing was recorded on 2026-11-23"):
+        Replay(store, DATE, MAX)
+    write_day(store, dt.date(2026, 11, 20))
+    with pytest.raises(DataError, match="last day recorded is 2026-11-20"):
+        Replay(store, DATE, MAX)
+
+
+@pytest.mark.parametrize(
+    "pace", [Pace(speed=0), Pace(speed=-1), Pace(speed=float("nan")), Pace(start=dt.time(10), until=dt.time(9))]
+)
+def test_a_pace_without_sense_is_refused(tmp_path: Path, pace: Pace) -> None:
+    with pytest.raises(UsageError):
+        Replay(Store(tmp_path), DATE, pace)

@@ -1,0 +1,205 @@
+"""Replay: a recorded day as a source, message after message at the pace at which they came, or at another.
+
+Owns the replay's clock. It starts 1 s after the last subscribe of the first burst, and goes by the receive times of
+the journal from an absolute start, so that nothing adds up.
+"""
+
+import datetime as dt
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tickrec.clock import SECOND
+from tickrec.errors import DataError, UsageError
+from tickrec.journal import Journal
+from tickrec.journal.entry import Entry, EntryKind
+from tickrec.market.hours import at
+from tickrec.serve.recorded import Recorded, closed, instruments_file, timings
+from tickrec.serve.source import Moment, Update
+from tickrec.store.paths import Store
+
+START_NS: Final = SECOND
+"""From the last subscribe of the first burst to the first message."""
+_IDLE_S: Final = 0.02
+"""Between two looks at whether somebody has subscribed."""
+_PIECE: Final = 200
+"""Messages sent before the clients are listened to again."""
+_OPENING: Final = 2_000
+"""Messages looked at for the prices that REST gives before the replay has begun."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How a day is replayed."""
+
+    speed: float | None = 1.0
+    """Times as fast as it was; None: as fast as the clients read."""
+    start: dt.time | None = None
+    """The IST time of day to begin at; None: with the first message."""
+    until: dt.time | None = None
+    """The IST time of day to end at; None: after the last message."""
+    loop: bool = False
+    """Begin again at the end."""
+
+
+class Replay:
+    """The journal of a date, played once or again and again."""
+
+    def __init__(self, store: Store, date: dt.date, pace: Pace) -> None:
+        """Raises DataError when there is nothing to replay, UsageError for a pace that makes no sense."""
+        if pace.speed is not None and not 0 < pace.speed < float("inf"):
+            raise UsageError("--speed must be above zero, or max")
+        if pace.start and pace.until and pace.start >= pace.until:
+            raise UsageError("--from must be before --until")
+        self._store = store
+        self._date = date
+        self._pace = pace
+        self._journal = _journal(store, date)
+        self._begin_ns = at(date, pace.start) if pace.start else 0
+        self._end_ns = at(date, pace.until) if pace.until else 0
+        self._wanted: Collection[str] = ()
+        self._start_ns: int | None = None
+        self._running = False
+        self._ended = False
+        self._messages = 0
+        self._rounds = 0
+        self._opening = self._opened()
+        self._rewind()
+
+    @property
+    def name(self) -> str:
+        """What is served."""
+        return f"replay {self._date}"
+
+    @property
+    def lossless(self) -> bool:
+        """At full speed, nothing is dropped."""
+        return self._pace.speed is None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the day is over."""
+        return self._ended
+
+    def _opened(self) -> Recorded:
+        """What the first messages say, for those who ask for a price before the first."""
+        opening = Recorded()
+        for number, entry in enumerate(self._journal.entries()):
+            opening.take(entry)
+            if number == _OPENING:
+                break
+        return opening
+
+    def _rewind(self) -> None:
+        """Go to the begin: read, without sending, what lies before it."""
+        self._recorded = Recorded()
+        self._entries = self._journal.entries()
+        self._next: Entry | None = next(self._entries, None)
+        while self._next is not None and self._next.wall_ns < self._begin_ns:
+            self._recorded.take(self._next)
+            self._next = next(self._entries, None)
+        while self._next is not None and self._next.kind is not EntryKind.MESSAGE:
+            self._recorded.take(self._next)
+            self._next = next(self._entries, None)
+        self._base_ns = self._begin_ns or (self._next.wall_ns if self._next is not None else 0)
+
+    def want(self, keys: Collection[str], now: Moment) -> None:
+        """Be told of a subscribe: the replay starts a second after the last one of the first burst."""
+        self._wanted = keys
+        if not self._running:
+            self._start_ns = now.mono_ns + START_NS if keys else None
+
+    def pause_s(self, now: Moment) -> float:
+        """Seconds until the next message is due."""
+        if self._start_ns is None or self._ended:
+            return _IDLE_S
+        if now.mono_ns < self._start_ns:
+            return (self._start_ns - now.mono_ns) / SECOND
+        if self._pace.speed is None:
+            return 0.0 if self._wanted else _IDLE_S
+        return max(0.0, (self._due_ns() - now.mono_ns) / SECOND)
+
+    def due(self, now: Moment) -> Iterator[Update]:
+        """The messages that are due, no more than a piece of them at a time."""
+        if self._start_ns is None or now.mono_ns < self._start_ns or self._ended:
+            return
+        self._running = True
+        for _ in range(_PIECE):
+            if not self._is_due(now):
+                return
+            if self._next is None or (self._end_ns and self._next.wall_ns >= self._end_ns):
+                yield from self._finish(now)
+                return
+            update = self._recorded.take(self._next)
+            self._next = next(self._entries, None)
+            if update is not None:
+                self._messages += 1
+                yield update
+
+    def _is_due(self, now: Moment) -> bool:
+        return bool(self._wanted) if self._pace.speed is None else self._due_ns() <= now.mono_ns
+
+    def _due_ns(self) -> int:
+        """The monotonic time at which the next entry is due; at once after the last."""
+        assert self._start_ns is not None
+        if self._next is None or self._pace.speed is None:
+            return self._start_ns
+        wall_ns = min(self._next.wall_ns, self._end_ns or self._next.wall_ns)
+        return self._start_ns + int((wall_ns - self._base_ns) / self._pace.speed)
+
+    def _finish(self, now: Moment) -> Iterator[Update]:
+        """Say that the segments are closed; then rest, or begin again."""
+        self._recorded.info = closed(self._recorded.info, self._recorded.sent_ms)
+        yield Update(self._recorded.sent_ms, payload=self._recorded.info)
+        self._rounds += 1
+        if self._pace.loop:
+            self._start_ns = now.mono_ns
+            self._rewind()
+        else:
+            self._ended = True
+
+    def feed(self, key: str, mode: str, _now: Moment) -> bytes:
+        """The feed of an instrument at this place of the day."""
+        return self._recorded.feed(key, mode)
+
+    def sent_ms(self, _now: Moment) -> int:
+        """currentTs of the last message."""
+        return self._recorded.sent_ms
+
+    def market_info(self, _now: Moment) -> bytes:
+        """The last message about the segments at this place of the day, or the first of the day."""
+        return self._recorded.info or self._opening.info
+
+    def instruments(self, exchange: str, _now: Moment) -> bytes | None:
+        """The date's list of instruments."""
+        return instruments_file(self._store, self._date, exchange)
+
+    def holidays(self) -> list[dict[str, Any]]:
+        """None: the built-in ones hold."""
+        return []
+
+    def timings(self, date: dt.date) -> list[dict[str, Any]]:
+        """The sessions of a date."""
+        return timings(date)
+
+    def last_price(self, key: str, _now: Moment) -> tuple[str, dict[str, Any]] | None:
+        """The last price at this place of the day, or the first one of the day before there is any."""
+        return self._recorded.last_price(key) or self._opening.last_price(key)
+
+    def status(self) -> dict[str, Any]:
+        """Where the replay is."""
+        state = "ended" if self._ended else "running" if self._running else "waiting for a subscription"
+        place = self._recorded.sent_ms / 1000 if self._recorded.sent_ms else None
+        return {"source": self.name, "state": state, "at": place, "messages": self._messages, "rounds": self._rounds}
+
+
+def _journal(store: Store, date: dt.date) -> Journal:
+    """The journal of a date. Raises DataError when there is none."""
+    if store.journal_files(date):
+        return Journal(store.journal(date))
+    if store.manifest_path(date).exists() or store.sealed_path("ticks", date).exists():
+        hint = "`keep_journal` in [store] says how long journals are kept; later days can still be replayed"
+        raise DataError(f"the journal of {date} has been removed, and a replay needs it", hint=hint)
+    known = store.dates()
+    hint = f"The last day recorded is {known[-1]}" if known else "Record first: tickrec record"
+    raise DataError(f"nothing was recorded on {date}", where=str(store.root), hint=hint)
