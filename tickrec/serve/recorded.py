@@ -105,7 +105,8 @@ def timings(date: dt.date) -> list[dict[str, Any]]:
     sessions = Calendar().sessions(date)
     return [
         {"exchange": name, "start_time": session.start_ns // 1_000_000, "end_time": session.end_ns // 1_000_000}
-        for name, session in sessions.items()
+        for name, of_exchange in sessions.items()
+        for session in of_exchange
     ]
 
 
