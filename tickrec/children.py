@@ -6,6 +6,7 @@ libraries, and nothing of the folder the user happens to be in.
 
 import asyncio
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Final
@@ -34,6 +35,17 @@ def _path_options() -> list[str]:
         ("-s", sys.flags.no_user_site),
     )
     return [option for option, wanted in options if wanted]
+
+
+def split_command(text: str, *, windows: bool = sys.platform == "win32") -> list[str]:
+    """The program and arguments of a command line of the user's, with the quotes of the platform's shell.
+
+    On Windows a backslash belongs to a path and quotes nothing. Raises ValueError for a quote that is not closed.
+    """
+    if not windows:
+        return shlex.split(text)
+    words = shlex.split(text, posix=False)
+    return [word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'" else word for word in words]
 
 
 def without_secrets() -> dict[str, str]:

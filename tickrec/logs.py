@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from tickrec.clock import ist
+from tickrec.errors import TickrecError
 
 LOG_BYTES: Final = 2_000_000
 LOG_FILES: Final = 5
@@ -71,6 +72,13 @@ def log_unexpected(text: str, error: BaseException, hide: Callable[[str], str] =
     """
     trace = hide("".join(traceback.format_exception(error)))
     logging.getLogger("tickrec").error("%s", hide(text), extra={"trace": trace})
+
+
+def internal_error(error: BaseException, hide: Callable[[str], str] = str) -> TickrecError:
+    """What is told to the user of an error that nobody expected; it is logged with its traceback."""
+    text = hide(f"an unexpected error: {type(error).__name__}: {error}")
+    log_unexpected(text, error, hide)
+    return TickrecError(text, hint="The log of the store, state/tickrec.log, has the traceback: please report it")
 
 
 def _add(handler: logging.Handler) -> None:

@@ -45,6 +45,22 @@ def test_a_recording_is_told_in_four_lines() -> None:
     assert alarms(page) == ""
 
 
+def test_nothing_recording_while_the_exchange_is_open_comes_first_and_needs_a_person() -> None:
+    over = report("stopped", run_status(state=STOPPED), ended_ns=NOW - 3600 * SECOND, open=True)
+    page = status_page(over, 110)
+    assert lines(page)[0] == "nothing is recording, and the exchange is open"
+    assert "nothing is recording" in alarms(page)
+    for calm in (report("stopped", run_status(state=STOPPED), ended_ns=NOW), report(open=True)):
+        assert "nothing is recording" not in status_page(calm, 110).text
+
+
+def test_a_connection_that_was_never_heard_needs_a_person() -> None:
+    for since_ns, red in ((NOW - 31 * SECOND, True), (NOW - 29 * SECOND, False)):
+        never = connection(answered=0, since_ns=since_ns, last_message_ns=None)
+        page = status_page(report(run=run_status(connections=(never,))), 110)
+        assert ("0/220 answered" in alarms(page)) is red
+
+
 def test_after_a_run_long_gaps_stand_below_the_disk() -> None:
     shown = lines(status_page(report("stopped", run_status(state=STOPPED, gaps=(GAP,)), ended_ns=NOW), 110))
     assert shown[2] == "disk 61 GB free, about 24 days"

@@ -165,6 +165,7 @@ def test_a_recording_that_is_well_alarms_nobody() -> None:
         ({"token_expires_ns": NOW - 1}, "token expired 09:41"),
         ({"silent": (("NSE_EQ|INE0", "071XYZ"),)}, "silent: 071XYZ (NSE_EQ|INE0)"),
         ({"connections": (connection(last_message_ns=NOW - 45 * SECOND),)}, "last 45s"),
+        ({"connections": (connection(last_message_ns=None),)}, "last -"),
         ({"state": STALE, "reason": "pid 5 has said nothing"}, "stale 2026-11-23"),
     ],
 )

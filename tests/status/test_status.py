@@ -25,8 +25,9 @@ from tickrec.journal.entry import EntryKind, encode_facts
 from tickrec.journal.gaps import Gap
 from tickrec.seal.seal import seal
 from tickrec.status import status
+from tickrec.status.as_json import to_json
 from tickrec.status.runstatus import RECORDING, STOPPED, WAITING, RunStatus
-from tickrec.status.status import StatusReport, collect, to_json
+from tickrec.status.status import StatusReport, collect
 from tickrec.store.paths import Store
 
 JSON_FIELDS = {

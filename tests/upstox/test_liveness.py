@@ -23,9 +23,14 @@ def opened(mute: float = 60, patience: float = 60) -> Liveness:
     )
 
 
+def stamp(sent: float | None) -> int | None:
+    """What the broker calls a moment so long after the opening; its clock is half an hour ahead."""
+    return None if sent is None else int((WALL + sent + 1800) * SECOND)
+
+
 def receive(line: Liveness, now: Now, sent: float | None, *, tick: bool = True) -> None:
-    """A message that the broker sent so long after the opening, by a clock that is half an hour ahead."""
-    line.received(now, None if sent is None else int((WALL + sent + 1800) * SECOND))
+    """A message of 100 bytes that the broker sent so long after the opening."""
+    line.received(now, stamp(sent), 100)
     line.received_data(now, tick=tick)
 
 
@@ -181,3 +186,52 @@ def test_after_a_pause_in_which_nothing_came_the_line_is_given_up_at_the_second_
     line.pinged(at(70))
     assert line.look(at(71), quiet=False) is Look.MUTE
     assert since(line, at(71)) == 8.0
+
+
+# What the broker leaves out
+
+
+def caught_up(sizes: list[int], *, hole: float = 47.0, read: float = 70.0) -> list[bool]:
+    """After a pause: late messages of these sizes, one a second from 9 s on, then one that was sent so much later."""
+    line = opened()
+    receive(line, at(8), 7.99)
+    sent = [9.0 + place for place in range(len(sizes))]
+    found = []
+    assert line.may_have_skipped(at(read), stamp(sent[-1]))
+    for moment, size in zip([*sent, sent[-1] + hole], [*sizes, 100], strict=True):
+        found.append(line.has_skipped(at(read), stamp(moment)))
+        line.received(at(read), stamp(moment), size)
+    return found
+
+
+def test_much_that_is_late_and_then_something_that_is_not_means_that_the_broker_has_left_something_out() -> None:
+    assert caught_up([20_000] * 10) == [False] * 10 + [True]
+
+
+def test_a_quiet_line_has_left_nothing_out() -> None:
+    """Its messages fit into the socket, so that the broker could send at any time."""
+    assert not any(caught_up([100] * 10, hole=40.0))
+
+
+def test_a_broker_that_could_send_everything_has_left_nothing_out() -> None:
+    assert not any(caught_up([20_000] * 60, hole=1.0))
+
+
+def test_a_clock_that_is_set_makes_nothing_look_left_out() -> None:
+    for stepped in (-60, 60):
+        line = opened()
+        for second in range(1, 60):
+            receive(line, at(second), second - 0.01)
+            line.received(at(second), stamp(second), 40_000)
+        assert not line.has_skipped(at(61, stepped=stepped), stamp(61))
+        line.received(at(61, stepped=stepped), stamp(61), 40_000)
+        for second in (62, 63, 80):
+            assert not line.has_skipped(at(second, stepped=stepped), stamp(second))
+            line.received(at(second, stepped=stepped), stamp(second), 40_000)
+
+
+def test_reads_that_follow_each_other_closely_are_not_looked_at_one_by_one() -> None:
+    line = opened()
+    receive(line, at(1), 0.99)
+    assert not line.may_have_skipped(at(1.2), stamp(1.19))
+    assert line.may_have_skipped(at(4.2), stamp(4.19))

@@ -142,6 +142,7 @@ def status(
     from tickrec.config import SIMULATED
     from tickrec.screen import display
     from tickrec.status import status as reports
+    from tickrec.status.as_json import to_json
     from tickrec.store.paths import Store
 
     store, clock = Store(configured(config, data, simulate).store.data), SystemClock()
@@ -153,7 +154,7 @@ def status(
             asyncio.run(display.watch(store, clock, sys.stdout, os.environ))
     report = reports.collect(store, clock)
     if as_json:
-        answer(json.dumps(reports.to_json(report), indent=2))
+        answer(json.dumps(to_json(report), indent=2))
     else:
         said = dataclasses.replace(report, reason=again(report.reason))
         display.print_status(said, sys.stdout, option=options_given())

@@ -1,49 +1,131 @@
 """Alerts: the user's own command, run with one line of text when somebody should look.
 
 Nobody watches a cron job, so `on_alert` is how a recording that goes wrong reaches its owner. The command gets the
-text as its last argument. Alerts of one topic are debounced, over runs too: cron starts a recorder that cannot record
-again and again. A command that fails or hangs never touches the recording.
+text as its last argument. What lasts is told once, again every half hour, and when it is over; over runs too, as cron
+starts a recorder that cannot record again and again. A command that fails is run again after a minute, until it
+succeeds; one that fails or hangs never touches the recording. What needs a person is decided in `attention`.
 """
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import logging
 import os
-import shlex
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final, NamedTuple
 
 from tickrec import children
 from tickrec.clock import SECOND, Clock
 from tickrec.files import make_folder
+from tickrec.formatting import moment
 
 log = logging.getLogger("tickrec")
 
 QUIET_SECONDS: Final = 1800
-"""The same topic is not alerted again within this time."""
+"""What lasts is not told again within this time."""
+RETRY_SECONDS: Final = 60
+"""A command that failed is run again after this time."""
 COMMAND_SECONDS: Final = 30
 """A command that takes longer is killed."""
+FORGET_SECONDS: Final = 3 * 86_400
+"""What is over is remembered so long, so that it is not told twice."""
 LAST_BYTES: Final = 500
 """How much of the end of what a command said is looked at when it fails."""
 
 
-class Alerts:
-    """Runs `command` (None: nothing is run) with a text, at most once per topic and QUIET_SECONDS.
+class Alert(NamedTuple):
+    """Something that needs a person: one line of text about a topic, that lasts or is over."""
 
-    `path` is the file that remembers what was told when.
-    """
+    topic: str
+    text: str
+    lasting: bool = True
+
+
+@dataclasses.dataclass(slots=True)
+class _Topic:
+    """What is remembered of a topic. Instants are wall nanoseconds."""
+
+    text: str
+    lasting: bool
+    """Whether it lasts, as far as the owner was told."""
+    since_ns: int
+    told_ns: int | None = None
+    """None: nobody could be told yet."""
+
+
+class Alerts:
+    """Runs `command` (None: nothing is run) with a text. `path` is the file that remembers what was told when."""
 
     def __init__(self, command: str | None, clock: Clock, path: Path) -> None:
-        self._command = shlex.split(command) if command else []
+        self._command = children.split_command(command) if command else []
         self._clock = clock
         self._path = path
+        self._failed_ns: dict[str, int] = {}
+        """When the command failed last, by topic; monotonic."""
+        self._running: asyncio.Task[None] | None = None
 
-    async def send(self, topic: str, text: str) -> None:
-        """Run the command with `text`, unless this topic was alerted lately. Returns when the command has ended."""
-        if not self._command or not self._due(topic):
+    async def report(self, alerts: Iterable[Alert], *, judged: Callable[[str], bool] = lambda _topic: True) -> None:
+        """Tell what is due of everything that needs a person now; what is not among it any more is over.
+
+        `judged` says of which topics that can be told.
+        """
+        if not self._command:
             return
+        present = {alert.topic: alert for alert in alerts}
+        for alert in present.values():
+            await self.send(alert)
+        for topic, known in self._known().items():
+            if topic not in present and judged(topic) and (known.lasting or known.told_ns is None):
+                await self.send(Alert(topic, known.text, lasting=False))
+
+    async def send(self, alert: Alert) -> None:
+        """Run the command, if the alert is due. Returns when the command has ended."""
+        if not self._command:
+            return
+        await self.finish()
+        known = self._known().get(alert.topic)
+        if self._due(alert, known):
+            self._running = asyncio.create_task(self._deliver(alert, known))
+            await asyncio.shield(self._running)
+
+    async def finish(self) -> None:
+        """Wait for a command that still runs: COMMAND_SECONDS at most."""
+        if self._running is not None:
+            await asyncio.wait((self._running,))
+
+    def _due(self, alert: Alert, known: _Topic | None) -> bool:
+        failed_ns = self._failed_ns.get(alert.topic)
+        if failed_ns is not None and self._clock.monotonic_ns() - failed_ns < RETRY_SECONDS * SECOND:
+            return False
+        if known is None or known.told_ns is None:
+            return True
+        if not alert.lasting:
+            return known.lasting
+        return not 0 <= self._clock.wall_ns() - known.told_ns < QUIET_SECONDS * SECOND
+
+    async def _deliver(self, alert: Alert, known: _Topic | None) -> None:
+        """Run the command, and remember the outcome."""
+        now_ns = self._clock.wall_ns()
+        topic = known if known is not None and known.told_ns is None else _Topic(alert.text, alert.lasting, now_ns)
+        self._remember(alert.topic, topic)
+        text = alert.text
+        if known is not None and known.told_ns is not None and not alert.lasting:
+            text = f"over: {alert.text}"
+        elif now_ns - topic.since_ns >= RETRY_SECONDS * SECOND:
+            text = f"{alert.text} (since {moment(topic.since_ns, now_ns)})"
+        if await self._run(text):
+            self._failed_ns.pop(alert.topic, None)
+            self._remember(alert.topic, _Topic(alert.text, alert.lasting, topic.since_ns, self._clock.wall_ns()))
+        else:
+            self._failed_ns[alert.topic] = self._clock.monotonic_ns()
+            if known is not None:
+                self._remember(alert.topic, known)
+
+    async def _run(self, text: str) -> bool:
+        """Whether the command has succeeded; if not, that is logged with the last line it said."""
         try:
             # What it prints must not get into the live table; a file, as what it leaves running may hold it open.
             with tempfile.TemporaryFile() as said:
@@ -55,38 +137,18 @@ class Alerts:
                     stderr=said,
                     env=children.without_secrets(),
                 )
-                await self._finish(process, said)
+                return await self._ended(process, said)
         except OSError as error:
             log.warning("on_alert could not be run: %s", error.strerror or error)
-
-    def _due(self, topic: str) -> bool:
-        """Whether the topic may be told; if so, it counts as told now."""
-        now = self._clock.wall_ns()
-        told = self._told()
-        last = told.get(topic)
-        if last is not None and 0 <= now - last < QUIET_SECONDS * SECOND:
             return False
-        with contextlib.suppress(OSError):  # better told twice than not at all
-            make_folder(self._path.parent)
-            self._path.write_text(json.dumps({**told, topic: now}))
-        return True
 
-    def _told(self) -> dict[str, int]:
-        """When each topic was told last."""
-        try:
-            told = json.loads(self._path.read_bytes())
-            return {str(topic): int(when) for topic, when in told.items()}
-        except (OSError, ValueError, AttributeError, TypeError):
-            return {}
-
-    async def _finish(self, process: asyncio.subprocess.Process, said: IO[bytes]) -> None:
-        """Wait for the command; when it fails, log the last line it said."""
+    async def _ended(self, process: asyncio.subprocess.Process, said: IO[bytes]) -> bool:
         try:
             async with asyncio.timeout(COMMAND_SECONDS):
                 code = await process.wait()
         except TimeoutError:
             log.warning("on_alert took more than %d s and was killed", COMMAND_SECONDS)
-            return
+            return False
         finally:
             if process.returncode is None:
                 process.kill()
@@ -94,6 +156,30 @@ class Alerts:
             lines = _end_of(said).decode("utf-8", "replace").split("\n")
             last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
             log.warning("on_alert ended with exit code %d: %s", code, last)
+        return not code
+
+    def _known(self) -> dict[str, _Topic]:
+        """What is remembered, by topic; topics of earlier versions have only a time."""
+        try:
+            read: dict[str, Any] = json.loads(self._path.read_bytes())
+            return {
+                topic: _Topic(**facts) if isinstance(facts, dict) else _Topic(topic, False, int(facts), int(facts))
+                for topic, facts in read.items()
+            }
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}
+
+    def _remember(self, topic: str, facts: _Topic) -> None:
+        oldest_ns = self._clock.wall_ns() - FORGET_SECONDS * SECOND
+        kept = {
+            each: known
+            for each, known in self._known().items()
+            if known.lasting or known.told_ns is None or known.told_ns >= oldest_ns
+        }
+        known = {each: dataclasses.asdict(of_each) for each, of_each in (kept | {topic: facts}).items()}
+        with contextlib.suppress(OSError):  # better told twice than not at all
+            make_folder(self._path.parent)
+            self._path.write_text(json.dumps(known, ensure_ascii=False))
 
 
 def _end_of(file: IO[bytes]) -> bytes:

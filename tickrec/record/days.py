@@ -14,8 +14,9 @@ from typing import Final, NoReturn
 from tickrec.clock import SECOND, Clock, Stopped
 from tickrec.errors import AlreadyRecording, DataError, StorageError
 from tickrec.journal.entry import Entry, EntryKind
+from tickrec.journal.gaps import Gap
 from tickrec.market.calendar import trading_date
-from tickrec.record.alerts import Alerts
+from tickrec.record.alerts import Alert, Alerts
 from tickrec.record.day import Day
 from tickrec.record.flush import Flushing
 from tickrec.store.paths import Store
@@ -30,6 +31,8 @@ HOUSEKEEPING_SECONDS: Final = 60
 LATE_SECONDS: Final = 120
 """How long a date that was left may still learn that data was missing at its end: longer than the feed takes to find
 out that a connection is dead."""
+SEALING: Final = "seal "
+"""What the topic of an alert about sealing begins with."""
 CLOCK_STEP_NS: Final = 5 * SECOND
 """A clock set back by less than this over midnight does not bring the date before back."""
 
@@ -112,6 +115,10 @@ class Days:
         self.current = day
         log.info("the date has changed: recording %s", day.date)
 
+    def gaps(self) -> list[Gap]:
+        """The newest gaps of the present date and of those left lately, ended or not."""
+        return [gap for day in (*self._left, self.current) for gap in (*day.gaps, *day.lasting())]
+
     async def sync(self) -> None:
         """Make the journals of all open dates durable. Raises StorageError."""
         for day in (*self._left, self.current):
@@ -149,4 +156,5 @@ class Days:
     async def seal(self, date: dt.date) -> None:
         """Seal a date in a child process; alert when that fails."""
         if not await self._flushing.seal(date):
-            await self._alerts.send(f"seal {date}", f"{date} could not be sealed: `tickrec seal {date}` says why")
+            text = f"{date} could not be sealed: `tickrec seal {date}` says why"
+            await self._alerts.send(Alert(f"{SEALING}{date}", text))

@@ -78,6 +78,8 @@ class RunProgress:
         self._min_free = min_free
         self._lines: dict[int, _Line] = {}
         self._rates: dict[str, Rate] = {}
+        self._free: tuple[int, int] | None = None
+        """Monotonic time and free bytes of the last look."""
         self._usual_day: int | None = None
         with contextlib.suppress(OSError):  # a forecast is worth nothing beside a recording
             kept = disk_use(store)
@@ -157,9 +159,10 @@ class RunProgress:
             "written_ns": now_ns,
             "simulated": self._store.root.name == SIMULATED,
             "wanted": len(self._plan.instruments),
-            "disk_free_bytes": free_bytes(self._store.root),
+            "disk_free_bytes": self._free_bytes(),
             "min_free_bytes": self._min_free,
             "token_expires_ns": self._plan.token_expires_ns if token is None else token.expires_ns,
+            "segments": tuple(sorted(self._plan.segments)),
             "session": self._plan.session_text(now_ns),
             "stop_ns": self._plan.times.stop_ns,
         }
@@ -183,6 +186,13 @@ class RunProgress:
             retry_ns=state.retry_ns,
             reason=state.reason,
         )
+
+    def _free_bytes(self) -> int:
+        """Free space, looked at once a second however often somebody asks."""
+        mono_ns = self._clock.monotonic_ns()
+        if self._free is None or not 0 <= mono_ns - self._free[0] < SECOND:
+            self._free = mono_ns, free_bytes(self._store.root)
+        return self._free[1]
 
     def _rate(self, name: str, total: int, mono_ns: int) -> float:
         return self._rates.setdefault(name, Rate()).sample(total, mono_ns)

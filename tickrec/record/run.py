@@ -11,21 +11,23 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from enum import Enum
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
+from tickrec import logs
 from tickrec.clock import SECOND, Clock, ist
 from tickrec.config import Config
 from tickrec.errors import BrokerUnreachable, ExitCode, StorageError, TickrecError
-from tickrec.formatting import duration, plural, size
+from tickrec.formatting import duration, plural
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.journal.gaps import Gap
 from tickrec.logs import Latest
-from tickrec.record.alerts import Alerts
+from tickrec.record.alerts import Alert, Alerts
+from tickrec.record.attention import Attention, run_alerts
 from tickrec.record.day import Day
-from tickrec.record.days import Days
+from tickrec.record.days import SEALING, Days
 from tickrec.record.flush import Flushing
 from tickrec.record.plan import Plan
-from tickrec.record.progress import RunProgress
+from tickrec.record.progress import RunProgress, unplanned
 from tickrec.record.waiting import Late
 from tickrec.screen.live import FRAME_SECONDS, Live, LiveView
 from tickrec.status import status
@@ -46,7 +48,10 @@ TAP_MESSAGES: Final = 2_000
 """Messages that may wait for the live table before it skips the oldest."""
 SYNC_SHARE: Final = 0.8
 """The rest of `sync_interval` is for the syncing itself, so that no message waits longer for the disk."""
-LONG_GAP_SECONDS: Final = 60
+FAILURE_NS: Final = 60 * SECOND
+"""Side work that has not failed for so long works again."""
+FINAL_ALERT_SECONDS: Final = 40
+"""How long the end of a run waits at most for the user's alert command."""
 
 
 class Stop(Enum):
@@ -60,6 +65,7 @@ class Stop(Enum):
 _WHY: Final = {Stop.PLANNED: "the planned end", Stop.SIGNAL: "a signal came", Stop.ERROR: "an error"}
 
 
+ErrorT = TypeVar("ErrorT", bound=Exception)
 Show = Callable[[LiveView], None]
 """Takes what the live table shows; must return at once."""
 
@@ -100,6 +106,9 @@ class Recorder:
         )
         self._live = Live(plan.symbols)
         self._tap: deque[Entry] = deque(maxlen=TAP_MESSAGES)
+        self._attention = Attention(plan.quiet)
+        self._failures: dict[str, tuple[str, int]] = {}
+        """What side work failed with last, and when; monotonic."""
         self._stop = Stop.SIGNAL
         self._days = Days(store, clock, day, self._flushing, alerts)
 
@@ -109,9 +118,6 @@ class Recorder:
         Raises nothing of its own: what ends a run is in the status, and has been logged and alerted.
         """
         sys.setswitchinterval(SWITCH_SECONDS)
-        self._warn_of_repair()
-        self._journal_late()
-        self._log_plan()
         error = await self._record()
         final = await self._wind_down(error)
         if final.exit_code == ExitCode.DONE and self._stop is Stop.PLANNED:
@@ -162,6 +168,9 @@ class Recorder:
         """Run everything until the stop; the error that ended it, if one did."""
         failure: TickrecError | None = None
         try:
+            self._warn_of_repair()
+            self._journal_late()
+            self._log_plan()
             async with asyncio.TaskGroup() as tasks:
                 feeding = tasks.create_task(self._feed.run(self._take))
                 background = [tasks.create_task(self._sync())] + [
@@ -173,8 +182,10 @@ class Recorder:
                 await feeding
                 for task in background:
                     task.cancel()
-        except* TickrecError as group:
-            self._stop, failure = Stop.ERROR, _first(group)
+        except* TickrecError as known:
+            self._stop, failure = Stop.ERROR, _first(known)
+        except* Exception as unknown:  # noqa: BLE001 - the named boundary of the run: it winds down in order
+            self._stop, failure = Stop.ERROR, failure or self._internal(next(_leaves(unknown)))
         if failure is None and self._stop is Stop.PLANNED and not self._feed.ever_connected:
             what = "the broker could not be reached for the whole session"
             return BrokerUnreachable(what, where=self._feed.reason)
@@ -190,7 +201,7 @@ class Recorder:
             yield "the live table", self._draw
 
     async def _keep_doing(self, name: str, work: Callable[[], Coroutine[Any, Any, NoReturn]]) -> None:
-        """The named boundary of side work: a failure is logged, and the work begun again."""
+        """The named boundary of side work: a failure is logged and alerted, and the work begun again."""
         told = ""
         while True:
             try:
@@ -198,9 +209,11 @@ class Recorder:
             except StorageError:
                 raise
             except Exception as error:  # noqa: BLE001 - nothing beside feed and journal may end the recording
-                if (text := repr(error)) != told:
-                    log.warning("%s failed, and goes on: %s", name, text)
+                text = f"{name} failed, and goes on: {error!r}"
+                if text != told:
+                    logs.log_unexpected(text, error)
                 told = text
+                self._failures[name] = (text, self._clock.monotonic_ns())
             await self._clock.sleep(REPORT_SECONDS)
 
     def _take(self, entries: Sequence[Entry]) -> None:
@@ -241,17 +254,13 @@ class Recorder:
             await self._alert(self._status())
 
     async def _alert(self, run: RunStatus) -> None:
-        if silent := self._feed.silent():  # a connection that is not there is told as a gap
-            await self._alerts.send("silent", f"{plural(len(silent), 'instrument')} did not answer")
-        for gap in self._days.current.lasting():
-            seconds = (run.written_ns - gap.start_ns) / SECOND
-            if seconds > LONG_GAP_SECONDS and run.expects_data:
-                text = f"no data on connection {gap.conn} for {duration(seconds)}: {gap.reason}"
-                await self._alerts.send(f"gap {gap.conn}", text)
-        if run.disk_free_bytes is not None and run.disk_free_bytes < run.min_free_bytes:
-            await self._alerts.send("disk", f"only {size(run.disk_free_bytes)} free for {self._store.root}")
-        if self._flushing.failure:
-            await self._alerts.send("flush", f"not flushed: {self._flushing.failure}")
+        now_ns, mono_ns = run.written_ns, self._clock.monotonic_ns()
+        failing = [text for text, at_ns in self._failures.values() if mono_ns - at_ns < FAILURE_NS]
+        if self._feed.unexpected:
+            failing.append(self._feed.unexpected)
+        silent = len(self._feed.silent())
+        of_run = run_alerts(run, silent, not_flushed=self._flushing.failure, unexpected=failing)
+        await self._alerts.report([*self._attention.gaps(self._days.gaps(), now_ns), *of_run], judged=_is_of_run)
 
     async def _draw(self) -> NoReturn:
         """The live table, from what arrived since the last frame."""
@@ -294,15 +303,44 @@ class Recorder:
         log.log(logging.ERROR if error else logging.INFO, "stopping: %s", error or _WHY[self._stop])
         last_flush = self._flushing.finish(self._days.current)
         for step in (self._say_goodbye(error), self._days.finish_left(at_once=True), last_flush, self._close()):
-            error = await _storage_error(step) or error
-        reason, code = (str(error), error.code) if error else ("", ExitCode.DONE)
-        final = self._status(state=STOPPED, reason=reason, exit_code=code)
+            error = await self._last_step(step) or error
+        final = self._last_status(error)
         status.write(self._store.status_path, final)
         if error is not None and error is not told:
             log.error("%s", error)
-        if error is not None:
-            await self._alerts.send("end", f"tickrec stopped recording: {error}")
+        await self._last_alerts(final, error)
         return final
+
+    async def _last_step(self, step: Awaitable[object]) -> TickrecError | None:
+        """Do a step of the end; the error in it. The steps after it are still worth doing."""
+        try:
+            await step
+        except StorageError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - part of the boundary of the run
+            return self._internal(error)
+        return None
+
+    def _last_status(self, error: TickrecError | None) -> RunStatus:
+        reason, code = (str(error), error.code) if error else ("", ExitCode.DONE)
+        try:
+            return self._status(state=STOPPED, reason=reason, exit_code=code)
+        except Exception as another:  # noqa: BLE001 - part of the boundary of the run
+            reason, code = (reason, code) if error else (str(self._internal(another)), ExitCode.INTERNAL)
+            started_ns = self._progress.started_ns
+            return unplanned(self._store, self._clock, started_ns, reason=reason, state=STOPPED, exit_code=code)
+
+    async def _last_alerts(self, final: RunStatus, error: TickrecError | None) -> None:
+        """Tell the owner how it ended, and of gaps that ended with it; wait for the command, but not for ever."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FINAL_ALERT_SECONDS):
+                if error is not None:
+                    await self._alerts.send(Alert("end", f"tickrec stopped recording: {error}"))
+                await self._last_step(self._alert(final))
+                await self._alerts.finish()
+
+    def _internal(self, error: BaseException) -> TickrecError:
+        return logs.internal_error(error, self._feed.token.redact if self._feed.token is not None else str)
 
     async def _say_goodbye(self, error: TickrecError | None) -> None:
         if not isinstance(error, StorageError):
@@ -330,6 +368,11 @@ class Recorder:
             await sealing
 
 
+def _is_of_run(topic: str) -> bool:
+    """Whether a run that goes on knows when the topic of an alert is over."""
+    return not topic.startswith(SEALING)
+
+
 def _gap_words(gap: Gap) -> tuple[str, int, str, str]:
     assert gap.end_ns is not None
     return duration((gap.end_ns - gap.start_ns) / SECOND), gap.conn, f"{ist(gap.start_ns):%H:%M:%S}", gap.reason
@@ -341,18 +384,9 @@ def _first(group: BaseExceptionGroup[TickrecError]) -> TickrecError:
     return next((error for error in errors if isinstance(error, StorageError)), errors[0])
 
 
-def _leaves(group: BaseExceptionGroup[TickrecError]) -> Iterator[TickrecError]:
+def _leaves(group: BaseExceptionGroup[ErrorT]) -> Iterator[ErrorT]:
     for each in group.exceptions:
         if isinstance(each, BaseExceptionGroup):
             yield from _leaves(each)
         else:
             yield each
-
-
-async def _storage_error(step: Awaitable[object]) -> StorageError | None:
-    """Do a step of the end; the error of the journal in it. The steps after it are still worth doing."""
-    try:
-        await step
-    except StorageError as error:
-        return error
-    return None

@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from tickrec.clock import SECOND, Clock
+from tickrec import logs
+from tickrec.clock import SECOND, Clock, Stopped
 from tickrec.config import Config
 from tickrec.errors import AlreadyRecording, DataError, NothingToRecord, StorageError, TickrecError
 from tickrec.files import Lock, publish
 from tickrec.formatting import moment
-from tickrec.record.alerts import Alerts
+from tickrec.record.alerts import Alert, Alerts
 from tickrec.record.days import open_today
 from tickrec.record.plan import Bar, Options, Plan, no_bar
 from tickrec.record.run import Recorder, Show
@@ -84,10 +85,17 @@ class Record:
             return await self._run()
         except DataError as error:  # recording reads no data that could be incomplete: it is in the way
             raise await self._alerted(StorageError(error.what, where=error.where, hint=error.hint)) from error
-        except (AlreadyRecording, NothingToRecord):
+        except (AlreadyRecording, NothingToRecord, Stopped):
             raise
         except TickrecError as error:
             raise await self._alerted(error) from None
+        except OSError as error:
+            what = f"the store cannot be used: {error.strerror or error}"
+            where = str(error.filename or self._store.root)
+            raise await self._alerted(StorageError(what, where=where, hint="Check the disk")) from None
+        except Exception as error:  # noqa: BLE001 - the named boundary of what comes before a recording
+            hide = self._tokens.last.redact if self._tokens.last is not None else str
+            raise await self._alerted(logs.internal_error(error, hide)) from None
 
     async def _run(self) -> RunStatus:
         """A store that does not exist is not made before the plan stands: a mistyped symbol leaves no folder."""
@@ -101,7 +109,8 @@ class Record:
                 return await self._record(plan)
 
     async def _alerted(self, error: TickrecError) -> TickrecError:
-        await self._alerts.send("end", f"tickrec cannot record: {error}")
+        await self._alerts.send(Alert("end", f"tickrec cannot record: {error}"))
+        await self._alerts.finish()
         return error
 
     async def _record(self, plan: Plan | None) -> RunStatus:

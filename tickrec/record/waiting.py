@@ -11,14 +11,14 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from tickrec.clock import SECOND, Clock, ist, unless_stopped
+from tickrec.clock import SECOND, Clock, Stopped, ist, unless_stopped
 from tickrec.config import Config
-from tickrec.errors import BrokerUnreachable, TickrecError, TokenError
+from tickrec.errors import BrokerUnreachable, ExitCode, TickrecError, TokenError
 from tickrec.formatting import duration
 from tickrec.logs import Once
 from tickrec.market.calendar import trading_date
 from tickrec.market.hours import at
-from tickrec.record.alerts import Alerts
+from tickrec.record.alerts import Alert, Alerts
 from tickrec.record.plan import Bar, Options, Plan, latest_end, make_plan, plan_times
 from tickrec.record.progress import RunProgress, unplanned
 from tickrec.screen.live import Live, LiveView
@@ -124,7 +124,7 @@ class Waiting:
         try:
             return await self._ask_until_answered(self._store, patient=True)
         except BaseException as error:
-            if self._late is not None:
+            if self._late is not None or not isinstance(error, TickrecError | Stopped):
                 self._write_status(**_last_word(error), state=STOPPED)
             raise
 
@@ -172,7 +172,7 @@ class Waiting:
             lasted = (self._clock.wall_ns() - late.since_ns) / SECOND
             if lasted > LONG_SECONDS:
                 text = f"tickrec cannot record yet, for {duration(lasted)}: {late.reason}"
-                await self._alerts.send("plan", text)
+                await self._alerts.send(Alert("plan", text))
             await self._clock.sleep(min(left, REPORT_SECONDS))
 
     def _write_status(self, **facts: Any) -> None:
@@ -206,4 +206,6 @@ def _last_word(error: BaseException) -> dict[str, Any]:
     """What the status says of a run that ended before it recorded anything."""
     if isinstance(error, TickrecError):
         return {"reason": str(error), "exit_code": int(error.code)}
+    if isinstance(error, Exception) and not isinstance(error, Stopped):
+        return {"reason": f"an unexpected error: {type(error).__name__}", "exit_code": int(ExitCode.INTERNAL)}
     return {"reason": "", "exit_code": 0}

@@ -14,7 +14,7 @@ from tickrec.clock import SECOND, from_datetime, ist
 from tickrec.errors import DataError
 from tickrec.journal.gaps import Gap
 from tickrec.screen.page import Chunk, Page, Tone
-from tickrec.screen.table import connection_chunks, disk_lasting
+from tickrec.screen.table import connection_chunks, disk_lasting, is_unheard
 from tickrec.status.runstatus import CONNECTED, RECORDING, STALE, WAITING, ConnectionStatus, RunStatus
 from tickrec.status.status import StatusReport
 from tickrec.status.totals import Totals
@@ -40,6 +40,8 @@ def status_page(report: StatusReport, width: int, *, option: str = "") -> Page:
     """One screen about a store. `option` is what selects the store on the command line, such as ` --simulate`."""
     page = Page(width)
     run = report.run
+    if report.missing and run is not None:
+        page.say("nothing is recording, and the exchange is open", Tone.ALARM)
     if run is None:
         _nothing_yet(page, report, option)
     elif report.state in (RECORDING, WAITING) or (report.state == STALE and not report.died):
@@ -200,7 +202,8 @@ def _freshness(run: RunStatus, now_ns: int) -> str:
 def _connections(run: RunStatus, now_ns: int) -> Iterator[Chunk]:
     for connection in run.connections:
         if connection.state == CONNECTED:
-            yield Chunk(_connected(connection, now_ns))
+            tone = Tone.ALARM if is_unheard(connection, run, now_ns) else Tone.PLAIN
+            yield Chunk(_connected(connection, now_ns), tone)
         else:
             chunks = connection_chunks(connection, run, now_ns)
             yield Chunk("  ".join(chunk.text for chunk in chunks if chunk.text), chunks[1].tone)

@@ -99,7 +99,7 @@ def connection_chunks(connection: ConnectionStatus, run: RunStatus, now_ns: int)
     if connection.state != CONNECTED:
         return [name, *_lost(connection, now_ns)]
     last_s = None if connection.last_message_ns is None else (now_ns - connection.last_message_ns) / SECOND
-    quiet = run.expects_data and (last_s or 0.0) > _QUIET_S
+    quiet = is_unheard(connection, run, now_ns)
     return [
         name,
         Chunk(f"up {fmt.age((now_ns - connection.since_ns) / SECOND)}", rank=4),
@@ -108,6 +108,12 @@ def connection_chunks(connection: ConnectionStatus, run: RunStatus, now_ns: int)
         Chunk(f"{fmt.rate(connection.rate)} ticks/s"),
         Chunk(f"last {fmt.age(last_s)}", Tone.ALARM if quiet else Tone.PLAIN),
     ]
+
+
+def is_unheard(connection: ConnectionStatus, run: RunStatus, now_ns: int) -> bool:
+    """Whether an open connection has said nothing for long, though data is expected; also one that never has."""
+    heard_ns = max(connection.last_message_ns or 0, connection.since_ns)
+    return run.expects_data and now_ns - heard_ns > _QUIET_S * SECOND
 
 
 def _lost(connection: ConnectionStatus, now_ns: int) -> list[Chunk]:

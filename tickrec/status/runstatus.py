@@ -109,6 +109,8 @@ class RunStatus:
     day_bytes: int | None = None
     """What a day costs on the disk, from the sealed ones, else estimated from this run; None while unknown."""
     token_expires_ns: int | None = None
+    segments: tuple[str, ...] = ()
+    """The exchange segments that are recorded."""
     session: str = ""
     """Such as `NSE open until 15:30, F&O until 15:40`; the part before the first comma must make sense alone."""
     start_ns: int | None = None
@@ -161,6 +163,7 @@ def decode(text: bytes) -> RunStatus:
         facts["connections"] = tuple(_build(ConnectionStatus, each) for each in facts.get("connections", ()))
         facts["gaps"] = tuple(Gap(*each) for each in facts.get("gaps", ()))
         facts["silent"] = tuple((str(key), str(symbol)) for key, symbol in facts.get("silent", ()))
+        facts["segments"] = tuple(map(str, facts.get("segments", ())))
         if facts.get("position") is not None:
             number, offset = facts["position"]
             facts["position"] = (int(number), int(offset))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tickrec.clock import SECOND, Clock, ist
+from tickrec.config import SIMULATED
 from tickrec.errors import ExitCode
 from tickrec.files import free_bytes, lock_holder
 from tickrec.journal import Position
@@ -23,7 +24,8 @@ from tickrec.journal.entry import Entry, EntryKind
 from tickrec.journal.tail import read_from, read_newest
 from tickrec.status import runstatus
 from tickrec.status.disk_use import DiskUse, disk_use
-from tickrec.status.runstatus import RECORDING, STALE, STOPPED, WAITING, ConnectionStatus, RunStatus
+from tickrec.status.outlook import USUAL_START, outlook
+from tickrec.status.runstatus import RECORDING, STALE, STOPPED, WAITING, RunStatus
 from tickrec.status.totals import Totals, newest_totals, ticks_of, usual_day
 from tickrec.store.paths import Store
 from tickrec.upstox.decode.peek import count_feeds
@@ -62,6 +64,10 @@ class StatusReport:
     disk_free_bytes: int = 0
     leaving: bool = False
     """The run has said goodbye and its process is still there: after the planned end it seals the day."""
+    open: bool = False
+    """An exchange is open of which something is recorded in this store."""
+    next_start_ns: int | None = None
+    """When the next recording would begin, by the calendar; None when that is not known."""
     date_ticks: int | None = None
     """Ticks of the run's date over all runs; None where that is not known."""
     kept: tuple[DiskUse, ...] = ()
@@ -74,6 +80,11 @@ class StatusReport:
     def over(self) -> bool:
         """Nobody records any more."""
         return self.state == STOPPED or self.died
+
+    @property
+    def missing(self) -> bool:
+        """Nothing is recording although an exchange is open: it may be meant so, but somebody should know."""
+        return self.open and self.over and not self.leaving
 
     @property
     def endless_gaps(self) -> int:
@@ -123,9 +134,16 @@ def read(path: Path) -> RunStatus | None:
         return None
 
 
-def collect(store: Store, clock: Clock) -> StatusReport:
-    """Everything there is to say about a store, also an empty one. Raises OSError, DataError."""
+def collect(store: Store, clock: Clock, start: dt.time = USUAL_START) -> StatusReport:
+    """Everything there is to say about a store, also an empty one; `start` is when recordings begin.
+
+    Raises OSError, DataError.
+    """
     report = observe(store, clock)
+    if store.root.name != SIMULATED:  # that market has hours of its own
+        segments = report.run.segments if report.run is not None else ()
+        found = outlook(store, segments, report.now_ns, start)
+        report = replace(report, open=found.open, next_start_ns=found.next_start_ns)
     kept = disk_use(store)
     totals = newest_totals(store, kept)
     usual, run, ticks = usual_day(kept, totals), report.run, None
@@ -293,104 +311,3 @@ def _over(run: RunStatus) -> RunStatus:
         replace(each, state=CLOSED, rate=0.0, message_rate=0.0, retry_ns=None) for each in run.connections
     )
     return replace(run, rate=0.0, message_rate=0.0, byte_rate=0.0, connections=connections)
-
-
-def to_json(report: StatusReport) -> dict[str, Any]:
-    """The report as JSON values. Instants are ISO 8601 in IST, ages and lags seconds, rates per second."""
-    run, now_ns = report.run or _nothing(report.now_ns), report.now_ns
-    there = report.run is not None
-    going = report.state in (RECORDING, WAITING)
-    return {
-        "state": report.state,
-        "reason": report.reason,
-        "pid": run.pid if there else None,
-        "date": run.date or None,
-        "simulated": run.simulated,
-        "started": _iso(run.started_ns) if there else None,
-        "ended": _iso(report.ended_ns),
-        "stop": _iso(run.stop_ns),
-        "session": run.session,
-        "frames": run.frames,
-        "ticks": run.ticks,
-        "bytes": run.bytes,
-        "rate": round(run.rate, 1),
-        "message_rate": round(run.message_rate, 1),
-        "last_message_age_s": _seconds(run.last_message_ns, now_ns),
-        "durable_lag_s": _seconds(run.durable_ns, run.written_ns) if going else None,
-        "journal_bytes": run.journal_bytes,
-        "parquet_ticks": run.parquet_ticks,
-        "parquet_until": _iso(run.parquet_ns),
-        "unflushed_ticks": run.unflushed_ticks,
-        "duckdb_lag_ticks": run.duckdb_lag_ticks,
-        "reconnects": run.reconnects,
-        "rejected": run.rejected,
-        "connections": [_connection_json(each, now_ns) for each in run.connections],
-        "instruments": {"wanted": run.wanted, "answered": run.answered, "silent": [key for key, _ in run.silent]},
-        "gaps": [
-            {
-                "conn": gap.conn,
-                "start": _iso(gap.start_ns),
-                "end": _iso(gap.end_ns),
-                "reason": gap.reason,
-                "keys": gap.keys,
-            }
-            for gap in run.gaps
-        ],
-        "gap_count": run.gap_count,
-        "gap_s": round(report.gap_seconds, 3),
-        "token_expires": _iso(run.token_expires_ns),
-        "date_ticks": report.date_ticks,
-        "disk_free_bytes": report.disk_free_bytes,
-        "disk_hours": _rounded(run.disk_hours),
-        "disk_days": _rounded(run.disk_days),
-        "day_bytes": run.day_bytes,
-        "kept": [_kept_json(each, report.totals.get(each.date)) for each in report.kept],
-    }
-
-
-def _kept_json(use: DiskUse, totals: Totals | None) -> dict[str, Any]:
-    """What is kept of a date; ticks and gaps of the newest sealed ones."""
-    return {
-        "date": str(use.date),
-        "journal_bytes": use.journal,
-        "parquet_bytes": use.parquet,
-        "duckdb_bytes": use.duckdb,
-        "sealed": use.sealed,
-        "ticks": totals.ticks if totals else None,
-        "gap_count": len(totals.gaps) if totals else None,
-        "gap_s": round(totals.gap_ns / SECOND, 3) if totals else None,
-        "endless_gaps": totals.endless_gaps if totals else None,
-    }
-
-
-def _connection_json(connection: ConnectionStatus, now_ns: int) -> dict[str, Any]:
-    return {
-        "conn": connection.conn,
-        "state": connection.state,
-        "keys": connection.keys,
-        "answered": connection.answered,
-        "frames": connection.frames,
-        "ticks": connection.ticks,
-        "since": _iso(connection.since_ns),
-        "rate": round(connection.rate, 1),
-        "last_message_age_s": _seconds(connection.last_message_ns, now_ns),
-        "attempt": connection.attempt,
-        "retry_in_s": _seconds(now_ns, connection.retry_ns) if connection.retry_ns is not None else None,
-        "reason": connection.reason,
-    }
-
-
-def _nothing(now_ns: int) -> RunStatus:
-    return RunStatus(state=STOPPED, pid=0, date="", started_ns=now_ns, written_ns=now_ns)
-
-
-def _iso(wall_ns: int | None) -> str | None:
-    return None if wall_ns is None else ist(wall_ns).isoformat(timespec="milliseconds")
-
-
-def _seconds(since_ns: int | None, until_ns: int) -> float | None:
-    return None if since_ns is None else round(max(0, until_ns - since_ns) / SECOND, 3)
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 1)

@@ -15,6 +15,11 @@ PAUSE_NS: Final = 3 * SECOND
 """Looks are at most a second apart. When more than this passes between two, by either clock, the process stood still or
 the machine slept: what has come meanwhile is read before anything is judged."""
 
+SKIP_NS: Final = 3 * SECOND
+"""When the lateness of two messages in a row falls by more than this, the time between them may have been skipped."""
+SKIP_BYTES: Final = 32 * 1024
+"""Only where so much came late was the way full, and the broker could not send."""
+
 
 class Now(NamedTuple):
     """A moment by both clocks, in nanoseconds."""
@@ -57,8 +62,14 @@ class Liveness:
         """When the ping was sent that has not been answered."""
         self._answered_ns = now.wall_ns
         """Wall time at which the last ping was sent that has been answered; the opening was the first."""
-        self._sent_ns = now.wall_ns
-        """When the last message was read, less its lateness."""
+        self.sent_ns = now.wall_ns
+        """When the last message was read, less its lateness: wall time."""
+        self._read_ns = now.wall_ns
+        """When the last message was read."""
+        self._difference_ns: int | None = None
+        """Between our clock and the broker's in the last message."""
+        self._late_bytes = 0
+        """Bytes in a row that came late."""
         self._smallest_ns: int | None = None
         """The smallest difference between our clock and the broker's in a message so far."""
 
@@ -67,15 +78,37 @@ class Liveness:
         """How long silence may last. Without even a snapshot it is not for want of trades."""
         return self._patience_ns if self.proven else self._mute_ns
 
-    def received(self, now: Now, broker_ns: int | None) -> None:
-        """A message was read that the broker stamped with `broker_ns`, by its own clock; None: it has no stamp."""
+    def received(self, now: Now, broker_ns: int | None, size: int) -> None:
+        """Messages of `size` bytes were read, the last of which the broker stamped with `broker_ns`, by its own clock.
+
+        None: it has no stamp.
+        """
+        self._read_ns = now.wall_ns
         if broker_ns is None:
-            self._sent_ns = now.wall_ns
+            self.sent_ns = now.wall_ns
             return
-        difference_ns = now.wall_ns - broker_ns
+        difference_ns = self._difference_ns = now.wall_ns - broker_ns
         if self._smallest_ns is None or difference_ns < self._smallest_ns:
             self._smallest_ns = difference_ns
-        self._sent_ns = now.wall_ns - (difference_ns - self._smallest_ns)
+        late_ns = difference_ns - self._smallest_ns
+        self._late_bytes = self._late_bytes + size if late_ns > SKIP_NS else 0
+        self.sent_ns = now.wall_ns - late_ns
+
+    def may_have_skipped(self, now: Now, broker_ns: int | None) -> bool:
+        """Whether messages that were read now, the last of them stamped so, have to be looked at one by one."""
+        return now.wall_ns - self._read_ns > SKIP_NS or self._lateness_falls(now, broker_ns)
+
+    def has_skipped(self, now: Now, broker_ns: int | None) -> bool:
+        """Whether the broker has left something out before this message, because what it sent could not be read.
+
+        Then much has come late, and this message is suddenly less so.
+        """
+        return self._late_bytes >= SKIP_BYTES and self._lateness_falls(now, broker_ns)
+
+    def _lateness_falls(self, now: Now, broker_ns: int | None) -> bool:
+        if broker_ns is None or self._difference_ns is None:
+            return False
+        return self._difference_ns - (now.wall_ns - broker_ns) > SKIP_NS
 
     def received_data(self, now: Now, *, tick: bool) -> None:
         """What was read has data in it: a `tick`, or a snapshot."""
@@ -104,7 +137,7 @@ class Liveness:
         if quiet:
             self._data_ns = now.mono_ns
         if wall_ns - mono_ns < -PAUSE_NS:  # the clock was set back; no sleep looks like that
-            self._sent_ns += wall_ns - mono_ns
+            self.sent_ns += wall_ns - mono_ns
             self._answered_ns += wall_ns - mono_ns
         if mono_ns > PAUSE_NS or abs(wall_ns - mono_ns) > PAUSE_NS:
             return Look.PING if self._pending is None else Look.NOTHING
@@ -126,4 +159,4 @@ class Liveness:
         websocket, as the broker's clock need not agree with ours); and when the last ping was sent that was answered.
         Bytes that arrive late do not shorten a gap, and a quiet line that answers does not lengthen it.
         """
-        return min(max(self._sent_ns, self._answered_ns), wall_ns)
+        return min(max(self.sent_ns, self._answered_ns), wall_ns)

@@ -39,6 +39,7 @@ GOODBYE_NS: Final = SECOND
 """Data that came so shortly before the end shows that the websocket lived, also when it does not answer a goodbye."""
 LIVE_FEED: Final = b"\x08\x01"
 """How a message of type live_feed begins; a snapshot has the type's zero value, which is not sent."""
+SKIPPED: Final = "what the broker sent could not be read in time, and it left something out"
 NO_CLOSE_FRAME: Final = 1006
 """The close code of a websocket that ended without one (RFC 6455, section 7.1.5)."""
 
@@ -143,24 +144,43 @@ class Sitting:
     def _take(self, messages: Sequence[Message]) -> None:
         """Stamp what has come and hand it to the sink."""
         now = self._now()
+        place = self._place_of_skip(messages, now)
+        if place is not None:
+            self._pass_on(messages[:place], now)
+            since_ns = min(self.liveness.sent_ns, now.wall_ns)
+            log.warning("conn %d: %s", self._conn, SKIPPED)
+            self._write(EntryKind.NOTE, event="lost", reason=SKIPPED, since_ns=since_ns)
+            self.liveness.received(now, _stamp_ns(messages[place]), 0)
+            return self._take(messages[place:])
+        self.liveness.received(now, _stamp_ns(messages[-1]), sum(len(data) for data, _ in messages))
+        self._pass_on(messages, now)
+
+    def _place_of_skip(self, messages: Sequence[Message], now: Now) -> int | None:
+        """The first of the messages before which the broker has left something out; None, as nearly always."""
+        if not self.liveness.may_have_skipped(now, _stamp_ns(messages[-1])):
+            return None
+        for place, message in enumerate(messages):
+            stamp_ns = _stamp_ns(message)
+            if self.liveness.has_skipped(now, stamp_ns):
+                return place
+            self.liveness.received(now, stamp_ns, len(message.data))
+        return None
+
+    def _pass_on(self, messages: Sequence[Message], now: Now) -> None:
+        if not messages:
+            return
         entries = [
             Entry(EntryKind.MESSAGE, self._conn, now.wall_ns, now.mono_ns, data, text) for data, text in messages
         ]
         self._sink(entries)
         self.message_ns = now.wall_ns
         self.frames += len(messages)
-        self._learn_lateness(messages[-1], now)
         for data, text in reversed(messages):
             if not text and carries_feeds(data):
                 self.liveness.received_data(now, tick=data.startswith(LIVE_FEED))
                 if self._subscription.complete:
                     return
                 self._learn_answers(data, now)
-
-    def _learn_lateness(self, newest: Message, now: Now) -> None:
-        """The newest message of a read is the least late: all of them are read at the same moment."""
-        broker_ms = None if newest.text else sent_ms(newest.data)
-        self.liveness.received(now, None if broker_ms is None else broker_ms * 1_000_000)
 
     def _learn_answers(self, message: bytes, now: Now) -> None:
         """Take in which instruments a message with data answers."""
@@ -241,3 +261,9 @@ class Sitting:
     def _write(self, kind: EntryKind, **facts: object) -> None:
         now = self._now()
         self._sink([Entry(kind, self._conn, now.wall_ns, now.mono_ns, encode_facts(**facts))])
+
+
+def _stamp_ns(message: Message) -> int | None:
+    """When the broker says it sent a message, nanoseconds by its own clock."""
+    broker_ms = None if message.text else sent_ms(message.data)
+    return None if broker_ms is None else broker_ms * 1_000_000

@@ -1,0 +1,81 @@
+"""Attention: what of a recording needs a person now.
+
+Owns the judgement and its words; who is told, and when, is for `alerts`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from tickrec.clock import SECOND, ist
+from tickrec.formatting import duration, plural, size
+from tickrec.journal.gaps import Gap
+from tickrec.record.alerts import Alert
+from tickrec.status.runstatus import RunStatus
+
+LONG_GAP_SECONDS: Final = 60
+"""A gap of less than this in a session is not worth an alert."""
+
+Quiet = Callable[[int], bool]
+"""Whether no data is to be expected at a wall time."""
+
+
+class Attention:
+    """Judges one run. `quiet` says when silence of the feed is normal."""
+
+    def __init__(self, quiet: Quiet) -> None:
+        self._quiet = quiet
+        self._judged: dict[Gap, bool] = {}
+        """Of gaps that have ended, whether they are long ones."""
+
+    def gaps(self, gaps: Iterable[Gap], now_ns: int) -> Iterator[Alert]:
+        """An alert for each gap of more than a minute in a session, whether it lasts or has ended."""
+        for gap in gaps:
+            if self._is_long(gap, now_ns):
+                lasts = gap.end_ns is None
+                text = _lasting_words(gap, now_ns) if lasts else _ended_words(gap)
+                yield Alert(f"gap {gap.conn} {gap.start_ns}", text, lasts)
+
+    def _is_long(self, gap: Gap, now_ns: int) -> bool:
+        if gap.end_ns is None:
+            return self._is_missed(gap.start_ns, now_ns)
+        if gap not in self._judged:
+            self._judged[gap] = self._is_missed(gap.start_ns, gap.end_ns)
+        return self._judged[gap]
+
+    def _is_missed(self, start_ns: int, end_ns: int) -> bool:
+        """Whether more than LONG_GAP_SECONDS of an interval are in a session; looked at ten times a minute."""
+        step_ns = LONG_GAP_SECONDS * SECOND // 10
+        open_steps = 0
+        for moment_ns in range(start_ns, end_ns, step_ns):
+            open_steps += not self._quiet(moment_ns)
+            if open_steps > 10:
+                return True
+        return False
+
+
+def run_alerts(
+    run: RunStatus, silent: int, *, not_flushed: str = "", unexpected: Iterable[str] = ()
+) -> Iterator[Alert]:
+    """What the counters of a run say: `silent` instruments of connections that are open, disk, flush, bugs."""
+    if silent:  # a connection that is not there is told as a gap
+        yield Alert("silent", f"{plural(silent, 'instrument')} did not answer")
+    if run.disk_low and run.disk_free_bytes is not None:
+        yield Alert("disk", f"only {size(run.disk_free_bytes)} free")
+    if not_flushed:
+        yield Alert("flush", f"not flushed: {not_flushed}")
+    for text in unexpected:
+        yield Alert("unexpected", f"an unexpected error: {text}")
+
+
+def _lasting_words(gap: Gap, now_ns: int) -> str:
+    return f"no data on {_where(gap)} for {duration((now_ns - gap.start_ns) / SECOND)}: {gap.reason}"
+
+
+def _ended_words(gap: Gap) -> str:
+    end_ns = gap.end_ns or gap.start_ns
+    times = f"from {ist(gap.start_ns):%H:%M:%S} to {ist(end_ns):%H:%M:%S}"
+    return f"no data on {_where(gap)} for {duration((end_ns - gap.start_ns) / SECOND)}, {times}: {gap.reason}"
+
+
+def _where(gap: Gap) -> str:
+    return f"connection {gap.conn}" if gap.conn else "all connections"
