@@ -30,7 +30,7 @@ class Outlook(NamedTuple):
 def outlook(store: Store, segments: Collection[str], now_ns: int, start: dt.time = USUAL_START) -> Outlook:
     """The outlook of a store whose last run recorded `segments`, if there was one; `start` is as configured."""
     kept = load(store.state / "calendar.json")
-    calendar = kept[1] if kept is not None else Calendar()
+    calendar = kept.calendar() if kept is not None else Calendar()
     segments = segments or USUAL_SEGMENTS
     return Outlook(not calendar.quiet(segments, now_ns), _next_start(calendar, segments, now_ns, start))
 
