@@ -13,6 +13,7 @@ from tickrec.journal import Journal
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.record.plan import Options
 from tickrec.record.start import Record
+from tickrec.serve.server import Server
 from tickrec.serve.synthetic.simulator import Settings, Simulator
 from tickrec.status.runstatus import RunStatus
 from tickrec.store.paths import Store
@@ -25,7 +26,7 @@ FAST = Settings(interval=0.02, token="simulated")
 SELECTORS = ("RELIANCE", "TCS", "NIFTY", "NIFTY:fut")
 
 
-def config_for(tmp_path: Path, simulator: Simulator, text: str = "", data: Path | None = None) -> Config:
+def config_for(tmp_path: Path, simulator: Server, text: str = "", data: Path | None = None) -> Config:
     """The configuration of a user whose broker is the simulator."""
     tmp_path.mkdir(exist_ok=True)
     path = tmp_path / "config.toml"

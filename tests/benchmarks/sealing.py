@@ -14,9 +14,9 @@ from tickrec.clock import SECOND
 from tickrec.journal import JournalWriter
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.market.calendar import trading_date
-from tickrec.record.day import SOURCE
 from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
+from tickrec.upstox.rest import SOURCE
 
 
 class Sealed(NamedTuple):

@@ -21,9 +21,8 @@ from tickrec.store.coverage import Coverage, coverage
 from tickrec.store.parts import Flushed, PartWriter, stored_rows
 from tickrec.store.paths import Store
 from tickrec.upstox.decode.peek import count_feeds
+from tickrec.upstox.rest import SOURCE
 
-SOURCE: Final = "upstox.v3"
-"""What the journal header says of where its messages come from."""
 NEWEST_GAPS: Final = 100
 MIDNIGHT: Final = "midnight"
 """Reason of the goodbye to a date that a run leaves behind; what lasts then goes on in the next."""
@@ -37,7 +36,8 @@ class Day:
     a newer format, StorageError if the journal cannot be written.
     """
 
-    def __init__(self, store: Store, date: dt.date, clock: Clock) -> None:
+    def __init__(self, store: Store, date: dt.date, clock: Clock, source: str = SOURCE) -> None:
+        """`source`: what its messages are, for the header of the journal."""
         self.date = date
         self.begin_ns = from_datetime(dt.datetime.combine(date, dt.time(), IST))
         self.end_ns = from_datetime(dt.datetime.combine(date + dt.timedelta(days=1), dt.time(), IST))
@@ -56,14 +56,14 @@ class Day:
         """What each connection of the run said since it was opened last, to be said again in the next date."""
         self._lock = Lock(store.day_lock(date))
         try:
-            self._open(store)
+            self._open(store, source)
         except BaseException:
             self._lock.release()
             raise
         self._gaps_seen = self.gaps_ended
         self.append(self._own(EntryKind.NOTE, event="start", version=__version__))
 
-    def _open(self, store: Store) -> None:
+    def _open(self, store: Store, source: str) -> None:
         now_ns, date = self._clock.wall_ns(), self.date
         try:
             self._lock.acquire({"since_ns": now_ns, "doing": f"recording {date}", "date": str(date)})
@@ -74,7 +74,7 @@ class Day:
             self.asked_before = dict(self._history.symbols)
             # A journal may have lost its end, or be gone, where Parquet has more: a seq is never used twice.
             next_seq = max(self.repair.last_seq, covered.written_last) + 1
-            self.journal = JournalWriter(store.journal(date), source=SOURCE, next_seq=next_seq, start_ns=now_ns)
+            self.journal = JournalWriter(store.journal(date), source=source, next_seq=next_seq, start_ns=now_ns)
         except OSError as error:
             what = f"{date} cannot be recorded: {error.strerror or error}"
             where = str(error.filename or store.root)

@@ -20,6 +20,7 @@ from tickrec.record.alerts import Alert, Alerts
 from tickrec.record.day import Day
 from tickrec.record.flush import Flushing
 from tickrec.store.paths import Store
+from tickrec.upstox.rest import SOURCE
 
 log = logging.getLogger("tickrec")
 
@@ -37,15 +38,17 @@ CLOCK_STEP_NS: Final = 5 * SECOND
 """A clock set back by less than this over midnight does not bring the date before back."""
 
 
-async def open_today(store: Store, clock: Clock, stopping: asyncio.Event, end_ns: int | None) -> Day:
-    """The date of the clock, as soon as no other process seals or rebuilds it.
+async def open_today(
+    store: Store, clock: Clock, stopping: asyncio.Event, end_ns: int | None, source: str = SOURCE
+) -> Day:
+    """The date of the clock for messages of `source`, as soon as no other process seals or rebuilds it.
 
     Raises Stopped; AlreadyRecording when it is still held at `end_ns` (wall time; None: never); what `Day` raises.
     """
     told = False
     while True:
         try:
-            return Day(store, trading_date(clock.wall_ns()), clock)
+            return Day(store, trading_date(clock.wall_ns()), clock, source)
         except AlreadyRecording as error:
             if end_ns is not None and clock.wall_ns() >= end_ns:
                 raise
@@ -102,7 +105,7 @@ class Days:
         """
         known = next((day for day in self._left if day.date == date), None)
         try:
-            day = known or Day(self._store, date, self._clock)
+            day = known or Day(self._store, date, self._clock, self.current.journal.source)
         except AlreadyRecording:
             return
         except DataError as error:  # in the way, just as a disk that refuses

@@ -22,10 +22,11 @@ from tickrec.market.calendar import UNSURE_NS, Calendar, ensure_calendar, exchan
 from tickrec.market.hours import at, expiring_index_end
 from tickrec.market.instruments import Instrument, Master, ensure_master
 from tickrec.market.selectors import resolve
+from tickrec.record.origin import check_origin
 from tickrec.store.paths import Store
 from tickrec.upstox.auth import Token, TokenSource, check_expiry
 from tickrec.upstox.protocol import Wanted, caps, spread
-from tickrec.upstox.rest import Progress, Rest
+from tickrec.upstox.rest import SOURCE, Progress, Rest
 from tickrec.upstox.timings import Session
 
 log = logging.getLogger("tickrec")
@@ -78,6 +79,8 @@ class Plan:
     calendar: Calendar
     token_expires_ns: int | None
     times: Times
+    source: str = SOURCE
+    """What the messages are: the broker's, or a replay of them."""
 
     @property
     def symbols(self) -> dict[str, str]:
@@ -199,6 +202,8 @@ def make_plan(
     """
     now_ns = clock.wall_ns()
     caps(config.upstox.plan or "plus", [options.mode])
+    source = rest.source()
+    check_origin(store, source, now=options.now)
     calendar = load_calendar(store, rest, now_ns)
     if not options.now and not calendar.sessions(trading_date(now_ns)):
         plan_times(config, options, calendar, set(SHARE_SEGMENTS), now_ns)
@@ -211,7 +216,7 @@ def make_plan(
     del master
     pa.default_memory_pool().release_unused()
     connections = deal_out(config, instruments, options.mode, account_plan(config, token))
-    return Plan(options.mode, tuple(instruments), connections, calendar, token.expires_ns, times)
+    return Plan(options.mode, tuple(instruments), connections, calendar, token.expires_ns, times, source)
 
 
 def latest_end(config: Config, options: Options, store: Store, started_ns: int) -> int | None:

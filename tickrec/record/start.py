@@ -133,7 +133,7 @@ class Record:
             self._clock,
             self._stopping,
             self._alerts,
-            await open_today(self._store, self._clock, self._stopping, plan.times.stop_ns),
+            await open_today(self._store, self._clock, self._stopping, plan.times.stop_ns, plan.source),
             late=self._waiting.missed(plan),
             show=self._show,
         )

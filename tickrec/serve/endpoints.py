@@ -21,11 +21,10 @@ from tickrec.serve.access import Access
 from tickrec.serve.faults import Fault, Lasting, fault_from_json
 from tickrec.serve.source import Moment, Source
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
+from tickrec.upstox.rest import SOURCE_HEADER
 
 FEED_PATH: Final = "/market-data-feeder/v3/upstox-developer-api/feeds"
 """Where the websocket of an authorized address lives."""
-SOURCE_HEADER: Final = "X-Tickrec-Source"
-"""In the answer to authorize: what is served, where it is not to be taken for the broker's."""
 _FILES: Final = "market-quote/instruments/exchange"
 _HOSTS: Final = frozenset(("127.0.0.1", "localhost", "[::1]"))
 _MAX_KEYS: Final = 500
@@ -92,12 +91,13 @@ class Answer(NamedTuple):
     body: bytes = b""
     headers: Mapping[str, str] = {}
 
-    def response(self, wall_ns: int) -> Response:
-        """What the library sends; each answer ends its connection."""
+    def response(self, wall_ns: int, source: str = "") -> Response:
+        """What the library sends, saying what is served; each answer ends its connection."""
         standing = {
             "Date": formatdate(wall_ns / 1e9, usegmt=True),
             "Content-Length": str(len(self.body)),
             "Connection": "close",
+            **({SOURCE_HEADER: source} if source else {}),
         }
         return Response(self.status, HTTPStatus(self.status).phrase, Headers({**standing, **self.headers}), self.body)
 
@@ -172,8 +172,7 @@ class Endpoints:
 
     def _authorize(self) -> Answer:
         uri = self._new_uri()
-        headers = {SOURCE_HEADER: self._source.name} if self._source.name else {}
-        return _success({"authorizedRedirectUri": uri, "authorized_redirect_uri": uri}, headers)
+        return _success({"authorizedRedirectUri": uri, "authorized_redirect_uri": uri})
 
     def _redirect(self, request: Request) -> Answer:
         if not request.upgrade:
@@ -262,9 +261,8 @@ def _error_body(code: str, message: str) -> dict[str, Any]:
     return {"status": "error", "errors": [error]}
 
 
-def _success(data: object, headers: Mapping[str, str] | None = None) -> Answer:
-    body = json.dumps({"status": "success", "data": data}).encode()
-    return Answer(200, body, {**_JSON, **(headers or {})})
+def _success(data: object) -> Answer:
+    return Answer(200, json.dumps({"status": "success", "data": data}).encode(), _JSON)
 
 
 def _date(text: str) -> dt.date:

@@ -199,7 +199,7 @@ class Server:
         assert self._endpoints is not None
         request = read(received)
         if request.path != FEED_PATH or not request.upgrade or not request.from_here:
-            return self._endpoints.answer(request).response(self._clock.wall_ns())
+            return self._endpoints.answer(request).response(self._clock.wall_ns(), self._source.name)
         refusal = self._refusal(request)
         return Answer(403, refusal.encode()).response(self._clock.wall_ns()) if refusal else None
 

@@ -37,6 +37,10 @@ BAD_KEYS: Final = 10
 """Keys that the broker may refuse before it is taken to refuse the request as such."""
 LARGEST_ANSWER: Final = 16 * 1024 * 1024
 CHUNK: Final = 64 * 1024
+SOURCE: Final = "upstox.v3"
+"""What a journal of the broker's messages names as their source."""
+SOURCE_HEADER: Final = "X-Tickrec-Source"
+"""In every answer of a server of ours whose messages are not to be taken for the broker's: what they are."""
 MASTER: Final = "/market-quote/instruments/exchange/complete.json.gz"
 """Every instrument of every exchange; made anew at about 06:00 (docs: instruments, 2026-09)."""
 
@@ -156,6 +160,21 @@ class Rest:
         if not isinstance(value, str) or not value:
             raise RestError(Failure(Situation.BAD_ANSWER, LOGIN, detail="no access_token in it"), url)
         return parse_token(value, "the broker's answer")
+
+    def source(self) -> str:
+        """What the messages from here are: the broker's, or what a replay on this machine says of itself.
+
+        Nobody is asked but a server at a loopback address.
+        """
+        if not is_loopback(urllib.parse.urlsplit(self.api_url).hostname or ""):
+            return SOURCE
+        try:
+            with self._open(_request(self.api_url + "/v2/market/holidays")) as answer:
+                return answer.headers.get(SOURCE_HEADER) or SOURCE
+        except RestError as error:
+            if error.status is None:
+                raise
+            return SOURCE  # a replay always answers
 
     def holidays(self) -> list[dict[str, Any]]:
         """This year's holidays: date, description, holiday_type, closed_exchanges, open_exchanges."""
