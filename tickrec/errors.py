@@ -1,7 +1,7 @@
 """What can go wrong for a user, and the exit code each of it ends with.
 
-Owns the error tree and nothing else. Every error says what happened, where, and what to do about it; a class
-exists only because somebody handles it differently.
+Owns the error tree, and how a command that helps is written. Every error says what happened, where, and what to do
+about it; a class exists only because somebody handles it differently.
 
     TickrecError
     +-- UsageError          wrong option, config, symbol or SQL
@@ -13,7 +13,11 @@ exists only because somebody handles it differently.
     +-- BrokerUnreachable   no connection in the whole session
 """
 
+import os
+import shlex
 from enum import IntEnum
+from pathlib import Path
+from typing import Final
 
 
 class ExitCode(IntEnum):
@@ -102,3 +106,29 @@ class BrokerUnreachable(TickrecError):
     """No connection to the broker could be made in the whole session."""
 
     code = ExitCode.UNREACHABLE
+
+
+_CONFIG_OPTION: Final = "TICKREC_CONFIG_OPTION"
+_STORE_OPTIONS: Final = "TICKREC_STORE_OPTIONS"
+"""Variables with the common options of this command; children inherit them, as what they say is shown here."""
+_WITHOUT_STORE: Final = ("login", "simulate")
+"""Commands that do not concern a store."""
+
+
+def set_options(*, config: Path | None, data: Path | None, simulate: bool) -> None:
+    """Remember the common options of this command, for what `to_run` names from now on, in children too."""
+    store = f" --data {shlex.quote(str(data))}" if data else ""
+    os.environ[_CONFIG_OPTION] = f" --config {shlex.quote(str(config))}" if config else ""
+    os.environ[_STORE_OPTIONS] = store + (" --simulate" if simulate else "")
+
+
+def options_given(*, store: bool = True) -> str:
+    """The common options as this command was given them, with a space before each; without those about the store."""
+    return os.environ.get(_CONFIG_OPTION, "") + (os.environ.get(_STORE_OPTIONS, "") if store else "")
+
+
+def to_run(command: str, *arguments: object) -> str:
+    """A command of tickrec for the user to run, about the same store: "`tickrec seal 2026-11-23 --data x`"."""
+    return (
+        f"`{' '.join(map(str, ('tickrec', command, *arguments)))}{options_given(store=command not in _WITHOUT_STORE)}`"
+    )

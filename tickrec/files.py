@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from tickrec.clock import ist
-from tickrec.errors import AlreadyRecording
+from tickrec.errors import AlreadyRecording, to_run
 
 log = logging.getLogger("tickrec")
 
@@ -294,7 +294,7 @@ def _refusal(holder: Mapping[str, Any]) -> AlreadyRecording:
     return AlreadyRecording(
         f"already {holder.get('doing', 'recording')}",
         where=f"pid {holder.get('pid', 'unknown')}{since}",
-        hint="See `tickrec status`",
+        hint=f"See {to_run('status')}",
     )
 
 

@@ -1,24 +1,32 @@
-"""The command line: parse, call, print, exit code.
+"""The command line: parse, call, print, exit code. One module a command.
 
-Everything heavy is imported inside the commands, so that `--help` and a refused option answer at once.
+`common` has what all commands share: the options --config, --data and --simulate, and where what is said goes.
+Everything heavy is imported inside the commands, so that `--help` and a refused option answer at once. Knows nothing
+of what a command does.
 """
 
 import os
-from typing import Annotated, Final
+from typing import Final
 
-import typer
-
-from tickrec import __version__
-
-# Importing the commands is what adds them to the app; help lists them in this order.
+# Importing a command adds it to the app; help lists them in this order.
 # isort: off
-from tickrec.cli import recording  # noqa: F401
+from tickrec.cli import record  # noqa: F401
+from tickrec.cli import status  # noqa: F401
 from tickrec.cli import query  # noqa: F401
-from tickrec.cli import days  # noqa: F401
+from tickrec.cli import symbols  # noqa: F401
+from tickrec.cli import login  # noqa: F401
+from tickrec.cli import doctor  # noqa: F401
+from tickrec.cli import schedule  # noqa: F401
+from tickrec.cli import seal  # noqa: F401
+from tickrec.cli import rebuild  # noqa: F401
+from tickrec.cli import verify  # noqa: F401
+from tickrec.cli import simulate  # noqa: F401
 from tickrec.cli import replay  # noqa: F401
+from tickrec.cli import help as help_command  # noqa: F401
 
 # isort: on
-from tickrec.cli.common import answer, app, say
+from tickrec.cli.common import app, say
+from tickrec.cli.streams import prepare_streams
 from tickrec.errors import ExitCode, TickrecError
 
 ALLOCATOR: Final = ("ARROW_DEFAULT_MEMORY_POOL", "system")
@@ -26,17 +34,10 @@ ALLOCATOR: Final = ("ARROW_DEFAULT_MEMORY_POOL", "system")
 (measured with pyarrow 26 and glibc)."""
 
 
-@app.callback(invoke_without_command=True)
-def tickrec(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
-    """Record every tick of the Upstox market data feed, and ask questions of it, also while it records."""
-    if version:
-        answer(__version__)
-        raise SystemExit(ExitCode.DONE)
-
-
 def main() -> None:
     """Run a command; the exit code is ExitCode's."""
     os.environ.setdefault(*ALLOCATOR)  # before anything imports Arrow; children inherit it
+    prepare_streams()
     try:
         app()
     except TickrecError as error:

@@ -8,19 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tickrec.cli.common import (
-    ConfigOption,
-    DataOption,
-    SimulateOption,
-    answer,
-    app,
-    configured,
-    date_of,
-    progress_line,
-    say,
-    seconds_of,
-)
-from tickrec.cli.plain import PlainCommand
+from tickrec.cli.bars import progress_line
+from tickrec.cli.common import Common, answer, command, say
+from tickrec.cli.options import date_of, seconds_of
 from tickrec.errors import UsageError
 from tickrec.query import examples
 
@@ -30,8 +20,9 @@ if TYPE_CHECKING:
     from tickrec.store.paths import Store
 
 
-@app.command(cls=PlainCommand, epilog=examples.text())
+@command(epilog=examples.text())
 def query(
+    common: Common,
     sql: Annotated[str | None, typer.Argument(metavar="SQL", help="One statement that only reads.")] = None,
     form: Annotated[
         str | None, typer.Option("--format", metavar="FORMAT", help="table (default), csv, json, jsonl, markdown.")
@@ -54,9 +45,6 @@ def query(
     ] = None,
     memory: Annotated[str | None, typer.Option("--memory", metavar="SIZE", help="Memory at most: 2GB.")] = None,
     tables: Annotated[bool, typer.Option("--tables", help="Describe the tables, views and macros.")] = False,
-    config: ConfigOption = None,
-    data: DataOption = None,
-    simulate: SimulateOption = False,
 ) -> None:
     """Ask the ticks anything in SQL, also while recording."""
     if tables:
@@ -72,7 +60,7 @@ def query(
     from tickrec.query.session import Session, yield_to_recorder
     from tickrec.store.paths import Store
 
-    store = Store(configured(config, data, simulate).store.data)
+    store = Store(common.settings.store.data)
     dates = _dates(store, date, first, last)
     yield_to_recorder()
     _end_in_order()

@@ -5,35 +5,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tickrec.cli.common import (
-    ConfigOption,
-    DataOption,
-    DateArgument,
-    SimulateOption,
-    app,
-    configured,
-    date_of,
-    log_to_stderr,
-    say,
-    value_of,
-)
-from tickrec.errors import UsageError
+from tickrec.cli.common import Common, command, log_to_stderr, say
+from tickrec.cli.dates import DateArgument
+from tickrec.cli.options import date_of, positive_of, value_of, whole_of
 
 if TYPE_CHECKING:
     import datetime as dt
 
 
-@app.command()
+@command()
 def replay(
+    common: Common,
     date: DateArgument,
     speed: Annotated[str, typer.Option("--speed", metavar="N", help="Times as fast as it was, or max.")] = "1",
     start: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Begin at 09:15, IST.")] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="End at 15:30, IST.")] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end.")] = False,
-    port: Annotated[int, typer.Option("--port", help="Loopback port; 0: any free one.")] = 8789,
-    config: ConfigOption = None,
-    data: DataOption = None,
-    simulate: SimulateOption = False,
+    port: Annotated[str, typer.Option("--port", metavar="PORT", help="Loopback port; 0: any free one.")] = "8789",
 ) -> None:
     """Serve a recorded day in the broker's protocol.
 
@@ -47,25 +35,23 @@ def replay(
     from tickrec.serve.server import Server, Terms, run
     from tickrec.store.paths import Store
 
-    store = Store(configured(config, data, simulate).store.data)
+    store = Store(common.settings.store.data)
     day = date_of("DATE", date)
     assert day is not None
     pace = Pace(speed=_speed(speed), start=_time("--from", start), until=_time("--until", until), loop=loop)
     log_to_stderr()
+    terms = Terms(port=whole_of("--port", port, 0, 65_535))
     source = Replay(store, day, pace)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run(Server(source, Terms(port=port)), lambda line: print(line, flush=True)))
+        asyncio.run(
+            run(Server(source, Terms(port=whole_of("--port", port, 0, 65_535))), lambda line: print(line, flush=True))
+        )
     say(f"replayed {source.status()['messages']:,} messages of {day}")
 
 
 def _speed(text: str) -> float | None:
     """The factor that --speed stands for; None: max. Raises UsageError."""
-    if text == "max":
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise UsageError(f"--speed must be a number or max, not {text}") from None
+    return None if text == "max" else positive_of("--speed", text)
 
 
 def _time(name: str, text: str | None) -> "dt.time | None":

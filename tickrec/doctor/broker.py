@@ -12,13 +12,13 @@ from tickrec.clock import SECOND, Clock, from_datetime, ist
 from tickrec.config import Config
 from tickrec.doctor.findings import FAIL, OK, WARN, Finding
 from tickrec.doctor.reach import host_of, proxy_for, reach
-from tickrec.errors import NothingToRecord, TokenError
+from tickrec.errors import NothingToRecord, TokenError, to_run
 from tickrec.formatting import grouped, moment, plural
 from tickrec.market.calendar import Calendar, Window, exchange_of, trading_date
 from tickrec.record.plan import SHARE_SEGMENTS, Options, account_plan, load_calendar
 from tickrec.record.selection import select
 from tickrec.store.paths import Store
-from tickrec.upstox.auth import HINT, VARIABLE, Token, TokenSource, check_expiry
+from tickrec.upstox.auth import VARIABLE, Token, TokenSource, check_expiry, token_hint
 from tickrec.upstox.protocol import Failure, Situation, explain, of_os_error
 from tickrec.upstox.rest import Rest, RestError
 
@@ -135,7 +135,7 @@ class Broker:
             self._feed_url = self._rest.authorize(token)
         except RestError as error:
             if error.failure.situation is Situation.TOKEN_REFUSED:
-                return Finding(FAIL, f"the broker refuses it: {error.what}", HINT)
+                return Finding(FAIL, f"the broker refuses it: {error.what}", token_hint())
             return Finding(WARN, f"{text}; it could not be tried: {error.what}", "A recorder would go on trying")
         return self._lasting(token, f"accepted by the broker, {text}")
 
@@ -143,12 +143,14 @@ class Broker:
         """Whether an accepted token will be there, and be good, for the next recording."""
         if token.expires_ns is not None and self._next is not None and token.expires_ns < self._next.stop_ns:
             ends = moment(self._next.stop_ns, self._now_ns)
-            hint = "`tickrec login` after 03:30 that day, or `tickrec login --analytics` for a token that lasts a year"
+            hint = (
+                f"{to_run('login')} after 03:30 that day, or {to_run('login', '--analytics')} for one that lasts a year"
+            )
             return Finding(WARN, f"{text}: not until the next recording ends ({ends})", hint)
         upstox = self._config.upstox
         elsewhere = upstox.token_command is not None or upstox.token_file.exists()
         if self._environ.get(VARIABLE) and not elsewhere and not self._simulate:
-            hint = f"`tickrec login` stores one in {upstox.token_file}"
+            hint = f"{to_run('login')} stores one in {upstox.token_file}"
             return Finding(WARN, f"{text}; but {VARIABLE} is set in this shell only, not for cron", hint)
         return Finding(OK, text)
 

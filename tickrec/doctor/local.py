@@ -16,6 +16,7 @@ from typing import Final
 from tickrec import __version__
 from tickrec.config import Config
 from tickrec.doctor.findings import FAIL, OK, WARN, Finding
+from tickrec.errors import to_run
 from tickrec.files import free_bytes, lock_holder
 from tickrec.formatting import plural, size
 from tickrec.status.disk_use import disk_use, left_unsealed
@@ -93,7 +94,7 @@ def days(store: Store, today: dt.date) -> Finding:
             OK, f"{plural(len(kept), 'day')} kept, no earlier one unsealed{open_}" if kept else "none kept yet"
         )
     listed = ", ".join([*map(str, unsealed[:_LISTED]), *(["..."] if len(unsealed) > _LISTED else [])])
-    hint = f"`tickrec seal {unsealed[0]}`; or leave it to the next recording, which seals earlier days"
+    hint = f"{to_run('seal', unsealed[0])}; or leave it to the next recording, which seals earlier days"
     return Finding(WARN, f"{plural(len(unsealed), 'earlier day')} not sealed: {listed}", hint)
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from tickrec.config import Config
 from tickrec.doctor.findings import FAIL, OK, WARN, Finding
-from tickrec.errors import UsageError
+from tickrec.errors import UsageError, to_run
 from tickrec.schedule.crontab import MARK, Crontab, entry
 from tickrec.schedule.notation import cron_command, offset_text, unit_text
 from tickrec.schedule.schedule import NAME, Machine, Schedule, plan_schedule
@@ -20,7 +20,6 @@ SYSTEM_UNITS: Final = Path("/etc/systemd/system")
 LINGER: Final = Path("/var/lib/systemd/linger")
 """A file for each user whose units run without a login."""
 _SECONDS: Final = 10
-_INSTALL: Final = "`tickrec schedule --install` has cron do it; `tickrec schedule` shows other ways"
 
 
 def look(
@@ -36,7 +35,8 @@ def look(
 
 
 def _nothing() -> Finding:
-    return Finding(WARN, "nothing starts the recorder by itself", _INSTALL)
+    hint = f"{to_run('schedule', '--install')} has cron do it; {to_run('schedule')} shows other ways"
+    return Finding(WARN, "nothing starts the recorder by itself", hint)
 
 
 def _task() -> Finding:
@@ -70,7 +70,7 @@ def _records(command: str, root: str) -> bool:
 def _entry(schedule: Schedule, lines: list[str]) -> Finding:
     """The entry that `tickrec schedule --install` made, against what it would make now."""
     machine = schedule.machine
-    again = "Run `tickrec schedule --install` again"
+    again = f"Run {to_run('schedule', '--install')} again"
     if schedule.daylight_saving:
         return Finding(FAIL, "the crontab's lines are not right all year: daylight saving time", "Use a systemd timer")
     if not any(f"for a clock at {offset_text(machine.offsets[0])} #" in line for line in lines):

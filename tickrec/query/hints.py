@@ -8,7 +8,7 @@ from collections.abc import Collection
 from difflib import get_close_matches
 from typing import Final
 
-from tickrec.errors import TickrecError
+from tickrec.errors import TickrecError, to_run
 from tickrec.query.sandbox import Statement
 from tickrec.query.session import Session, recorded
 
@@ -47,7 +47,7 @@ def _chain(session: Session, statement: Statement) -> str | None:
     rows = session.look_up(_OPTIONS, {"instruments", "subscriptions", "ticks"}, {"date": date})
     known = {symbol for symbol, _, _ in rows if symbol}
     if not rows:
-        return f"no options were recorded on {date}. Record some: `tickrec record --symbols {name}:opt:10`"
+        return f"no options were recorded on {date}. Record some: {to_run('record', '--symbols', f'{name}:opt:10')}"
     firsts = [first for symbol, key, first in rows if name.upper() == (symbol or "").upper() or name == key]
     if not firsts:
         return f"no options of {name} were recorded on {date}. {_nearest(name, known)}"
@@ -94,4 +94,4 @@ def _nearest(name: str, known: Collection[str]) -> str:
         return f"Recorded: {', '.join(sorted(known))}"
     by_capitals = {each.upper(): each for each in known}
     near = get_close_matches(name.upper(), by_capitals, n=3, cutoff=0.6)
-    return f"Nearest: {', '.join(by_capitals[each] for each in near)}" if near else '`tickrec query "FROM latest"`'
+    return f"Nearest: {', '.join(by_capitals[each] for each in near)}" if near else to_run("query", '"FROM latest"')

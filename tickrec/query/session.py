@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from tickrec import schema
 from tickrec.config import SIMULATED
-from tickrec.errors import DataError, TickrecError, UsageError
+from tickrec.errors import DataError, TickrecError, UsageError, to_run
 from tickrec.query import views
 from tickrec.query.binding import UNREADABLE, Binding
 from tickrec.query.connection import MEMORY_LIMIT, check_memory, connect, lock
@@ -70,7 +70,7 @@ def elsewhere(folder: Path) -> str:
     for other in near:
         if dates := Store(other).dates():
             return f"There is a store in {other.absolute()}: {recorded(dates)}"
-    return "`tickrec record` begins a store, `tickrec record --simulate` one of a simulated market"
+    return f"{to_run('record')} begins a store, `tickrec record --simulate` one of a simulated market"
 
 
 def yield_to_recorder() -> None:
@@ -245,7 +245,7 @@ class Session:
             return UsageError("the query needs more memory than it may take", hint="Ask for fewer dates or columns")
         if text.startswith("IO Error") or self._names_a_file(text):
             date = match[1] if (match := _DATE_IN_PATH.search(text)) else "DATE"
-            hint = f"`tickrec rebuild {date}` makes it anew from the journal, `tickrec verify {date}` tells more"
+            hint = f"{to_run('rebuild', date)} makes it anew from the journal, {to_run('verify', date)} tells more"
             return DataError(usage_error(error, sql).what, hint=hint)
         return usage_error(self._placed(error, sql), sql)
 

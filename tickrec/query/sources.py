@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import pyarrow as pa
 
 from tickrec import schema
-from tickrec.errors import DataError
+from tickrec.errors import DataError, to_run
 from tickrec.store.coverage import Coverage, coverage
 from tickrec.store.parquet import opened
 from tickrec.store.paths import Store
@@ -166,7 +166,7 @@ class Listing:
 
     def _damaged(self, table: str, path: str, why: str) -> Source:
         date = next(date for date in self.dates if f"/date={date}/" in path.replace("\\", "/"))
-        hint = f"`tickrec rebuild {date}` makes it anew from the journal"
+        hint = f"{to_run('rebuild', date)} makes it anew from the journal"
         if table == "instruments":
             hint = "It is the broker's list of that day, which nothing makes anew; without it the rest is answered"
         return self._lost_rows(table, date, DataError(f"a Parquet file cannot be read: {why}", where=path, hint=hint))
@@ -176,7 +176,7 @@ class Listing:
         rows = _manifest(self._store, date).get("rows")
         if isinstance(rows, dict) and table not in rows:
             return []
-        hint = f"`tickrec rebuild {date}` makes it anew from the journal"
+        hint = f"{to_run('rebuild', date)} makes it anew from the journal"
         return [self._lost_rows(table, date, DataError("a file of a sealed date is gone", where=path, hint=hint))]
 
     def _lost_rows(self, table: str, date: dt.date, error: DataError) -> Source:

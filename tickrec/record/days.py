@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from tickrec.clock import SECOND, Clock, Stopped
-from tickrec.errors import AlreadyRecording, DataError, StorageError
+from tickrec.errors import AlreadyRecording, DataError, StorageError, to_run
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.journal.gaps import Gap
 from tickrec.market.calendar import trading_date
@@ -159,5 +159,5 @@ class Days:
     async def seal(self, date: dt.date) -> None:
         """Seal a date in a child process; alert when that fails."""
         if not await self._flushing.seal(date):
-            text = f"{date} could not be sealed: `tickrec seal {date}` says why"
+            text = f"{date} could not be sealed: {to_run('seal', date)} says why"
             await self._alerts.send(Alert(f"{SEALING}{date}", text))

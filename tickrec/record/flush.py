@@ -16,7 +16,7 @@ from typing import Final, NoReturn
 
 from tickrec import children
 from tickrec.clock import SECOND, Clock
-from tickrec.errors import ExitCode, StorageError
+from tickrec.errors import ExitCode, StorageError, to_run
 from tickrec.files import free_bytes
 from tickrec.formatting import plural, size
 from tickrec.record.day import Day
@@ -256,7 +256,7 @@ class Flushing:
         for line in said[:-1] if code else said:
             log.warning("sealing %s: %s", date, line)
         if code:
-            log.warning("%s is not sealed: %s; `tickrec seal %s` tries again", date, said[-1], date)
+            log.warning("%s is not sealed: %s; %s tries again", date, said[-1], to_run("seal", date))
         return not code
 
     async def expire(self, keep: dt.timedelta) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn, TypeVar
 from tickrec import logs
 from tickrec.clock import SECOND, Clock, ist
 from tickrec.config import Config
-from tickrec.errors import BrokerUnreachable, ExitCode, StorageError, TickrecError
+from tickrec.errors import BrokerUnreachable, ExitCode, StorageError, TickrecError, to_run
 from tickrec.formatting import duration, plural
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.journal.gaps import Gap
@@ -362,7 +362,7 @@ class Recorder:
         await asyncio.wait((sealing, signalled), return_when=asyncio.FIRST_COMPLETED)
         signalled.cancel()
         if not sealing.done():
-            log.info("sealing is left to the next recording, or `tickrec seal %s`", self._days.current.date)
+            log.info("sealing is left to the next recording, or %s", to_run("seal", self._days.current.date))
             sealing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await sealing

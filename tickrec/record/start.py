@@ -15,7 +15,7 @@ from typing import Final
 from tickrec import logs
 from tickrec.clock import SECOND, Clock, Stopped
 from tickrec.config import Config
-from tickrec.errors import AlreadyRecording, DataError, NothingToRecord, StorageError, TickrecError
+from tickrec.errors import AlreadyRecording, DataError, NothingToRecord, StorageError, TickrecError, to_run
 from tickrec.files import Lock, publish
 from tickrec.formatting import moment
 from tickrec.record.alerts import Alert, Alerts
@@ -145,7 +145,7 @@ class Record:
         end_ns = plan.times.stop_ns or now_ns + SHORT_LIFE_NS
         if expires_ns is not None and expires_ns < end_ns:
             when = moment(expires_ns, now_ns)
-            log.warning("the token expires at %s, before the recording ends: run `tickrec login` by then", when)
+            log.warning("the token expires at %s, before the recording ends: run %s by then", when, to_run("login"))
 
     def _locked(self) -> Lock:
         lock = Lock(self._store.record_lock)

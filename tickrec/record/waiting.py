@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from tickrec.clock import SECOND, Clock, Stopped, ist, unless_stopped
 from tickrec.config import Config
-from tickrec.errors import BrokerUnreachable, ExitCode, TickrecError, TokenError
+from tickrec.errors import BrokerUnreachable, ExitCode, TickrecError, TokenError, to_run
 from tickrec.formatting import duration
 from tickrec.logs import Once
 from tickrec.market.calendar import trading_date
@@ -154,7 +154,7 @@ class Waiting:
         used, refused = self._tokens.last, self._refused
         unchanged = used == await unless_stopped(self._stopping, in_thread(self._tokens.read))
         if unchanged and used == refused:
-            what, hint = "the broker refused the access token twice", "Run `tickrec login`"
+            what, hint = "the broker refused the access token twice", f"Run {to_run('login')}"
             raise TokenError(what, where=error.what, hint=hint) from None
         self._refused = used
 

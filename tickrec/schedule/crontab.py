@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tickrec.errors import UsageError
+from tickrec.errors import UsageError, to_run
 
 NONE_YET: Final = re.compile(r"no crontab for|can't open .*no such file", re.IGNORECASE | re.DOTALL)
 """What `crontab -l` says when there is no crontab: Debian, cronie and macOS; busybox."""
@@ -68,7 +68,7 @@ class Crontab:
         try:
             return subprocess.run(command, input=os.fsencode(text), capture_output=True, timeout=_SECONDS)
         except FileNotFoundError:
-            hint = "Install cron, or use the systemd timer that `tickrec schedule` prints"
+            hint = f"Install cron, or use the systemd timer that {to_run('schedule')} prints"
             raise UsageError("there is no crontab on this machine", hint=hint) from None
         except (OSError, subprocess.TimeoutExpired) as error:
             raise UsageError(f"crontab cannot be run: {error}", hint=_HINT) from None

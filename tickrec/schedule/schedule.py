@@ -21,7 +21,7 @@ from typing import Any, Final
 import tickrec
 from tickrec.clock import machine_offsets
 from tickrec.config import SIMULATED, Config, config_folder
-from tickrec.errors import UsageError
+from tickrec.errors import UsageError, to_run
 from tickrec.files import make_folder
 from tickrec.market.calendar import trading_date
 from tickrec.schedule.crontab import Crontab, cron_runs
@@ -181,8 +181,8 @@ def _notes(config: Config, machine: Machine, environ: Mapping[str, str], *, sing
     if upstox.token_command is None and not upstox.token_file.exists():
         known = f"{VARIABLE} is set in this shell only." if environ.get(VARIABLE) else "There is no token yet."
         yield (
-            f"{known} A scheduled recorder takes it from {upstox.token_file}: `tickrec login` puts it there (daily, "
-            "after 03:30), `tickrec login --analytics` one for a year."
+            f"{known} A scheduled recorder takes it from {upstox.token_file}: {to_run('login')} puts it there (daily, "
+            f"after 03:30), {to_run('login', '--analytics')} one for a year."
         )
     if not windows:
         for key, command in (("token_command", upstox.token_command), ("on_alert", config.record.on_alert)):
@@ -221,9 +221,9 @@ def crontab_lines(schedule: Schedule) -> list[str]:
     """
     machine = schedule.machine
     if machine.system == "win32":
-        raise UsageError("there is no crontab on Windows", hint="Use the schtasks command of `tickrec schedule`")
+        raise UsageError("there is no crontab on Windows", hint=f"Use the schtasks command of {to_run('schedule')}")
     if schedule.daylight_saving:
-        hint = "Use the systemd timer of `tickrec schedule`, or set the machine's zone to UTC or Asia/Kolkata"
+        hint = f"Use the systemd timer of {to_run('schedule')}, or set the machine's zone to UTC or Asia/Kolkata"
         raise UsageError(_daylight_text(machine), hint=hint)
     command = cron_command(schedule.job, str(schedule.log), schedule.mark)
     zone = offset_text(machine.offsets[0])
@@ -307,7 +307,7 @@ def _sections(schedule: Schedule) -> Iterator[list[str]]:
         yield [f"# {_daylight_text(machine)}"]
     else:
         made = [] if schedule.log.parent.is_dir() else [f"# once: mkdir -p {shlex.quote(str(schedule.log.parent))}"]
-        yield ["# for `crontab -e`, or let `tickrec schedule --install` do it", *made, *crontab_lines(schedule)]
+        yield [f"# for `crontab -e`, or let {to_run('schedule', '--install')} do it", *made, *crontab_lines(schedule)]
     if machine.system == "linux":
         folder = unit_folder(machine)
         yield ["# or with systemd, which needs no zone:", f"# {folder}/{NAME}.service", service_unit(schedule)]

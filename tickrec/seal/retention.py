@@ -18,7 +18,7 @@ from typing import Final
 
 from tickrec.children import lower_priority
 from tickrec.clock import Clock, SystemClock, ist
-from tickrec.errors import AlreadyRecording, DataError, ExitCode, TickrecError
+from tickrec.errors import AlreadyRecording, DataError, ExitCode, TickrecError, to_run
 from tickrec.files import Lock, make_folder, sync_folder
 from tickrec.formatting import size
 from tickrec.seal.verify import verify
@@ -47,7 +47,7 @@ class Expired:
         if self.removed:
             return f"removed the journal of {self.date}, {size(self.bytes)}"
         reason = " ".join(self.differences[0].split())
-        return f"kept the old journal of {self.date}: {reason}; `tickrec verify {self.date}` tells more"
+        return f"kept the old journal of {self.date}: {reason}; {to_run('verify', self.date)} tells more"
 
 
 def expire(store: Store, keep: dt.timedelta, clock: Clock | None = None) -> Iterator[Expired]:

@@ -38,7 +38,7 @@ import pyarrow as pa
 from tickrec import __version__, schema
 from tickrec.children import lower_priority
 from tickrec.clock import Clock, SystemClock, ist
-from tickrec.errors import DataError, ExitCode, StorageError, TickrecError
+from tickrec.errors import DataError, ExitCode, StorageError, TickrecError, to_run
 from tickrec.files import Lock, make_folder, publish
 from tickrec.journal import compress, repair
 from tickrec.seal.build import NewFiles
@@ -120,7 +120,7 @@ def _explained(store: Store, date: dt.date) -> Iterator[None]:
     except (OSError, pa.ArrowException, duckdb.Error) as error:
         root, number = str(store.root), getattr(error, "errno", None)
         if number is None and not isinstance(error, duckdb.Error):
-            hint = f"`tickrec rebuild {date}` makes it anew from the journal"
+            hint = f"{to_run('rebuild', date)} makes it anew from the journal"
             raise DataError(f"a Parquet file of {date} cannot be read: {error}", where=root, hint=hint) from error
         full = number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
         why = "the disk is full" if full else str(error)

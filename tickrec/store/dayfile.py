@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from tickrec import __version__, schema
 from tickrec.children import lower_priority
-from tickrec.errors import DataError, ExitCode, TickrecError
+from tickrec.errors import DataError, ExitCode, TickrecError, to_run
 from tickrec.files import Lock, make_folder, publish
 from tickrec.market.instruments import write
 from tickrec.store import parquet
@@ -274,7 +274,7 @@ class DayFile:
             if is_open_elsewhere(error, path):
                 raise open_elsewhere_error(path) from error
             if "not a valid DuckDB" in str(error):
-                hint = f"`tickrec rebuild {self._date}` makes it anew"
+                hint = f"{to_run('rebuild', self._date)} makes it anew"
                 raise DataError("this is not a DuckDB file", where=str(path), hint=hint) from error
             raise
 

@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 import pyarrow as pa
 
 from tickrec.clock import from_datetime, ist
-from tickrec.errors import DataError
+from tickrec.errors import DataError, to_run
 from tickrec.files import publish_bytes
 from tickrec.store.paths import Store
 
@@ -139,5 +139,5 @@ def load(store: Store, date: dt.date) -> Manifest | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        hint = f"`tickrec rebuild {date}` makes it anew"
+        hint = f"{to_run('rebuild', date)} makes it anew"
         raise DataError(f"the manifest cannot be read: {error}", where=str(path), hint=hint) from error

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 import pyarrow as pa
 
 from tickrec import schema
-from tickrec.errors import DataError
+from tickrec.errors import DataError, to_run
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -52,7 +52,7 @@ class UnreadableFile(DataError):
         self.why = "".join(char if char.isprintable() else " " for char in str(why)).strip()
         """What is wrong with it; the libraries put bytes of the file in."""
         date = path.parent.name.removeprefix("date=")
-        hint = f"`tickrec rebuild {date}` makes it anew from the journal"
+        hint = f"{to_run('rebuild', date)} makes it anew from the journal"
         super().__init__(f"the Parquet file cannot be read: {self.why}", where=str(path), hint=hint)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 from tickrec.clock import SECOND, ist
-from tickrec.errors import TokenError
+from tickrec.errors import TokenError, to_run
 from tickrec.files import publish
 
 log = logging.getLogger("tickrec")
@@ -31,8 +31,12 @@ T = TypeVar("T")
 VARIABLE: Final = "UPSTOX_ACCESS_TOKEN"
 COMMAND_SECONDS: Final = 30.0
 """A token_command that takes longer is killed."""
-HINT: Final = f"Run `tickrec login`, or set {VARIABLE}"
 REDACTED: Final = "[token]"
+
+
+def token_hint() -> str:
+    """What to do about a token that is missing or refused."""
+    return f"Run {to_run('login')}, or set {VARIABLE}"
 
 
 class Token:
@@ -86,10 +90,10 @@ def parse_token(text: str, where: str) -> Token:
     """The token in `text`, which comes from `where`. Raises TokenError, which does not quote it."""
     value = text.strip().removeprefix("\ufeff")
     if not value:
-        raise TokenError("the access token is empty", where=where, hint=HINT)
+        raise TokenError("the access token is empty", where=where, hint=token_hint())
     if not re.fullmatch(r"[\x21-\x7e]+", value):
         what = "the access token must be one word of plain characters, without spaces or line breaks"
-        raise TokenError(what, where=where, hint=HINT)
+        raise TokenError(what, where=where, hint=token_hint())
     return Token(value)
 
 
@@ -98,7 +102,7 @@ def expired_error(token: Token, now_ns: int) -> TokenError:
     assert token.expires_ns is not None
     moment, today = ist(token.expires_ns), ist(now_ns).date()
     day = "today" if moment.date() == today else f"on {moment:%a %d %b %Y}"
-    return TokenError(f"the token expired at {moment:%H:%M} {day}", hint=HINT)
+    return TokenError(f"the token expired at {moment:%H:%M} {day}", hint=token_hint())
 
 
 def check_expiry(token: Token, now_ns: int) -> None:
@@ -147,7 +151,7 @@ class TokenSource:
             return parse_token(content, str(file))
         if command is not None:
             return parse_token(_run(command, self._command_seconds), "token_command")
-        raise TokenError(f"no access token: {VARIABLE} is not set and {file} does not exist", hint=HINT)
+        raise TokenError(f"no access token: {VARIABLE} is not set and {file} does not exist", hint=token_hint())
 
 
 def store_token(path: Path, token: Token) -> None:
@@ -177,7 +181,9 @@ def _read_private(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise TokenError(f"the token file cannot be read: {error.strerror}", where=str(path), hint=HINT) from None
+        raise TokenError(
+            f"the token file cannot be read: {error.strerror}", where=str(path), hint=token_hint()
+        ) from None
 
 
 def _run(command: str, seconds: float) -> str:

@@ -16,7 +16,7 @@ from tickrec.clock import SECOND, Stopped, unless_stopped
 from tickrec.errors import TickrecError, TokenError
 from tickrec.formatting import plural
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
-from tickrec.upstox.auth import HINT, Token, expired_error, in_thread
+from tickrec.upstox.auth import Token, expired_error, in_thread, token_hint
 from tickrec.upstox.protocol import Backoff, Failure, Situation, Subscription, Verdict, classify
 from tickrec.upstox.rest import RestError
 from tickrec.upstox.sitting import Shared, Sink, Sitting
@@ -255,7 +255,7 @@ class Link:
         assert self._token is not None
         if self._token.expired(now := self._clock.wall_ns()):
             return expired_error(self._token, now)
-        return TokenError("the broker refused the access token twice", where=failure.reason, hint=HINT)
+        return TokenError("the broker refused the access token twice", where=failure.reason, hint=token_hint())
 
     def _enter(self, state: str, retry_ns: int | None = None) -> None:
         self._state, self._since_ns, self._retry_ns = state, self._clock.wall_ns(), retry_ns

@@ -20,7 +20,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
-from tickrec.errors import TokenError, UsageError
+from tickrec.errors import TokenError, UsageError, to_run
 from tickrec.upstox.auth import VARIABLE, Token, check_expiry, parse_token, store_token
 from tickrec.upstox.protocol import Situation
 from tickrec.upstox.rest import Rest, RestError
@@ -79,7 +79,7 @@ def log_in(app: App, token_file: Path, rest: Rest, environ: Mapping[str, str], t
     """
     if app.client_id is None or app.client_secret is None:
         missing = "client_id" if app.client_id is None else "client_secret"
-        hint = f"Set it in [upstox], or UPSTOX_{missing.upper()}; or use `tickrec login --analytics`"
+        hint = f"Set it in [upstox], or UPSTOX_{missing.upper()}; or use {to_run('login', '--analytics')}"
         raise UsageError(f"login needs the {missing} of your Upstox app", hint=hint)
     state = secrets.token_urlsafe(16)
     code = _ask(dialog_url(rest.api_url, app.client_id, app.redirect_uri, state), app.redirect_uri, state, talk)
@@ -130,7 +130,7 @@ def code_of(text: str, state: str) -> str:
     if not query.get("code"):
         raise TokenError("there is no login code in that", hint="Paste the whole address, from http to its end")
     if not hmac.compare_digest(query.get("state", "").encode(), state.encode()):
-        raise TokenError("that address belongs to another login", hint="Start again with `tickrec login`")
+        raise TokenError("that address belongs to another login", hint=f"Start again with {to_run('login')}")
     return query["code"]
 
 

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from tickrec import __version__
-from tickrec.errors import ExitCode, TickrecError, UsageError
+from tickrec.errors import ExitCode, TickrecError, UsageError, to_run
 from tickrec.files import publish
 from tickrec.formatting import grouped
-from tickrec.upstox.auth import HINT, Token, parse_token
+from tickrec.upstox.auth import Token, parse_token, token_hint
 from tickrec.upstox.protocol import Failure, Situation, explain, of_os_error, of_status
 from tickrec.values import check_url, is_loopback
 
@@ -79,16 +79,16 @@ def _hint(failure: Failure) -> str:
     """What a person can do about a failed request."""
     match failure.situation:
         case _ if _is_refused_login(failure):
-            return "Check client_id, client_secret and redirect_uri, and start again with `tickrec login`"
+            return f"Check client_id, client_secret and redirect_uri, and start again with {to_run('login')}"
         case Situation.TOKEN_REFUSED:
-            return HINT
+            return token_hint()
         case Situation.TLS:
-            return "Certificates are always verified; `tickrec doctor` says what to look at"
+            return f"Certificates are always verified; {to_run('doctor')} says what to look at"
         case Situation.FORBIDDEN | Situation.TOO_MANY_REQUESTS | Situation.BROKER_ERROR:
             return "Try again in some minutes"
         case Situation.REFUSED_REQUEST | Situation.REDIRECTED | Situation.BAD_ANSWER | Situation.BAD_URI:
             return "Try again in some minutes, and check api_url and assets_url if you have set them"
-    return "Check the network; `tickrec doctor` looks at each step of the way"
+    return f"Check the network; {to_run('doctor')} looks at each step of the way"
 
 
 class _SameHost(urllib.request.HTTPRedirectHandler):

@@ -1,0 +1,16 @@
+"""The command help: what --help says, asked for by name."""
+
+from typing import Annotated
+
+import typer
+
+from tickrec.cli.common import app
+from tickrec.cli.plain import PlainCommand
+
+
+@app.command(cls=PlainCommand, name="help")
+def help_of(
+    command: Annotated[list[str] | None, typer.Argument(metavar="COMMAND", help="The name of a command.")] = None,
+) -> None:
+    """Show the help of a command."""
+    app(args=[*(command or []), "--help"], prog_name="tickrec")

@@ -1,0 +1,111 @@
+"""The command record: what and how long, with a log or a live table."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tickrec.cli.common import Common, ModeOption, command, say
+from tickrec.cli.options import mode_of, value_of
+from tickrec.errors import ExitCode, UsageError, options_given
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from tickrec.config import Config
+    from tickrec.record.plan import Options
+    from tickrec.status.runstatus import RunStatus
+
+SymbolsOption = Annotated[
+    list[str] | None,
+    typer.Option("--symbols", help="What to record: fno, RELIANCE, NIFTY:opt:10, ... (repeatable)", metavar="SEL"),
+]
+
+
+@command()
+def record(
+    common: Common,
+    symbols: SymbolsOption = None,
+    mode: ModeOption = None,
+    duration: Annotated[
+        str | None, typer.Option("--for", metavar="TIME", help="Record for so long: 30s, 5m, 6h.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="HH:MM", help="Record until then, IST: 15:45.")
+    ] = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="Begin at once, without the calendar; end at --until, --for or `stop`.")
+    ] = False,
+    live: Annotated[bool | None, typer.Option("--live/--no-live", help="The live table.")] = None,
+) -> None:
+    """Record the market data feed until the session ends.
+
+    Ctrl-C stops it in good order; a second one at once.
+    """
+    from tickrec import values
+    from tickrec.config import SIMULATED
+    from tickrec.record.plan import Options
+
+    settings = common.settings
+    if duration is not None and until is not None:
+        raise UsageError("--for and --until both say when to end", hint="Give one of them")
+    if settings.store.data.name == SIMULATED and not common.simulate:
+        raise UsageError(f"{settings.store.data} is for the simulated market", hint="Add --simulate, or choose another")
+    options = Options(
+        symbols=tuple(symbols or settings.record.symbols),
+        mode=value_of("--mode", mode_of, mode) or settings.record.mode,
+        duration=value_of("--for", _span, duration),
+        until=value_of("--until", values.time_of_day, until),
+        now=now or common.simulate,
+    )
+    with common.broker() as (settings, environ):
+        raise SystemExit(_record(settings, options, environ, live))
+
+
+def _record(config: "Config", options: "Options", environ: Mapping[str, str], live: bool | None) -> ExitCode:
+    """Run the recorder with a log or a live table; its exit code."""
+    import asyncio
+
+    from tickrec import logs
+    from tickrec.cli.terminal import Terminal
+    from tickrec.clock import Stopped, SystemClock
+    from tickrec.record.signals import Signals
+    from tickrec.record.start import Record
+    from tickrec.screen import display
+    from tickrec.store.paths import Store
+
+    logs.log_to_file(config.store.data / "state" / "tickrec.log")
+    wanted = display.suits_live(sys.stdout, environ) if live is None else live and display.can_show(sys.stdout, environ)
+    with Terminal(environ, live=wanted) as terminal:
+
+        def abandon() -> None:
+            terminal.close()
+            say("stopped at once; everything received is in the journal, and the next recording goes on from there")
+            os._exit(ExitCode.DONE)
+
+        async def run() -> "RunStatus":
+            clock, stopping = SystemClock(), signals.event()
+            return await Record(config, options, environ, clock, stopping, terminal.show, bar=terminal.bar).run()
+
+        try:
+            with Signals(abandon) as signals:
+                last = asyncio.run(run())
+        except Stopped:
+            terminal.close()
+            say("stopped before the recording began")
+            return ExitCode.DONE
+    with contextlib.suppress(OSError, ValueError):  # nobody reads stderr: the recording is no worse
+        display.print_summary(last, Store(config.store.data), sys.stderr, option=options_given())
+    return ExitCode(last.exit_code)
+
+
+def _span(text: str) -> "dt.timedelta":
+    """How long to record. Raises ValueError."""
+    from tickrec import values
+
+    span: dt.timedelta = values.span("100ms", "30d")(text, Path())
+    return span

@@ -1,0 +1,45 @@
+"""The command status: how a store is doing, once or as a live table."""
+
+import contextlib
+import json
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from tickrec.cli.common import Common, JsonOption, answer, command, say
+from tickrec.errors import UsageError, options_given, to_run
+
+
+@command()
+def status(
+    common: Common,
+    as_json: JsonOption = False,
+    watch: Annotated[bool, typer.Option("--watch", help="The live table of a recorder running elsewhere.")] = False,
+) -> None:
+    """Say whether it records, how far it is, and what is kept."""
+    import asyncio
+
+    from tickrec.clock import SystemClock
+    from tickrec.config import SIMULATED
+    from tickrec.screen import display
+    from tickrec.status import status as reports
+    from tickrec.status.as_json import to_json
+    from tickrec.store.paths import Store
+
+    store, clock = Store(common.settings.store.data), SystemClock()
+    if watch:
+        if not display.can_show(sys.stdout, os.environ):
+            hint = f"{to_run('status')} says how it is once, and with --json for programs"
+            raise UsageError("--watch needs a terminal", hint=hint)
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(display.watch(store, clock, sys.stdout, os.environ))
+    report = reports.collect(store, clock)
+    if as_json:
+        answer(json.dumps(to_json(report), indent=2))
+    else:
+        display.print_status(report, sys.stdout, option=options_given())
+        if not store.dates() and Store(store.root / SIMULATED).dates():
+            say("the simulated market has been recorded: see `tickrec status --simulate`")
+    raise SystemExit(report.exit_code)

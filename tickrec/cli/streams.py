@@ -1,0 +1,25 @@
+"""The standard streams of a process: stdin, stdout and stderr, as commands rely on them."""
+
+import io
+import os
+import sys
+from typing import Final
+
+_MODES: Final = {"stdin": "r", "stdout": "w", "stderr": "w"}
+
+
+def prepare_streams() -> None:
+    """Let every text be printed, and let the three streams be there, leading nowhere where the process has none.
+
+    A service, pythonw and a shell's `>&-` leave file descriptors 0 to 2 closed. The next files that are opened, such as
+    a journal, would then get these numbers, and what a library writes to stderr would land in them.
+    """
+    for number, (name, mode) in enumerate(_MODES.items()):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  open as long as the process lives
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a rupee sign where the encoding is cp1252
