@@ -5,17 +5,18 @@ import datetime as dt
 import gzip
 import itertools
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from tests.market.fixtures import RECORDS, expiry_ms, master_of, share, write_master
+from tests.market.fixtures import RECORDS, Record, expiry_ms, master_of, share, write_master
 from tickrec.clock import IST, from_datetime
 from tickrec.errors import DataError, TickrecError
 from tickrec.market import instruments
-from tickrec.market.instruments import Instrument, Master, ensure_master
+from tickrec.market.instruments import Instrument, Master, UnusableList, ensure_master
 from tickrec.schema import INSTRUMENTS
 from tickrec.upstox import master as broker_list
 
@@ -139,6 +140,11 @@ def test_records_of_another_shape_cost_only_themselves(tmp_path: Path) -> None:
         (gzip.compress(json.dumps(LIST).encode()[:-400]), "ends in the middle"),
         (gzip.compress(b'{"status": "error"}'), "not a JSON array"),
         (gzip.compress(b"[]"), "no instruments"),
+        (gzip.compress(b"null"), "not a JSON array"),
+        (gzip.compress(b"<html>503</html>"), "not a JSON array"),
+        (gzip.compress(b'[{"instrument_key": "NSE_EQ|1"}]'), "no instruments"),
+        (gzip.compress(json.dumps([{**RECORDS["EQ"], "expiry": 1e17}]).encode()), "no instruments"),
+        (gzip.compress(b"[" * 200_000), "recursion"),
         (gzip.compress(b"[{} }"), "ends in the middle, or is not JSON"),
         (gzip.compress(b"\xff\xfe["), "decode"),
         (b"", "not a JSON array"),
@@ -155,6 +161,47 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_line(
     assert said in error
     assert error.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == [source.name]
+
+
+def odd(**fields: object) -> dict[str, object]:
+    """A record that is right but for some fields."""
+    return {**share("ODD", "INE000A01000"), **fields}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        odd(lot_size=math.nan),
+        odd(lot_size=1e30),
+        odd(freeze_quantity=math.inf),
+        odd(tick_size=-math.inf),
+        odd(expiry=1e17),
+        odd(expiry=-5),
+        odd(expiry=10**40),
+        odd(instrument_type="CE", strike_price=math.nan),
+        odd(trading_symbol="half \ud83d"),
+    ],
+    ids=itertools.count(),
+)
+def test_an_odd_record_is_left_out_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], record: dict[str, object]
+) -> None:
+    master = master_of(tmp_path, [record, share("RIGHT", "INE002A01018"), record])
+    assert master.column("symbol").to_pylist() == ["RIGHT"]
+    assert "2 odd records of the broker's instrument list are left out" in capsys.readouterr().err
+
+
+def test_blanks_around_what_the_broker_writes_are_left_out(tmp_path: Path) -> None:
+    master = master_of(tmp_path, [odd(trading_symbol=" SBILIFE\t", name="SBI LIFE ", short_name=" ")])
+    (found,) = master.rows([0])
+    assert (found.symbol, found.name, found.short_name) == ("SBILIFE", "SBI LIFE", None)
+
+
+def test_a_list_that_cannot_be_written_is_no_bad_list(tmp_path: Path) -> None:
+    source = write_master(tmp_path / "complete.json.gz", LIST)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="could not be converted"):
+        instruments.convert(source, tmp_path / "file" / "instruments.parquet")
 
 
 def test_conversion_runs_in_a_child_and_its_failure_is_told(tmp_path: Path) -> None:
@@ -180,6 +227,8 @@ class Broker:
         self.folder = folder
         self.symbol = "FIRST"
         self.content: bytes | None = None
+        self.records: list[Record] = []
+        """Beside the share."""
         self.down = False
         self.asked = 0
 
@@ -187,15 +236,15 @@ class Broker:
         self.asked += 1
         if self.down:
             raise TickrecError("503 from the broker")
-        write_master(path, [share(self.symbol, "INE002A01018")])
+        write_master(path, [share(self.symbol, "INE002A01018"), *self.records])
         if self.content is not None:
             path.write_bytes(self.content)
 
     def path(self, date: dt.date) -> Path:
         return self.folder / f"date={date.isoformat()}" / "instruments.parquet"
 
-    def ensure(self, day: int, time: str) -> Master:
-        return ensure_master(self.download, self.path, ns(day, time))
+    def ensure(self, day: int, time: str, *, anew: bool = False) -> Master:
+        return ensure_master(self.download, self.path, ns(day, time), anew=anew)
 
     def symbols(self, day: int, time: str) -> list[str]:
         symbols: list[str] = self.ensure(day, time).column("symbol").to_pylist()
@@ -244,9 +293,43 @@ def test_an_older_file_stands_in_marked_until_the_day_s_own_can_be_had(broker: B
 
 
 def test_a_useless_download_is_no_download(broker: Broker) -> None:
-    broker.ensure(20, "09:00")
-    broker.content = b"<html>please log in to this wifi</html>"
+    broker.content = gzip.compress(b"{}")
+    with pytest.raises(UnusableList):
+        broker.ensure(20, "09:00")
+    broker.content = None
+    broker.ensure(20, "09:05")
+    broker.content = gzip.compress(json.dumps(LIST).encode())[:-9]
     assert broker.ensure(23, "09:00").stand_in_of == dt.date(2026, 11, 20)
+    broker.content = None
+    assert broker.ensure(23, "09:05").stand_in_of is None
+
+
+def test_a_short_list_is_filled_up_from_the_day_before_s_marked_until_it_is_whole(broker: Broker) -> None:
+    broker.records = [share(f"S{number}", f"INE{number:03d}A01018") for number in range(20, 60)]
+    whole = set(broker.ensure(20, "09:00").column("symbol").to_pylist())
+    records, broker.records, broker.symbol = broker.records, broker.records[:5], "RENAMED"
+    short = broker.ensure(23, "08:55")
+    assert (short.short, short.stand_in_of) == ("NSE_EQ has 6 of 41 instruments", dt.date(2026, 11, 20))
+    assert sorted(short.column("symbol").to_pylist()) == sorted(whole - {"FIRST"} | {"RENAMED"})
+    assert broker.ensure(24, "08:55").stand_in_of == dt.date(2026, 11, 20)
+    broker.records = records
+    later = broker.ensure(24, "09:00")
+    assert (later.short, later.stand_in_of, len(later)) == ("", None, 41)
+
+
+def test_a_list_can_be_asked_for_anew(broker: Broker) -> None:
+    broker.ensure(23, "09:00")
+    broker.symbol = "SECOND"
+    assert broker.symbols(23, "09:05") == ["FIRST"]
+    assert broker.ensure(23, "09:05", anew=True).column("symbol").to_pylist() == ["SECOND"]
+    broker.down = True
+    assert broker.ensure(23, "09:10", anew=True).column("symbol").to_pylist() == ["SECOND"]
+
+
+def test_a_list_that_cannot_be_stored_is_used_all_the_same(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    broker.path(dt.date(2026, 11, 23)).parent.write_text("in the way")
+    assert broker.symbols(23, "09:00") == ["FIRST"]
+    assert "could not be stored" in caplog.text
 
 
 def test_with_nothing_stored_the_failure_is_the_caller_s(broker: Broker) -> None:

@@ -19,7 +19,7 @@ from tickrec import __version__
 from tickrec.errors import ExitCode, UsageError
 from tickrec.serve.synthetic.simulator import Settings, Simulator
 from tickrec.upstox.auth import Token
-from tickrec.upstox.protocol import Situation
+from tickrec.upstox.protocol import Situation, Verdict, classify
 from tickrec.upstox.rest import MASTER, Rest, RestError
 
 TOKEN = Token(SECRET)
@@ -184,6 +184,24 @@ def test_no_redirect_leads_out_of_tls(script: Script, rest: Rest, target: str, t
     script.answer = lambda path: (302, {"Location": target}, b"")
     with pytest.raises(RestError, match="302"):
         rest.download_master(tmp_path / "master")
+
+
+@pytest.mark.parametrize("target", ["https://[captive/", "http://[::1", "//[x]:port/", "https://a b:c/"])
+def test_a_redirect_to_what_is_no_address_is_a_broker_that_cannot_be_asked(
+    script: Script, rest: Rest, target: str, tmp_path: Path
+) -> None:
+    script.answer = lambda path: (302, {"Location": target}, b"")
+    for ask in (rest.holidays, lambda: rest.authorize(TOKEN), lambda: rest.download_master(tmp_path / "master")):
+        with pytest.raises(RestError) as caught:
+            ask()
+        assert classify(caught.value.failure) is Verdict.RETRY
+
+
+def test_a_proxy_that_is_no_address_is_a_broker_that_cannot_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http:/proxy")
+    with pytest.raises(RestError) as caught:
+        Rest("https://api.example.com", "https://assets.example.com").holidays()
+    assert classify(caught.value.failure) is Verdict.RETRY
 
 
 def test_a_proxy_is_not_asked_for_loopback(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:

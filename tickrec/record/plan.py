@@ -17,16 +17,16 @@ import pyarrow as pa
 
 from tickrec.clock import SECOND, Clock, ist
 from tickrec.config import Config
-from tickrec.errors import NothingToRecord, TokenError, UsageError
+from tickrec.errors import NothingToRecord, StorageError, TokenError, UsageError
 from tickrec.market.calendar import UNSURE_NS, Calendar, ensure_calendar, exchange_of, load, trading_date
 from tickrec.market.hours import at, expiring_index_end
-from tickrec.market.instruments import Instrument, Master, ensure_master
+from tickrec.market.instruments import Instrument, Master, UnusableList, ensure_master
 from tickrec.market.selectors import resolve
 from tickrec.record.origin import check_origin
 from tickrec.store.paths import Store
 from tickrec.upstox.auth import Token, TokenSource, check_expiry
-from tickrec.upstox.protocol import Wanted, caps, spread
-from tickrec.upstox.rest import SOURCE, Progress, Rest
+from tickrec.upstox.protocol import Failure, Situation, Wanted, caps, spread
+from tickrec.upstox.rest import MASTER, SOURCE, Progress, Rest, RestError
 from tickrec.upstox.timings import Session
 
 log = logging.getLogger("tickrec")
@@ -137,15 +137,28 @@ def load_calendar(store: Store, rest: Rest, now_ns: int) -> Calendar:
     return calendar
 
 
-def load_master(store: Store, rest: Rest, now_ns: int, bar: Bar = no_bar) -> Master:
-    """The day's instruments, downloaded unless the store has them; an older day's with a warning if that fails."""
+def load_master(store: Store, rest: Rest, now_ns: int, bar: Bar = no_bar, *, anew: bool = False) -> Master:
+    """The day's instruments, downloaded unless the store has them, or if `anew`; an older day's, with a warning, stand
+    in for what cannot be had.
+
+    Raises RestError when there are none, as from a broker that cannot be asked yet; StorageError for a full disk.
+    """
 
     def download(path: Path) -> None:
         with bar() as progress:
             rest.download_master(path, progress)
 
-    master = ensure_master(download, store.instruments_path, now_ns)
-    if master.stand_in_of is not None:
+    try:
+        master = ensure_master(download, store.instruments_path, now_ns, anew=anew)
+    except UnusableList as error:
+        raise RestError(Failure(Situation.BAD_ANSWER, detail=error.what), rest.assets_url + MASTER) from error
+    except OSError as error:
+        what = f"the day's instruments cannot be had: {error.strerror or error}"
+        raise StorageError(what, where=str(error.filename or store.root), hint="Is the disk full?") from error
+    if master.short:
+        text = "today's list of instruments is too short (%s); what it lacks is taken from that of %s"
+        log.warning(text, master.short, master.stand_in_of)
+    elif master.stand_in_of is not None:
         log.warning("today's instruments could not be had; those of %s stand in", master.stand_in_of)
     return master
 

@@ -7,9 +7,10 @@ becomes. To be read in a process of its own: its records as Python objects take 
 import datetime as dt
 import gzip
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
@@ -24,18 +25,29 @@ EXCHANGES: Final = ("complete", "NSE", "BSE", "MCX")
 """The broker's files: of everything, and of single exchanges."""
 _NAMES: Final = {"symbol": "trading_symbol", "strike": "strike_price"}
 """The broker's names of columns that we call otherwise."""
+_LAST_EXPIRY_MS: Final = 7_258_118_400_000
+"""The year 2200."""
+_INT64: Final = 1 << 63
 
 
-def read_master(path: Path) -> pa.Table:
-    """The broker's .json.gz as a table of the instruments schema, one row for each record that can be subscribed.
+class BrokerList(NamedTuple):
+    """The broker's list as a table of the instruments schema, and how many odd records it leaves out."""
 
-    Raises ValueError when it is not what the broker sends or lists nothing; OSError, EOFError, zlib.error or
+    table: pa.Table
+    odd: int
+
+
+def read_master(path: Path) -> BrokerList:
+    """The broker's .json.gz, one row for each record that can be subscribed.
+
+    A record is odd that has a number or a text which no table can hold (NaN, an expiry in a million years). Raises
+    ValueError when it is not what the broker sends or lists nothing; OSError, EOFError, zlib.error, RecursionError or
     pyarrow's ArrowException when it cannot be read.
     """
-    table = _table(_records(path))
-    if not table.num_rows:
+    found = _table(_records(path))
+    if not found.table.num_rows:
         raise ValueError("it lists no instruments")
-    return table
+    return found
 
 
 def master_file(instruments: pa.Table, exchange: str = "complete") -> bytes | None:
@@ -95,11 +107,16 @@ def _skip(text: str, at: int) -> int:
 
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """One record of the broker's file as a row of the schema; None for one that cannot be subscribed."""
+    """One record of the broker's file as a row of the schema; None for one that cannot be subscribed.
+
+    Raises ValueError for an odd one.
+    """
     key, symbol = _text(record, "instrument_key"), _text(record, "trading_symbol")
     if key is None or symbol is None:
         return None
     kind, expiry = _text(record, "instrument_type"), _number(record, "expiry")
+    if expiry and not 0 < expiry < _LAST_EXPIRY_MS:
+        raise ValueError("an expiry beyond all dates")
     paise = _number(record, "tick_size")
     return {
         "instrument_key": key,
@@ -127,14 +144,24 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _text(record: Mapping[str, Any], name: str) -> str | None:
-    """A text field; None if it is missing, empty or something else, as for records of a shape not seen yet."""
+    """A text field without blanks around it; None if it is missing, empty or something else, as for records of a
+    shape not seen yet. Raises ValueError for half of a character."""
     value = record.get(name)
-    return value if isinstance(value, str) and value else None
+    if not isinstance(value, str):
+        return None
+    if not value.isascii():
+        value.encode()
+    return value.strip() or None
 
 
 def _number(record: Mapping[str, Any], name: str) -> float | None:
+    """A number field. Raises ValueError for one that is not finite."""
     value = record.get(name)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    if not math.isfinite(value) or abs(value) >= _INT64:
+        raise ValueError("a number beyond all bounds")
+    return float(value)
 
 
 def _whole(record: Mapping[str, Any], name: str) -> int | None:
@@ -142,13 +169,18 @@ def _whole(record: Mapping[str, Any], name: str) -> int | None:
     return None if value is None else int(value)
 
 
-def _table(records: Iterator[dict[str, Any]]) -> pa.Table:
-    batches, rows = [], []
+def _table(records: Iterator[dict[str, Any]]) -> BrokerList:
+    batches, rows, odd = [], [], 0
     for record in records:
-        if (row := _row(record)) is not None:
+        try:
+            row = _row(record)
+        except (ValueError, OverflowError):
+            odd += 1
+            continue
+        if row is not None:
             rows.append(row)
         if len(rows) == _BATCH_ROWS:
             batches.append(pa.RecordBatch.from_pylist(rows, schema=INSTRUMENTS))
             rows = []
     batches.append(pa.RecordBatch.from_pylist(rows, schema=INSTRUMENTS))
-    return pa.Table.from_batches(batches)
+    return BrokerList(pa.Table.from_batches(batches), odd)

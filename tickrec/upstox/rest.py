@@ -273,6 +273,8 @@ class Rest:
             raise _refusal(error, url, hide) from None
         except (OSError, http.client.HTTPException) as error:
             raise _network_error(error, url) from None
+        except ValueError as error:  # a redirect to, or a proxy with, an address that is none
+            raise RestError(Failure(Situation.BAD_ANSWER, _stage(url), detail=str(error)), url) from None
 
 
 def _request(url: str, *, token: Token | None = None, body: bytes | None = None) -> urllib.request.Request:
