@@ -112,6 +112,17 @@ class _SameHost(urllib.request.HTTPRedirectHandler):
             return None
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage
+    ) -> Any:
+        """A redirect to what is no address is not followed: the answer itself is what came."""
+        try:
+            return super().http_error_302(req, fp, code, msg, headers)
+        except ValueError:
+            return None
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
 
 class Rest:
     """Requests to the broker at `api_url` and to its files at `assets_url`.
@@ -273,7 +284,7 @@ class Rest:
             raise _refusal(error, url, hide) from None
         except (OSError, http.client.HTTPException) as error:
             raise _network_error(error, url) from None
-        except ValueError as error:  # a redirect to, or a proxy with, an address that is none
+        except ValueError as error:  # a proxy with an address that is none
             raise RestError(Failure(Situation.BAD_ANSWER, _stage(url), detail=str(error)), url) from None
 
 
