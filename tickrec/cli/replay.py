@@ -43,9 +43,7 @@ def replay(
     terms = Terms(port=whole_of("--port", port, 0, 65_535))
     source = Replay(store, day, pace)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(
-            run(Server(source, Terms(port=whole_of("--port", port, 0, 65_535))), lambda line: print(line, flush=True))
-        )
+        asyncio.run(run(Server(source, terms), lambda line: print(line, flush=True)))
     say(f"replayed {source.status()['messages']:,} messages of {day}")
 
 
