@@ -1,6 +1,7 @@
 """Batches: payloads become Arrow record batches shaped like the broker's messages; payloads that are none are named.
 
-Owns the boundary to ptars, which decodes serialized messages straight to Arrow. Every entry costs a slot in every field
+Owns the boundary to ptars, which decodes serialized messages straight to Arrow; where it cannot be had, or refuses what
+protobuf accepts, `plain` takes over. Every entry costs a slot in every field
 of every branch, so payloads are decoded in two steps: to an outline in which the branches stay bytes, then each branch
 by itself. The outline keeps all occurrences of a field, so that the few messages for which protobuf has rules about
 repetition (a branch merged or replaced, a map key sent twice) are seen and rewritten by protobuf itself.
@@ -8,6 +9,7 @@ Knows nothing of the tables.
 """
 
 import functools
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -17,9 +19,13 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.message import DecodeError
 
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
+from tickrec.upstox.decode import plain
+from tickrec.upstox.decode.parsed import Messages, Read
 
 if TYPE_CHECKING:
     from ptars._lib import MessageHandler
+
+log = logging.getLogger("tickrec")
 
 _BRANCHES: Final = {
     "ltpc": pb.LTPC,
@@ -37,32 +43,8 @@ _NONE: Final = pa.scalar(0, pa.int32())
 _ONE: Final = pa.scalar(1, pa.int32())
 
 
-class Messages(NamedTuple):
-    """Decoded messages. `times`, `types` and `infos` count messages; `keys`, `modes` and `parents` feed entries."""
-
-    types: pa.Int32Array
-    times: pa.Int64Array
-    """currentTs, ms."""
-    infos: Mapping[int, Any]
-    """MarketInfo by message, of the few messages that have one."""
-    parents: pa.Int64Array
-    """The message of each feed entry; ascending."""
-    keys: pa.StringArray
-    codes: pa.DictionaryArray
-    """The keys, dictionary encoded."""
-    modes: pa.Int32Array
-    branches: Mapping[str, pa.StructArray]
-    """The message of each entry by the name of its field, NULL for entries with another; no name that nobody sent."""
-
-
-class Read(NamedTuple):
-    """What became of some payloads, which are numbered from 0 in the order given."""
-
-    messages: Messages
-    kept: list[int]
-    """The payload of each message; ascending."""
-    errors: dict[int, str]
-    """Why the others are missing."""
+class _Unable(Exception):
+    """ptars is not there, or refuses a message that protobuf accepts."""
 
 
 class _Refused(Exception):
@@ -93,6 +75,15 @@ def read(payloads: Sequence[bytes]) -> Read:
     A little that protobuf refuses passes (unknown groups that end under another number), and an unknown field inside
     a map entry is passed over, as the specification has it, where protobuf's C implementation drops the entry.
     """
+    try:
+        return _read(payloads)
+    except _Unable as why:
+        _warn_once(str(why))
+        return plain.read(payloads)
+
+
+def _read(payloads: Sequence[bytes]) -> Read:
+    """The same with ptars. Raises _Unable."""
     good = dict(enumerate(payloads))
     errors: dict[int, str] = {}
     try:
@@ -108,9 +99,17 @@ def read(payloads: Sequence[bytes]) -> Read:
 
 
 @functools.cache
+def _warn_once(why: str) -> None:
+    log.warning("messages are decoded by protobuf, some ten times slower than by ptars: %s", why)
+
+
+@functools.cache
 def _decoders() -> "tuple[MessageHandler, dict[str, MessageHandler]]":
-    """Of the outline, and of each branch."""
-    import ptars
+    """Of the outline, and of each branch. Raises _Unable."""
+    try:
+        import ptars
+    except ImportError as error:
+        raise _Unable(f"ptars cannot be used ({error})") from None
 
     # An entry of a map may leave out its value, which then is the default; ptars panics there unless NULL is allowed.
     config = ptars.PtarsConfig(map_value_nullable=True)
@@ -216,14 +215,21 @@ def _refused(messages: Mapping[int, bytes]) -> dict[int, str]:
 
 
 def _rewrite(messages: dict[int, bytes], reasons: Mapping[int, str], errors: dict[int, str]) -> None:
-    """Put its rewritten form in place of each message named; what protobuf refuses too moves to `errors`."""
+    """Put its rewritten form in place of each message named; what protobuf refuses too moves to `errors`.
+
+    Raises _Unable when ptars refuses what protobuf wrote.
+    """
     for number, reason in reasons.items():
         try:
             messages[number] = _rewritten(messages[number])
-            _decode([messages[number]])
-        except (DecodeError, _Refused):
+        except DecodeError:
             del messages[number]
             errors[number] = reason
+            continue
+        try:
+            _decode([messages[number]])
+        except _Refused as refused:
+            raise _Unable("ptars refuses a message that protobuf accepts") from refused
 
 
 def _rewritten(payload: bytes) -> bytes:

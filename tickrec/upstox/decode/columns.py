@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from tickrec import schema
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
-from tickrec.upstox.decode.batches import Messages
+from tickrec.upstox.decode.parsed import Messages
 
 LAST_INSTANT: Final = 253_402_300_799_999
 """The end of the year 9999 in ms: what every reader of the files can represent."""

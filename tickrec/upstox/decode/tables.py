@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from tickrec import schema
 from tickrec.journal.entry import Entry
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
-from tickrec.upstox.decode import batches, columns
+from tickrec.upstox.decode import batches, columns, parsed
 
 PIECE: Final = 768 * 1024
 """Payload bytes decoded at a time: some 2,000 ticks, 2 ms. The Arrow decoder holds the interpreter's lock."""
@@ -78,7 +78,7 @@ def _piece(entries: list[Entry], symbols: Mapping[str, str]) -> _Piece:
     return _Piece(_ticks(messages, kept, symbols), _market_status(messages, kept), rejected)
 
 
-def _ticks(messages: batches.Messages, entries: list[Entry], symbols: Mapping[str, str]) -> pa.RecordBatch:
+def _ticks(messages: parsed.Messages, entries: list[Entry], symbols: Mapping[str, str]) -> pa.RecordBatch:
     rows = len(messages.keys)
     if not rows:
         return columns.table({}, 0)
@@ -91,7 +91,7 @@ def _ticks(messages: batches.Messages, entries: list[Entry], symbols: Mapping[st
     return columns.table(flat, rows)
 
 
-def _of_messages(messages: batches.Messages, entries: list[Entry]) -> columns.Columns:
+def _of_messages(messages: parsed.Messages, entries: list[Entry]) -> columns.Columns:
     """The columns that all rows of a message share, one row a message."""
     return {
         "seq": pa.array([entry.seq for entry in entries], pa.int64()),
@@ -102,7 +102,7 @@ def _of_messages(messages: batches.Messages, entries: list[Entry]) -> columns.Co
     }
 
 
-def _market_status(messages: batches.Messages, entries: list[Entry]) -> list[dict[str, Any]]:
+def _market_status(messages: parsed.Messages, entries: list[Entry]) -> list[dict[str, Any]]:
     rows = []
     for number, info in messages.infos.items():
         entry, sent = entries[number], messages.times[number].as_py()
