@@ -44,13 +44,13 @@ def snapshot(keys: Iterable[str]) -> bytes:
     return _message(0, keys)
 
 
-def tick(*keys: str) -> bytes:
-    """A live_feed message with a price for each key."""
-    return _message(1, keys)
+def tick(*keys: str, at_ms: int = 1_790_000_000_000) -> bytes:
+    """A live_feed message with a price for each key, stamped by the broker."""
+    return _message(1, keys, at_ms)
 
 
-def _message(kind: int, keys: Iterable[str]) -> bytes:
-    message: Any = pb.FeedResponse(type=kind, currentTs=1_790_000_000_000)
+def _message(kind: int, keys: Iterable[str], at_ms: int = 1_790_000_000_000) -> bytes:
+    message: Any = pb.FeedResponse(type=kind, currentTs=at_ms)
     for key in keys:
         message.feeds[key].ltpc.ltp = 1412.35
     return bytes(message.SerializeToString())

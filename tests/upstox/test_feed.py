@@ -28,6 +28,7 @@ from tests.upstox.feed_fixtures import (
     TokenSettings,
     make_feed,
     market_info,
+    pb,
     recording,
     run_to_the_end,
     seconds_between,
@@ -903,3 +904,149 @@ async def test_states_say_what_a_connection_is_doing() -> None:
             assert connected.last_message_ns == found.of(MESSAGE)[-1].wall_ns
             assert waiting.since_ns <= connected.since_ns <= clock.wall_ns()
             assert feed.ever_connected
+
+
+# Where data ends
+
+
+async def test_data_that_the_network_held_back_ends_when_it_was_sent() -> None:
+    """The broker sends for 20 s into a network that delivers nothing for 25, gives up, and all comes at once."""
+    clock = FastClock()
+    held: list[bytes] = []
+
+    def now() -> bytes:
+        return tick(RELIANCE[0], at_ms=clock.wall_ns() // 1_000_000)
+
+    async def talk(broker: Broker, connection: ServerConnection) -> None:
+        broker.take(await connection.recv())
+        if len(broker.handshakes) == 1:
+            for _ in range(10):
+                await connection.send(now())
+                await clock.sleep(1)
+            for _ in range(20):
+                held.append(now())
+                await clock.sleep(1)
+            await clock.sleep(5)
+            for message in held:
+                await connection.send(message)
+        else:
+            await connection.send(now())
+            await connection.wait_closed()
+
+    feed = {"clock": clock, "timing": Timing(mute=1000, ping_interval=1000)}
+    async with Broker(talk).running() as broker, recording(make_feed(broker.url, [[RELIANCE]], **feed)) as found:
+        await found.until_count(MESSAGE, 31)
+    lost = found.of(DISCONNECTED)[0]
+    sent_ns = pb.FeedResponse.FromString(held[-1]).currentTs * 1_000_000
+    assert abs(lost.facts()["since_ns"] - sent_ns) < SECOND
+    assert lost.wall_ns - lost.facts()["since_ns"] > 5 * SECOND
+
+
+async def test_what_the_broker_left_out_of_an_open_connection_is_lost() -> None:
+    """Nothing could be read for a while: some comes late, and then what is sent now."""
+    clock = FastClock()
+
+    async def talk(broker: Broker, connection: ServerConnection) -> None:
+        broker.take(await connection.recv())
+        begin_ms = clock.wall_ns() // 1_000_000
+        await connection.send(tick(RELIANCE[0], at_ms=begin_ms))
+        await clock.sleep(40)
+        keys = [f"NSE_EQ|INE{number:06}" for number in range(100)]
+        for second in range(1, 16):
+            connection.protocol.send_binary(tick(*keys, at_ms=begin_ms + second * 1000))
+        connection.protocol.send_binary(tick(RELIANCE[0], at_ms=clock.wall_ns() // 1_000_000))
+        connection.send_data()
+        await connection.wait_closed()
+
+    feed = {"clock": clock, "timing": Timing(mute=1000, ping_interval=1000)}
+    async with Broker(talk).running() as broker, recording(make_feed(broker.url, [[RELIANCE]], **feed)) as found:
+        await found.until_count(MESSAGE, 17)
+    (lost,) = [entry for entry in found.of(NOTE) if entry.facts()["event"] == "lost"]
+    assert found.entries.index(lost) == found.entries.index(found.of(MESSAGE)[-1]) - 1
+    first = found.of(MESSAGE)[0]
+    assert lost.facts()["since_ns"] - first.wall_ns == pytest.approx(15 * SECOND, abs=SECOND)
+
+
+async def test_a_dead_line_is_lost_before_its_end_and_a_live_one_only_when_it_is_left() -> None:
+    """Neither answers the goodbye; only one of them has brought data until then."""
+
+    async def talk(broker: Broker, connection: ServerConnection) -> None:
+        key = broker.take(await connection.recv())[0]
+        await connection.send(tick(key, at_ms=clock.wall_ns() // 1_000_000))
+        connection.transport.pause_reading()
+        while key == RELIANCE[0]:
+            await connection.send(tick(key, at_ms=clock.wall_ns() // 1_000_000))
+            await asyncio.sleep(0.01)
+        await connection.wait_closed()
+
+    clock = FastClock(speed=10)
+    options = {"clock": clock, "timing": Timing(close=0.1, ping_interval=1000, mute=1000)}
+    async with Broker(talk).running() as broker:
+        async with recording(make_feed(broker.url, [[RELIANCE], [TCS]], **options)) as found:
+            await found.until(lambda: len([each for each in found.of(MESSAGE) if each.conn == 2]) == 1)
+            begin_ns = clock.monotonic_ns()
+            await found.until(lambda: clock.monotonic_ns() - begin_ns > 3 * SECOND)
+        told = {entry.conn: entry.facts() for entry in found.of(DISCONNECTED)}
+    assert (told[1]["stopped"], told[1]["reason"]) == (True, "stopped")
+    assert (told[2]["stopped"], told[2]["reason"]) == (False, "no answer to the goodbye")
+    (heard,) = [each.wall_ns for each in found.of(MESSAGE) if each.conn == 2]
+    assert told[2]["since_ns"] == heard
+
+
+# What nobody expected
+
+
+class Odd(Rest):
+    """A broker whose first answer makes a library raise what nobody has thought of."""
+
+    asked = 0
+
+    def authorize(self, token: Any) -> str:
+        self.asked += 1
+        if self.asked == 1:
+            raise ValueError(f"Invalid IPv6 URL, asked with {SECRET}")
+        return super().authorize(token)
+
+
+async def test_an_unexpected_error_is_a_failure_like_any_other_and_logged_with_its_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with Broker().running() as broker:
+        feed = Feed(Odd(broker.url, broker.url), token_source(), [[RELIANCE]], FastClock())
+        async with recording(feed) as found:
+            await found.until(lambda: found.notes("attempt"))
+            assert "ValueError" in feed.unexpected
+            await found.until_count(MESSAGE, 2)
+            assert feed.unexpected == ""
+    (failed,) = found.notes("attempt")
+    assert failed["reason"] == "an unexpected error on connecting: ValueError: Invalid IPv6 URL, asked with [token]"
+    (record,) = [each for each in caplog.records if hasattr(each, "trace")]
+    assert "Traceback" in record.trace
+    assert "in authorize" in record.trace
+    assert SECRET not in record.trace + record.getMessage()
+
+
+async def test_an_unexpected_error_on_an_open_connection_ends_it_and_it_comes_back() -> None:
+    asked = 0
+
+    def quiet(_wall_ns: int) -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise KeyError("what nobody has thought of")
+        return False
+
+    async with Broker().running() as broker, recording(make_feed(broker.url, quiet=quiet)) as found:
+        await found.until_count(CONNECTED, 2)
+    assert ends(found)[0] == (1006, "an unexpected error: KeyError: 'what nobody has thought of'", False)
+
+
+async def test_an_unexpected_error_of_the_sink_ends_the_run_with_it() -> None:
+    def sink(entries: Sequence[Entry]) -> None:
+        if entries[0].kind is MESSAGE:
+            raise KeyError("a bug")
+
+    async with Broker().running() as broker:
+        async with asyncio.timeout(DEADLINE):
+            with pytest.raises(KeyError, match="a bug"):
+                await make_feed(broker.url, [[RELIANCE], [TCS]]).run(sink)

@@ -159,7 +159,8 @@ class Link:
 
     def _unexpected_failure(self, error: Exception, stage: str) -> Failure:
         hide = self._token.redact if self._token is not None else str
-        detail = hide(f"{type(error).__name__}: {error}")
+        first = next(_leaves(error))
+        detail = hide(f"{type(first).__name__}: {first}")
         self._unexpected = True
         logs.log_unexpected(f"conn {self.conn}: {detail}", error, hide)
         return Failure(Situation.UNEXPECTED, stage, detail=detail)

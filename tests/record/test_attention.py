@@ -1,0 +1,70 @@
+"""What of a run needs a person, and in which words."""
+
+import pytest
+
+from tests.record.fixtures import NOW, run_status
+from tickrec.clock import SECOND
+from tickrec.journal.gaps import Gap
+from tickrec.record.alerts import Alert
+from tickrec.record.attention import Attention, run_alerts
+
+CLOSE = NOW + 100 * SECOND
+"""From then on silence is normal."""
+
+
+def gap(start_s: float, end_s: float | None, conn: int = 1) -> Gap:
+    """A gap that began so many seconds after NOW, and ended when; None: it lasts."""
+    end_ns = None if end_s is None else NOW + int(end_s * SECOND)
+    return Gap(None if end_s is None else 7, conn, NOW + int(start_s * SECOND), end_ns, "connection reset", 220)
+
+
+def told(*gaps: Gap, after_s: float = 0.0) -> list[Alert]:
+    attention = Attention(lambda wall_ns: wall_ns >= CLOSE)
+    found = list(attention.gaps(gaps, NOW + int(after_s * SECOND)))
+    assert found == list(attention.gaps(gaps, NOW + int(after_s * SECOND)))
+    return found
+
+
+def test_a_gap_that_lasts_is_told_after_a_minute() -> None:
+    assert told(gap(0, None), after_s=60) == []
+    assert told(gap(0, None), after_s=72) == [
+        Alert(f"gap 1 {NOW}", "no data on connection 1 for 1m 12s: connection reset", lasting=True)
+    ]
+
+
+def test_a_gap_that_has_ended_is_told_with_its_times_under_the_same_topic() -> None:
+    assert told(gap(0, 59)) == []
+    assert told(gap(0, 72), gap(0, 80, conn=2)) == [
+        Alert(
+            f"gap {conn} {NOW}",
+            f"no data on connection {conn} for {length}, from 09:41:07 to {end}: connection reset",
+            lasting=False,
+        )
+        for conn, length, end in ((1, "1m 12s", "09:42:19"), (2, "1m 20s", "09:42:27"))
+    ]
+
+
+@pytest.mark.parametrize(("start", "end", "long"), [(50, 5000, False), (30, 5000, True), (100, 5000, False)])
+def test_only_the_part_in_a_session_counts(start: float, end: float, long: bool) -> None:
+    assert bool(told(gap(start, end))) is long
+    assert bool(told(gap(start, None), after_s=end)) is long
+
+
+def test_a_hole_in_the_journal_concerns_all_connections() -> None:
+    (alert,) = told(gap(0, 72, conn=0))
+    assert alert.text.startswith("no data on all connections for")
+
+
+def test_a_run_that_is_well_needs_nobody() -> None:
+    assert list(run_alerts(run_status(), 0)) == []
+
+
+def test_everything_that_is_wrong_is_told() -> None:
+    low = run_status(disk_free_bytes=1_500_000_000)
+    found = list(run_alerts(low, 3, not_flushed="no space", unexpected=["ValueError: x"]))
+    assert found == [
+        Alert("silent", "3 instruments did not answer"),
+        Alert("disk", "only 1.5 GB free"),
+        Alert("flush", "not flushed: no space"),
+        Alert("unexpected", "an unexpected error: ValueError: x"),
+    ]
