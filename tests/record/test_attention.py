@@ -1,5 +1,7 @@
 """What of a run needs a person, and in which words."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.record.fixtures import NOW, run_status
@@ -56,15 +58,15 @@ def test_a_hole_in_the_journal_concerns_all_connections() -> None:
 
 
 def test_a_run_that_is_well_needs_nobody() -> None:
-    assert list(run_alerts(run_status(), 0)) == []
+    assert list(run_alerts(run_status(), Path("data"), 0)) == []
 
 
 def test_everything_that_is_wrong_is_told() -> None:
     low = run_status(disk_free_bytes=1_500_000_000)
-    found = list(run_alerts(low, 3, not_flushed="no space", unexpected=["ValueError: x"]))
+    found = list(run_alerts(low, Path("data"), 3, not_flushed="no space", unexpected=["ValueError: x"]))
     assert found == [
         Alert("silent", "3 instruments did not answer"),
-        Alert("disk", "only 1.5 GB free"),
+        Alert("disk", "only 1.5 GB free for data"),
         Alert("flush", "not flushed: no space"),
         Alert("unexpected", "an unexpected error: ValueError: x"),
     ]

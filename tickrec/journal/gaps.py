@@ -226,8 +226,8 @@ class Line:
             case Act.TRY:
                 self._lose(now_ns if since_ns is None else since_ns, UNOPENED, happening.keys or 0)
             case Act.LOSE:
-                ended_ns = self.last_ns if since_ns is None else since_ns
-                self._lose(max(ended_ns, start_of_date(now_ns)), reason, self.keys)
+                ended_ns = self.last_ns if since_ns is None else max(since_ns, start_of_date(now_ns))
+                self._lose(ended_ns, reason, self.keys)
             case Act.AGAIN:
                 self._lose(now_ns, reason, self.lost_keys)
             case Act.PASS:

@@ -4,6 +4,7 @@ Owns the judgement and its words; who is told, and when, is for `alerts`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Final
 
 from tickrec.clock import SECOND, ist
@@ -54,13 +55,13 @@ class Attention:
 
 
 def run_alerts(
-    run: RunStatus, silent: int, *, not_flushed: str = "", unexpected: Iterable[str] = ()
+    run: RunStatus, store: Path, silent: int, *, not_flushed: str = "", unexpected: Iterable[str] = ()
 ) -> Iterator[Alert]:
-    """What the counters of a run say: `silent` instruments of connections that are open, disk, flush, bugs."""
+    """What the counters of a run into `store` say: `silent` instruments of open connections, disk, flush, bugs."""
     if silent:  # a connection that is not there is told as a gap
         yield Alert("silent", f"{plural(silent, 'instrument')} did not answer")
     if run.disk_low and run.disk_free_bytes is not None:
-        yield Alert("disk", f"only {size(run.disk_free_bytes)} free")
+        yield Alert("disk", f"only {size(run.disk_free_bytes)} free for {store}")
     if not_flushed:
         yield Alert("flush", f"not flushed: {not_flushed}")
     for text in unexpected:

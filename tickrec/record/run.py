@@ -259,7 +259,7 @@ class Recorder:
         if self._feed.unexpected:
             failing.append(self._feed.unexpected)
         silent = len(self._feed.silent())
-        of_run = run_alerts(run, silent, not_flushed=self._flushing.failure, unexpected=failing)
+        of_run = run_alerts(run, self._store.root, silent, not_flushed=self._flushing.failure, unexpected=failing)
         await self._alerts.report([*self._attention.gaps(self._days.gaps(), now_ns), *of_run], judged=_is_of_run)
 
     async def _draw(self) -> NoReturn:
