@@ -206,6 +206,8 @@ def _last_word(error: BaseException) -> dict[str, Any]:
     """What the status says of a run that ended before it recorded anything."""
     if isinstance(error, TickrecError):
         return {"reason": str(error), "exit_code": int(error.code)}
+    if isinstance(error, OSError):
+        return {"reason": error.strerror or str(error), "exit_code": int(ExitCode.STORAGE)}
     if isinstance(error, Exception) and not isinstance(error, Stopped):
         return {"reason": f"an unexpected error: {type(error).__name__}", "exit_code": int(ExitCode.INTERNAL)}
     return {"reason": "", "exit_code": 0}
