@@ -227,6 +227,15 @@ def test_a_file_that_cannot_be_read_is_named(home: Path) -> None:
         load(home, home / "latin.toml")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le-marked", "utf-16-be-marked"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_file_saved_by_any_editor_is_read(home: Path, encoding: str, end: str) -> None:
+    text = end.join(["# Rupee ₹", "[record]", 'mode = "ltpc"', ""])
+    marked = encoding.removesuffix("-marked")
+    (home / "config.toml").write_bytes((text if marked == encoding else "\ufeff" + text).encode(marked))
+    assert load(home, home / "config.toml").record.mode == "ltpc"
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -203,11 +203,11 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode())
+        return tomllib.loads(values.decoded(path.read_bytes()))
     except OSError as error:
         raise UsageError(f"the config file cannot be read: {error.strerror}", where=str(path)) from None
     except UnicodeDecodeError:
-        raise UsageError("the config file is not UTF-8 text", where=str(path)) from None
+        raise UsageError("the config file is not UTF-8 text", where=str(path), hint="Save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"the config file is not valid TOML: {error}", where=str(path)) from None
 

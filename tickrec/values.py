@@ -4,6 +4,7 @@ Owns the notation ("60s", "2GB", "09:00", https addresses) and the wording of wh
 file: whoever asks adds those.
 """
 
+import codecs
 import datetime as dt
 import difflib
 import ipaddress
@@ -28,6 +29,15 @@ _TIME_HELP: Final = 'must be a time of day (IST) such as "09:00"'
 
 Read = Callable[[object, Path], Any]
 """Turns a TOML value into a setting, given the folder relative paths count from; ValueError says what is allowed."""
+
+
+def decoded(data: bytes, errors: str = "strict") -> str:
+    """The text of a file that somebody wrote: UTF-8, or what its byte order mark says (Windows' editors set one).
+
+    Raises UnicodeDecodeError unless `errors` says otherwise.
+    """
+    marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return data.decode("utf-16" if data.startswith(marks) else "utf-8-sig", errors)
 
 
 def duration(text: str) -> dt.timedelta:

@@ -90,7 +90,7 @@ def test_a_statement_is_read_from_a_file_or_stdin(folder: Path, tmp_path: Path) 
         command, input="SELECT 1 AS a", cwd=folder, env=environment(folder), capture_output=True, text=True
     )
     assert json.loads(done.stdout) == [{"a": 1}]
-    file.write_bytes(b"\xff\xfe")
+    file.write_bytes(b"SELECT \xff")
     assert "no UTF-8" in tickrec("query", "--file", file, folder=folder, check=ExitCode.USAGE).stderr
 
 

@@ -145,8 +145,10 @@ def _statement(sql: str | None, file: Path | None) -> str:
         raise UsageError("give a statement, or a file of one with --file", hint="See `tickrec query --help`")
     if sql is not None:
         return sql
+    from tickrec.values import decoded
+
     try:
-        return sys.stdin.read() if str(file) == "-" else Path(str(file)).read_text(encoding="utf-8")
+        return sys.stdin.read() if str(file) == "-" else decoded(Path(str(file)).read_bytes())
     except OSError as error:
         raise UsageError(f"the statement cannot be read: {error.strerror or error}", where=str(file)) from None
     except UnicodeDecodeError:

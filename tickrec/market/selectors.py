@@ -29,6 +29,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tickrec import values
 from tickrec.errors import UsageError
 from tickrec.market.instruments import Instrument, Master
 
@@ -148,7 +149,7 @@ def _with_suffix(terms: Iterator[Term], suffix: str) -> Iterator[Term]:
 
 def _lines(path: Path, where: str) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        return values.decoded(path.read_bytes()).splitlines()
     except OSError as error:
         hint = "It is looked for beside the file or in the folder that names it"
         raise UsageError(f"{path} cannot be read: {error.strerror}", where=where, hint=hint) from None

@@ -23,6 +23,8 @@ from typing import Any, Final, Protocol, TypeVar
 from tickrec.clock import SECOND, ist
 from tickrec.errors import TokenError, to_run
 from tickrec.files import publish
+from tickrec.upstox.token_text import token_in
+from tickrec.values import decoded
 
 log = logging.getLogger("tickrec")
 
@@ -88,11 +90,13 @@ class Token:
 
 def parse_token(text: str, where: str) -> Token:
     """The token in `text`, which comes from `where`. Raises TokenError, which does not quote it."""
-    value = text.strip().removeprefix("\ufeff")
+    value = token_in(text)
     if not value:
         raise TokenError("the access token is empty", where=where, hint=token_hint())
-    if not re.fullmatch(r"[\x21-\x7e]+", value):
-        what = "the access token must be one word of plain characters, without spaces or line breaks"
+    if "://" in value:
+        raise TokenError("that is an address, and no access token", where=where, hint=token_hint())
+    if not re.fullmatch(r"[\x21\x23-\x26\x28-\x5f\x61-\x7a|~]+", value):
+        what = "the access token must be one word of plain characters, without spaces, quotes or line breaks"
         raise TokenError(what, where=where, hint=token_hint())
     return Token(value)
 
@@ -177,7 +181,7 @@ def _read_private(path: Path) -> str | None:
             if os.name != "nt" and mode & 0o077:
                 what = "the token file can be read by others"
                 raise TokenError(what, where=f"{path}, mode {mode:o}", hint=f"Run: chmod 600 '{path}'")
-            return file.read(64 * 1024).decode("utf-8", "replace")
+            return decoded(file.read(64 * 1024), "replace")
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -201,7 +205,7 @@ def _run(command: str, seconds: float) -> str:
         _abandon(child)
     if child.returncode:
         raise TokenError(f"token_command ended with exit code {child.returncode}", hint=hint)
-    return out.decode("utf-8", "replace")
+    return decoded(out, "replace")
 
 
 def _abandon(child: subprocess.Popen[bytes]) -> None:
