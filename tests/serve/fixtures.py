@@ -1,6 +1,7 @@
 """What tests of the server share: a clock moved by hand, HTTP calls, and a websocket client."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import json
 import struct
@@ -12,13 +13,17 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import websockets
+from google.protobuf.message import DecodeError
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 
 from tests.clocks import SteppedClock
+from tests.days import DATE, every_entry
+from tickrec.journal.entry import Entry, EntryKind
 from tickrec.serve.server import HOST, Server
 from tickrec.serve.synthetic.listings import master_of
 from tickrec.serve.synthetic.simulator import Settings, Simulator
+from tickrec.store.paths import Store
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 
 RELIANCE = "NSE_EQ|INE002A01018"
@@ -196,3 +201,36 @@ async def raw_websocket(simulator: Server) -> tuple[asyncio.StreamReader, asynci
         _, _, length = struct.unpack("!BBH", await reader.readexactly(4))
         await reader.readexactly(length)
     return reader, writer
+
+
+@asynccontextmanager
+async def joined(server: Server) -> AsyncIterator[Client]:
+    """A client that has its first market_info."""
+    async with websockets.connect(await authorize(server), max_size=None, max_queue=None) as websocket:
+        client = Client(websocket)
+        assert (await client.next()).type == 2
+        client.payloads.clear()
+        yield client
+
+
+def sent(store: Store, date: dt.date = DATE) -> list[Entry]:
+    """The broker's messages of the recorded day."""
+    return [entry for entry in every_entry(store, date) if entry.kind is EntryKind.MESSAGE]
+
+
+def keys_of(store: Store) -> list[str]:
+    """The instruments of the recorded day."""
+    found: dict[str, None] = {}
+    for entry in every_entry(store):
+        if entry.kind is EntryKind.SUBSCRIBED:
+            found |= dict.fromkeys(key for key, _ in entry.facts()["keys"])
+    return list(found)
+
+
+def messages(payloads: Sequence[bytes | str]) -> list[Any]:
+    """The messages among them that can be read, as the broker's schema has them."""
+    found = []
+    for payload in payloads:
+        with contextlib.suppress(DecodeError, TypeError):
+            found.append(pb.FeedResponse.FromString(payload))
+    return found

@@ -1,29 +1,27 @@
 """Replay: what clients of a recorded day get, over real sockets."""
 
 import asyncio
-import contextlib
 import datetime as dt
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import websockets
-from google.protobuf.message import DecodeError
 
 from tests.clocks import FastClock, SteppedClock
-from tests.days import DATE, Recording, every_entry, write_day
-from tests.serve.fixtures import DEADLINE, Client, authorize, call
+from tests.days import DATE, Recording, write_day
+from tests.serve.fixtures import DEADLINE, Client, call, joined, keys_of, messages, sent
 from tickrec.errors import DataError, UsageError
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.market.hours import at
 from tickrec.serve.replay import Pace, Replay
 from tickrec.serve.server import Server, Terms
+from tickrec.serve.source import Moment
 from tickrec.store.paths import Store
-from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 
 MAX = Pace(speed=None)
+NOW = Moment(0, 0)
 
 
 @asynccontextmanager
@@ -36,16 +34,6 @@ async def replaying(
         yield server, source
 
 
-@asynccontextmanager
-async def joined(server: Server) -> AsyncIterator[Client]:
-    """A client that has its first market_info."""
-    async with websockets.connect(await authorize(server), max_size=None, max_queue=None) as websocket:
-        client = Client(websocket)
-        assert (await client.next()).type == 2
-        client.payloads.clear()
-        yield client
-
-
 async def to_the_end(client: Client) -> list[bytes | str]:
     """What comes up to the message that says that the segments are closed, without it."""
     async with asyncio.timeout(DEADLINE):
@@ -54,29 +42,6 @@ async def to_the_end(client: Client) -> list[bytes | str]:
             if any(set(each.marketInfo.segmentStatus.values()) == {3, 5} for each in messages([payload])):
                 return client.payloads
             client.payloads.append(payload)
-
-
-def sent(store: Store) -> list[Entry]:
-    """The broker's messages of the recorded day."""
-    return [entry for entry in every_entry(store) if entry.kind is EntryKind.MESSAGE]
-
-
-def keys_of(store: Store) -> list[str]:
-    """The instruments of the recorded day."""
-    found: dict[str, None] = {}
-    for entry in every_entry(store):
-        if entry.kind is EntryKind.SUBSCRIBED:
-            found |= dict.fromkeys(key for key, _ in entry.facts()["keys"])
-    return list(found)
-
-
-def messages(payloads: Sequence[bytes | str]) -> list[Any]:
-    """The messages among them that can be read, as the broker's schema has them."""
-    found = []
-    for payload in payloads:
-        with contextlib.suppress(DecodeError, TypeError):
-            found.append(pb.FeedResponse.FromString(payload))
-    return found
 
 
 class TestEverything:
@@ -195,7 +160,7 @@ class TestPace:
         ):
             snapshot = await client.subscribe(keys_of(store))
         before: dict[str, Any] = {}
-        begin = source.status()["at"]
+        begin = source.status(NOW)["at"]
         for message in messages([x.payload for x in sent(store)]):
             if message.currentTs / 1000 <= begin:
                 before |= dict(message.feeds)
@@ -245,7 +210,7 @@ class TestEnd:
         async with replaying(store, MAX, clock) as (server, source), joined(server) as client:
             await clock.advance(60)
             assert await client.nothing()
-            assert source.status()["state"] == "waiting for a subscription"
+            assert source.status(NOW)["state"] == "waiting for a subscription"
 
 
 class TestRest:

@@ -22,6 +22,7 @@ from tickrec.cli import rebuild  # noqa: F401
 from tickrec.cli import verify  # noqa: F401
 from tickrec.cli import simulate  # noqa: F401
 from tickrec.cli import replay  # noqa: F401
+from tickrec.cli import relay  # noqa: F401
 from tickrec.cli import help as help_command  # noqa: F401
 
 # isort: on

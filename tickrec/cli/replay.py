@@ -44,7 +44,7 @@ def replay(
     source = Replay(store, day, pace)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(run(Server(source, terms), lambda line: print(line, flush=True)))
-    say(f"replayed {source.status()['messages']:,} messages of {day}")
+    say(f"replayed {source.messages:,} messages of {day}")
 
 
 def _speed(text: str) -> float | None:

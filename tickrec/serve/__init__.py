@@ -2,8 +2,8 @@
 
 `server` owns the port and the connections, `endpoints` what REST answers, `stream` what goes over the websockets,
 `client` and `subscriptions` one websocket and what it asked for, `access` who may in, `faults` what goes wrong on
-demand. What there is to serve comes from a `source`, which is told the time; `synthetic` is one, a made-up market.
-Read `source` first, then `server`.
+demand. What there is to serve comes from a `source`, which is told the time: `synthetic` is a made-up market, `replay`
+a recorded day, `relay` the day being recorded; the last two share `recorded`. Read `source` first, then `server`.
 """
 
 import os

@@ -81,7 +81,7 @@ class RestError(Exception):
 
     def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
-        self.answer = Answer(status, json.dumps(_error_body(code, message)).encode(), {**_JSON, **(headers or {})})
+        self.answer = _json(status, _error_body(code, message), headers)
 
 
 class Answer(NamedTuple):
@@ -227,9 +227,11 @@ class Endpoints:
         """What the broker does not have: counts, and faults on demand; None for the broker's paths."""
         match request.path:
             case "/health":
-                return Answer(200, b'{"status": "ok"}', _JSON)
+                return _json(200, {"status": "ok"})
             case "/status" | "/simulator/stats":
-                return Answer(200, json.dumps({**self._stats(), **self._source.status()}).encode(), _JSON)
+                return _json(200, {**self._stats(), **self._source.status(self._now())})
+            case "/latest":
+                return self._latest(request)
             case "/simulator/fault" if self._strike is not None:
                 return self._fault(request, self._strike)
         return None
@@ -239,9 +241,16 @@ class Endpoints:
         try:
             fault = fault_from_json(request.query if "kind" in request.query else json.loads(request.raw_query))
         except (ValueError, AttributeError) as error:
-            return Answer(400, json.dumps({"status": "error", "message": str(error)}).encode(), _JSON)
+            return _json(400, {"status": "error", "message": str(error)})
         strike(fault)
-        return Answer(200, b'{"status": "success"}', _JSON)
+        return _json(200, {"status": "success"})
+
+    def _latest(self, request: Request) -> Answer:
+        """The last price of each of ?symbols=RELIANCE,NIFTY; null for what is not known."""
+        symbols = [symbol for symbol in request.query.get("symbols", "").split(",") if symbol][:_MAX_KEYS]
+        keys = {symbol: self._source.key_of(symbol) for symbol in symbols}
+        found = {symbol: self._source.last_price(key, self._now()) for symbol, key in keys.items() if key}
+        return _json(200, {symbol: row[1] if (row := found.get(symbol)) else None for symbol in symbols})
 
     def _now(self) -> Moment:
         return Moment(self._clock.wall_ns(), self._clock.monotonic_ns())
@@ -262,7 +271,11 @@ def _error_body(code: str, message: str) -> dict[str, Any]:
 
 
 def _success(data: object) -> Answer:
-    return Answer(200, json.dumps({"status": "success", "data": data}).encode(), _JSON)
+    return _json(200, {"status": "success", "data": data})
+
+
+def _json(status: int, body: object, headers: Mapping[str, str] | None = None) -> Answer:
+    return Answer(status, json.dumps(body).encode(), {**_JSON, **(headers or {})})
 
 
 def _date(text: str) -> dt.date:

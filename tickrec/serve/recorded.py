@@ -41,7 +41,7 @@ class Recorded:
     def take(self, entry: Entry) -> Update | None:
         """Read the next entry; the message to send for it, as it was recorded. None: it is no message."""
         if entry.kind is EntryKind.SUBSCRIBED:
-            self.symbols |= {key: symbol for key, symbol in entry.facts()["keys"] if symbol}
+            self.symbols |= {key: symbol or "" for key, symbol in entry.facts()["keys"]}
         if entry.kind is not EntryKind.MESSAGE:
             return None
         found = None if entry.text else outline(entry.payload)
@@ -72,6 +72,13 @@ class Recorded:
             self._reduced[key, mode] = (data, made)
         return made
 
+    def key_of(self, symbol: str) -> str | None:
+        """The instrument that a trading symbol, in any case, or a key stands for; None: it is not recorded."""
+        if symbol in self.symbols:
+            return symbol
+        wanted = symbol.casefold()
+        return next((key for key, name in self.symbols.items() if name.casefold() == wanted), None)
+
     def last_price(self, key: str) -> tuple[str, dict[str, Any]] | None:
         """An instrument's name and row in the data of /v3/market-quote/ltp; None: nothing of it was recorded yet."""
         data = self.feed(key, "ltpc")
@@ -87,7 +94,8 @@ class Recorded:
             "cp": ltpc.cp,
         }
         segment, _, name = key.partition("|")
-        return f"{segment}:{self.symbols.get(key, name).replace(' ', '')}", row
+        symbol = self.symbols.get(key) or name
+        return f"{segment}:{symbol.replace(' ', '')}", row
 
 
 @functools.lru_cache(maxsize=4)

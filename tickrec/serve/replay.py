@@ -61,7 +61,8 @@ class Replay:
         self._start_ns: int | None = None
         self._running = False
         self._ended = False
-        self._messages = 0
+        self.messages = 0
+        """Sent so far."""
         self._rounds = 0
         self._opening = self._opened()
         self._rewind()
@@ -133,7 +134,7 @@ class Replay:
             update = self._recorded.take(self._next)
             self._next = next(self._entries, None)
             if update is not None:
-                self._messages += 1
+                self.messages += 1
                 yield update
 
     def _is_due(self, now: Moment) -> bool:
@@ -186,11 +187,15 @@ class Replay:
         """The last price at this place of the day, or the first one of the day before there is any."""
         return self._recorded.last_price(key) or self._opening.last_price(key)
 
-    def status(self) -> dict[str, Any]:
+    def key_of(self, symbol: str) -> str | None:
+        """The instrument that a trading symbol or a key stands for."""
+        return self._recorded.key_of(symbol) or self._opening.key_of(symbol)
+
+    def status(self, _now: Moment) -> dict[str, Any]:
         """Where the replay is."""
         state = "ended" if self._ended else "running" if self._running else "waiting for a subscription"
         place = self._recorded.sent_ms / 1000 if self._recorded.sent_ms else None
-        return {"source": self.name, "state": state, "at": place, "messages": self._messages, "rounds": self._rounds}
+        return {"source": self.name, "state": state, "at": place, "messages": self.messages, "rounds": self._rounds}
 
 
 def _journal(store: Store, date: dt.date) -> Journal:

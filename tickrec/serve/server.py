@@ -25,7 +25,7 @@ from websockets.http11 import Request as Received
 from websockets.http11 import Response
 
 from tickrec.clock import SECOND, Clock, SystemClock
-from tickrec.errors import UsageError
+from tickrec.errors import TickrecError, UsageError
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.serve.access import Access
 from tickrec.serve.client import WRITE_LIMIT, Client, Connection
@@ -264,8 +264,15 @@ def _open_log(folder: Path, wall_ns: int) -> "JournalWriter":
 async def run(server: Server, announce: Callable[[str], None], until_eof: bool = False) -> None:
     """Run a server until it is over or cancelled, or until stdin closes; `announce` gets one JSON line when it is up.
 
-    Raises UsageError when the port is taken.
+    Raises UsageError when the port is taken, and what the source raises.
     """
+    try:
+        await _run(server, announce, until_eof)
+    except* TickrecError as errors:
+        raise errors.exceptions[0] from None
+
+
+async def _run(server: Server, announce: Callable[[str], None], until_eof: bool) -> None:
     async with server:
         announce(json.dumps({"api_url": server.api_url, "assets_url": server.assets_url}))
         ended = asyncio.ensure_future(server.over())

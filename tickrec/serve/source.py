@@ -78,5 +78,8 @@ class Source(Protocol):
     def last_price(self, key: str, now: Moment) -> tuple[str, dict[str, Any]] | None:
         """An instrument's name in the data of /v3/market-quote/ltp, and its row; None: unknown."""
 
-    def status(self) -> dict[str, Any]:
+    def key_of(self, symbol: str) -> str | None:
+        """The instrument that a trading symbol or a key stands for; None: unknown."""
+
+    def status(self, now: Moment) -> dict[str, Any]:
         """What GET /status says beside the counts of the server."""

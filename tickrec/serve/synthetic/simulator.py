@@ -195,6 +195,13 @@ class Synthetic:
         }
         return f"{listing.segment}:{listing.symbol.replace(' ', '')}", row
 
-    def status(self) -> dict[str, Any]:
+    def key_of(self, symbol: str) -> str | None:
+        """The instrument that a trading symbol or a key stands for; of several the one that comes first."""
+        listings = self._market.master.listings
+        if symbol in listings:
+            return symbol
+        return next((each.key for each in listings.values() if each.symbol == symbol), None)
+
+    def status(self, _now: Moment) -> dict[str, Any]:
         """Nothing that the server does not count."""
         return {}

@@ -1,0 +1,157 @@
+"""Relay: the day that is being recorded as a source, read from the journal as a recorder on this machine writes it.
+
+Owns the place in the journal, over the recorder's restarts and midnight. It only reads: nothing that it does, and no
+client of it, can reach the recording.
+"""
+
+import datetime as dt
+import logging
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from tickrec.clock import SECOND, start_of_date
+from tickrec.journal import Follow
+from tickrec.journal.entry import Entry
+from tickrec.market.calendar import trading_date
+from tickrec.serve.recorded import Recorded, instruments_file, timings
+from tickrec.serve.source import Moment, Update
+from tickrec.store.paths import Store
+
+POLL_S: Final = 0.01
+"""Between two looks at the journal."""
+_PIECE: Final = 1_000
+"""Entries read before the clients are listened to again."""
+
+log = logging.getLogger("tickrec")
+
+
+class Relay:
+    """The journal of today, and of the next day when it has begun."""
+
+    name: Final = "relay"
+    lossless: Final = False
+    ended: Final = False
+
+    def __init__(self, store: Store, now_ns: int) -> None:
+        """Read what the day of `now_ns` (wall time) has so far, without sending it. Raises DataError, OSError."""
+        self._store = store
+        self._recorded = Recorded()
+        self._date = trading_date(now_ns)
+        self._follow = Follow(store.journal(self._date))
+        self._next_date_ns = start_of_date(now_ns) + 86_400 * SECOND
+        self._newest: Path | None = None
+        self._read = (0, 0)
+        """The extent of the journal when it was read last."""
+        self._more = True
+        """Whether there was more than a piece then."""
+        self._messages = 0
+        self._last_ns: int | None = None
+        self._wanted: Collection[str] = ()
+        self._told: set[str] = set()
+        while entries := self._follow.poll(_PIECE):
+            for entry in entries:
+                self._recorded.take(entry)
+            self._last_ns = entries[-1].wall_ns
+
+    def pause_s(self, _now: Moment) -> float:
+        """Seconds until the journal is looked at again."""
+        return POLL_S
+
+    def due(self, now: Moment) -> Iterator[Update]:
+        """The messages that have come into the journal. Raises DataError, OSError."""
+        entries = self._new_entries()
+        if not entries:
+            self._turn_to_the_next_date(now.wall_ns)
+        for entry in entries:
+            update = self._recorded.take(entry)
+            if update is not None:
+                self._last_ns = entry.wall_ns
+                self._messages += 1
+                yield update
+
+    def _new_entries(self) -> list[Entry]:
+        """A piece of what was written since the last time. A journal that has not grown is not read: it is looked at a
+        hundred times a second."""
+        extent = self._extent()
+        if extent == self._read and not self._more:
+            return []
+        entries = self._follow.poll(_PIECE)
+        self._read, self._more = extent, len(entries) == _PIECE
+        return entries
+
+    def _extent(self) -> tuple[int, int]:
+        """When a file was added to the journal, and how long the newest is."""
+        folder = self._store.journal(self._date)
+        try:
+            changed = folder.stat().st_mtime_ns
+            if changed != self._read[0] or self._newest is None:
+                self._newest = self._store.journal_files(self._date)[-1]
+            return changed, self._newest.stat().st_size
+        except (FileNotFoundError, IndexError):
+            self._newest = None
+            return 0, 0
+
+    def _turn_to_the_next_date(self, wall_ns: int) -> None:
+        """Go on with the date of the clock once something of it is recorded, all of the one before having been read."""
+        if wall_ns < self._next_date_ns:
+            return
+        date = trading_date(wall_ns)
+        if self._store.journal_files(date):
+            self._date = date
+            self._newest, self._more = None, True
+            self._follow = Follow(self._store.journal(date))
+            self._next_date_ns = start_of_date(wall_ns) + 86_400 * SECOND
+
+    def want(self, keys: Collection[str], _now: Moment) -> None:
+        """Be told what clients have subscribed to; what is not recorded is named in the log, once."""
+        self._wanted = keys
+        if unknown := [key for key in self._unrecorded() if key not in self._told]:
+            self._told |= set(unknown)
+            log.warning("asked for, but not recorded, so it stays silent: %s", ", ".join(unknown))
+
+    def _unrecorded(self) -> list[str]:
+        return [key for key in self._wanted if key not in self._recorded.symbols]
+
+    def feed(self, key: str, mode: str, _now: Moment) -> bytes:
+        """The newest feed of an instrument."""
+        return self._recorded.feed(key, mode)
+
+    def sent_ms(self, _now: Moment) -> int:
+        """currentTs of the newest message."""
+        return self._recorded.sent_ms
+
+    def market_info(self, _now: Moment) -> bytes:
+        """The newest message about the segments; empty before the recorder has one."""
+        return self._recorded.info
+
+    def instruments(self, exchange: str, _now: Moment) -> bytes | None:
+        """The date's list of instruments, once the recorder has it."""
+        return instruments_file(self._store, self._date, exchange)
+
+    def holidays(self) -> list[dict[str, Any]]:
+        """None: the built-in ones hold."""
+        return []
+
+    def timings(self, date: dt.date) -> list[dict[str, Any]]:
+        """The sessions of a date."""
+        return timings(date)
+
+    def last_price(self, key: str, _now: Moment) -> tuple[str, dict[str, Any]] | None:
+        """The newest price of an instrument."""
+        return self._recorded.last_price(key)
+
+    def key_of(self, symbol: str) -> str | None:
+        """The instrument that a trading symbol or a key stands for."""
+        return self._recorded.key_of(symbol)
+
+    def status(self, now: Moment) -> dict[str, Any]:
+        """What is relayed, how old the newest message is, and what was asked for in vain."""
+        age = None if self._last_ns is None else (now.wall_ns - self._last_ns) / SECOND
+        return {
+            "source": self.name,
+            "date": str(self._date),
+            "messages": self._messages,
+            "last_message_age_s": age,
+            "not_recorded": self._unrecorded(),
+        }
