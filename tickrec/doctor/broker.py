@@ -5,13 +5,14 @@ store as the recorder does.
 """
 
 import datetime as dt
+import os
 from collections.abc import Mapping
 from typing import Final
 
 from tickrec.clock import SECOND, Clock, from_datetime, ist
 from tickrec.config import Config
 from tickrec.doctor.findings import FAIL, OK, WARN, Finding
-from tickrec.doctor.reach import host_of, proxy_for, reach
+from tickrec.doctor.reach import ProxyError, host_of, proxy_for, proxy_name, reach
 from tickrec.errors import NothingToRecord, TokenError, to_run
 from tickrec.formatting import grouped, moment, plural
 from tickrec.market.calendar import Calendar, Window, exchange_of, trading_date
@@ -29,8 +30,10 @@ CLOCK_FAIL_SECONDS: Final = 30
 _NETWORK: Final = "Check the network and the name servers, and that a firewall lets port 443 out"
 _CERTIFICATES: Final = (
     "Something on the way replaces certificates (a company's proxy, a virus scanner), or this machine's are old, or "
-    "its clock is wrong. They are always verified"
+    "its clock is wrong. They are always verified; the root of a company's proxy is trusted when SSL_CERT_FILE names a "
+    "file with it"
 )
+_PROXY: Final = "Correct the proxy's address in the environment (https_proxy, all_proxy), or name the host in no_proxy"
 _CLOCK: Final = "Have it set over the network: sudo timedatectl set-ntp true"
 
 
@@ -56,13 +59,13 @@ class Broker:
 
     def api(self) -> Finding:
         """The host of the API."""
-        found = _host(self._rest.api_url, self._rest, self._now_ns)
+        found = _host(self._rest.api_url, self._rest, self._environ, self._now_ns)
         self._answers = found.result == OK
         return found
 
     def assets(self) -> Finding:
         """The host of the instrument files."""
-        return _host(self._rest.assets_url, self._rest, self._now_ns)
+        return _host(self._rest.assets_url, self._rest, self._environ, self._now_ns)
 
     def clock(self) -> Finding:
         """This machine's clock against the Date header of the API."""
@@ -158,7 +161,7 @@ class Broker:
         """The host of the websockets, as the broker names it."""
         if not self._feed_url:
             return Finding(WARN, "not looked at, as the broker gave no address for it", "See token")
-        return _host(self._feed_url, self._rest, self._now_ns)
+        return _host(self._feed_url, self._rest, self._environ, self._now_ns)
 
 
 def _read_token(config: Config, environ: Mapping[str, str]) -> Token | TokenError:
@@ -174,22 +177,32 @@ def _refused(error: RestError) -> Finding:
     return Finding(FAIL, error.brief, hint)
 
 
-def _host(url: str, rest: Rest, now_ns: int) -> Finding:
-    """Whether the host of an address is found, answers, and proves who it is."""
-    host = host_of(url)
-    if proxy := proxy_for(url):
-        return Finding(OK, f"{host} through the proxy {proxy}")
+def _host(url: str, rest: Rest, environ: Mapping[str, str], now_ns: int) -> Finding:
+    """Whether the host of an address is found, answers, and proves who it is; through a proxy where one is set."""
+    host, proxy = host_of(url), proxy_for(url)
+    through = f" through the proxy {proxy_name(proxy)}" if proxy else ""
     try:
-        found = reach(url, rest.tls)
+        found = reach(url, rest.tls, proxy=proxy)
+    except ProxyError as error:
+        return Finding(FAIL, f"{host}{through}: {error}", _PROXY)
     except OSError as error:
         failure = Failure(of_os_error(error), detail=explain(error))
-        hint = _CERTIFICATES if failure.situation is Situation.TLS else _NETWORK
-        return Finding(FAIL, f"{host}: {failure.reason}", hint)
+        hint = _certificates(environ) if failure.situation is Situation.TLS else _NETWORK
+        return Finding(FAIL, f"{host}{through}: {failure.reason}", hint)
     if not found.tls:
         return Finding(OK, f"{host} answers, on this machine and without TLS")
     ends = found.certificate_ends_ns
     until = f", certificate until {moment(ends, now_ns)}" if ends is not None else ""
-    return Finding(OK, f"{host} answers at {found.address}, {found.tls}{until}")
+    where = through or f" at {found.address}"
+    return Finding(OK, f"{host} answers{where}, {found.tls}{until}")
+
+
+def _certificates(environ: Mapping[str, str]) -> str:
+    """What to do about a certificate that is refused."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        if (path := environ.get(name)) and not os.path.exists(path):
+            return f"{name} names {path}, which is not there: no certificate is trusted. Correct it, or unset it"
+    return _CERTIFICATES
 
 
 def clock_offset(before_ns: int, server_ns: int, after_ns: int) -> float:
