@@ -2,8 +2,10 @@
 
 import dataclasses
 import datetime as dt
+import pwd
 import re
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -93,6 +95,38 @@ def test_the_file_is_looked_for_here_before_in_the_config_folder(home: Path) -> 
 def test_the_config_folder_follows_the_environment(home: Path) -> None:
     assert config.config_folder({"HOME": str(home), "XDG_CONFIG_HOME": "/etc/me"}) == Path("/etc/me/tickrec")
     assert config.config_folder({"HOME": str(home), "XDG_CONFIG_HOME": "relative"}) == home / ".config/tickrec"
+
+
+@pytest.fixture
+def _a_uid_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> NoReturn:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.delenv("HOME", raising=False)
+
+
+@pytest.mark.usefixtures("_a_uid_without_a_name")
+def test_a_user_without_name_and_home_can_be_configured() -> None:
+    assert config.account_home() is None
+    for home in ("", "relative"):
+        assert config.config_folder({"HOME": home}) == Path("/.config/tickrec")
+        assert config.config_folder({"HOME": home, "XDG_CONFIG_HOME": "/etc/me"}) == Path("/etc/me/tickrec")
+    assert config.config_folder({"HOME": "/somewhere"}) == Path("/somewhere/.config/tickrec")
+    assert config.load(None, data=None, simulate=False, environ={}).store.data == Path.cwd() / "data"
+
+
+@pytest.mark.usefixtures("_a_uid_without_a_name")
+@pytest.mark.parametrize(
+    "text", ['[store]\ndata = "~/ticks"', '[upstox]\ntoken_file = "~"', '[record]\nsymbols = ["@~/x"]']
+)
+def test_a_home_folder_that_is_not_known_is_named_with_its_variable(home: Path, text: str) -> None:
+    said = refusal(home, text)
+    assert "this user has no home folder: set HOME" in said
+
+
+def test_the_home_folder_of_nobody_is_refused(home: Path) -> None:
+    assert 'store.data cannot be "~nosuchuser/x": no such user' in refusal(home, '[store]\ndata = "~nosuchuser/x"')
 
 
 def test_the_config_folder_on_windows_is_appdata(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

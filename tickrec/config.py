@@ -154,11 +154,25 @@ READERS: Final[Mapping[str, Mapping[str, values.Read]]] = {
 
 def config_folder(environ: Mapping[str, str]) -> Path:
     """The user's folder for tickrec's settings and token: XDG on Linux and macOS, %APPDATA% on Windows."""
-    home = Path(environ["HOME"]) if environ.get("HOME") else Path.home()
+    given = Path(environ.get("HOME", ""))
+    # A uid without a name, in a container: there HOME is / by custom.
+    home = given if given.is_absolute() else account_home() or Path("/")
     windows = sys.platform == "win32"
     chosen = Path(environ.get("APPDATA" if windows else "XDG_CONFIG_HOME", ""))
     default = home / ("AppData/Roaming" if windows else ".config")
     return (chosen if chosen.is_absolute() else default) / "tickrec"
+
+
+def account_home() -> Path | None:
+    """The home folder that the system knows for this user, whatever HOME says; None for a uid without a name."""
+    if sys.platform == "win32":
+        return Path.home()
+    import pwd
+
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        return None
 
 
 def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:

@@ -141,12 +141,21 @@ def selectors(value: object, folder: Path) -> tuple[str, ...]:
 
 
 def _anchored(name: str, folder: Path) -> str:
-    return f"@{folder / Path(name[1:]).expanduser()}" if name.startswith("@") else name
+    return f"@{folder / expanded(name[1:])}" if name.startswith("@") else name
+
+
+def expanded(text: str) -> Path:
+    """A path in which ~ is the home folder. Raises ValueError, worded to follow the name of what it is for."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        what = "this user has no home folder: set HOME" if text.startswith("~/") or text == "~" else "no such user"
+        raise ValueError(f'cannot be "{text}": {what}') from None
 
 
 def path(value: object, folder: Path) -> Path:
     """A path; a relative one counts from `folder`, and ~ is the home folder."""
-    return folder / Path(string(value, folder)).expanduser()
+    return folder / expanded(string(value, folder))
 
 
 def url(value: object, folder: Path) -> str:

@@ -4,6 +4,7 @@ Looks at the user's crontab, systemd's unit files and Windows' tasks. Changes no
 """
 
 import getpass
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -93,7 +94,14 @@ def _in_systemd(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]
     for folder in (own, SYSTEM_UNITS):
         for timer in sorted(folder.glob("*.timer")):
             if _starts(timer.with_suffix(".service"), config):
-                yield _timer(timer, lingers=folder != own or (LINGER / getpass.getuser()).exists())
+                yield _timer(timer, lingers=folder != own or (LINGER / _user()).exists())
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name; OSError from Python 3.13 on
+        return str(os.getuid())
 
 
 def _starts(service: Path, config: Config) -> bool:

@@ -123,7 +123,10 @@ class _Expansion:
 
     def _file(self, term: Term, folder: Path, inside: tuple[str, ...]) -> Iterator[Term]:
         name, suffix = _split_path(term.text[1:])
-        path = folder / Path(name).expanduser()
+        try:
+            path = folder / values.expanded(name)
+        except ValueError as error:
+            raise UsageError(f"@{name} {error}", where=term.where) from None
         inner = _inside(str(path.resolve()), str(path), term.where, inside)
         for number, line in enumerate(_lines(path, term.where), 1):
             inner_term = Term(line.partition("#")[0], f"{path}:{number}")

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import tickrec
 from tickrec.clock import machine_offsets
-from tickrec.config import SIMULATED, Config, config_folder
+from tickrec.config import SIMULATED, Config, account_home, config_folder
 from tickrec.errors import UsageError, to_run
 from tickrec.files import make_folder
 from tickrec.market.calendar import trading_date
@@ -107,7 +107,8 @@ def _needed(environ: Mapping[str, str]) -> dict[str, str]:
     needed = {}
     plain = {name: value for name, value in environ.items() if name not in ("XDG_CONFIG_HOME", "PYTHONPATH")}
     home = environ.get("HOME")
-    if home and home != _home_of_user():
+    known = account_home()
+    if home and sys.platform != "win32" and (known is None or home != str(known)):
         needed["HOME"] = home
     if config_folder(environ) != config_folder(plain):
         needed["XDG_CONFIG_HOME"] = environ["XDG_CONFIG_HOME"]
@@ -116,18 +117,6 @@ def _needed(environ: Mapping[str, str]) -> dict[str, str]:
     if subprocess.run(command, cwd=package.anchor, env=plain, capture_output=True).returncode:
         needed["PYTHONPATH"] = os.pathsep.join(filter(None, (str(package.parent), environ.get("PYTHONPATH"))))
     return needed
-
-
-def _home_of_user() -> str | None:
-    """The home folder that cron and systemd set; None where that is not told by HOME."""
-    if sys.platform == "win32":
-        return os.environ.get("HOME")
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_dir
-    except KeyError:  # a user without a name, in a container
-        return None
 
 
 def plan_schedule(

@@ -169,7 +169,8 @@ def store_token(path: Path, token: Token) -> None:
     try:
         publish(path, write)
     except OSError as error:
-        raise TokenError(f"the token could not be stored: {error.strerror}", where=str(path)) from None
+        hint = "Set token_file, HOME or XDG_CONFIG_HOME so that it names a folder that you may write to"
+        raise TokenError(f"the token could not be stored: {error.strerror}", where=str(path), hint=hint) from None
 
 
 def _read_private(path: Path) -> str | None:
