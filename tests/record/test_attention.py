@@ -30,7 +30,7 @@ def told(*gaps: Gap, after_s: float = 0.0) -> list[Alert]:
 def test_a_gap_that_lasts_is_told_after_a_minute() -> None:
     assert told(gap(0, None), after_s=60) == []
     assert told(gap(0, None), after_s=72) == [
-        Alert(f"gap 1 {NOW}", "no data on connection 1 for 1m 12s: connection reset", lasting=True)
+        Alert(f"gap 1 {NOW // 1000}", "no data on connection 1 for 1m 12s: connection reset", lasting=True)
     ]
 
 
@@ -38,7 +38,7 @@ def test_a_gap_that_has_ended_is_told_with_its_times_under_the_same_topic() -> N
     assert told(gap(0, 59)) == []
     assert told(gap(0, 72), gap(0, 80, conn=2)) == [
         Alert(
-            f"gap {conn} {NOW}",
+            f"gap {conn} {NOW // 1000}",
             f"no data on connection {conn} for {length}, from 09:41:07 to {end}: connection reset",
             lasting=False,
         )

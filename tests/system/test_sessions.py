@@ -377,6 +377,7 @@ async def test_the_owner_is_told_of_everything_that_needs_a_person(tmp_path: Pat
     assert heard("tickrec stopped recording: the broker refused the access token twice")
     lines = told.read_text().splitlines()
     assert len([line for line in lines if not line.startswith("over: ")]) == 4
+    assert not [line for line in lines if line.startswith("over: tickrec stopped")]
     assert [line for line in lines if line.startswith("over: no data on connection 1 for 1m")]
 
 
@@ -415,3 +416,21 @@ async def test_a_date_that_is_being_sealed_is_waited_for(tmp_path: Path) -> None
         with pytest.raises(AlreadyRecording):
             await one.result()
     lock.release()
+
+
+async def test_a_pause_between_two_runs_is_told_when_it_is_over_already_and_only_once(tmp_path: Path) -> None:
+    """As after a crash: when the next run knows of it, data is back."""
+    told, program = tmp_path / "told", tmp_path / "tell.sh"
+    program.write_text(f'for text; do :; done\necho "$text" >> "{told}"\n')
+    config = f"[record]\non_alert = \"sh '{program}'\"\n[store]\nduckdb = false\n"
+    clock = clock_at(2026, 11, 23, 10, 0)
+    options = Options(symbols=("RELIANCE",), mode="full", now=True)
+    for _ in range(3):
+        async with recording(tmp_path, options=options, config=config, clock=clock) as one:
+            await one.sent(10)
+            last = await one.stop()
+        clock.shift_ns += 300 * SECOND if not told.exists() else SECOND
+    assert [gap.reason for gap in last.gaps] == ["stopped", "stopped"]
+    (line,) = told.read_text().splitlines()
+    assert line.startswith("no data on connection 1 for 5m")
+    assert line.endswith(": stopped")

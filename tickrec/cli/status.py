@@ -35,7 +35,7 @@ def status(
             raise UsageError("--watch needs a terminal", hint=hint)
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(display.watch(store, clock, sys.stdout, os.environ))
-    report = reports.collect(store, clock)
+    report = reports.collect(store, clock, common.settings.record.start)
     if as_json:
         answer(json.dumps(to_json(report), indent=2))
     else:

@@ -16,6 +16,8 @@ from tickrec.status.runstatus import RunStatus
 LONG_GAP_SECONDS: Final = 60
 """A gap of less than this in a session is not worth an alert."""
 
+STEPS: Final = 10
+
 Quiet = Callable[[int], bool]
 """Whether no data is to be expected at a wall time."""
 
@@ -25,8 +27,8 @@ class Attention:
 
     def __init__(self, quiet: Quiet) -> None:
         self._quiet = quiet
-        self._judged: dict[Gap, bool] = {}
-        """Of gaps that have ended, whether they are long ones."""
+        self._looked: dict[tuple[int, int], tuple[int, int]] = {}
+        """By connection and beginning of a gap: until when it was looked at, and how much of it was in a session."""
 
     def gaps(self, gaps: Iterable[Gap], now_ns: int) -> Iterator[Alert]:
         """An alert for each gap of more than a minute in a session, whether it lasts or has ended."""
@@ -34,24 +36,17 @@ class Attention:
             if self._is_long(gap, now_ns):
                 lasts = gap.end_ns is None
                 text = _lasting_words(gap, now_ns) if lasts else _ended_words(gap)
-                yield Alert(f"gap {gap.conn} {gap.start_ns}", text, lasts)
+                yield Alert(f"gap {gap.conn} {gap.start_ns // 1000}", text, lasts)  # tables have microseconds
 
     def _is_long(self, gap: Gap, now_ns: int) -> bool:
-        if gap.end_ns is None:
-            return self._is_missed(gap.start_ns, now_ns)
-        if gap not in self._judged:
-            self._judged[gap] = self._is_missed(gap.start_ns, gap.end_ns)
-        return self._judged[gap]
-
-    def _is_missed(self, start_ns: int, end_ns: int) -> bool:
-        """Whether more than LONG_GAP_SECONDS of an interval are in a session; looked at ten times a minute."""
-        step_ns = LONG_GAP_SECONDS * SECOND // 10
-        open_steps = 0
-        for moment_ns in range(start_ns, end_ns, step_ns):
-            open_steps += not self._quiet(moment_ns)
-            if open_steps > 10:
-                return True
-        return False
+        """Whether more than LONG_GAP_SECONDS of a gap are in a session; looked at ten times a minute."""
+        moment_ns, steps = self._looked.get((gap.conn, gap.start_ns), (gap.start_ns, 0))
+        end_ns = now_ns if gap.end_ns is None else gap.end_ns
+        while moment_ns < end_ns and steps <= STEPS:
+            steps += not self._quiet(moment_ns)
+            moment_ns += LONG_GAP_SECONDS * SECOND // STEPS
+        self._looked[gap.conn, gap.start_ns] = moment_ns, steps
+        return steps > STEPS
 
 
 def run_alerts(

@@ -158,6 +158,6 @@ class Days:
 
     async def seal(self, date: dt.date) -> None:
         """Seal a date in a child process; alert when that fails."""
-        if not await self._flushing.seal(date):
-            text = f"{date} could not be sealed: {to_run('seal', date)} says why"
-            await self._alerts.send(Alert(f"{SEALING}{date}", text))
+        topic, text = f"{SEALING}{date}", f"{date} could not be sealed: {to_run('seal', date)} says why"
+        failed = [] if await self._flushing.seal(date) else [Alert(topic, text)]
+        await self._alerts.report(failed, judged=lambda known: known == topic)

@@ -14,9 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NoReturn
 
-from tickrec import children
+import pyarrow as pa
+
+from tickrec import children, logs
 from tickrec.clock import SECOND, Clock
-from tickrec.errors import ExitCode, StorageError, to_run
+from tickrec.errors import DataError, ExitCode, StorageError, to_run
 from tickrec.files import free_bytes
 from tickrec.formatting import plural, size
 from tickrec.record.day import Day
@@ -73,6 +75,14 @@ class Appending:
             await asyncio.wait((self._task,))
 
     async def _work(self) -> None:
+        """The named boundary of appending: it may fail in any way, and the next time it is asked does its work too."""
+        try:
+            await self._append_pending()
+        except Exception as error:  # noqa: BLE001 - derived data may fail, the parts have it all
+            logs.log_unexpected(f"appending to the DuckDB file: {error!r}", error)
+            self._pending.clear()
+
+    async def _append_pending(self) -> None:
         while self._pending:
             date = next(iter(self._pending))
             code, said = await self._run_child(date)
@@ -200,6 +210,8 @@ class Flushing:
         except StorageError:
             raise
         except Exception as error:  # noqa: BLE001 - the named boundary: derived data may fail, the journal has it all
+            if not isinstance(error, OSError | DataError | pa.ArrowException):
+                logs.log_unexpected(f"flushing: {error!r}", error)
             self._failed(str(error) or type(error).__name__)
             return None
         if self.failure:

@@ -253,14 +253,15 @@ class Recorder:
             await self._clock.sleep(REPORT_SECONDS)
             await self._alert(self._status())
 
-    async def _alert(self, run: RunStatus) -> None:
+    async def _alert(self, run: RunStatus, *first: Alert) -> None:
         now_ns, mono_ns = run.written_ns, self._clock.monotonic_ns()
         failing = [text for text, at_ns in self._failures.values() if mono_ns - at_ns < FAILURE_NS]
         if self._feed.unexpected:
             failing.append(self._feed.unexpected)
         silent = len(self._feed.silent())
         of_run = run_alerts(run, self._store.root, silent, not_flushed=self._flushing.failure, unexpected=failing)
-        await self._alerts.report([*self._attention.gaps(self._days.gaps(), now_ns), *of_run], judged=_is_of_run)
+        gaps = self._attention.gaps(self._days.gaps(), now_ns)
+        await self._alerts.report([*first, *gaps, *of_run], judged=_is_of_run)
 
     async def _draw(self) -> NoReturn:
         """The live table, from what arrived since the last frame."""
@@ -334,9 +335,8 @@ class Recorder:
         """Tell the owner how it ended, and of gaps that ended with it; wait for the command, but not for ever."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FINAL_ALERT_SECONDS):
-                if error is not None:
-                    await self._alerts.send(Alert("end", f"tickrec stopped recording: {error}"))
-                await self._last_step(self._alert(final))
+                ends = [Alert("end", f"tickrec stopped recording: {error}")] if error is not None else []
+                await self._last_step(self._alert(final, *ends))
                 await self._alerts.finish()
 
     def _internal(self, error: BaseException) -> TickrecError:

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tickrec import logs
 from tickrec.clock import SECOND, Clock, Stopped
@@ -81,6 +81,7 @@ class Record:
         Raises Stopped; what `make_plan` raises, but a broker that does not answer is waited for; AlreadyRecording and
         StorageError when recording cannot begin; BrokerUnreachable when the session ended before there was a plan.
         """
+        asyncio.get_running_loop().set_exception_handler(_log_forgotten)
         try:
             return await self._run()
         except DataError as error:  # recording reads no data that could be incomplete: it is in the way
@@ -156,6 +157,15 @@ class Record:
             what = f"the store cannot be written: {error.strerror or error}"
             raise StorageError(what, where=str(root), hint="Check that the folder is there and writable") from error
         return lock
+
+
+def _log_forgotten(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An error that no task waits for goes to the log like all others."""
+    error = context.get("exception")
+    if isinstance(error, Exception):
+        logs.log_unexpected(f"{context['message']}: {error!r}", error)
+    else:
+        loop.default_exception_handler(context)
 
 
 def _adopt(folder: Path, root: Path) -> None:

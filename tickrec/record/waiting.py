@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from tickrec.clock import SECOND, Clock, Stopped, ist, unless_stopped
 from tickrec.config import Config
-from tickrec.errors import BrokerUnreachable, ExitCode, TickrecError, TokenError, to_run
+from tickrec.errors import BrokerUnreachable, ExitCode, NothingToRecord, TickrecError, TokenError, UsageError, to_run
 from tickrec.formatting import duration
 from tickrec.logs import Once
 from tickrec.market.calendar import trading_date
@@ -38,6 +38,10 @@ LONG_SECONDS: Final = 60
 """A broker that cannot be asked for longer is alerted."""
 STALE_PLAN_NS: Final = 3600 * SECOND
 """A plan made longer than this before the session is made again: the broker renews its instruments at about 06:00."""
+
+
+_CALM: Final = (UsageError, TokenError, NothingToRecord, Stopped)
+"""What ends a process before there is anything to say of a run."""
 
 
 class Late(NamedTuple):
@@ -124,7 +128,7 @@ class Waiting:
         try:
             return await self._ask_until_answered(self._store, patient=True)
         except BaseException as error:
-            if self._late is not None or not isinstance(error, TickrecError | Stopped):
+            if self._late is not None or not isinstance(error, _CALM):
                 self._write_status(**_last_word(error), state=STOPPED)
             raise
 
