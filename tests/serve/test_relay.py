@@ -22,6 +22,7 @@ from tests.serve.fixtures import (
     raw_websocket,
     sent,
 )
+from tests.serve.sdk import as_sdk, sdk_messages
 from tickrec.serve.relay import Relay
 from tickrec.serve.server import Server, Terms
 from tickrec.store.paths import Store
@@ -71,6 +72,22 @@ async def test_a_client_gets_the_state_of_the_moment_and_then_every_message_as_i
         day.updates(5)
         assert await received(client, clock, 11) == [entry.payload for entry in sent(day.store)[before:]]
         assert await client.nothing()
+
+
+async def test_the_official_sdk_gets_every_value(day: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Server(Relay(day.store, day.now_ns), Terms()) as server:
+        seen: list[dict[str, Any]] = []
+
+        def last(message: dict[str, Any]) -> bool:
+            seen.append(message)
+            if len(seen) == 2:
+                day.updates(20)
+            return len(seen) == 22
+
+        before = len(sent(day.store))
+        _, snapshot, *live = await sdk_messages(monkeypatch, server, keys_of(day.store), last)
+    assert set(snapshot["feeds"]) == set(state(day.store))
+    assert live == [as_sdk(entry.payload) for entry in sent(day.store)[before:]]
 
 
 async def test_each_client_has_its_own_keys_and_mode(day: Recording) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.clocks import FastClock, SteppedClock
 from tests.days import DATE, Recording, write_day
 from tests.serve.fixtures import DEADLINE, Client, call, joined, keys_of, messages, sent
+from tests.serve.sdk import as_sdk, sdk_messages
 from tickrec.errors import DataError, UsageError
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.market.hours import at
@@ -75,6 +76,41 @@ class TestEverything:
             await client.ask("sub", keys_of(store))
             got = await to_the_end(client)
         assert [each for each in got if isinstance(each, str)] == ['{"status":"failed"}']
+
+
+class TestOfficialSdk:
+    @pytest.mark.parametrize("mode", ["full", "ltpc"])
+    async def test_its_streamer_gets_every_value_of_the_day(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch, mode: str
+    ) -> None:
+        day = Recording(store)
+        day.run()
+        day.connect()
+        day.updates(20)
+        day.drop()
+        day.connect()
+        day.updates(20)
+        day.close()
+        async with replaying(store) as (server, _):
+            got = await sdk_messages(monkeypatch, server, keys_of(store), is_closing, mode)
+        recorded = [as_sdk(entry.payload) for entry in sent(store)]
+        if mode == "full":
+            assert got[1:-1] == recorded
+            return
+        prices = [{key: last_price(feed) for key, feed in each.get("feeds", {}).items()} for each in recorded]
+        assert [{key: feed["ltpc"] for key, feed in each.get("feeds", {}).items()} for each in got[1:-1]] == prices
+
+
+def is_closing(message: dict[str, Any]) -> bool:
+    """Whether it is the message that says that all segments are closed."""
+    states = set(message.get("marketInfo", {}).get("segmentStatus", {}).values())
+    return bool(states) and states <= {"NORMAL_CLOSE", "CLOSING_END"}
+
+
+def last_price(feed: dict[str, Any]) -> dict[str, Any]:
+    (branch,) = feed["fullFeed"].values()
+    price: dict[str, Any] = branch["ltpc"]
+    return price
 
 
 class TestParts:

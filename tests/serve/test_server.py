@@ -1,9 +1,7 @@
 """The server: who gets in, what is logged, and the broker's own client against it."""
 
-import asyncio
 import json
 import os
-import queue
 import subprocess
 import sys
 import threading
@@ -12,11 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import upstox_client
-import websocket
 import websockets
 from google.protobuf.unknown_fields import UnknownFieldSet
-from upstox_client.feeder import market_data_feeder_v3
 from upstox_client.feeder.proto import MarketDataFeedV3_pb2 as official
 
 from tests.serve.fixtures import (
@@ -33,6 +28,7 @@ from tests.serve.fixtures import (
     simulated,
     status_of_handshake,
 )
+from tests.serve.sdk import sdk_messages
 from tickrec.journal import Journal
 from tickrec.journal.entry import EntryKind
 from tickrec.serve.server import HOST
@@ -145,32 +141,15 @@ class TestOfficialSdk:
                 assert mine.SerializeToString(deterministic=True) == other.SerializeToString(deterministic=True)
                 assert not any(len(UnknownFieldSet(part)) for part in every_part(other))
 
-    def test_its_streamer_connects_subscribes_and_gets_ticks(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        messages: queue.Queue[dict[str, Any]] = queue.Queue()
+    async def test_its_streamer_connects_subscribes_and_gets_ticks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen: list[dict[str, Any]] = []
 
-        def stream(port: int) -> list[dict[str, Any]]:
-            class Here(websocket.WebSocketApp):
-                def __init__(self, url: str, **options: Any) -> None:
-                    options["header"] = {"Authorization": "Bearer simulated"}
-                    super().__init__(url.replace("wss://api.upstox.com", f"ws://{HOST}:{port}"), **options)
+        def fourth(message: dict[str, Any]) -> bool:
+            seen.append(message)
+            return len(seen) == 4
 
-            monkeypatch.setattr(market_data_feeder_v3.websocket, "WebSocketApp", Here)
-            configuration = upstox_client.Configuration()
-            configuration.access_token = "simulated"
-            api = upstox_client.ApiClient(configuration)
-            streamer = upstox_client.MarketDataStreamerV3(api, [RELIANCE, NIFTY], "full")
-            streamer.on("message", messages.put)
-            streamer.connect()
-            got = [messages.get(timeout=DEADLINE) for _ in range(4)]
-            streamer.disconnect()
-            api.pool.terminate()
-            return got
-
-        async def run() -> list[dict[str, Any]]:
-            async with Simulator(Settings(interval=0.02)) as simulator:
-                return await asyncio.to_thread(stream, simulator.port)
-
-        info, snapshot, *live = asyncio.run(run())
+        async with Simulator(Settings(interval=0.02)) as simulator:
+            info, snapshot, *live = await sdk_messages(monkeypatch, simulator, [RELIANCE, NIFTY], fourth)
         assert info["type"] == "market_info"
         assert "type" not in snapshot
         assert set(snapshot["feeds"]) == {RELIANCE, NIFTY}
