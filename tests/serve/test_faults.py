@@ -110,16 +110,13 @@ class TestNotation:
         assert all(f"{kind} {' '.join(meaning.split())}" in words for kind, meaning in KINDS.items())
         assert all(len(line) <= 90 for line in describe().splitlines())
 
-    def test_every_kind_can_be_caused(self) -> None:
-        async def run() -> None:
-            async with simulated() as (simulator, _), connected(simulator) as client:
-                await client.subscribe([RELIANCE])
-                for kind in KINDS:
-                    await strike(simulator, kind, "new" if kind == "token" else "")
-                    struck.append(kind)
-
+    async def test_every_kind_can_be_caused(self) -> None:
         struck: list[str] = []
-        asyncio.run(run())
+        async with simulated() as (simulator, _), connected(simulator) as client:
+            await client.subscribe([RELIANCE])
+            for kind in KINDS:
+                await strike(simulator, kind, "new" if kind == "token" else "")
+                struck.append(kind)
         assert struck == list(KINDS)
 
     @pytest.mark.parametrize("data", [b"not json", b"[]", {"kind": "explode"}, {}, {"kind": "close", "arg": "1006"}])
@@ -127,6 +124,12 @@ class TestNotation:
         async with simulated() as (simulator, _):
             assert (await call(simulator, "/simulator/fault", data=data)).status == 400
             assert (await call(simulator, "/simulator/nothing")).status == 404
+
+    async def test_a_fault_can_be_asked_for_by_a_get(self) -> None:
+        async with simulated() as (simulator, _), connected(simulator) as client:
+            answer = await call(simulator, "/simulator/fault", query={"kind": "close", "arg": "4001"})
+            assert answer.status == 200
+            assert (await ending(client))[0] == 4001
 
     def test_json_without_an_argument_is_enough(self) -> None:
         assert fault_from_json({"kind": "drop"}) == Fault("drop")

@@ -43,7 +43,7 @@ SENT: Final = "simulator"
 HOST: Final = "127.0.0.1"
 MOST_CONNECTIONS: Final = 500
 """TCP connections at a time, beyond which a new one is turned away."""
-MOST_REQUEST: Final = 4 * 1024 * 1024
+MOST_REQUEST: Final = 1024 * 1024
 """Bytes of a message from a client."""
 
 log = logging.getLogger("tickrec.serve")
@@ -197,6 +197,9 @@ class Server:
     def _process(self, _connection: ServerConnection, received: Received) -> Response | None:
         """The answer to a request; None: it becomes a websocket."""
         assert self._endpoints is not None
+        assert self._listener is not None
+        if len(self._listener.handler_tasks) > MOST_CONNECTIONS:
+            return Answer(503, b"too many connections").response(self._clock.wall_ns())
         request = read(received)
         if request.path != FEED_PATH or not request.upgrade or not request.from_here:
             return self._endpoints.answer(request).response(self._clock.wall_ns(), self._source.name)

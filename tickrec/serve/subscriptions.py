@@ -25,8 +25,8 @@ SEGMENTS: Final = (
 )
 """The eleven segments of market_info (observed 2026-09)."""
 _KNOWN: Final = frozenset((*SEGMENTS, "GLOBAL_INDEX", "GLOBAL_INDICATOR"))
-NO_CAPS: Final[Mapping[str, tuple[int, int]]] = dict.fromkeys(KEY_CAPS, (50_000, 50_000))
-"""For whoever serves what was paid for already; a bound all the same."""
+NO_CAPS: Final[Mapping[str, tuple[int, int]]] = dict.fromkeys(KEY_CAPS, (10_000, 10_000))
+"""Where nobody counts what a plan allows; a bound all the same."""
 NORMAL_CAPS: Final[Mapping[str, tuple[int, int]]] = {**KEY_CAPS, "full_d30": (0, 0)}
 """Of an account without Plus, where full_d30 stays silent."""
 

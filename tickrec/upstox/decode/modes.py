@@ -19,7 +19,7 @@ _FULL_LEVELS: Final = 5
 
 def mode_name(number: int) -> str:
     """The mode of a requestMode; the largest for a number that the schema does not know: nothing is taken from it."""
-    return MODES[number] if number < len(MODES) else _SIZES[-1]
+    return MODES[number] if 0 <= number < len(MODES) else _SIZES[-1]
 
 
 def holds(recorded: str, asked: str) -> bool:

@@ -19,9 +19,11 @@ MARKET_INFO: Final = 2
 """The type of a message about the state of the segments."""
 _LIVE: Final = b"\x08\x01"
 """The type of a live_feed; that of an initial_feed is zero, which proto3 does not send."""
-_KEY, _VALUE, _MODE = 0x0A, 0x12, 0x20
+_KEY, _VALUE, _MODE, _INFO = 0x0A, 0x12, 0x20, 0x22
 _BRANCHES: Final = (0x0A, 0x12, 0x1A)
 _BITS: Final = 0xFFFF_FFFF_FFFF_FFFF
+_NEGATIVE: Final = 1 << 63
+"""From here on a number on the wire stands for one below zero."""
 
 
 class Feed(NamedTuple):
@@ -62,13 +64,15 @@ def outline(payload: bytes) -> Outline | None:
                 kind, at = read_varint(payload, at + 1)
             elif tag == CURRENT_TS:
                 moment, at = read_varint(payload, at + 1)
+            elif tag == _INFO:
+                size, at = read_varint(payload, at + 1)
+                at += size
             else:
-                _, at = read_field(payload, at)
+                return _odd(payload)
     except (IndexError, ValueError):
-        return None
-    if at != end:
-        return None
-    return Outline(kind, moment, feeds)
+        return _odd(payload)
+    plain = at == end and kind <= MARKET_INFO and moment < _NEGATIVE
+    return Outline(kind, moment, feeds) if plain else _odd(payload)
 
 
 def _feed(payload: bytes, start: int, at: int, end: int) -> Feed | None:
