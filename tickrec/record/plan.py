@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 
 from tickrec.clock import SECOND, Clock, ist
 from tickrec.config import Config
-from tickrec.errors import NothingToRecord, StorageError, TokenError, UsageError
+from tickrec.errors import NothingToRecord, TokenError, UsageError
 from tickrec.market.calendar import UNSURE_NS, Calendar, ensure_calendar, exchange_of, load, trading_date
 from tickrec.market.hours import at, expiring_index_end
 from tickrec.market.instruments import Instrument, Master, UnusableList, ensure_master
@@ -60,17 +60,21 @@ class Options:
     """Do not ask the calendar."""
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
+class Times(NamedTuple):
     """When a run begins and ends, wall nanoseconds; `stop_ns` None: only a signal ends it."""
 
     start_ns: int
     stop_ns: int | None
+    moves: bool = False
+    """Whether the end follows from the hours, and goes where they go; one that the user set does not."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Plan:
-    """The instruments of a run and the connections they are dealt out to."""
+    """The instruments of a run and the connections they are dealt out to.
+
+    What the broker tells later changes its `calendar` and its `times`.
+    """
 
     mode: str
     instruments: tuple[Instrument, ...]
@@ -128,10 +132,11 @@ def _is_expiring_index(instrument: Instrument, date: dt.date) -> bool:
     return instrument.expiry == date and instrument.underlying_type == "INDEX"
 
 
-def load_calendar(store: Store, rest: Rest, now_ns: int) -> Calendar:
-    """The exchange calendar of the day: kept in the store, else the broker's, else as built in (with a warning)."""
+def load_calendar(store: Store, rest: Rest, now_ns: int, *, anew: bool = False) -> Calendar:
+    """The exchange calendar of the day: kept in the store unless asked for `anew`, else the broker's, else as built in
+    (with a warning)."""
     date = trading_date(now_ns)
-    calendar = ensure_calendar(store.state / "calendar.json", date, rest.holidays, rest.timings)
+    calendar = ensure_calendar(store.state / "calendar.json", date, rest.holidays, rest.timings, anew=anew)
     if calendar.assumed(date):
         log.warning("no calendar knows %s; it is taken for a trading day", date)
     return calendar
@@ -141,7 +146,7 @@ def load_master(store: Store, rest: Rest, now_ns: int, bar: Bar = no_bar, *, ane
     """The day's instruments, downloaded unless the store has them, or if `anew`; an older day's, with a warning, stand
     in for what cannot be had.
 
-    Raises RestError when there are none, as from a broker that cannot be asked yet; StorageError for a full disk.
+    Raises RestError when there are none, as from a broker that cannot be asked yet; OSError for a full disk.
     """
 
     def download(path: Path) -> None:
@@ -152,9 +157,6 @@ def load_master(store: Store, rest: Rest, now_ns: int, bar: Bar = no_bar, *, ane
         master = ensure_master(download, store.instruments_path, now_ns, anew=anew)
     except UnusableList as error:
         raise RestError(Failure(Situation.BAD_ANSWER, detail=error.what), rest.assets_url + MASTER) from error
-    except OSError as error:
-        what = f"the day's instruments cannot be had: {error.strerror or error}"
-        raise StorageError(what, where=str(error.filename or store.root), hint="Is the disk full?") from error
     if master.short:
         text = "today's list of instruments is too short (%s); what it lacks is taken from that of %s"
         log.warning(text, master.short, master.stand_in_of)
@@ -242,15 +244,27 @@ def latest_end(config: Config, options: Options, store: Store, started_ns: int) 
         return started_ns
 
 
+def ask_hours(
+    config: Config, options: Options, store: Store, rest: Rest, plan: Plan, now_ns: int
+) -> tuple[Calendar, Times]:
+    """The calendar as the broker tells it now, and when a run that goes by `plan` is to begin and end by it."""
+    calendar = load_calendar(store, rest, now_ns, anew=True)
+    try:
+        return calendar, plan_times(config, options, calendar, plan.segments, plan.times.start_ns)
+    except NothingToRecord:
+        return calendar, plan.times
+
+
 def plan_times(config: Config, options: Options, calendar: Calendar, segments: set[str], now_ns: int) -> Times:
     """When to begin and to end; without the calendar, at `stop` if that is still to come. Raises NothingToRecord."""
-    start_ns, stop_ns = now_ns, None
+    start_ns, stop_ns, moves = now_ns, None, False
     date = trading_date(now_ns)
     if not options.now:
         longer_ns = UNSURE_NS if calendar.doubted(date, segments) else 0
         record = config.record
         window = calendar.window(date, segments, record.start, record.stop, now_ns, longer_ns=longer_ns)
         start_ns, stop_ns = max(now_ns, window.start_ns), window.stop_ns
+        moves = record.stop is None and options.until is None and options.duration is None
     elif config.record.stop is not None and (end_ns := at(date, config.record.stop)) > now_ns:
         stop_ns = end_ns
     if options.until is not None:
@@ -261,4 +275,4 @@ def plan_times(config: Config, options: Options, calendar: Calendar, segments: s
             raise UsageError(f"--until {options.until:%H:%M} {why}", hint="" if passed else "--now begins at once")
     if options.duration is not None:
         stop_ns = start_ns + int(options.duration.total_seconds() * SECOND)
-    return Times(start_ns, stop_ns)
+    return Times(start_ns, stop_ns, moves)

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any, Final, NoReturn, TypeVar
 
 from tickrec import logs
-from tickrec.clock import SECOND, Clock, ist
+from tickrec.clock import SECOND, Clock, Stopped, ist, unless_stopped
 from tickrec.config import Config
 from tickrec.errors import BrokerUnreachable, ExitCode, StorageError, TickrecError, to_run
 from tickrec.formatting import duration, plural
@@ -25,6 +25,7 @@ from tickrec.record.alerts import Alert, Alerts
 from tickrec.record.attention import Attention, run_alerts
 from tickrec.record.day import Day
 from tickrec.record.days import SEALING, Days
+from tickrec.record.ending import Ending
 from tickrec.record.flush import Flushing
 from tickrec.record.plan import Plan
 from tickrec.record.progress import RunProgress, unplanned
@@ -87,12 +88,14 @@ class Recorder:
         alerts: Alerts,
         day: Day,
         *,
+        ending: Ending | None = None,
         late: Late | None = None,
         show: Show | None = None,
     ) -> None:
         self._config = config
         self._store = store
         self._feed = feed
+        self._ending = ending or Ending(plan, clock)
         self._late = late
         self._plan = plan
         self._clock = clock
@@ -196,6 +199,7 @@ class Recorder:
         yield "flushing", lambda: self._flushing.run(lambda: self._days.current)
         yield "the status file", self._report
         yield "alerting", self._watch
+        yield "the calendar", self._ending.keep_asking
         yield "housekeeping", lambda: self._days.keep_house(self._config.store.keep_journal)
         if self._show is not None:
             yield "the live table", self._draw
@@ -223,6 +227,7 @@ class Recorder:
                 self._days.append(entry)
             return
         self._progress.messages(entries, self._days.append_messages(entries))
+        self._ending.hear(entries)
         if self._show is not None:
             self._tap.extend(entries)
 
@@ -277,14 +282,14 @@ class Recorder:
 
     async def _until_over(self) -> Stop:
         """Why the run is to end, when it is. Looks at the wall clock, which may be set while the run waits."""
-        while (left := self._seconds_left()) > 0:
-            if await self._signalled_within(min(left, REPORT_SECONDS)):
-                return Stop.SIGNAL
-        return Stop.PLANNED
-
-    def _seconds_left(self) -> float:
-        stop_ns = self._plan.times.stop_ns
-        return float("inf") if stop_ns is None else (stop_ns - self._clock.wall_ns()) / SECOND
+        with contextlib.suppress(Stopped):
+            while True:
+                if (left := self._ending.seconds_left) > 0:
+                    if await self._signalled_within(min(left, REPORT_SECONDS)):
+                        return Stop.SIGNAL
+                elif not await unless_stopped(self._stopping, self._ending.is_moved()):
+                    return Stop.PLANNED
+        return Stop.SIGNAL
 
     async def _signalled_within(self, seconds: float) -> bool:
         """Whether a signal comes within so many seconds."""

@@ -9,6 +9,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,9 +19,11 @@ from tickrec.config import Config
 from tickrec.errors import AlreadyRecording, DataError, NothingToRecord, StorageError, TickrecError, to_run
 from tickrec.files import Lock, publish
 from tickrec.formatting import moment
+from tickrec.market.calendar import Calendar
 from tickrec.record.alerts import Alert, Alerts
 from tickrec.record.days import open_today
-from tickrec.record.plan import Bar, Options, Plan, no_bar
+from tickrec.record.ending import Ending
+from tickrec.record.plan import Bar, Options, Plan, Times, ask_hours, no_bar
 from tickrec.record.run import Recorder, Show
 from tickrec.record.waiting import Waiting
 from tickrec.status.runstatus import RunStatus
@@ -54,6 +57,7 @@ class Record:
         timing: Timing = TIMING,
     ) -> None:
         self._config = config
+        self._options = options
         self._clock = clock
         self._stopping = stopping
         self._show = show
@@ -135,10 +139,14 @@ class Record:
             self._stopping,
             self._alerts,
             await open_today(self._store, self._clock, self._stopping, plan.times.stop_ns, plan.source),
+            ending=Ending(plan, self._clock, partial(self._ask_hours, plan)),
             late=self._waiting.missed(plan),
             show=self._show,
         )
         return await recorder.run()
+
+    def _ask_hours(self, plan: Plan) -> tuple[Calendar, Times]:
+        return ask_hours(self._config, self._options, self._store, self._rest, plan, self._clock.wall_ns())
 
     def _warn_of_expiry(self, plan: Plan) -> None:
         """Warn of a token that does not last until the planned end."""

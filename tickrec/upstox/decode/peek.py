@@ -15,6 +15,11 @@ from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.decode.columns import LAST_INSTANT
 from tickrec.upstox.decode.wire import CURRENT_TS, FEEDS, read_field, read_varint
 
+STATUS: Final = {value.number: value.name for value in pb.DESCRIPTOR.enum_types_by_name["MarketStatus"].values}
+"""What the number of a segment's status stands for."""
+_LIVE_FEED: Final = bytes((1 << 3, 1))
+"""How a message begins whose `type`, field 1, is live_feed."""
+_MARKET_INFO: Final = bytes((1 << 3, 2))
 _VALUES: Final = tuple(schema.TICKS)[schema.TICKS.get_field_index("ltp") :]
 """The columns of `ticks` that the broker sent; the ones before say where a row came from."""
 
@@ -78,6 +83,25 @@ def sent_ms(payload: bytes) -> int | None:
     except (IndexError, ValueError):
         return None
     return found if 0 < found <= LAST_INSTANT else None
+
+
+def is_market_info(payload: bytes) -> bool:
+    """Whether a message tells the status of the segments."""
+    return payload.startswith(_MARKET_INFO)
+
+
+def is_live(payload: bytes) -> bool:
+    """Whether a message tells of what has just happened, and not of what was when somebody subscribed."""
+    return payload.startswith(_LIVE_FEED)
+
+
+def segment_status(payload: bytes) -> dict[str, str]:
+    """The broker's word for what each segment does, such as NORMAL_OPEN, by segment."""
+    message = _parse(payload)
+    if not message:
+        return {}
+    statuses = message.marketInfo.segmentStatus.items()
+    return {segment: STATUS.get(number, f"unknown_{number}") for segment, number in statuses}
 
 
 def served_keys(payload: bytes) -> set[str]:

@@ -16,6 +16,7 @@ from tickrec import schema
 from tickrec.journal.entry import Entry
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.decode import batches, columns, parsed
+from tickrec.upstox.decode.peek import STATUS
 
 PIECE: Final = 768 * 1024
 """Payload bytes decoded at a time: some 2,000 ticks, 2 ms. The Arrow decoder holds the interpreter's lock."""
@@ -23,7 +24,6 @@ PIECE: Final = 768 * 1024
 _NO_STATUS: Final = schema.MARKET_STATUS.empty_table()
 _NONE_REJECTED: Final = schema.REJECTED.empty_table()
 _RECEIVED: Final = schema.TICKS.field("recv_ts").type
-_STATUS: Final = {value.number: value.name for value in pb.DESCRIPTOR.enum_types_by_name["MarketStatus"].values}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def _market_status(messages: parsed.Messages, entries: list[Entry]) -> list[dict
 def _statuses(info: Any) -> Iterator[dict[str, Any]]:
     """One row a segment of each kind, in alphabetical order: the order on the wire says nothing."""
     for segment, number in sorted(info.segmentStatus.items()):
-        yield {"kind": "segment", "segment": segment, "status": _STATUS.get(number, f"unknown_{number}")}
+        yield {"kind": "segment", "segment": segment, "status": STATUS.get(number, f"unknown_{number}")}
     for kind, infos in (("cas", info.casMarketStatus), ("preopen", info.preOpenSessionStatus)):
         for segment, told in sorted(infos.items()):
             updated = _instant(told.updatedTime)
