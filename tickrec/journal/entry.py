@@ -15,15 +15,19 @@ class EntryKind(IntEnum):
     SUBSCRIBED = 3
     """Keys were asked for: {"mode", "keys": [[instrument_key, symbol], ...]}, one entry a request."""
     DISCONNECTED = 4
-    """A websocket ended: {"code", "reason"}."""
+    """A websocket ended: {"code", "reason", "since_ns", "stopped"}: since when data is missing, and whether the run
+    wanted that end and left nothing behind. Journals of earlier versions have the first two."""
     CLOSED = 5
     """The run ended with a goodbye: {"reason"}. Connection 0."""
     NOTE = 6
     """Anything else worth keeping: {"event", ...}.
 
-    "start" begins a run. "silent": {"keys"} without an answer. "attempt": {"reason", "retry_s"} of one to connect that
-    failed; the first of a run has {"since_ns", "keys": [[instrument_key, symbol, mode], ...]} too. "lost": {"reason",
-    "keys"} of a connection that is not recorded since "since_ns", or since the entry itself.
+    "start" begins a run. "wanted": {"keys": [[instrument_key, symbol, mode], ...]} of a connection that the run has,
+    before its first attempt. "silent": {"keys"} without an answer. "attempt": {"reason", "retry_s"} of one to connect
+    that failed; in journals of earlier versions the first of a run has {"since_ns", "keys"} too. "lost": {"reason"} of
+    a connection that is not recorded since "since_ns", or since the entry itself, with its "keys" if it was not wanted
+    before. "missed": {"reason", "since_ns", "until_ns", "keys"} of data that turned out to be missing after the date
+    had been left; here the keys are a number.
     """
 
 

@@ -30,6 +30,8 @@ NO_CLOSE_FRAME: Final = 1006
 CONNECTION_LOST: Final = "connection lost"
 """Reason where the entry that would tell it is lost, or gives none."""
 
+_MESSAGE: Final = EntryKind.MESSAGE
+_OPEN: Final = State.OPEN
 _TABLES: Final = {"gaps": schema.GAPS, "connections": schema.CONNECTIONS, "subscriptions": schema.SUBSCRIPTIONS}
 
 
@@ -66,20 +68,22 @@ class History:
         """The keys of connections that the run has not opened yet."""
         self._rows: dict[str, list[Row]] = defaultdict(list)
 
-    def feed(self, entry: Entry, data: bool = False, answered: Collection[str] = ()) -> list[Gap]:
+    def feed(self, entry: Entry, data: bool = False, answered: Collection[str] = ()) -> Sequence[Gap]:
         """Take the next entry; returns the gaps that it ended.
 
         Of a message: whether it carried feeds, and which keys it said something about.
         """
-        line = self._lines.get(entry.conn)
-        plain = entry.kind is EntryKind.MESSAGE and entry.seq == self._last_seq + 1
-        if plain and line is not None and line.state is State.OPEN:  # nearly every entry
-            line.last_ns, gaps = entry.wall_ns, []
-            self._heard(entry, answered)
-        else:
-            gaps = [*self._hole(entry), *self._take(entry, data, answered)]
-            self._rows["gaps"] += map(_gap_row, gaps)
-        self._last_seq, self._last_ns = entry.seq, entry.wall_ns
+        kind, conn, wall_ns, *_, seq = entry
+        if kind is _MESSAGE and seq == self._last_seq + 1:
+            line = self._lines.get(conn)
+            if line is not None and line.state is _OPEN:  # nearly every entry, and nothing can happen with it
+                self._last_seq = seq
+                self._last_ns = line.last_ns = wall_ns
+                self._heard(entry, answered)
+                return ()
+        gaps = [*self._hole(entry), *self._take(entry, data, answered)]
+        self._rows["gaps"] += map(_gap_row, gaps)
+        self._last_seq, self._last_ns = seq, wall_ns
         return gaps
 
     def skip(self, after: Entry) -> None:

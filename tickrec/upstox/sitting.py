@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from tickrec.clock import SECOND, Clock
 from tickrec.formatting import grouped, plural
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
+from tickrec.journal.history import NO_CLOSE_FRAME
 from tickrec.upstox.auth import Access, Token
 from tickrec.upstox.decode.peek import carries_feeds, sent_ms, served_keys
 from tickrec.upstox.liveness import Liveness, Look, Now
@@ -40,8 +41,6 @@ GOODBYE_NS: Final = SECOND
 LIVE_FEED: Final = b"\x08\x01"
 """How a message of type live_feed begins; a snapshot has the type's zero value, which is not sent."""
 SKIPPED: Final = "what the broker sent could not be read in time, and it left something out"
-NO_CLOSE_FRAME: Final = 1006
-"""The close code of a websocket that ended without one (RFC 6455, section 7.1.5)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
