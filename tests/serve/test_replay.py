@@ -204,6 +204,19 @@ class TestPace:
         assert dict(snapshot.feeds) == before
         assert snapshot.currentTs / 1000 == pytest.approx(begin)
 
+    async def test_a_stretch_without_messages_can_be_cut_short(self, store: Store) -> None:
+        """The day has a crash in it, after which a minute is missing, and a drop of five seconds."""
+        write_day(store)
+        clock, whole = SteppedClock(), [entry.payload for entry in sent(store)]
+        pace = Pace(longest_idle=0.5)
+        async with replaying(store, pace, clock) as (server, source), joined(server) as client:
+            await client.ask("sub", keys_of(store))
+            await client.nothing()
+            for _ in range(200):
+                await clock.advance(0.1)
+            assert source.ended
+            assert await to_the_end(client) == whole
+
     async def test_until_ends_before_the_end(self, store: Store) -> None:
         write_day(store, messages=300)
         until = dt.time(9, 15, 10)

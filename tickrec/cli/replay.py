@@ -7,7 +7,7 @@ import typer
 
 from tickrec.cli.common import Common, command, log_to_stderr, say
 from tickrec.cli.dates import DateArgument
-from tickrec.cli.options import date_of, positive_of, value_of, whole_of
+from tickrec.cli.options import date_of, positive_of, seconds_of, value_of, whole_of
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -21,6 +21,9 @@ def replay(
     start: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Begin at 09:15, IST.")] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="End at 15:30, IST.")] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end.")] = False,
+    idle: Annotated[
+        str | None, typer.Option("--max-idle", metavar="TIME", help="Cut stretches without messages to this.")
+    ] = None,
     port: Annotated[str, typer.Option("--port", metavar="PORT", help="Loopback port; 0: any free one.")] = "8789",
 ) -> None:
     """Serve a recorded day in the broker's protocol.
@@ -38,7 +41,13 @@ def replay(
     store = Store(common.settings.store.data)
     day = date_of("DATE", date)
     assert day is not None
-    pace = Pace(speed=_speed(speed), start=_time("--from", start), until=_time("--until", until), loop=loop)
+    pace = Pace(
+        speed=_speed(speed),
+        start=_time("--from", start),
+        until=_time("--until", until),
+        loop=loop,
+        longest_idle=seconds_of("--max-idle", idle),
+    )
     log_to_stderr()
     terms = Terms(port=whole_of("--port", port, 0, 65_535))
     source = Replay(store, day, pace)

@@ -50,8 +50,7 @@ class Relay:
         self._wanted: Collection[str] = ()
         self._told: set[str] = set()
         while entries := self._follow.poll(_PIECE):
-            for entry in entries:
-                self._recorded.take(entry)
+            self._recorded.skip(entries)
             self._last_ns = entries[-1].wall_ns
 
     def pause_s(self, _now: Moment) -> float:

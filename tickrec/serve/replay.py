@@ -24,6 +24,8 @@ _IDLE_S: Final = 0.02
 """Between two looks at whether somebody has subscribed."""
 _PIECE: Final = 200
 """Messages sent before the clients are listened to again."""
+_SKIPPED: Final = 1_000
+"""Entries before the begin that are read at a time."""
 _OPENING: Final = 2_000
 """Messages looked at for the prices that REST gives before the replay has begun."""
 
@@ -40,6 +42,8 @@ class Pace:
     """The IST time of day to end at; None: after the last message."""
     loop: bool = False
     """Begin again at the end."""
+    longest_idle: float | None = None
+    """Seconds of the day that a stretch without messages is cut to; None: it stays as long as it was."""
 
 
 class Replay:
@@ -97,12 +101,19 @@ class Replay:
         self._entries = self._journal.entries()
         self._next: Entry | None = next(self._entries, None)
         while self._next is not None and self._next.wall_ns < self._begin_ns:
-            self._recorded.take(self._next)
-            self._next = next(self._entries, None)
+            self._skip_a_piece()
         while self._next is not None and self._next.kind is not EntryKind.MESSAGE:
             self._recorded.take(self._next)
             self._next = next(self._entries, None)
         self._base_ns = self._begin_ns or (self._next.wall_ns if self._next is not None else 0)
+
+    def _skip_a_piece(self) -> None:
+        """Read some of the entries that lie before the begin."""
+        piece: list[Entry] = []
+        while self._next is not None and self._next.wall_ns < self._begin_ns and len(piece) < _SKIPPED:
+            piece.append(self._next)
+            self._next = next(self._entries, None)
+        self._recorded.skip(piece)
 
     def want(self, keys: Collection[str], now: Moment) -> None:
         """Be told of a subscribe: the replay starts a second after the last one of the first burst."""
@@ -132,10 +143,17 @@ class Replay:
                 yield from self._finish(now)
                 return
             update = self._recorded.take(self._next)
-            self._next = next(self._entries, None)
+            self._go_on(self._next)
             if update is not None:
                 self.messages += 1
                 yield update
+
+    def _go_on(self, before: Entry) -> None:
+        """Go to the next entry; a stretch without any may be cut short."""
+        self._next = next(self._entries, None)
+        if self._next is not None and self._pace.longest_idle is not None:
+            idle_ns = self._next.wall_ns - before.wall_ns
+            self._base_ns += max(0, idle_ns - int(self._pace.longest_idle * SECOND))
 
     def _is_due(self, now: Moment) -> bool:
         return bool(self._wanted) if self._pace.speed is None else self._due_ns() <= now.mono_ns

@@ -271,7 +271,7 @@ async def run(server: Server, announce: Callable[[str], None], until_eof: bool =
     """
     try:
         await _run(server, announce, until_eof)
-    except* TickrecError as errors:
+    except* (TickrecError, OSError) as errors:
         raise errors.exceptions[0] from None
 
 

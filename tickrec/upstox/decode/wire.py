@@ -4,7 +4,7 @@ Owns the notation of protobuf as far as a message's outline needs it: numbers, f
 nothing of prices.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
@@ -44,8 +44,11 @@ class Outline(NamedTuple):
     feeds: list[Feed]
 
 
-def outline(payload: bytes) -> Outline | None:
-    """Take a message apart; None for what is no message of the feed. What is inside of a feed is not looked at."""
+def outline(payload: bytes, skipped: Collection[bytes] = ()) -> Outline | None:
+    """Take a message apart; None for what is no message of the feed. What is inside of a feed is not looked at.
+
+    Feeds of the keys in `skipped` (as bytes) may be left out, which is several times as fast.
+    """
     kind = moment = at = 0
     feeds: list[Feed] = []
     end = len(payload)
@@ -55,6 +58,9 @@ def outline(payload: bytes) -> Outline | None:
             if tag == FEEDS:
                 start = at
                 size, at = read_varint(payload, at + 1)
+                if skipped and payload[at + 2 : at + 2 + payload[at + 1]] in skipped:
+                    at += size
+                    continue
                 feed = _feed(payload, start, at, at + size)
                 if feed is None:
                     return _odd(payload)
