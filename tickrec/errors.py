@@ -15,6 +15,7 @@ about it; a class exists only because somebody handles it differently.
 
 import os
 import shlex
+from collections.abc import Iterator
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
@@ -132,3 +133,12 @@ def to_run(command: str, *arguments: object) -> str:
     return (
         f"`{' '.join(map(str, ('tickrec', command, *arguments)))}{options_given(store=command not in _WITHOUT_STORE)}`"
     )
+
+
+def leaves(error: Exception) -> Iterator[Exception]:
+    """The errors in a group of errors, and in the groups in it; the error itself, if it is none."""
+    if isinstance(error, ExceptionGroup):
+        for each in error.exceptions:
+            yield from leaves(each)
+    else:
+        yield error

@@ -11,12 +11,12 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from enum import Enum
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn
 
 from tickrec import logs
 from tickrec.clock import SECOND, Clock, Stopped, ist, unless_stopped
 from tickrec.config import Config
-from tickrec.errors import BrokerUnreachable, ExitCode, StorageError, TickrecError, to_run
+from tickrec.errors import BrokerUnreachable, ExitCode, StorageError, TickrecError, leaves, to_run
 from tickrec.formatting import duration, plural
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.journal.gaps import Gap
@@ -29,6 +29,7 @@ from tickrec.record.ending import Ending
 from tickrec.record.flush import Flushing
 from tickrec.record.plan import Plan
 from tickrec.record.progress import RunProgress, unplanned
+from tickrec.record.side_work import SideWork
 from tickrec.record.waiting import Late
 from tickrec.screen.live import FRAME_SECONDS, Live, LiveView
 from tickrec.status import status
@@ -49,8 +50,6 @@ TAP_MESSAGES: Final = 2_000
 """Messages that may wait for the live table before it skips the oldest."""
 SYNC_SHARE: Final = 0.8
 """The rest of `sync_interval` is for the syncing itself, so that no message waits longer for the disk."""
-FAILURE_NS: Final = 60 * SECOND
-"""Side work that has not failed for so long works again."""
 FINAL_ALERT_SECONDS: Final = 40
 """How long the end of a run waits at most for the user's alert command."""
 
@@ -66,7 +65,6 @@ class Stop(Enum):
 _WHY: Final = {Stop.PLANNED: "the planned end", Stop.SIGNAL: "a signal came", Stop.ERROR: "an error"}
 
 
-ErrorT = TypeVar("ErrorT", bound=Exception)
 Show = Callable[[LiveView], None]
 """Takes what the live table shows; must return at once."""
 
@@ -110,8 +108,7 @@ class Recorder:
         self._live = Live(plan.symbols)
         self._tap: deque[Entry] = deque(maxlen=TAP_MESSAGES)
         self._attention = Attention(plan.quiet)
-        self._failures: dict[str, tuple[str, int]] = {}
-        """What side work failed with last, and when; monotonic."""
+        self._side_work = SideWork(clock)
         self._stop = Stop.SIGNAL
         self._days = Days(store, clock, day, self._flushing, alerts)
 
@@ -177,7 +174,7 @@ class Recorder:
             async with asyncio.TaskGroup() as tasks:
                 feeding = tasks.create_task(self._feed.run(self._take))
                 background = [tasks.create_task(self._sync())] + [
-                    tasks.create_task(self._keep_doing(name, work)) for name, work in self._side_work()
+                    tasks.create_task(self._side_work.keep_doing(name, work)) for name, work in self._beside()
                 ]
                 self._stop = await self._until_over()
                 self._status()  # while connections can say who answered
@@ -188,14 +185,14 @@ class Recorder:
         except* TickrecError as known:
             self._stop, failure = Stop.ERROR, _first(known)
         except* Exception as unknown:  # noqa: BLE001 - the named boundary of the run: it winds down in order
-            self._stop, failure = Stop.ERROR, failure or self._internal(next(_leaves(unknown)))
+            self._stop, failure = Stop.ERROR, failure or self._internal(next(leaves(unknown)))
         if failure is None and self._stop is Stop.PLANNED and not self._feed.ever_connected:
             what = "the broker could not be reached for the whole session"
             return BrokerUnreachable(what, where=self._feed.reason)
         return failure
 
-    def _side_work(self) -> Iterator[tuple[str, Callable[[], Coroutine[Any, Any, NoReturn]]]]:
-        """What goes on beside feed and journal, none of it a reason to stop."""
+    def _beside(self) -> Iterator[tuple[str, Callable[[], Coroutine[Any, Any, NoReturn]]]]:
+        """The side work by its names."""
         yield "flushing", lambda: self._flushing.run(lambda: self._days.current)
         yield "the status file", self._report
         yield "alerting", self._watch
@@ -203,22 +200,6 @@ class Recorder:
         yield "housekeeping", lambda: self._days.keep_house(self._config.store.keep_journal)
         if self._show is not None:
             yield "the live table", self._draw
-
-    async def _keep_doing(self, name: str, work: Callable[[], Coroutine[Any, Any, NoReturn]]) -> None:
-        """The named boundary of side work: a failure is logged and alerted, and the work begun again."""
-        told = ""
-        while True:
-            try:
-                await work()
-            except StorageError:
-                raise
-            except Exception as error:  # noqa: BLE001 - nothing beside feed and journal may end the recording
-                text = f"{name} failed, and goes on: {error!r}"
-                if text != told:
-                    logs.log_unexpected(text, error)
-                told = text
-                self._failures[name] = (text, self._clock.monotonic_ns())
-            await self._clock.sleep(REPORT_SECONDS)
 
     def _take(self, entries: Sequence[Entry]) -> None:
         """Journal entries that came together, then count them. Raises StorageError, which ends the run."""
@@ -259,13 +240,12 @@ class Recorder:
             await self._alert(self._status())
 
     async def _alert(self, run: RunStatus, *first: Alert) -> None:
-        now_ns, mono_ns = run.written_ns, self._clock.monotonic_ns()
-        failing = [text for text, at_ns in self._failures.values() if mono_ns - at_ns < FAILURE_NS]
+        failing = self._side_work.failing()
         if self._feed.unexpected:
             failing.append(self._feed.unexpected)
         silent = len(self._feed.silent())
         of_run = run_alerts(run, self._store.root, silent, not_flushed=self._flushing.failure, unexpected=failing)
-        gaps = self._attention.gaps(self._days.gaps(), now_ns)
+        gaps = self._attention.gaps(self._days.gaps(), run.written_ns)
         await self._alerts.report([*first, *gaps, *of_run], judged=_is_of_run)
 
     async def _draw(self) -> NoReturn:
@@ -383,15 +363,7 @@ def _gap_words(gap: Gap) -> tuple[str, int, str, str]:
     return duration((gap.end_ns - gap.start_ns) / SECOND), gap.conn, f"{ist(gap.start_ns):%H:%M:%S}", gap.reason
 
 
-def _first(group: BaseExceptionGroup[TickrecError]) -> TickrecError:
+def _first(group: ExceptionGroup[TickrecError]) -> TickrecError:
     """The error to report of several at once: a journal that failed before all others."""
-    errors = list(_leaves(group))
+    errors = [error for error in leaves(group) if isinstance(error, TickrecError)]
     return next((error for error in errors if isinstance(error, StorageError)), errors[0])
-
-
-def _leaves(group: BaseExceptionGroup[ErrorT]) -> Iterator[ErrorT]:
-    for each in group.exceptions:
-        if isinstance(each, BaseExceptionGroup):
-            yield from _leaves(each)
-        else:
-            yield each

@@ -7,13 +7,13 @@ open websocket in `sitting`.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from tickrec import logs
 from tickrec.clock import SECOND, Stopped, unless_stopped
-from tickrec.errors import TickrecError, TokenError
+from tickrec.errors import TickrecError, TokenError, leaves
 from tickrec.formatting import plural
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.upstox.auth import Token, expired_error, in_thread, token_hint
@@ -159,7 +159,7 @@ class Link:
 
     def _unexpected_failure(self, error: Exception, stage: str) -> Failure:
         hide = self._token.redact if self._token is not None else str
-        first = next(_leaves(error))
+        first = next(leaves(error))
         detail = hide(f"{type(first).__name__}: {first}")
         self._unexpected = True
         logs.log_unexpected(f"conn {self.conn}: {detail}", error, hide)
@@ -267,14 +267,6 @@ class Link:
 
 def _raise_known(error: Exception) -> None:
     """Raise what ends the run or the attempt; return when the error is one that nobody expected."""
-    for leaf in _leaves(error):
+    for leaf in leaves(error):
         if isinstance(leaf, SinkFailed | TickrecError | Stopped):
             raise leaf
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for each in error.exceptions:
-            yield from _leaves(each)
-    else:
-        yield error
