@@ -50,6 +50,28 @@ def test_a_log_that_cannot_be_written_disturbs_nothing(tmp_path: Path, capsys: p
     assert capsys.readouterr().err == ""
 
 
+def test_a_log_that_a_shell_appends_to_is_emptied_when_it_is_long(tmp_path: Path) -> None:
+    path = tmp_path / "cron.log"
+    logs.keep_short(path)
+    with path.open("a") as shell:
+        shell.write("first\n" * 10)
+        shell.flush()
+        logs.keep_short(path, 60)
+        assert path.stat().st_size == 60
+        logs.keep_short(path, 59)
+        shell.write("second\n")
+    assert path.read_text() == "second\n"
+    assert path.with_name("cron.log.1").read_text() == "first\n" * 10
+
+
+def test_an_error_is_kept_in_the_file_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.log_to_stderr()
+    file = logs.log_to_file(tmp_path / "tickrec.log")
+    logs.keep_error(file, ValueError("100 % wrong"))
+    assert (tmp_path / "tickrec.log").read_text().endswith("ERROR 100 % wrong\n")
+    assert capsys.readouterr().err == ""
+
+
 def test_the_newest_line_is_remembered() -> None:
     latest = logs.Latest()
     log.info("first")

@@ -4,8 +4,11 @@ The package only ever calls `logging.getLogger("tickrec")`; the command line dec
 IST like everything that tickrec shows.
 """
 
+import contextlib
 import logging
 import logging.handlers
+import os
+import shutil
 import sys
 import traceback
 from collections.abc import Callable
@@ -63,6 +66,23 @@ def log_to_file(path: Path, max_bytes: int = LOG_BYTES) -> logging.Handler:
     handler.handleError = lambda record: None  # type: ignore[method-assign]
     _add(handler)
     return handler
+
+
+def keep_error(handler: logging.Handler, error: Exception) -> None:
+    """Keep in one place of the log what is told elsewhere in other words."""
+    facts = {"name": "tickrec", "levelno": logging.ERROR, "levelname": "ERROR", "msg": "%s", "args": (str(error),)}
+    handler.handle(logging.makeLogRecord(facts))
+
+
+def keep_short(path: Path, max_bytes: int = LOG_BYTES) -> None:
+    """Move what a log of others' writing holds to `path`.1 when it is longer than `max_bytes`.
+
+    It is emptied, not renamed: a shell may have it open for appending. A log that cannot be moved stays as it is.
+    """
+    with contextlib.suppress(OSError):
+        if path.stat().st_size > max_bytes:
+            shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+            os.truncate(path, 0)
 
 
 def log_unexpected(text: str, error: BaseException, hide: Callable[[str], str] = str) -> None:

@@ -1,101 +1,34 @@
 """The command line as users meet it: real processes, exit codes, one line for what and one for what to do."""
 
 import datetime as dt
-import json
-import signal
+import os
 import subprocess
 import sys
-import tomllib
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.processes import environment, folder_bytes, running, simulated_broker, stop, tickrec, wait_for
+from tests.processes import environment, simulated_broker, tickrec
+from tickrec.cli import main
 from tickrec.errors import ExitCode
-from tickrec.journal import Journal
-from tickrec.journal.entry import EntryKind
+from tickrec.files import Lock
 from tickrec.store.paths import Store
 
 DATE = dt.date(2026, 11, 20)
 RECORD = ("record", "--now", "--no-live", "--symbols", "RELIANCE,TCS,NIFTY")
-SAME = ("--config", "config.toml")
-
-
-def journalled(store: Store) -> int:
-    return sum(folder_bytes(store.journal(date)) for date in store.dates())
-
-
-def test_one_command_records_the_simulated_market_into_its_own_store(tmp_path: Path) -> None:
-    done = tickrec("record", "--simulate", "--no-live", "--symbols", "RELIANCE", "--for", "4s", folder=tmp_path)
-    assert done.stdout == ""
-    assert "recorded" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not Store(tmp_path / "data").dates()
-    assert len(Store(tmp_path / "data" / "simulated").dates()) == 1
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_recording_with_a_goodbye_and_no_sealing(tmp_path: Path, number: int) -> None:
-    store = Store(tmp_path / "data")
-    with simulated_broker(tmp_path), running(*RECORD, folder=tmp_path) as process:
-        wait_for(lambda: journalled(store) > 20_000, "ticks are journalled")
-        code, err = stop(process, number)
-    assert code == ExitCode.DONE
-    assert "Traceback" not in err
-    date = store.dates()[0]
-    entries = list(Journal(store.journal(date)).entries())
-    assert entries[-1].kind is EntryKind.CLOSED
-    assert not store.settled(date)
-    report = json.loads(tickrec("status", "--json", folder=tmp_path).stdout)
-    assert report["state"] == "stopped"
-    assert report["unflushed_ticks"] == 0
-    assert report["instruments"]["answered"] == report["instruments"]["wanted"] == 3
-
-
-def test_status_while_recording_and_after_a_kill(tmp_path: Path) -> None:
-    store = Store(tmp_path / "data")
-    with simulated_broker(tmp_path), running(*RECORD, folder=tmp_path) as process:
-        wait_for(lambda: journalled(store) > 20_000 and store.status_path.exists(), "ticks are journalled")
-        report = json.loads(tickrec("status", "--json", folder=tmp_path).stdout)
-        assert report["state"] == "recording"
-        assert report["pid"] == process.pid
-        assert report["connections"][0]["keys"] == 3
-        assert "recording" in tickrec("status", folder=tmp_path).stdout
-        process.kill()
-        process.wait()
-        report = json.loads(tickrec("status", "--json", folder=tmp_path, check=ExitCode.DATA).stdout)
-        assert report["state"] == "stale"
-        frames = sum(each.kind is EntryKind.MESSAGE for each in Journal(store.journal(store.dates()[0])).entries())
-        assert report["frames"] == frames
-
-
-@pytest.fixture
-def _in_the_background() -> Iterator[None]:
-    """What is started now ignores SIGINT, as it does when a script starts it with `&`."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_in_the_background")
-def test_a_recorder_that_a_script_started_in_the_background_can_be_interrupted(tmp_path: Path) -> None:
-    store = Store(tmp_path / "data")
-    with simulated_broker(tmp_path), running(*RECORD, folder=tmp_path) as process:
-        wait_for(lambda: journalled(store) > 20_000, "ticks are journalled")
-        code, _ = stop(process, signal.SIGINT)
-    assert code == ExitCode.DONE
-    assert list(Journal(store.journal(store.dates()[0])).entries())[-1].kind is EntryKind.CLOSED
-
-
-def test_a_second_recorder_is_refused(tmp_path: Path) -> None:
-    store = Store(tmp_path / "data")
-    with simulated_broker(tmp_path), running(*RECORD, folder=tmp_path) as process:
-        wait_for(lambda: journalled(store) > 10_000, "ticks are journalled")
-        refused = tickrec(*RECORD, folder=tmp_path, check=ExitCode.LOCKED)
-        assert f"pid {process.pid}" in refused.stderr
-        assert refused.stderr.count("\n") == 1
+COMMANDS = (
+    "record",
+    "status",
+    "query",
+    "symbols",
+    "login",
+    "doctor",
+    "schedule",
+    "seal",
+    "rebuild",
+    "verify",
+    "simulate",
+)
 
 
 def test_an_unknown_symbol_is_refused_with_the_nearest_and_leaves_nothing(tmp_path: Path) -> None:
@@ -108,6 +41,8 @@ def test_an_unknown_symbol_is_refused_with_the_nearest_and_leaves_nothing(tmp_pa
     assert "RELAINCE" in refused.stderr
     assert "RELIANCE" in refused.stderr
     assert (tmp_path / "data" / "state" / "calendar.json").exists(), "a store that was there keeps what it got"
+    log = (tmp_path / "data" / "state" / "tickrec.log").read_text()
+    assert "RELAINCE" in log, "it is kept where it is seen when stderr leads nowhere"
 
 
 def test_what_it_says_to_run_is_about_the_same_store(tmp_path: Path) -> None:
@@ -119,24 +54,6 @@ def test_what_it_says_to_run_is_about_the_same_store(tmp_path: Path) -> None:
     refused = tickrec("verify", DATE, "--data", "my data", "--simulate", folder=tmp_path, check=ExitCode.DATA)
     assert "`tickrec rebuild" in refused.stderr
     assert "--data 'my data' --simulate`" in refused.stderr
-
-
-def test_a_run_that_fails_says_why_once_in_the_log_and_once_at_the_end_with_the_same_hint(tmp_path: Path) -> None:
-    store = Store(tmp_path / "data")
-    with simulated_broker(tmp_path) as config, running(*RECORD, *SAME, folder=tmp_path) as process:
-        wait_for(lambda: journalled(store) > 20_000, "ticks are journalled")
-        api_url = tomllib.loads(config.read_text())["upstox"]["api_url"]
-        for fault in ({"kind": "token", "arg": "another"}, {"kind": "drop"}):
-            data = json.dumps(fault).encode()
-            urllib.request.urlopen(urllib.request.Request(f"{api_url}/simulator/fault", data), timeout=10).close()
-        said = " ".join(process.communicate(timeout=60)[1].split())
-    assert process.returncode == ExitCode.TOKEN
-    why, hint = "the broker refused the access token twice", "Run `tickrec login --config config.toml`"
-    assert said.count(why) == said.count(hint) == 2
-    assert f"ERROR stopping: {why}" in said
-    assert f"ended by: {why}" in said
-    over = " ".join(tickrec("status", *SAME, folder=tmp_path, check=ExitCode.DATA).stdout.split())
-    assert over.count(why) == over.count(hint) == 1
 
 
 def test_the_simulated_store_is_recorded_into_with_its_option_only(tmp_path: Path) -> None:
@@ -190,3 +107,95 @@ def test_without_a_token_nothing_is_recorded_and_no_price_is_asked(tmp_path: Pat
     assert "UPSTOX_ACCESS_TOKEN" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_a_scheduled_start_beside_a_recorder_is_silent(store: Store, tmp_path: Path) -> None:
+    (store.root / "state").mkdir(parents=True)
+    with Lock(store.record_lock) as lock:
+        lock.acquire({"doing": "recording"})
+        said = tickrec("record", "--now", "--symbols", "RELIANCE", folder=tmp_path, check=ExitCode.LOCKED).stderr
+        assert said.count("\n") == 1
+        silent = ("record", "--scheduled", "--now", "--symbols", "RELIANCE")
+        done = tickrec(*silent, folder=tmp_path, check=ExitCode.LOCKED)
+    assert done.stdout == done.stderr == ""
+
+
+@pytest.mark.parametrize("closed", [(0, 1, 2), (0,), (1,), (2,)], ids=str)
+def test_commands_do_without_the_standard_streams(tmp_path: Path, closed: tuple[int, ...]) -> None:
+    def close() -> None:
+        for number in closed:
+            os.close(number)
+
+    command = [sys.executable, "-m", "tickrec", "status"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path), preexec_fn=close, timeout=60)
+    assert done.returncode == ExitCode.DONE
+
+
+def test_what_an_encoding_lacks_is_escaped(tmp_path: Path) -> None:
+    env = {**environment(tmp_path), "PYTHONIOENCODING": "cp1252"}
+    command = [sys.executable, "-m", "tickrec", "status", "--data", "₹é"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, timeout=60)
+    assert done.returncode == ExitCode.DONE
+    assert "\\u20b9é" in done.stdout.decode("cp1252")
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_the_common_options_stand_before_or_after_the_command(tmp_path: Path, place: str) -> None:
+    options = ("--data", "elsewhere", "--simulate")
+    arguments = (*options, "status") if place == "before" else ("status", *options)
+    assert "Start with: tickrec record --data elsewhere --simulate" in tickrec(*arguments, folder=tmp_path).stdout
+
+
+def test_an_option_after_the_command_counts_more(tmp_path: Path) -> None:
+    said = tickrec("--data", "here", "status", "--data", "there", folder=tmp_path).stdout
+    assert "tickrec record --data there" in said
+
+
+def test_help_is_asked_for_by_name(tmp_path: Path) -> None:
+    assert tickrec("help", "seal", folder=tmp_path).stdout == tickrec("seal", "--help", folder=tmp_path).stdout
+    assert "Commands:" in tickrec("help", folder=tmp_path).stdout
+    assert "No such command 'seel'" in tickrec("help", "seel", folder=tmp_path, check=ExitCode.USAGE).stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_what_to_put_in_place_of_a_type(tmp_path: Path, command: str) -> None:
+    shown = tickrec(command, "--help", folder=tmp_path, check=None).stdout
+    assert "<str>" not in shown
+    assert "<path>" not in shown
+    assert "<bool>" not in shown
+
+
+def test_a_shell_is_told_how_a_command_goes_on(tmp_path: Path) -> None:
+    env = {**environment(tmp_path), "_TICKREC_COMPLETE": "complete_bash", "COMP_WORDS": "tickrec re", "COMP_CWORD": "1"}
+    program = "import sys; sys.argv = ['tickrec']; from tickrec.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60)
+    assert {"record", "rebuild"} <= set(done.stdout.split())
+    assert "seal" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(("--fault", f"mute:{number}") for number in ("nan", "inf", "-1", "1e400", "-inf", "x")),
+        *(("--fault", f"drop@{number}") for number in ("nan", "inf", "-1", "1e400")),
+        *(
+            ("--fault", text)
+            for text in ("error:503/nan", "error:503/-1", "oversize:inf", "oversize:1e400", "stall:1e300")
+        ),
+        *(("--rate", number) for number in ("nan", "inf", "0", "-1", "1e400", "x")),
+        *(("--interval", text) for text in ("0s", "-1s", "nan", "1e400s")),
+        *(("--port", text) for text in ("-1", "65536", "x", "9" * 5000)),
+        ("--seed", "1.5"),
+    ],
+    ids=" ".join,
+)
+def test_a_market_that_cannot_be_simulated_is_refused_in_one_line(
+    options: tuple[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["tickrec", "simulate", *options, "--until-eof"])
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == ExitCode.USAGE
+    assert capsys.readouterr().err.count("\n") == 1

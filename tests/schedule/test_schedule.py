@@ -203,7 +203,7 @@ def test_the_command_names_everything_in_full(tmp_path: Path) -> None:
     config = config_for(tmp_path, '[store]\ndata = "ticks"')
     command = schedule_for(config).job.command
     assert command == (
-        *("/venv/bin/python", "-m", "tickrec", "record"),
+        *("/venv/bin/python", "-m", "tickrec", "record", "--scheduled"),
         *("--config", str(tmp_path / "config.toml"), "--data", str(tmp_path / "ticks")),
     )
     assert crontab_lines(schedule_for(config))[1].endswith(
@@ -320,7 +320,7 @@ def test_windows_gets_a_task(tmp_path: Path) -> None:
     found = schedule_for(config_for(tmp_path), WINDOWS)
     assert text(found) == (
         'schtasks /create /tn tickrec /sc daily /st 08:55 /ri 5 /du 07:10 /tr "\\"C:\\Python 3\\python.exe\\" -m '
-        f'tickrec record --no-live --config {tmp_path / "config.toml"} --data {tmp_path / "data"}"\n'
+        f'tickrec record --scheduled --no-live --config {tmp_path / "config.toml"} --data {tmp_path / "data"}"\n'
     )
     with pytest.raises(UsageError, match="Windows"):
         crontab_lines(found)

@@ -11,7 +11,7 @@ import typer
 
 from tickrec.cli.common import Common, ModeOption, command, say
 from tickrec.cli.options import mode_of, value_of
-from tickrec.errors import ExitCode, UsageError, options_given
+from tickrec.errors import AlreadyRecording, ExitCode, NothingToRecord, TickrecError, UsageError, options_given
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -41,6 +41,10 @@ def record(
         bool, typer.Option("--now", help="Begin at once, without the calendar; end at --until, --for or `stop`.")
     ] = False,
     live: Annotated[bool | None, typer.Option("--live/--no-live", help="The live table.")] = None,
+    scheduled: Annotated[
+        bool,
+        typer.Option("--scheduled", hidden=True, help="Started by a schedule: silent when there is nothing to do."),
+    ] = False,
 ) -> None:
     """Record the market data feed until the session ends.
 
@@ -49,6 +53,7 @@ def record(
     from tickrec import values
     from tickrec.config import SIMULATED
     from tickrec.record.plan import Options
+    from tickrec.schedule.schedule import keep_cron_log_short
 
     settings = common.settings
     if duration is not None and until is not None:
@@ -63,7 +68,13 @@ def record(
         now=now or common.simulate,
     )
     with common.broker() as (settings, environ):
-        raise SystemExit(_record(settings, options, environ, live))
+        if not scheduled:
+            raise SystemExit(_record(settings, options, environ, live))
+        keep_cron_log_short(settings)
+        try:
+            raise SystemExit(_record(settings, options, environ, live))
+        except (AlreadyRecording, NothingToRecord) as error:  # as for most starts of a day
+            raise SystemExit(error.code) from None
 
 
 def _record(config: "Config", options: "Options", environ: Mapping[str, str], live: bool | None) -> ExitCode:
@@ -78,7 +89,7 @@ def _record(config: "Config", options: "Options", environ: Mapping[str, str], li
     from tickrec.screen import display
     from tickrec.store.paths import Store
 
-    logs.log_to_file(config.store.data / "state" / "tickrec.log")
+    file = logs.log_to_file(config.store.data / "state" / "tickrec.log")
     wanted = display.suits_live(sys.stdout, environ) if live is None else live and display.can_show(sys.stdout, environ)
     with Terminal(environ, live=wanted) as terminal:
 
@@ -98,6 +109,11 @@ def _record(config: "Config", options: "Options", environ: Mapping[str, str], li
             terminal.close()
             say("stopped before the recording began")
             return ExitCode.DONE
+        except (AlreadyRecording, NothingToRecord):
+            raise
+        except TickrecError as error:  # stderr may lead nowhere
+            logs.keep_error(file, error)
+            raise
     with contextlib.suppress(OSError, ValueError):  # nobody reads stderr: the recording is no worse
         display.print_summary(last, Store(config.store.data), sys.stderr, option=options_given())
     return ExitCode(last.exit_code)

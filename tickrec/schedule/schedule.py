@@ -23,6 +23,7 @@ from tickrec.clock import machine_offsets
 from tickrec.config import SIMULATED, Config, account_home, config_folder
 from tickrec.errors import UsageError, to_run
 from tickrec.files import make_folder
+from tickrec.logs import keep_short
 from tickrec.market.calendar import trading_date
 from tickrec.schedule.crontab import Crontab, cron_runs
 from tickrec.schedule.notation import (
@@ -146,6 +147,11 @@ def plan_schedule(
     )
 
 
+def keep_cron_log_short(config: Config) -> None:
+    """Begin cron's log anew when it has become long; what it held is beside it."""
+    keep_short(config.store.data / "state" / LOG)
+
+
 def mark_of(config: Config) -> str:
     """The mark of the crontab entry of a store and a configuration file."""
     which = json.dumps([str(config.store.data), str(config.path)])
@@ -157,7 +163,7 @@ def _command(config: Config, machine: Machine, simulate: bool) -> tuple[str, ...
     if simulate and data.name == SIMULATED:
         data = data.parent
     return (
-        *(machine.python, "-m", "tickrec", "record"),
+        *(machine.python, "-m", "tickrec", "record", "--scheduled"),
         *(("--no-live",) if machine.system == "win32" else ()),
         *(("--config", str(config.path)) if config.path else ()),
         *("--data", str(data)),

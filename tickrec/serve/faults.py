@@ -35,6 +35,8 @@ _WIDTH: Final = 78
 _WITH_NUMBER: Final = ("stall", "mute", "refuse", "unauthorized", "oversize", "partial", "late")
 _WORDS: Final = {"drop": ("", "midframe"), "garbage": ("", "text"), "snapshot": ("",)}
 _CLOSE_CODES: Final = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
+_LONGEST: Final = 10**8
+"""Three years in seconds; a frame of a hundred megabytes."""
 _FOREVER: Final = 10**30
 
 
@@ -93,10 +95,10 @@ def check(fault: Fault) -> None:
     """Raise ValueError when a fault's kind is unknown or its argument is of the wrong sort."""
     if fault.kind not in KINDS:
         raise ValueError(f"no such kind as {fault.kind!r}")
-    if fault.at < 0:
-        raise ValueError("it would strike before the start")
+    if not 0 <= fault.at <= _LONGEST:
+        raise ValueError(f"it strikes from 0 to {_LONGEST} seconds after the start")
     if fault.kind in _WITH_NUMBER and fault.arg:
-        float(fault.arg)
+        _number(fault.arg)
     if fault.kind == "close" and fault.arg and int(fault.arg) not in _CLOSE_CODES:
         raise ValueError(f"{fault.arg} is no code that a close frame can carry")
     if fault.arg not in _WORDS.get(fault.kind, (fault.arg,)):
@@ -176,7 +178,14 @@ class Lasting:
 
 
 def _until(seconds: str, now: int) -> int:
-    return now + int(float(seconds) * SECOND)
+    return now + int(_number(seconds) * SECOND)
+
+
+def _number(text: str) -> float:
+    """Seconds or bytes. Raises ValueError for what is no number from 0 to _LONGEST."""
+    if not 0 <= (number := float(text)) <= _LONGEST:
+        raise ValueError(f"{text} is not from 0 to {_LONGEST}")
+    return number
 
 
 def _status_and_seconds(arg: str) -> tuple[int, float]:
@@ -184,4 +193,4 @@ def _status_and_seconds(arg: str) -> tuple[int, float]:
     number = int(status or 500)
     if not 400 <= number <= 599:
         raise ValueError(f"{number} is no HTTP error")
-    return number, float(seconds or 10)
+    return number, _number(seconds or "10")

@@ -1,0 +1,112 @@
+"""Commands as users meet them, with a recording that runs: real processes, signals, exit codes, what is said."""
+
+import json
+import signal
+import tomllib
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.processes import folder_bytes, running, simulated_broker, stop, tickrec, wait_for
+from tickrec.errors import ExitCode
+from tickrec.journal import Journal
+from tickrec.journal.entry import EntryKind
+from tickrec.store.paths import Store
+
+RECORD = ("record", "--now", "--no-live", "--symbols", "RELIANCE,TCS,NIFTY")
+SAME = ("--config", "config.toml")
+
+
+def journalled(store: Store) -> int:
+    return sum(folder_bytes(store.journal(date)) for date in store.dates())
+
+
+@pytest.fixture
+def _in_the_background() -> Iterator[None]:
+    """What is started now ignores SIGINT, as it does when a script starts it with `&`."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_one_command_records_the_simulated_market_into_its_own_store(tmp_path: Path) -> None:
+    done = tickrec("record", "--simulate", "--no-live", "--symbols", "RELIANCE", "--for", "4s", folder=tmp_path)
+    assert done.stdout == ""
+    assert "recorded" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not Store(tmp_path / "data").dates()
+    assert len(Store(tmp_path / "data" / "simulated").dates()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_recording_with_a_goodbye_and_no_sealing(tmp_path: Path, number: int) -> None:
+    store = Store(tmp_path / "data")
+    with simulated_broker(tmp_path), running(*RECORD, folder=tmp_path) as process:
+        wait_for(lambda: journalled(store) > 20_000, "ticks are journalled")
+        code, err = stop(process, number)
+    assert code == ExitCode.DONE
+    assert "Traceback" not in err
+    date = store.dates()[0]
+    entries = list(Journal(store.journal(date)).entries())
+    assert entries[-1].kind is EntryKind.CLOSED
+    assert not store.settled(date)
+    report = json.loads(tickrec("status", "--json", folder=tmp_path).stdout)
+    assert report["state"] == "stopped"
+    assert report["unflushed_ticks"] == 0
+    assert report["instruments"]["answered"] == report["instruments"]["wanted"] == 3
+
+
+def test_status_while_recording_and_after_a_kill(tmp_path: Path) -> None:
+    store = Store(tmp_path / "data")
+    with simulated_broker(tmp_path), running(*RECORD, folder=tmp_path) as process:
+        wait_for(lambda: journalled(store) > 20_000 and store.status_path.exists(), "ticks are journalled")
+        report = json.loads(tickrec("status", "--json", folder=tmp_path).stdout)
+        assert report["state"] == "recording"
+        assert report["pid"] == process.pid
+        assert report["connections"][0]["keys"] == 3
+        assert "recording" in tickrec("status", folder=tmp_path).stdout
+        process.kill()
+        process.wait()
+        report = json.loads(tickrec("status", "--json", folder=tmp_path, check=ExitCode.DATA).stdout)
+        assert report["state"] == "stale"
+        frames = sum(each.kind is EntryKind.MESSAGE for each in Journal(store.journal(store.dates()[0])).entries())
+        assert report["frames"] == frames
+
+
+@pytest.mark.usefixtures("_in_the_background")
+def test_a_recorder_that_a_script_started_in_the_background_can_be_interrupted(tmp_path: Path) -> None:
+    store = Store(tmp_path / "data")
+    with simulated_broker(tmp_path), running(*RECORD, folder=tmp_path) as process:
+        wait_for(lambda: journalled(store) > 20_000, "ticks are journalled")
+        code, _ = stop(process, signal.SIGINT)
+    assert code == ExitCode.DONE
+    assert list(Journal(store.journal(store.dates()[0])).entries())[-1].kind is EntryKind.CLOSED
+
+
+def test_a_second_recorder_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path / "data")
+    with simulated_broker(tmp_path), running(*RECORD, folder=tmp_path) as process:
+        wait_for(lambda: journalled(store) > 10_000, "ticks are journalled")
+        refused = tickrec(*RECORD, folder=tmp_path, check=ExitCode.LOCKED)
+        assert f"pid {process.pid}" in refused.stderr
+        assert refused.stderr.count("\n") == 1
+
+
+def test_a_run_that_fails_says_why_once_in_the_log_and_once_at_the_end_with_the_same_hint(tmp_path: Path) -> None:
+    store = Store(tmp_path / "data")
+    with simulated_broker(tmp_path) as config, running(*RECORD, *SAME, folder=tmp_path) as process:
+        wait_for(lambda: journalled(store) > 20_000, "ticks are journalled")
+        api_url = tomllib.loads(config.read_text())["upstox"]["api_url"]
+        for fault in ({"kind": "token", "arg": "another"}, {"kind": "drop"}):
+            data = json.dumps(fault).encode()
+            urllib.request.urlopen(urllib.request.Request(f"{api_url}/simulator/fault", data), timeout=10).close()
+        said = " ".join(process.communicate(timeout=60)[1].split())
+    assert process.returncode == ExitCode.TOKEN
+    why, hint = "the broker refused the access token twice", "Run `tickrec login --config config.toml`"
+    assert said.count(why) == said.count(hint) == 2
+    assert f"ERROR stopping: {why}" in said
+    assert f"ended by: {why}" in said
+    over = " ".join(tickrec("status", *SAME, folder=tmp_path, check=ExitCode.DATA).stdout.split())
+    assert over.count(why) == over.count(hint) == 1
