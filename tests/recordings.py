@@ -105,3 +105,13 @@ async def recording(
 def messages(folder: Path) -> list[Entry]:
     """The broker's messages in a journal."""
     return [entry for entry in Journal(folder).entries() if entry.kind is EntryKind.MESSAGE]
+
+
+def recorded(run: Recording) -> list[bytes]:
+    """The payloads in the journals of a recording, over all dates."""
+    return [entry.payload for date in run.store.dates() for entry in messages(run.store.journal(date))]
+
+
+def sent(folder: Path) -> list[bytes]:
+    """The payloads that the simulated broker of a test's folder has sent."""
+    return [entry.payload for entry in messages(folder / "sent")]
