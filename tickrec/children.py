@@ -4,14 +4,16 @@ Owns how they are started: with this Python and this environment, so that they f
 libraries, and nothing of the folder the user happens to be in.
 """
 
-import asyncio
 import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import tickrec
+
+if TYPE_CHECKING:
+    import asyncio
 
 SECRETS: Final = ("UPSTOX_ACCESS_TOKEN", "UPSTOX_CLIENT_SECRET")
 """Variables that no child has to know."""
@@ -53,11 +55,13 @@ def without_secrets() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in SECRETS}
 
 
-async def start(module: str, *arguments: str, asked: bool = False) -> asyncio.subprocess.Process:
+async def start(module: str, *arguments: str, asked: bool = False) -> "asyncio.subprocess.Process":
     """A child that runs, and says on stderr how it went; `asked`: over stdin and stdout it can be talked to.
 
     Raises OSError.
     """
+    import asyncio  # takes as long to import as most commands run
+
     talk = asyncio.subprocess.PIPE if asked else asyncio.subprocess.DEVNULL
     # Its own process group: a Ctrl-C in the terminal is for the recorder, which then waits for its children.
     return await asyncio.create_subprocess_exec(
@@ -70,13 +74,13 @@ async def start(module: str, *arguments: str, asked: bool = False) -> asyncio.su
     )
 
 
-async def end(process: asyncio.subprocess.Process) -> tuple[int, str]:
+async def end(process: "asyncio.subprocess.Process") -> tuple[int, str]:
     """Tell a child no more and wait until it has ended: its exit code and the last thing it said."""
     code, said = await ended(process)
     return code, said[-1] if said else ""
 
 
-async def ended(process: asyncio.subprocess.Process) -> tuple[int, list[str]]:
+async def ended(process: "asyncio.subprocess.Process") -> tuple[int, list[str]]:
     """The same with all lines that it said, of which there is at least one when it failed."""
     if process.stdin is not None:
         process.stdin.close()

@@ -87,7 +87,9 @@ class RecordConfig:
     stop: dt.time | None = None
     """None: after the last subscribed segment has closed."""
     on_alert: str | None = None
-    """A command that is run with a one-line text."""
+    """A command that is run with a one-line text when somebody should look."""
+    on_done: str | None = None
+    """A command that is run with a one-line text when a run has ended well and its day is sealed and checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +143,7 @@ READERS: Final[Mapping[str, Mapping[str, values.Read]]] = {
         "start": values.moment,
         "stop": values.moment,
         "on_alert": values.command,
+        "on_done": values.command,
     },
     "store": {
         "data": values.path,

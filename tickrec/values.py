@@ -10,12 +10,12 @@ import difflib
 import ipaddress
 import math
 import re
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from tickrec.children import split_command
 from tickrec.errors import UsageError
 
 _DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -120,7 +120,7 @@ def command(value: object, folder: Path) -> str:
     """A command line, quoted like a shell's."""
     text = string(value, folder)
     try:
-        shlex.split(text)
+        split_command(text)
     except ValueError as error:
         raise ValueError(f"must be a command line: {error}") from None
     return text

@@ -22,9 +22,9 @@ from tests.upstox.rest_fixtures import jwt
 from tickrec.clock import IST, SECOND, SystemClock, from_datetime, ist
 from tickrec.config import Config, load
 from tickrec.doctor.broker import Broker, clock_offset
-from tickrec.doctor.examine import Check, check_of, examine, exit_code, page, to_json
-from tickrec.doctor.findings import Finding
-from tickrec.doctor.local import alerts, days, disk, store_folder
+from tickrec.doctor.examine import Check, check_of, examine, exit_code, to_json
+from tickrec.doctor.findings import Finding, page_of, summary
+from tickrec.doctor.local import days, disk, store_folder
 from tickrec.doctor.scheduled import look
 from tickrec.errors import ExitCode
 from tickrec.schedule.crontab import Crontab
@@ -280,11 +280,11 @@ def test_the_token_is_in_no_check_whatever_goes_wrong(tmp_path: Path, instrument
             if fault is not None:
                 simulator.strike(fault)
             checks = [*examined(config, with_token(tmp_path, secret)).values()]
-            shown = json.dumps(to_json(checks)) + page(checks, 200).text + repr(checks)
+            shown = json.dumps(to_json(checks)) + "".join(page_of(each, 200).text for each in checks) + repr(checks)
             assert secret not in shown
             assert "[token]" in shown, "the alert's command, which has it, is shown"
             assert "Traceback" not in shown
-            assert len(checks) == 14
+            assert len(checks) == 15
 
 
 # What is configured
@@ -407,23 +407,6 @@ def test_days_that_were_never_sealed_are_named(tmp_path: Path) -> None:
     assert f"tickrec seal {late}" in check.hint
 
 
-def test_an_alert_that_cannot_be_run_fails(tmp_path: Path) -> None:
-    assert alerts(None).result == "ok"
-    assert alerts("no-such-program --loud").result == "fail"
-    program = tmp_path / "alert.exe"
-    program.write_text("")
-    program.chmod(0o700)
-    assert alerts(f"'{program}' loudly").result == "ok"
-    script = alerts(f"'{program}' '{tmp_path / 'gone.sh'}'")
-    assert (script.result, script.text) == (
-        "fail",
-        f"on_alert runs {program} with {tmp_path / 'gone.sh'}, which is not there",
-    )
-    assert alerts(f"'{program}' '{tmp_path}' https://example.org/gone").result == "ok"
-    relative = alerts(f"'{program}' {os.path.join('bin', 'tell.sh')}")
-    assert (relative.result, relative.hint) == ("warn", "Write its full path")
-
-
 def test_what_the_doctor_itself_stumbles_over_is_a_failed_check(tmp_path: Path) -> None:
     def stumble() -> Finding:
         return Finding("ok", f"{1 // 0}")
@@ -519,21 +502,25 @@ def test_a_timer_is_found_and_has_to_be_enabled(tmp_path: Path, scheduled: Calla
 # How it is shown
 
 
-def test_the_page_says_what_to_do_and_sums_up() -> None:
-    checks = [
-        Check("token", "fail", "the token expired at 03:30 today", "Run `tickrec login`"),
-        Check("store", "ok", "x"),
+def test_a_check_says_what_to_do_and_the_last_line_sums_up() -> None:
+    token = Check("token", "fail", "the token expired at 03:30 today", "Run `tickrec login`")
+    store = Check("store", "ok", "x")
+    assert [line.rstrip() for line in page_of(token, 50).lines] == [
+        "fail  token     the token expired at 03:30 today",
+        "                Run `tickrec login`",
     ]
-    assert [line.rstrip() for line in page(checks, 50).lines] == [
-        "fail  token  the token expired at 03:30 today",
-        "             Run `tickrec login`",
-        "ok    store  x",
-        "1 of 2 checks failed",
-    ]
-    assert [line.rstrip() for line in page(checks[1:], 50).lines][-1] == "ready to record"
-    narrow = page(checks, 10)
-    assert [line[:13].rstrip() for line in narrow.lines] == ["fail  token", "", "", "ok    store", "1 of 2 checks"]
-    assert "".join(line[13:].rstrip() + " " for line in narrow.lines[:2]) == "the token expired at 03:30 today "
+    assert [line.rstrip() for line in page_of(store, 50).lines] == ["ok    store     x"]
+    assert summary([token, store], 50).text.rstrip() == "1 of 2 checks failed"
+    assert summary([store], 50).text.rstrip() == "ready to record"
+    narrow = page_of(token, 10)
+    assert [line[:16].rstrip() for line in narrow.lines] == ["fail  token", "", ""]
+    assert "".join(line[16:].rstrip() + " " for line in narrow.lines[:2]) == "the token expired at 03:30 today "
+
+
+def test_checks_have_names_that_fit_into_their_column(tmp_path: Path) -> None:
+    config = config_for(tmp_path, "http://127.0.0.1:9")
+    heads = [page_of(check, 200).lines[0][:16] for check in examined(config, {"HOME": str(tmp_path)}).values()]
+    assert all(head.endswith("  ") for head in heads)
 
 
 def test_the_worst_result_counts() -> None:

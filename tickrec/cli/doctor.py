@@ -2,12 +2,21 @@
 
 import json
 import sys
+from typing import Annotated
+
+import typer
 
 from tickrec.cli.common import Common, JsonOption, answer, command
 
 
 @command()
-def doctor(common: Common, as_json: JsonOption = False) -> None:
+def doctor(
+    common: Common,
+    test_alert: Annotated[
+        bool, typer.Option("--test-alert", help="Run on_alert and on_done, to see that they reach you.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Look at everything that a recording depends on.
 
     Says what to do about what is wrong; exit code 5 if something fails.
@@ -16,10 +25,16 @@ def doctor(common: Common, as_json: JsonOption = False) -> None:
     from tickrec.doctor import examine as examination
     from tickrec.screen import display
 
+    checks, width = [], display.page_width(sys.stdout)
     with common.broker() as (settings, environ):
-        checks = list(examination.examine(settings, environ, SystemClock(), simulate=common.simulate))
+        found = examination.examine(settings, environ, SystemClock(), simulate=common.simulate, test_alert=test_alert)
+        for check in found:
+            checks.append(check)
+            if not as_json:
+                display.put(examination.page_of(check, width), sys.stdout)
+                sys.stdout.flush()
     if as_json:
         answer(json.dumps(examination.to_json(checks), indent=2))
     else:
-        display.put(examination.page(checks, display.page_width(sys.stdout)), sys.stdout)
+        display.put(examination.summary(checks, width), sys.stdout)
     raise SystemExit(examination.exit_code(checks))

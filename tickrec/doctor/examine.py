@@ -4,14 +4,15 @@ Owns the order of the looks, and that each ends in one check whatever happens in
 token.
 """
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 
 from tickrec.clock import Clock
 from tickrec.config import Config
-from tickrec.doctor import local
+from tickrec.doctor import commands, local
 from tickrec.doctor.broker import Broker
-from tickrec.doctor.findings import FAIL, OK, WARN, Check, Finding, exit_code, page, to_json
+from tickrec.doctor.findings import FAIL, OK, WARN, Check, Finding, exit_code, page_of, summary, to_json
 from tickrec.doctor.scheduled import look
 from tickrec.errors import TickrecError
 from tickrec.market.calendar import trading_date
@@ -19,7 +20,7 @@ from tickrec.schedule.crontab import Crontab
 from tickrec.schedule.schedule import this_machine
 from tickrec.store.paths import Store
 
-__all__ = ["Check", "check_of", "examine", "exit_code", "page", "to_json"]
+__all__ = ["Check", "check_of", "examine", "exit_code", "page_of", "summary", "to_json"]
 
 
 def examine(
@@ -29,10 +30,12 @@ def examine(
     *,
     simulate: bool = False,
     crontab: Crontab | None = None,
+    test_alert: bool = False,
 ) -> Iterator[Check]:
     """Look at everything that recording with this configuration depends on, one check at a time.
 
-    Some take seconds, as they wait for the network. Raises UsageError when the broker's addresses cannot be used.
+    Some take seconds, as they wait for the network. With `test_alert`, the user's own commands are run. Raises
+    UsageError when the broker's addresses cannot be used.
     """
     now_ns, store = clock.wall_ns(), Store(config.store.data)
     broker = Broker(config, environ, clock, simulate=simulate)
@@ -41,13 +44,21 @@ def examine(
         machine = this_machine(environ, now_ns)
         return look(config, machine, environ, now_ns, simulate=simulate, crontab=crontab or Crontab())
 
+    def told(command: str | None, name: str, unset: str, given: str) -> Finding:
+        found = commands.command(name, command, unset)
+        return (
+            found if command is None or found.result == FAIL or not test_alert else commands.tried(name, command, given)
+        )
+
+    done = json.dumps({"date": str(trading_date(now_ns)), "grade": None, "test": True})
     looks: tuple[tuple[str, Callable[[], Finding]], ...] = (
         ("versions", local.versions),
         ("config", lambda: local.config_file(config)),
         ("store", lambda: local.store_folder(store)),
         ("disk", lambda: local.disk(store, config.store.min_free)),
         ("days", lambda: local.days(store, trading_date(now_ns))),
-        ("alerts", lambda: local.alerts(config.record.on_alert)),
+        ("alerts", lambda: told(config.record.on_alert, "on_alert", "nobody is told when it goes wrong", "")),
+        ("done", lambda: told(config.record.on_done, "on_done", "nobody is told that a day is done", done)),
         ("schedule", schedule),
         ("api", broker.api),
         ("assets", broker.assets),

@@ -16,6 +16,8 @@ OK: Final = "ok"
 WARN: Final = "warn"
 FAIL: Final = "fail"
 _TONES: Final = {OK: Tone.FAINT, WARN: Tone.STRONG, FAIL: Tone.ALARM}
+_NAMES: Final = 8
+"""Characters of the longest name of a check."""
 _NARROWEST: Final = 20
 """Characters that a text is given at least, however narrow the terminal."""
 
@@ -54,27 +56,27 @@ def to_json(checks: Sequence[Check]) -> dict[str, Any]:
     return {"result": worst, "checks": rows}
 
 
-def page(checks: Sequence[Check], width: int) -> Page:
-    """The checks as lines, each with its hint below, and a last line that sums them up."""
-    column = max((len(check.name) for check in checks), default=0)
-    shown = Page(max(width, len(_head(FAIL, "", column)) + _NARROWEST))
-    for check in checks:
-        _add(shown, check, column)
-    shown.say(_sum(checks), Tone.PLAIN if exit_code(checks) is ExitCode.DONE else Tone.ALARM)
-    return shown
-
-
-def _add(shown: Page, check: Check, column: int) -> None:
-    head = _head(check.result, check.name, column)
+def page_of(check: Check, width: int) -> Page:
+    """A check as lines, with its hint below."""
+    shown = Page(max(width, len(_head(FAIL, "")) + _NARROWEST))
+    head = _head(check.result, check.name)
     room = shown.width - len(head)
     lines = textwrap.wrap(check.text, room) or [""]
     shown.add(head + lines[0], [Mark(0, len(check.result), _TONES[check.result])])
     for line in [*lines[1:], *(textwrap.wrap(check.hint, room) if check.hint else [])]:
         shown.add(" " * len(head) + line)
+    return shown
 
 
-def _head(result: str, name: str, column: int) -> str:
-    return f"{result:<4}  {name:<{column}}  "
+def summary(checks: Sequence[Check], width: int) -> Page:
+    """The line that sums the checks up."""
+    shown = Page(width)
+    shown.say(_sum(checks), Tone.PLAIN if exit_code(checks) is ExitCode.DONE else Tone.ALARM)
+    return shown
+
+
+def _head(result: str, name: str) -> str:
+    return f"{result:<4}  {name:<{_NAMES}}  "
 
 
 def _sum(checks: Sequence[Check]) -> str:

@@ -1,23 +1,20 @@
-"""What a recording depends on on this machine: libraries, folders, space, days left unsealed, alerts.
+"""What a recording depends on on this machine: libraries, folders, space, days left unsealed.
 
 Owns what of that is good enough. Asks nobody outside.
 """
 
 import datetime as dt
 import importlib.metadata
-import os
 import platform
 import shlex
-import shutil
 import sys
-import tempfile
 from typing import Final
 
 from tickrec import __version__
 from tickrec.config import Config
 from tickrec.doctor.findings import FAIL, OK, WARN, Finding
 from tickrec.errors import to_run
-from tickrec.files import free_bytes, lock_holder
+from tickrec.files import free_bytes, lacks, lock_holder
 from tickrec.formatting import plural, size
 from tickrec.status.disk_use import disk_use, left_unsealed
 from tickrec.status.totals import newest_totals, usual_day
@@ -57,13 +54,13 @@ def store_folder(store: Store) -> Finding:
     """Whether the store, or the folder that it would be made in, can be written and synced."""
     folder = next(each for each in (store.root, *store.root.parents) if each.exists())
     try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b"tickrec")
-            file.flush()
-            os.fsync(file.fileno())
+        missing = lacks(folder)
     except OSError as error:
         hint = f"Look at its owner, its permissions and the disk: ls -ld {shlex.quote(str(folder))}"
         return Finding(FAIL, f"{folder} cannot be written: {error.strerror or error}", hint)
+    if missing:
+        told = "; ".join(lack.value for lack in missing)
+        return Finding(WARN, f"{folder} can be written, but {told}", "Record onto a disk of this machine if you can")
     if folder != store.root:
         return Finding(OK, f"{store.root} will be made by the first recording")
     holder = lock_holder(store.record_lock)
@@ -100,20 +97,3 @@ def days(store: Store, today: dt.date) -> Finding:
     listed = ", ".join([*map(str, unsealed[:_LISTED]), *(["..."] if len(unsealed) > _LISTED else [])])
     hint = f"{to_run('seal', unsealed[0])}; or leave it to the next recording, which seals earlier days"
     return Finding(WARN, f"{plural(len(unsealed), 'earlier day')} not sealed: {listed}", hint)
-
-
-def alerts(command: str | None) -> Finding:
-    """Whether `on_alert` can be run. It is not run."""
-    if command is None:
-        return Finding(OK, "nobody is told when a recording goes wrong", "Set on_alert in [record] to be told")
-    program, *arguments = shlex.split(command)
-    if shutil.which(program) is None:
-        return Finding(FAIL, f"on_alert cannot be run: {program} is not found", "Write its full path")
-    missing = [each for each in arguments if os.path.isabs(each) and not os.path.exists(each)]
-    if missing:
-        return Finding(FAIL, f"on_alert runs {program} with {missing[0]}, which is not there", "Write where it is")
-    paths = [each for each in (program, *arguments) if os.sep in each and not os.path.isabs(each) and "://" not in each]
-    if paths:
-        found = f"on_alert names {paths[0]}, which depends on the folder that the recorder is started in"
-        return Finding(WARN, found, "Write its full path")
-    return Finding(OK, f"on_alert runs {program}")
