@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks import decoding, load, querying, sealing, stalls, starting, storing
+from tests.benchmarks import decoding, load, querying, sealing, serving, stalls, starting, storing
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.machine import description
 from tests.benchmarks.table import Row, markdown, text
@@ -23,6 +23,7 @@ ROWS: Final[Mapping[str, Callable[[Bench], Iterator[Row]]]] = {
     "stalls": stalls.rows,
     "seal": sealing.rows,
     "query": querying.rows,
+    "serve": serving.rows,
     "start": starting.rows,
 }
 
