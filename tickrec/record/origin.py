@@ -17,7 +17,7 @@ def check_origin(store: Store, source: str, *, now: bool) -> None:
     """
     if source != SOURCE and not now:
         raise UsageError(
-            f"the broker's address leads to a {source}, which keeps no exchange's hours",
+            f"the broker's address leads to a {source}, not to the broker",
             hint="Give --now to record it, and a --data folder of its own; or take api_url out of the configuration",
         )
     stored = stored_source(store)
