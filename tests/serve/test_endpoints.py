@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.clocks import SteppedClock, at
-from tests.serve.fixtures import NIFTY, RELIANCE, TCS, Answer, authorize, call, simulated
+from tests.serve.fixtures import NIFTY, RELIANCE, TCS, Answer, authorize, call, raw_status, simulated
 from tickrec.clock import IST
 from tickrec.errors import UsageError
 from tickrec.serve.server import HOST
@@ -58,6 +58,11 @@ class TestAuthorize:
         answer = await get(path)
         assert answer.status == 404
         assert answer.error_code == "UDAPI100060"
+
+    @pytest.mark.parametrize("target", ["//[", "http://[::1", "*", "/%00", "/../../etc/passwd", "/" + "x" * 8000])
+    async def test_an_address_that_makes_no_sense_is_not_found(self, target: str) -> None:
+        async with simulated() as (simulator, _):
+            assert await raw_status(simulator, target, {"Host": "localhost"}) == 404
 
     async def test_every_answer_states_the_servers_time(self) -> None:
         answer = await get("/v3", settings={"clock": SteppedClock("2026-11-23T10:00:00")})

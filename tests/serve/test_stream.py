@@ -305,7 +305,7 @@ class TestStreaming:
     async def test_a_slow_reader_gets_fewer_messages_and_still_every_key(self) -> None:
         async with (
             simulated() as (simulator, clock),
-            connected(simulator, max_queue=1, compression=None) as client,
+            connected(simulator, max_queue=1, close_timeout=0.1) as client,
         ):
             await client.subscribe([RELIANCE, TCS])
             for _ in range(4):

@@ -67,8 +67,11 @@ class Request(NamedTuple):
 
 
 def read(received: Received) -> Request:
-    """A request as the library has read it."""
-    parts = urlsplit(received.path)
+    """A request as the library has read it. An address that is none leads nowhere."""
+    try:
+        parts = urlsplit(received.path)
+    except ValueError:
+        parts = urlsplit("")
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     headers = {name.lower(): value for name, value in received.headers.raw_items()}
     origins = [origin.partition("://")[2] for origin in received.headers.get_all("Origin")]
@@ -240,7 +243,7 @@ class Endpoints:
         """?kind=close&arg=1011, or the same as JSON in the body of a POST, which arrives as the query."""
         try:
             fault = fault_from_json(request.query if "kind" in request.query else json.loads(request.raw_query))
-        except (ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             return _json(400, {"status": "error", "message": str(error)})
         strike(fault)
         return _json(200, {"status": "success"})
