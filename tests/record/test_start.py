@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clocks import ShiftedClock, at
 from tests.recordings import FAST, SELECTORS, config_for, recording, until
 from tickrec.clock import SystemClock
 from tickrec.errors import ExitCode, StorageError, TickrecError, UsageError
@@ -54,11 +55,16 @@ def full_disk() -> Iterator[None]:
     yield
 
 
+def morning() -> ShiftedClock:
+    """A clock that shows ten on a Monday."""
+    return ShiftedClock(at("2026-11-23T10:00") - SystemClock.wall_ns())
+
+
 async def run_with(tmp_path: Path, owner: Owner, bar: Bar, options: Options = NOW) -> None:
     async with Simulator(FAST) as simulator:
         config = config_for(tmp_path, simulator, owner.config)
         environ = {"UPSTOX_ACCESS_TOKEN": "simulated"}
-        await Record(config, options, environ, SystemClock(), asyncio.Event(), bar=bar).run()
+        await Record(config, options, environ, morning(), asyncio.Event(), bar=bar).run()
 
 
 @pytest.mark.parametrize(
@@ -111,7 +117,7 @@ async def test_a_store_that_is_not_there_is_not_made_before_the_plan_stands(tmp_
 
 
 async def test_what_was_asked_before_there_was_a_store_is_kept_in_it(tmp_path: Path) -> None:
-    async with recording(tmp_path) as one:
+    async with recording(tmp_path, clock=morning()) as one:
         await one.sent(10)
         (date,) = one.store.dates()
         assert one.store.instruments_path(date).exists()
@@ -137,7 +143,7 @@ async def test_an_unexpected_error_winds_the_run_down_in_order(
     async with Simulator(FAST) as simulator:
         config = config_for(tmp_path, simulator, owner.config)
         store, stopping = Store(config.store.data), Breaking()
-        record = Record(config, NOW, {"UPSTOX_ACCESS_TOKEN": "simulated"}, SystemClock(), stopping)
+        record = Record(config, NOW, {"UPSTOX_ACCESS_TOKEN": "simulated"}, morning(), stopping)
         running = asyncio.create_task(record.run())
         await until(lambda: bool((said := status.read(store.status_path)) and said.ticks > 20))
         stopping.broken = True

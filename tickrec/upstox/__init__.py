@@ -2,5 +2,5 @@
 
 Owns the token, REST, the websockets, what to subscribe within which limits, the shapes of the broker's answers and,
 in `decode`, of its messages. Takes values, not the configuration, and knows nothing of files but the token's. Read
-`feed` first.
+`feed` first, then `link` (one connection), `sitting` (one websocket of it) and `liveness` (whether that still lives).
 """
