@@ -131,8 +131,10 @@ class Recording:
         self.append(EntryKind.NOTE, 0, encode_facts(event="start"))
 
     def connect(self, conn: int = 1, mode: str = "full", silent: Sequence[str] = ()) -> None:
-        """Connect, get market_info, subscribe everything in batches, and get the snapshots. `silent`: keys without
-        an answer."""
+        """Connect, get market_info, subscribe everything in batches, get the snapshots, tell the session.
+
+        `silent`: keys without an answer.
+        """
         market = self.market
         self.append(EntryKind.CONNECTED, conn, encode_facts(host="h", attempt=1, keys=len(market.instruments)))
         self.message(market.info(self.ms), conn)
@@ -141,6 +143,8 @@ class Recording:
             keys = [[one.key, one.symbol] for one in chosen] + [[key, None] for key in silent if not start]
             self.append(EntryKind.SUBSCRIBED, conn, encode_facts(mode=mode, keys=keys))
             self.message(market.snapshot(self.ms, chosen, mode), conn, [one.key for one in chosen])
+        session = ["NSE_EQ", self.now_ns, self.now_ns + 3600 * 10**9, "timings"]
+        self.append(EntryKind.NOTE, 0, encode_facts(event="sessions", sessions=[session]))
 
     def updates(self, messages: int, each: int = 10, conn: int = 1, mode: str = "full", every_ms: int = 250) -> None:
         """Live messages of `each` instruments."""

@@ -122,6 +122,14 @@ REJECTED: Final = _schema(
     ("error", pa.string(), "why it could not be decoded; its bytes stay in the journal"),
 )
 
+SESSIONS: Final = _schema(
+    ("seq", pa.int64(), "journal sequence of the entry that says so; of a segment those with the highest count"),
+    ("segment", pa.string(), "exchange segment, such as NSE_EQ"),
+    ("start_ts", _US, "when continuous trading begins"),
+    ("end_ts", _US, "when it ends"),
+    ("source", pa.string(), "who says so: timings or holidays (the broker), feed, built-in or assumed"),
+)
+
 INSTRUMENTS: Final = _schema(
     ("instrument_key", pa.string(), "the broker's key; F&O keys are reused after expiry"),
     ("segment", pa.string(), "exchange segment, such as NSE_FO"),
@@ -152,8 +160,12 @@ SMALL_TABLES: Final = {
     "subscriptions": SUBSCRIPTIONS,
     "market_status": MARKET_STATUS,
     "rejected": REJECTED,
+    "sessions": SESSIONS,
 }
 """The tables derived from the journal beside `ticks`, by name."""
+
+LATER_TABLES: Final = frozenset({"sessions"})
+"""Those that a date sealed by an earlier version does not have."""
 
 TABLES: Final = {"ticks": TICKS, **SMALL_TABLES, "instruments": INSTRUMENTS}
 """Every stored table by name, without its partition column `date`."""

@@ -17,7 +17,12 @@ def at(second: int) -> dt.datetime:
 class Day:
     def __init__(self) -> None:
         self.ledger = History()
-        self.rows: dict[str, list[dict[str, Any]]] = {"gaps": [], "connections": [], "subscriptions": []}
+        self.rows: dict[str, list[dict[str, Any]]] = {
+            "gaps": [],
+            "connections": [],
+            "subscriptions": [],
+            "sessions": [],
+        }
         self.seq = 0
 
     def feed(self, second: int, kind: EntryKind, conn: int, answered: tuple[str, ...] = (), **facts: object) -> None:
@@ -237,3 +242,15 @@ def test_the_fold_continues_from_its_text_at_any_entry() -> None:
 
 def test_an_empty_text_is_the_start_of_a_date() -> None:
     assert History.from_text("").to_text() == History().to_text()
+
+
+def test_the_sessions_of_a_date_are_rows_whenever_they_are_told() -> None:
+    day = Day()
+    first = [["NSE_EQ", 10 * 10**9, 20 * 10**9, "holidays"], ["NSE_FO", 10 * 10**9, 21 * 10**9, "holidays"]]
+    later = [["NSE_EQ", 10 * 10**9, 30 * 10**9, "timings"]]
+    day.feed(1, EntryKind.NOTE, 0, event="sessions", sessions=first)
+    told = [tuple(row.values()) for row in day.take()["sessions"]]
+    assert told == [(1, name, at(10), at(end), "holidays") for name, end in (("NSE_EQ", 20), ("NSE_FO", 21))]
+    day.feed(2, EntryKind.NOTE, 0, event="sessions", sessions=later)
+    assert tuple(day.take()["sessions"][-1].values()) == (2, "NSE_EQ", at(10), at(30), "timings")
+    assert rows(day.ledger.open_rows())["sessions"] == rows(day.ledger.last_rows())["sessions"] == []

@@ -137,6 +137,7 @@ def test_what_was_recorded_since_is_in_the_next_answer(store: Store) -> None:
     recording = days.Recording(store)
     recording.run()
     recording.connect()
+    recording.updates(1)
     count = "SELECT count(*) AS n, max(seq) AS last FROM ticks"
     with Session(store) as session, tickrec.open(store.root) as day:
         for _ in range(3):

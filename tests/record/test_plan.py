@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.market.fixtures import contract, master_of
+from tests.market.fixtures import contract, master_of, share
 from tickrec.config import Config, load
 from tickrec.market.calendar import Calendar
 from tickrec.market.hours import at
@@ -87,3 +87,16 @@ def test_with_the_calendar_a_run_ends_at_the_configured_end(config: Config) -> N
     asked = Options(symbols=("RELIANCE",), mode="full")
     times = plan_times(config, asked, Calendar(), {"NSE_EQ"}, at(DATE, dt.time(8)))
     assert (times.start_ns, times.stop_ns) == (at(DATE, dt.time(9)), at(DATE, dt.time(15, 45)))
+
+
+def test_the_sessions_of_the_recorded_segments_are_told_with_who_says_so(tmp_path: Path) -> None:
+    master = master_of(tmp_path, [share("A", "INE002A01018"), contract("A", "NSE_EQ|INE002A01018", "FUT", DATE)])
+    calendar = Calendar((), {DATE: TOLD[:1]})
+    plan = Plan("full", tuple(master.rows([0, 1])), (), calendar, None, Times(0, None))
+    morning, noon = at(DATE, dt.time(9, 15)), at(DATE, dt.time(15, 30))
+    told = [("NSE_EQ", morning, noon, "timings"), ("NSE_FO", morning, at(DATE, dt.time(15, 40)), "built-in")]
+    assert plan.session_rows(DATE) == told
+    plan.open_until["NSE_FO"] = at(DATE, dt.time(16, 3))
+    assert plan.session_rows(DATE) == [told[0], ("NSE_FO", morning, at(DATE, dt.time(16, 3)), "feed")]
+    assert {row[3] for row in plan.session_rows(DATE + dt.timedelta(days=2))} == {"built-in"}
+    assert plan.session_rows(SUNDAY) == []

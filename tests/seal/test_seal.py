@@ -92,6 +92,7 @@ def test_a_sealed_date_is_one_sorted_file_a_table(store: Store) -> None:
         f"manifest/{DATE}.json",
         f"market_status/date={DATE}/market_status.parquet",
         f"rejected/date={DATE}/rejected.parquet",
+        f"sessions/date={DATE}/sessions.parquet",
         f"subscriptions/date={DATE}/subscriptions.parquet",
         f"ticks/date={DATE}/ticks.parquet",
     ]

@@ -144,6 +144,7 @@ def test_a_crash_between_the_small_tables_and_the_ticks_repeats_no_row(store: St
         "connections",
         "subscriptions",
         "market_status",
+        "sessions",
     }
     assert snapshot(store) == whole
     recording.updates(3)

@@ -27,7 +27,8 @@ class EntryKind(IntEnum):
     that failed; in journals of earlier versions the first of a run has {"since_ns", "keys"} too. "lost": {"reason"} of
     a connection that is not recorded since "since_ns", or since the entry itself, with its "keys" if it was not wanted
     before. "missed": {"reason", "since_ns", "until_ns", "keys"} of data that turned out to be missing after the date
-    had been left; here the keys are a number.
+    had been left; here the keys are a number. "sessions": {"sessions": [[segment, start_ns, end_ns, source], ...]}:
+    the sessions of the date that the run goes by from here on, those of all its segments; connection 0.
     """
 
 

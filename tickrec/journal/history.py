@@ -1,4 +1,4 @@
-"""The history of a date: connections, subscriptions and gaps as rows, folded from its journal entries.
+"""The history of a date: connections, subscriptions, gaps and sessions as rows, folded from its journal entries.
 
 Owns when such a row is settled and what it says; when a gap begins and ends is in `gaps`. A row is settled by one entry
 and carries that entry's seq, so the rows of a range of entries are the same whenever and by whom the range was folded.
@@ -32,7 +32,8 @@ CONNECTION_LOST: Final = "connection lost"
 
 _MESSAGE: Final = EntryKind.MESSAGE
 _OPEN: Final = State.OPEN
-_TABLES: Final = {"gaps": schema.GAPS, "connections": schema.CONNECTIONS, "subscriptions": schema.SUBSCRIPTIONS}
+_NAMES: Final = ("gaps", "connections", "subscriptions", "sessions")
+_TABLES: Final = {name: schema.SMALL_TABLES[name] for name in _NAMES}
 
 
 @dataclass(slots=True)
@@ -139,7 +140,7 @@ class History:
             for key, asked in keys.items()
         ]
         rows = {"gaps": [*map(_gap_row, gaps)], "connections": connections, "subscriptions": subscriptions}
-        return {name: _table(name, rows[name]) for name in _TABLES}
+        return {name: _table(name, rows.get(name, ())) for name in _TABLES}
 
     # What entries mean
 
@@ -180,6 +181,11 @@ class History:
             case "attempt" | "lost" if keys is not None or entry.conn in self._lines:
                 told = {"reason": str(facts["reason"]), "since_ns": facts.get("since_ns")}
                 return self._happened(entry, Event.FAILED, **told, keys=None if keys is None else _count(keys))
+            case "sessions":
+                self._rows["sessions"] += [
+                    (entry.seq, segment, us(start_ns), us(end_ns), source)
+                    for segment, start_ns, end_ns, source in facts["sessions"]
+                ]
             case "missed":
                 gap = Gap(entry.seq, entry.conn, facts["since_ns"], facts["until_ns"], facts["reason"], facts["keys"])
                 return [gap]

@@ -181,6 +181,7 @@ STORED: Final = (
     Relation("gaps", "when a connection brought nothing, and why"),
     Relation("connections", "every websocket connection"),
     Relation("subscriptions", "every key asked for, and when it answered"),
+    Relation("sessions", "when each segment traded, and who says so"),
     Relation("market_status", "what the broker said about sessions"),
     Relation("rejected", "messages that could not be decoded"),
     Relation("instruments", "the broker's list: expiry, strike, lot size", "recorded or not"),

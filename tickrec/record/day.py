@@ -23,6 +23,8 @@ from tickrec.store.paths import Store
 from tickrec.upstox.decode.peek import count_feeds
 from tickrec.upstox.rest import SOURCE
 
+SessionRow = tuple[str, int, int, str]
+"""A session: segment, start and end in wall nanoseconds, who says so."""
 NEWEST_GAPS: Final = 100
 MIDNIGHT: Final = "midnight"
 """Reason of the goodbye to a date that a run leaves behind; what lasts then goes on in the next."""
@@ -51,6 +53,7 @@ class Day:
         self.asked_before: dict[str, str] = {}
         """Trading symbol of every key that earlier runs asked for on the date."""
         self._gaps_seen = 0
+        self._noted_sessions: Sequence[SessionRow] | None = None
         self._clock = clock
         self._spoken: dict[int, list[Entry]] = {}
         """What each connection of the run said since it was opened last, to be said again in the next date."""
@@ -167,6 +170,12 @@ class Day:
     def begin_again(self) -> None:
         """Go on in a date that had been left: the clock was set back. Raises StorageError."""
         self.append(self._own(EntryKind.NOTE, event="start", version=__version__))
+
+    def note_sessions(self, rows: Sequence[SessionRow]) -> None:
+        """Journal the sessions that the run goes by, unless it has said so. Raises StorageError."""
+        if rows != self._noted_sessions:
+            self._noted_sessions = rows
+            self.append(self._own(EntryKind.NOTE, event="sessions", sessions=rows))
 
     def say_goodbye(self, reason: str, wall_ns: int | None = None) -> None:
         """Journal that the run ends here, now or at `wall_ns`. Raises StorageError."""

@@ -8,7 +8,7 @@ import asyncio
 import datetime as dt
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
 from tickrec.clock import SECOND, Clock, Stopped
@@ -17,7 +17,7 @@ from tickrec.journal.entry import Entry, EntryKind
 from tickrec.journal.gaps import Gap
 from tickrec.market.calendar import trading_date
 from tickrec.record.alerts import Alert, Alerts
-from tickrec.record.day import Day
+from tickrec.record.day import Day, SessionRow
 from tickrec.record.flush import Flushing
 from tickrec.store.paths import Store
 from tickrec.upstox.rest import SOURCE
@@ -91,6 +91,10 @@ class Days:
             for left in self._left:
                 if since_ns < left.end_ns == day.begin_ns:
                     left.add_missed(entry.conn, facts["reason"], since_ns)
+
+    def note_sessions(self, rows_of: Callable[[dt.date], Sequence[SessionRow]]) -> None:
+        """Journal the sessions of the present date that the run goes by, where they are news. Raises StorageError."""
+        self.current.note_sessions(rows_of(self.current.date))
 
     def _at(self, wall_ns: int) -> Day:
         """The date that an entry of `wall_ns` belongs to; the run goes on in it. Raises StorageError."""

@@ -102,6 +102,7 @@ class Ending:
             log.info("recording goes on, as %s is still open", ", ".join(sorted(trading)))
             self._told = trading
         self._plan.times = self._plan.times._replace(stop_ns=moved_ns)
+        self._plan.open_until |= dict.fromkeys(trading, moved_ns)
         return True
 
     async def keep_asking(self) -> NoReturn:

@@ -9,7 +9,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -36,6 +36,9 @@ SHARE_SEGMENTS: Final = ("NSE_EQ", "NSE_FO")
 _SHOWN: Final = {"NFO": "F&O", "BFO": "BSE F&O", "CDS": "currency", "BCD": "BSE currency", "NSCOM": "NSE commodities"}
 _ORDER: Final = {name: place for place, name in enumerate(("NSE", "NFO", "BSE", "BFO", "MCX"))}
 
+
+FEED: Final = "feed"
+"""Source of a session: the feed, which went on beyond what had been told."""
 
 Bar = Callable[[], AbstractContextManager[Progress | None]]
 """Shows how far a download is, for the length of a block; gives what is told, None where nobody looks."""
@@ -85,6 +88,8 @@ class Plan:
     times: Times
     source: str = SOURCE
     """What the messages are: the broker's, or a replay of them."""
+    open_until: dict[str, int] = field(default_factory=dict)
+    """Until when, wall nanoseconds, segments are recorded that the feed calls open beyond the planned end."""
 
     @property
     def symbols(self) -> dict[str, str]:
@@ -120,12 +125,30 @@ class Plan:
         texts = [f"{', '.join(names)} opens at {ist(start):%H:%M}" for start, names in sorted(later.items())]
         return ", ".join(texts) or "exchanges closed"
 
+    def session_rows(self, date: dt.date) -> list[tuple[str, int, int, str]]:
+        """The sessions of the recorded segments on a date: segment, start and end in wall nanoseconds, who says so."""
+        sessions = self.calendar.sessions(date)
+        rows = []
+        for segment in sorted(self.segments):
+            exchange = exchange_of(segment) or ""
+            source = self.calendar.source(date, exchange)
+            own = [(segment, each.start_ns, each.end_ns, source) for each in sessions.get(exchange, ())]
+            open_until_ns = self.open_until.get(segment, 0)
+            if own and own[-1][1] <= open_until_ns and own[-1][2] < open_until_ns <= _end_of(date):
+                own[-1] = (segment, own[-1][1], open_until_ns, FEED)
+            rows += own
+        return rows
+
     def _next_sessions(self, wall_ns: int) -> Iterator[tuple[str, Session]]:
         """Of each exchange that has one the session that lasts, or else the next of the date."""
         sessions = self.calendar.sessions(trading_date(wall_ns))
         for name in sorted(sessions, key=lambda name: _ORDER.get(name, 9)):
             if left := [each for each in sessions[name] if wall_ns < each.end_ns]:
                 yield name, left[0]
+
+
+def _end_of(date: dt.date) -> int:
+    return at(date + dt.timedelta(days=1), dt.time())
 
 
 def _is_expiring_index(instrument: Instrument, date: dt.date) -> bool:

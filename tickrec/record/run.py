@@ -169,6 +169,7 @@ class Recorder:
         failure: TickrecError | None = None
         try:
             self._warn_of_repair()
+            self._days.note_sessions(self._plan.session_rows)
             self._journal_late()
             self._log_plan()
             async with asyncio.TaskGroup() as tasks:
@@ -222,8 +223,9 @@ class Recorder:
             self._progress.durable_ns = now_ns
 
     async def _report(self) -> NoReturn:
-        """Once a second: the status file, and gaps to the log."""
+        """Once a second: the status file, gaps to the log, sessions that have changed to the journal."""
         while True:
+            self._days.note_sessions(self._plan.session_rows)
             run = self._status()
             for gap in self._days.current.new_gaps():
                 log.info("gap of %s on conn %d since %s: %s", *_gap_words(gap))

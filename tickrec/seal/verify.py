@@ -24,7 +24,7 @@ from tickrec.market.instruments import downloaded_ns
 from tickrec.seal.counts import Difference, JournalCount, TickCount, differing, differing_keys
 from tickrec.status.totals import Totals
 from tickrec.store import parquet, rows
-from tickrec.store.coverage import Coverage, Part, coverage, read_footer
+from tickrec.store.coverage import Coverage, Part, coverage, read_footer, sealed_tables
 from tickrec.store.manifest import FileFacts, Manifest, load, plain
 from tickrec.store.parquet import UnreadableFile
 from tickrec.store.parts import require_small_tables, stored_rows
@@ -261,10 +261,9 @@ def _against_seal(
 
 def _unread(store: Store, covered: Coverage) -> Iterator[Difference]:
     """The files of small tables that are gone or damaged, when there is no manifest that would tell."""
-    for table, fields in schema.SMALL_TABLES.items():
-        path = store.sealed_path(table, covered.date)
+    for table, path in sealed_tables(store, covered.date).items():
         try:
-            parquet.read(path, fields)
+            parquet.read(path, schema.SMALL_TABLES[table])
         except FileNotFoundError:
             yield Difference(_name(store, path), "is gone")
         except UnreadableFile as error:
@@ -303,7 +302,7 @@ def _wrong_names(store: Store, manifest: Manifest, covered: Coverage) -> Iterato
     version = read_footer(covered.sealed).schema_version
     if manifest.schema_version != version:
         yield f"schema version {manifest.schema_version}, ticks.parquet has {version}"
-    for table in ("ticks", *schema.SMALL_TABLES):
+    for table in ("ticks", *sealed_tables(store, covered.date)):
         if _name(store, store.sealed_path(table, covered.date)) not in manifest.files:
             yield f"says nothing of {table}"
 
@@ -389,7 +388,8 @@ def _wrong_tables(
         for table in schema.SMALL_TABLES
     }
     if covered.sealed is not None:
-        for table, paths in files.items():
-            paths.insert(0, store.sealed_path(table, covered.date))
+        for table, sealed in {"ticks": covered.sealed, **sealed_tables(store, covered.date)}.items():
+            files[table].insert(0, sealed)
+    files = {table: paths for table, paths in files.items() if paths or table not in schema.LATER_TABLES}
     for table in rows.differing_tables(path, {table: files[table] for table in files if table in whole}, below):
         yield f"{table} is not what Parquet has"

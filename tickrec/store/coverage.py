@@ -206,6 +206,12 @@ def _beside(folder: Path, parts: Iterable[Part]) -> Iterator[Path]:
             yield folder / part.path.name
 
 
+def sealed_tables(store: Store, date: dt.date) -> dict[str, Path]:
+    """The file of each small table that a sealed date has; one sealed by an earlier version has fewer of them."""
+    paths = {table: store.sealed_path(table, date) for table in schema.SMALL_TABLES}
+    return {table: path for table, path in paths.items() if table not in schema.LATER_TABLES or path.exists()}
+
+
 def leftovers(store: Store, covered: Coverage) -> Iterator[Path]:
     """Files that belong to no published range: drafts, parts that something else covers, parts of small tables
     without their part of `ticks`. Parts of `ticks` come first, as they must be removed."""

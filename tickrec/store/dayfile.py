@@ -28,7 +28,7 @@ from tickrec.errors import DataError, ExitCode, TickrecError, to_run
 from tickrec.files import Lock, make_folder, publish
 from tickrec.market.instruments import write
 from tickrec.store import parquet
-from tickrec.store.coverage import Coverage, coverage
+from tickrec.store.coverage import Coverage, coverage, sealed_tables
 from tickrec.store.paths import DRAFT_SUFFIX, Store
 from tickrec.store.rows import (
     LIMITS,
@@ -214,8 +214,8 @@ class DayFile:
             if covered.sealed is not None and not last_seq:
                 # Of a date that goes on, rows without a seq were open when it was sealed, and are settled since.
                 where = f"WHERE seq <= {covered.sealed_last}" if covered.parts else ""
-                for table in ("ticks", *schema.SMALL_TABLES):
-                    self._insert(table, f"{parquet_source([store.sealed_path(table, self._date)])} {where}")
+                for table, path in {"ticks": covered.sealed, **sealed_tables(store, self._date)}.items():
+                    self._insert(table, f"{parquet_source([path])} {where}")
             for table, paths in _parts_after(covered, last_seq).items():
                 if not in_order and len(paths) > _FEW_PARTS:
                     self._hurry()

@@ -25,7 +25,17 @@ from tickrec.journal import Journal
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.journal.history import History, Tables
 from tickrec.store import parquet
-from tickrec.store.coverage import Coverage, Footer, Part, SmallRows, coverage, damaged_path, leftovers, read_footer
+from tickrec.store.coverage import (
+    Coverage,
+    Footer,
+    Part,
+    SmallRows,
+    coverage,
+    damaged_path,
+    leftovers,
+    read_footer,
+    sealed_tables,
+)
 from tickrec.store.draft import Draft, Piece
 from tickrec.store.parquet import UnreadableFile
 from tickrec.store.paths import Store
@@ -255,8 +265,8 @@ def require_small_tables(store: Store, covered: Coverage) -> None:
             if part.path.name in paths:
                 _require_rows(part.path, table, paths[part.path.name], counts.get(table, {}).get(part.first))
     if covered.sealed is not None:
-        for table in schema.SMALL_TABLES:
-            _require_rows(covered.sealed, table, store.sealed_path(table, covered.date))
+        for table, path in sealed_tables(store, covered.date).items():
+            _require_rows(covered.sealed, table, path)
 
 
 def _require_rows(ticks: Path, table: str, path: Path, rows: int | None = None) -> None:
@@ -305,11 +315,12 @@ def small_tables(store: Store, covered: Coverage) -> Tables:
     Raises OSError, UnreadableFile.
     """
     last = History.from_text(covered.history).last_rows()
+    sealed = {} if covered.sealed is None else sealed_tables(store, covered.date)
     tables = {}
     for name, fields in schema.SMALL_TABLES.items():
         found = [parquet.read(path, fields) for path in covered.small_parts.get(name, ())]
-        if covered.sealed is not None:
-            before = parquet.read(store.sealed_path(name, covered.date), fields)
+        if name in sealed:
+            before = parquet.read(sealed[name], fields)
             # Rows without a seq were open and are settled since; a file published just before a crash has more.
             found.insert(0, before.filter(pc.field("seq") <= covered.sealed_last))
         if name in last:
