@@ -1,4 +1,4 @@
-"""Format: how numbers, prices, sizes, ages and times look to people in India.
+"""Formatting: how numbers, prices, sizes, ages and times look to people in India.
 
 Digits are grouped as 1,23,45,678, clock times are IST. Everything returns plain text of the fewest characters that
 say enough; aligning it is the caller's.

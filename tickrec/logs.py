@@ -1,4 +1,4 @@
-"""Logging: one line for each thing that matters, to stderr and to a rotated file in the store.
+"""Logs: one line for each thing that matters, to stderr and to a rotated file in the store.
 
 The package only ever calls `logging.getLogger("tickrec")`; the command line decides here where lines go. Times are
 IST like everything that tickrec shows.

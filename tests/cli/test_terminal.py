@@ -1,7 +1,6 @@
 """What a recording shows on a terminal before there is anything to put into the live table."""
 
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -9,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from tests.days import DATE, write_day
 from tests.processes import environment, simulated_broker, wait_for
@@ -43,6 +44,7 @@ class Session:
 
 @contextmanager
 def in_terminal(folder: Path, *arguments: object) -> Iterator[Session]:
+    pty = pytest.importorskip("pty")
     inner, outer = pty.openpty()
     command = [sys.executable, "-m", "tickrec", *map(str, arguments)]
     env = {**environment(folder), "TERM": "xterm"}

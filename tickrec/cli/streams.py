@@ -1,10 +1,13 @@
 """The standard streams of a process: stdin, stdout and stderr, as commands rely on them."""
 
+import codecs
 import io
 import os
 import sys
 from typing import Final
 
+_ESCAPE: Final = "tickrec.escape"
+"""The name of how what cannot be encoded is written."""
 _MODES: Final = {"stdin": "r", "stdout": "w", "stderr": "w"}
 
 
@@ -22,4 +25,13 @@ def prepare_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  open as long as the process lives
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a rupee sign where the encoding is cp1252
+        codecs.register_error(_ESCAPE, _escape)
+        sys.stdout.reconfigure(errors=_ESCAPE)
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    r"""What an encoding lacks, such as a rupee sign in cp1252, as \u20b9, which JSON understands."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{high:02x}{low:02x}" for high, low in zip(units[::2], units[1::2], strict=True)), error.end

@@ -1,4 +1,4 @@
-"""The doctor: everything a recording depends on, looked at before it matters.
+"""Examine: the checks in their order, each of which ends in one finding.
 
 Owns the order of the looks, and that each ends in one check whatever happens in it: never a traceback, and never the
 token.

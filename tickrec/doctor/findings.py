@@ -1,4 +1,4 @@
-"""Checks: what the doctor found, one line each, and what to do about it.
+"""Findings: what the doctor found, one line each, and what to do about it.
 
 Owns how they are shown and which exit code they make. Knows nothing of what was examined.
 """

@@ -1,4 +1,4 @@
-"""Schedule hours: when a scheduled recorder is to be started, by what is configured to be recorded.
+"""Starts: when a scheduled recorder is to be started, by what is configured to be recorded.
 
 Owns the way from the configured selectors to the last close, without asking the broker: with the instruments that the
 store has from an earlier day, else by what the selectors themselves say.
