@@ -1,4 +1,4 @@
-"""Wall time, monotonic time and sleeping: the only module that asks the machine what time it is.
+"""Clock: wall time, monotonic time and sleeping: the only module that asks the machine what time it is.
 
 All instants are integers of nanoseconds since the Unix epoch. India has one zone without daylight saving, so IST is
 a fixed offset and needs no zone database.

@@ -1,4 +1,4 @@
-"""What can go wrong for a user, and the exit code each of it ends with.
+"""Errors: what can go wrong for a user, and the exit code each of it ends with.
 
 Owns the error tree, and how a command that helps is written. Every error says what happened, where, and what to do
 about it; a class exists only because somebody handles it differently.

@@ -2,18 +2,21 @@
 
 import datetime as dt
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.processes import environment, simulated_broker, tickrec
+from tests.processes import environment, running, simulated_broker, tickrec
 from tickrec.cli import main
 from tickrec.errors import ExitCode
 from tickrec.files import Lock
 from tickrec.store.paths import Store
 
+ADDRESSES = ('api_url = "http://127.0.0.1:9"', 'assets_url = "http://127.0.0.1:9"')
+"""Where nobody listens."""
 DATE = dt.date(2026, 11, 20)
 RECORD = ("record", "--now", "--no-live", "--symbols", "RELIANCE,TCS,NIFTY")
 COMMANDS = (
@@ -199,3 +202,33 @@ def test_a_market_that_cannot_be_simulated_is_refused_in_one_line(
         main()
     assert ended.value.code == ExitCode.USAGE
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_doctor_says_each_finding_when_it_is_known(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        (tmp_path / "config.toml").write_text(f'[upstox]\napi_url = "{address}"\nassets_url = "{address}"\n')
+        with running("doctor", folder=tmp_path) as process:
+            assert process.stdout is not None
+            said = ""
+            while "schedule " not in said:
+                line = process.stdout.readline()
+                assert line, said
+                said += line
+            asking, _ = mute.accept()
+            with asking:
+                assert process.poll() is None
+
+
+def test_doctor_runs_the_commands_of_the_user_when_asked_to(tmp_path: Path) -> None:
+    (tmp_path / "tell").write_text('#!/bin/sh\necho "$1: $2" >>told\ncat >>told\n')
+    (tmp_path / "tell").chmod(0o700)
+    lines = (f'{key} = "{tmp_path}/tell {key}"' for key in ("on_alert", "on_done"))
+    (tmp_path / "config.toml").write_text("\n".join(["[record]", *lines, "[upstox]", *ADDRESSES]))
+    tickrec("doctor", folder=tmp_path, check=ExitCode.DATA)
+    assert not (tmp_path / "told").exists()
+    tickrec("doctor", "--test-alert", folder=tmp_path, check=ExitCode.DATA)
+    alert, done = (tmp_path / "told").read_text().splitlines()[:2]
+    assert alert.startswith("on_alert: a test by tickrec doctor")
+    assert done.startswith("on_done: a test by tickrec doctor")
+    assert '"grade"' in (tmp_path / "told").read_text()

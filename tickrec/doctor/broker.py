@@ -1,4 +1,4 @@
-"""What a recording depends on at the broker's: its hosts, its clock, the day's instruments and calendar, the token.
+"""Broker: what a recording depends on there: its hosts, its clock, the day's instruments and calendar, the token.
 
 Owns what of that is good enough. Asks what the recorder asks, and keeps the day's calendar and instruments in the
 store as the recorder does.

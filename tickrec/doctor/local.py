@@ -1,4 +1,4 @@
-"""What a recording depends on on this machine: libraries, folders, space, days left unsealed.
+"""Local: what a recording depends on on this machine: libraries, folders, space, days left unsealed.
 
 Owns what of that is good enough. Asks nobody outside.
 """

@@ -1,4 +1,4 @@
-"""Whether something starts the recorder by itself, and whether it would work.
+"""Scheduled: whether something starts the recorder by itself, and whether it would work.
 
 Looks at the user's crontab, systemd's unit files and Windows' tasks. Changes nothing.
 """

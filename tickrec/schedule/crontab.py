@@ -1,4 +1,4 @@
-"""The user's crontab: reading it, and putting in and taking out entries of ours without touching anything else.
+"""Crontab: the user's, read, and entries of ours put in and taken out without touching anything else.
 
 Every line of an entry ends in a mark of the entry's own. Knows nothing of what an entry starts.
 """

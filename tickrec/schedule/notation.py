@@ -1,4 +1,4 @@
-"""Schedule notation: starts and a command, as cron, systemd and Windows' Task Scheduler want them written.
+"""Notation: starts and a command, as cron, systemd and Windows' Task Scheduler want them written.
 
 Owns their syntax and their quoting. Starts are minutes of the day in IST, in order. Knows nothing of what is started.
 """
