@@ -9,7 +9,7 @@ import pytest
 from tests.market.fixtures import RECORDS, TODAY, Record, chain, contract, index, master_of, share
 from tickrec.errors import TickrecError, UsageError
 from tickrec.market.instruments import Master
-from tickrec.market.selectors import resolve
+from tickrec.market.selectors import UnknownSymbols, resolve
 
 NIFTY, BANK, SENSEX = "NSE_INDEX|Nifty 50", "NSE_INDEX|Nifty Bank", "BSE_INDEX|SENSEX"
 RELIANCE, MM, BAJAJ = "NSE_EQ|INE002A01018", "NSE_EQ|INE101A01026", "NSE_EQ|INE917I01010"
@@ -328,3 +328,56 @@ def test_without_nse_futures_fno_is_refused(tmp_path: Path) -> None:
     small = Market(master_of(tmp_path, [share("TCS", "INE467B01029")]), tmp_path)
     assert "no NSE futures" in small.refusal("fno")
     assert small.symbols("TCS") == ["TCS"]
+
+
+@pytest.mark.parametrize(
+    ("selectors", "kept", "left_out"),
+    [
+        (["RELIANCE", "@list.txt"], False, ["RENAMED", "NSE_FO|1", "RELAXO:opt", "HFCL:what"]),
+        (["RELIANCE", "mine"], False, ["RENAMED"]),
+        (["RELIANCE", "RENAMED"], True, ["RENAMED"]),
+        (["mine:fut"], False, ["RENAMED:fut"]),
+        (["RELIANCE"], False, []),
+    ],
+    ids=["a file", "a universe", "the configuration", "contracts of a universe", "nothing unknown"],
+)
+def test_what_a_list_has_that_means_nothing_today_does_not_cost_the_others(
+    master: Master, tmp_path: Path, selectors: list[str], kept: bool, left_out: list[str]
+) -> None:
+    (tmp_path / "list.txt").write_text("RENAMED\nM&M\nNSE_FO|1\nRELAXO:opt\nHFCL:what\n")
+    passed: list[str] = []
+    found = resolve(
+        selectors,
+        master,
+        today=TODAY,
+        last_prices=lambda _keys: {},
+        universes={"mine": ["RENAMED", "M&M"]},
+        folder=tmp_path,
+        kept=kept,
+        left_out=passed,
+    )
+    assert found
+    assert passed == left_out
+
+
+@pytest.mark.parametrize(
+    ("selectors", "kept"),
+    [(["RENAMED", "@list.txt"], False), (["@renamed.txt"], False), (["RENAMED"], True), (["mine,RENAMED"], False)],
+    ids=["given directly", "nothing is left of a file", "nothing is left at all", "beside a universe"],
+)
+def test_a_name_given_directly_and_a_list_of_which_nothing_is_left_are_refused(
+    master: Master, tmp_path: Path, selectors: list[str], kept: bool
+) -> None:
+    (tmp_path / "list.txt").write_text("M&M\n")
+    (tmp_path / "renamed.txt").write_text("RENAMED\n")
+    with pytest.raises(UnknownSymbols, match="RENAMED"):
+        resolve(
+            selectors,
+            master,
+            today=TODAY,
+            last_prices=lambda _keys: {},
+            universes={"mine": ["M&M"]},
+            folder=tmp_path,
+            kept=kept,
+            left_out=[],
+        )

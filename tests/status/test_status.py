@@ -376,7 +376,7 @@ def test_json_has_every_promised_field_for_every_state(store: Store, clock: Hand
     for report in (collect(store, clock), report_of(), replace(report_of(), state="stale", died=True)):
         told = to_json(report)
         assert told.keys() >= JSON_FIELDS
-        assert told["instruments"].keys() == {"wanted", "answered", "silent"}
+        assert told["instruments"].keys() == {"wanted", "answered", "silent", "unknown"}
         assert json.loads(json.dumps(told)) == told
     assert told["connections"][0].keys() >= {"conn", "state", "keys", "answered", "frames", "ticks", "since"}
 
@@ -388,7 +388,7 @@ def test_json_tells_the_facts_in_seconds_and_ist() -> None:
     assert told["started"] == "2026-11-23T09:15:00.000+05:30"
     assert told["token_expires"] == "2026-11-24T03:30:00.000+05:30"
     assert (told["last_message_age_s"], told["durable_lag_s"]) == (0.2, 0.3)
-    assert told["instruments"] == {"wanted": 220, "answered": 220, "silent": ["NSE_EQ|INE0"]}
+    assert told["instruments"] == {"wanted": 220, "answered": 220, "silent": ["NSE_EQ|INE0"], "unknown": []}
     assert told["gaps"] == [
         {
             "conn": 1,

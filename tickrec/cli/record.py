@@ -66,6 +66,7 @@ def record(
         duration=value_of("--for", _span, duration),
         until=value_of("--until", values.time_of_day, until),
         now=now or common.simulate,
+        kept=not symbols,
     )
     with common.broker() as (settings, environ):
         if not scheduled:

@@ -49,6 +49,8 @@ class Term(NamedTuple):
 
     text: str
     where: str = ""
+    listed: bool = False
+    """Of a list that is kept, a file or a universe, in which a name may go out of use over night."""
 
 
 class Found(NamedTuple):
@@ -60,6 +62,10 @@ class Found(NamedTuple):
     """The instrument whose last price is the money."""
     one_of_many: bool = False
     """Meant by a name for many, such as fno: left out rather than refused when its money is not known."""
+
+
+class UnknownSymbols(UsageError):
+    """Names that nothing in the list of instruments has."""
 
 
 class _Unknown(Exception):
@@ -74,21 +80,36 @@ def resolve(
     last_prices: LastPrices,
     universes: Mapping[str, Sequence[str]],
     folder: Path,
+    kept: bool = False,
+    left_out: list[str] | None = None,
 ) -> list[Instrument]:
     """The instruments that `selectors` mean today, in the order written, each once.
 
     Files are looked for in `folder`. `last_prices` is asked once, and only if a selector needs the money; what it
-    raises passes through. Raises UsageError for anything that cannot be understood or matches nothing.
+    raises passes through. Where `left_out` is given, it gets the selectors of files, of universes, and, if they are
+    `kept` in the configuration, of all, that mean nothing today: they do not cost the others. Raises UsageError for
+    anything else that cannot be understood or matches nothing, and when nothing is left; of names that nothing has,
+    UnknownSymbols.
     """
     listing = _Listing(master, today)
-    found, unknown = [], []
+    found: list[Found] = []
+    unknown: list[Term] = []
+    passed: list[Term] = []
     for term in expand(selectors, universes, folder):
+        may_pass = left_out is not None and (kept or term.listed)
         try:
-            found += listing.match(term)
+            found += [each._replace(one_of_many=each.one_of_many or may_pass) for each in listing.match(term)]
         except _Unknown:
-            unknown.append(term)
-    if unknown:
-        raise _unknown_symbols(unknown, listing)
+            (passed if may_pass else unknown).append(term)
+        except UsageError as error:
+            if not may_pass:
+                raise
+            log.warning("%s: left out", error.what)
+            passed.append(term)
+    if unknown or (passed and not found):
+        raise _unknown_symbols(unknown or passed, listing)
+    if left_out is not None:
+        left_out += [term.text for term in passed]
     keys = list(dict.fromkeys(item.money_key for item in found if item.money_key))
     prices = last_prices(keys) if keys else {}
     rows = dict.fromkeys(row for item in found for row in listing.narrow(item, prices))
@@ -117,9 +138,9 @@ class _Expansion:
             elif name.casefold() in self._universes:
                 inner = _inside(name.casefold(), f"universe {name}", term.where, inside)
                 for member in self._universes[name.casefold()]:
-                    yield from _with_suffix(self.leaves(Term(member, term.where), folder, inner), suffix)
+                    yield from _with_suffix(self.leaves(Term(member, term.where, True), folder, inner), suffix)
             else:
-                yield Term(text, term.where)
+                yield Term(text, term.where, term.listed)
 
     def _file(self, term: Term, folder: Path, inside: tuple[str, ...]) -> Iterator[Term]:
         name, suffix = _split_path(term.text[1:])
@@ -129,7 +150,7 @@ class _Expansion:
             raise UsageError(f"@{name} {error}", where=term.where) from None
         inner = _inside(str(path.resolve()), str(path), term.where, inside)
         for number, line in enumerate(_lines(path, term.where), 1):
-            inner_term = Term(line.partition("#")[0], f"{path}:{number}")
+            inner_term = Term(line.partition("#")[0], f"{path}:{number}", True)
             yield from _with_suffix(self.leaves(inner_term, path.parent, inner), suffix)
 
 
@@ -147,7 +168,7 @@ def _inside(identity: str, shown: str, where: str, inside: tuple[str, ...]) -> t
 
 def _with_suffix(terms: Iterator[Term], suffix: str) -> Iterator[Term]:
     for term in terms:
-        yield Term(f"{term.text}:{suffix}", term.where) if suffix else term
+        yield term._replace(text=f"{term.text}:{suffix}") if suffix else term
 
 
 def _lines(path: Path, where: str) -> list[str]:
@@ -349,16 +370,16 @@ def _contract_kind(suffixes: Sequence[str], term: Term) -> tuple[str, int | None
     raise UsageError(f"{term.text} is not a selector", where=term.where, hint=hint)
 
 
-def _unknown_symbols(terms: Sequence[Term], listing: _Listing) -> UsageError:
+def _unknown_symbols(terms: Sequence[Term], listing: _Listing) -> UnknownSymbols:
     """One error for all unknown names, so that a watchlist is corrected in one go."""
     near = {term.text: ", ".join(listing.nearest(term.text)) for term in terms[:5]}
     if len(terms) == 1:
         term = terms[0]
         if "|" in term.text:
             hint = "Keys of contracts change with every expiry; RELIANCE:fut and NIFTY:opt:10 follow them"
-            return UsageError(f"unknown instrument key {term.text}", where=term.where, hint=hint)
+            return UnknownSymbols(f"unknown instrument key {term.text}", where=term.where, hint=hint)
         hint = f"Nearest: {near[term.text]}" if near[term.text] else ""
-        return UsageError(f"unknown symbol {term.text}", where=term.where, hint=hint)
+        return UnknownSymbols(f"unknown symbol {term.text}", where=term.where, hint=hint)
     shown = ", ".join(f"{term.text} ({term.where})" if term.where else term.text for term in terms)
     hint = "; ".join(f"nearest to {name}: {names}" for name, names in near.items() if names)
-    return UsageError(f"unknown symbols {shown}", hint=hint[:1].upper() + hint[1:])
+    return UnknownSymbols(f"unknown symbols {shown}", hint=hint[:1].upper() + hint[1:])

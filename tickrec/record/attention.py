@@ -55,6 +55,9 @@ def run_alerts(
     """What the counters of a run into `store` say: `silent` instruments of open connections, disk, flush, bugs."""
     if silent:  # a connection that is not there is told as a gap
         yield Alert("silent", f"{plural(silent, 'instrument')} did not answer")
+    if run.unknown:
+        names = ", ".join(run.unknown)
+        yield Alert("unknown", f"{plural(len(run.unknown), 'symbol')} unknown today and not recorded: {names}")
     if run.disk_low and run.disk_free_bytes is not None:
         yield Alert("disk", f"only {size(run.disk_free_bytes)} free for {store}")
     if not_flushed:

@@ -6,6 +6,7 @@ master, the selectors, the plan's caps. Asks the broker over REST only, and keep
 
 import datetime as dt
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -18,10 +19,11 @@ import pyarrow as pa
 from tickrec.clock import SECOND, Clock, ist
 from tickrec.config import Config
 from tickrec.errors import NothingToRecord, TokenError, UsageError
+from tickrec.formatting import plural
 from tickrec.market.calendar import UNSURE_NS, Calendar, ensure_calendar, exchange_of, load, trading_date
 from tickrec.market.hours import at, expiring_index_end
-from tickrec.market.instruments import Instrument, Master, UnusableList, ensure_master
-from tickrec.market.selectors import resolve
+from tickrec.market.instruments import Instrument, Master, UnusableList, ensure_master, latest_before
+from tickrec.market.selectors import UnknownSymbols, resolve
 from tickrec.record.origin import check_origin
 from tickrec.store.paths import Store
 from tickrec.upstox.auth import Token, TokenSource, check_expiry
@@ -61,6 +63,8 @@ class Options:
     """Record until then, IST."""
     now: bool = False
     """Do not ask the calendar."""
+    kept: bool = False
+    """Whether the symbols are those of the configuration: one that is not known today does not cost the others."""
 
 
 class Times(NamedTuple):
@@ -88,6 +92,8 @@ class Plan:
     times: Times
     source: str = SOURCE
     """What the messages are: the broker's, or a replay of them."""
+    unknown: tuple[str, ...] = ()
+    """Selectors of lists that mean nothing today."""
     open_until: dict[str, int] = field(default_factory=dict)
     """Until when, wall nanoseconds, segments are recorded that the feed calls open beyond the planned end."""
 
@@ -189,9 +195,15 @@ def load_master(store: Store, rest: Rest, now_ns: int, bar: Bar = no_bar, *, ane
 
 
 def resolve_options(
-    config: Config, options: Options, master: Master, rest: Rest, token: Token | TokenError, now_ns: int
+    config: Config,
+    options: Options,
+    master: Master,
+    rest: Rest,
+    token: Token | TokenError,
+    now_ns: int,
+    left_out: list[str] | None = None,
 ) -> list[Instrument]:
-    """The instruments that the options mean, at least one.
+    """The instruments that the options mean, at least one. `left_out` gets the names of lists that mean nothing today.
 
     Raises UsageError, and where prices are asked for RestError, or the TokenError that there is instead of a token.
     """
@@ -199,7 +211,12 @@ def resolve_options(
     def last_prices(keys: Sequence[str]) -> dict[str, float]:
         if isinstance(token, TokenError):
             raise token
-        return rest.last_prices(token, keys)
+        prices = rest.last_prices(token, keys)
+        if keys and not prices:
+            raise RestError(
+                Failure(Situation.BAD_ANSWER, detail="no last prices"), rest.api_url + "/v3/market-quote/ltp"
+            )
+        return prices
 
     return resolve(
         options.symbols,
@@ -208,6 +225,8 @@ def resolve_options(
         last_prices=last_prices,
         universes=config.universes,
         folder=Path.cwd(),
+        kept=options.kept,
+        left_out=left_out,
     )
 
 
@@ -247,14 +266,69 @@ def make_plan(
         plan_times(config, options, calendar, set(SHARE_SEGMENTS), now_ns)
     token = tokens.read()
     check_expiry(token, now_ns)
-    master = load_master(store, rest, now_ns, bar)
-    instruments = resolve_options(config, options, master, rest, token, now_ns)
+    unknown: list[str] = []
+    instruments = _find_instruments(config, options, store, rest, token, now_ns, bar, unknown)
+    if unknown:
+        log.warning("%s unknown today, the others are recorded: %s", plural(len(unknown), "symbol"), ", ".join(unknown))
     # Counted from here: the instruments may have taken a while to come.
     times = plan_times(config, options, calendar, {each.segment for each in instruments}, clock.wall_ns())
-    del master
     pa.default_memory_pool().release_unused()
     connections = deal_out(config, instruments, options.mode, account_plan(config, token))
-    return Plan(options.mode, tuple(instruments), connections, calendar, token.expires_ns, times, source)
+    return Plan(
+        options.mode, tuple(instruments), connections, calendar, token.expires_ns, times, source, tuple(unknown)
+    )
+
+
+def _find_instruments(
+    config: Config,
+    options: Options,
+    store: Store,
+    rest: Rest,
+    token: Token,
+    now_ns: int,
+    bar: Bar,
+    unknown: list[str],
+) -> list[Instrument]:
+    """The instruments that the options mean in today's list; `unknown` gets what is left out.
+
+    A name given directly that may be in the list later is a broker that cannot be asked yet: raises RestError.
+    """
+    master = load_master(store, rest, now_ns, bar)
+    try:
+        return resolve_options(config, options, master, rest, token, now_ns, unknown)
+    except UnknownSymbols as error:
+        if (why := _may_come(error, config, options, store, master, now_ns)) is None:
+            raise
+    try:
+        if master.stand_in_of is None:
+            master = load_master(store, rest, now_ns, bar, anew=True)
+        return resolve_options(config, options, master, rest, token, now_ns, unknown)
+    except UnknownSymbols as error:
+        raise RestError(Failure(Situation.BAD_ANSWER, detail=why), rest.assets_url + MASTER) from error
+
+
+def _may_come(
+    error: UnknownSymbols, config: Config, options: Options, store: Store, master: Master, now_ns: int
+) -> str | None:
+    """Why names that today's list does not have may be in it later; None for a mistake of the user's."""
+    if master.stand_in_of is not None:
+        return f"{error.what}, and the day's list of instruments is not whole yet"
+    before = latest_before(store.instruments_path, trading_date(now_ns))
+    if before is None:
+        return None
+    everywhere = [re.sub(r"(?i)(:opt):\d+$", r"\1", text) for text in options.symbols]  # which needs no price
+    try:
+        resolve(
+            everywhere,
+            before,
+            today=trading_date(now_ns),
+            last_prices=lambda _keys: {},
+            universes=config.universes,
+            folder=Path.cwd(),
+        )
+    except UsageError:
+        return None
+    return f"{error.what}, which the day before's list of instruments has"
 
 
 def latest_end(config: Config, options: Options, store: Store, started_ns: int) -> int | None:

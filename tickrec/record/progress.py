@@ -159,6 +159,7 @@ class RunProgress:
             "written_ns": now_ns,
             "simulated": self._store.root.name == SIMULATED,
             "wanted": len(self._plan.instruments),
+            "unknown": self._plan.unknown,
             "disk_free_bytes": self._free_bytes(),
             "min_free_bytes": self._min_free,
             "token_expires_ns": self._plan.token_expires_ns if token is None else token.expires_ns,

@@ -44,7 +44,12 @@ def to_json(report: StatusReport) -> dict[str, Any]:
         "reconnects": run.reconnects,
         "rejected": run.rejected,
         "connections": [_connection_json(each, now_ns) for each in run.connections],
-        "instruments": {"wanted": run.wanted, "answered": run.answered, "silent": [key for key, _ in run.silent]},
+        "instruments": {
+            "wanted": run.wanted,
+            "answered": run.answered,
+            "silent": [key for key, _ in run.silent],
+            "unknown": list(run.unknown),
+        },
         "gaps": [
             {
                 "conn": gap.conn,

@@ -97,6 +97,8 @@ class RunStatus:
     answered: int = 0
     silent: tuple[tuple[str, str], ...] = ()
     """Key and symbol of each instrument that was asked for twice and never answered, or could not be asked for."""
+    unknown: tuple[str, ...] = ()
+    """Selectors of watchlists and of the configuration that mean nothing today."""
     gaps: tuple[Gap, ...] = ()
     """The newest, and those that last."""
     earlier_gaps: int = 0
@@ -163,6 +165,7 @@ def decode(text: bytes) -> RunStatus:
         facts["connections"] = tuple(_build(ConnectionStatus, each) for each in facts.get("connections", ()))
         facts["gaps"] = tuple(Gap(*each) for each in facts.get("gaps", ()))
         facts["silent"] = tuple((str(key), str(symbol)) for key, symbol in facts.get("silent", ()))
+        facts["unknown"] = tuple(map(str, facts.get("unknown", ())))
         facts["segments"] = tuple(map(str, facts.get("segments", ())))
         if facts.get("position") is not None:
             number, offset = facts["position"]
