@@ -1,7 +1,10 @@
 """Commands as users meet them, with a recording that runs: real processes, signals, exit codes, what is said."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
 import tomllib
 import urllib.request
 from collections.abc import Iterator
@@ -9,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import folder_bytes, running, simulated_broker, stop, tickrec, wait_for
+from tests.processes import environment, folder_bytes, running, simulated_broker, stop, tickrec, wait_for
 from tickrec.errors import ExitCode
 from tickrec.journal import Journal
 from tickrec.journal.entry import EntryKind
@@ -38,6 +41,20 @@ def test_one_command_records_the_simulated_market_into_its_own_store(tmp_path: P
     assert "Traceback" not in done.stderr
     assert not Store(tmp_path / "data").dates()
     assert len(Store(tmp_path / "data" / "simulated").dates()) == 1
+
+
+def test_a_recorder_without_standard_streams_records_and_keeps_its_log(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tickrec", "record", "--simulate", "--symbols", "RELIANCE", "--for", "2s"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment(tmp_path), preexec_fn=lambda: os.closerange(0, 3), timeout=60
+    )
+    assert done.returncode == ExitCode.DONE
+    store = Store(tmp_path / "data" / "simulated")
+    (date,) = store.dates()
+    said = tickrec("verify", date, "--simulate", folder=tmp_path).stdout
+    assert "sealed: " in said
+    assert "everything agrees" in said
+    assert "stopping: the planned end" in (store.state / "tickrec.log").read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

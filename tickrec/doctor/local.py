@@ -22,7 +22,7 @@ from tickrec.store.paths import Store
 
 LIBRARIES: Final = ("duckdb", "protobuf", "ptars", "pyarrow", "rich", "typer", "websockets")
 FAST: Final = "ptars"
-"""Not on every Python: without it, messages are decoded some ten times slower."""
+"""Not on every Python: without it, messages are decoded several times slower."""
 FEW_DAYS: Final = 5
 """Free space for fewer usual days than this warns."""
 _LISTED: Final = 3
@@ -38,7 +38,7 @@ def versions() -> Finding:
             missing.append(name)
     text = ", ".join([*have, f"{platform.system()} {platform.machine()}"])
     if missing == [FAST]:
-        return Finding(WARN, f"{text}; without {FAST}, messages are decoded some ten times slower")
+        return Finding(WARN, f"{text}; without {FAST}, messages are decoded several times slower")
     if missing:
         hint = f"Run: {shlex.quote(sys.executable)} -m pip install {' '.join(missing)}"
         return Finding(FAIL, f"not installed: {', '.join(missing)} ({text})", hint)

@@ -100,7 +100,7 @@ def _read(payloads: Sequence[bytes]) -> Read:
 
 @functools.cache
 def _warn_once(why: str) -> None:
-    log.warning("messages are decoded by protobuf, some ten times slower than by ptars: %s", why)
+    log.warning("messages are decoded by protobuf, several times slower than by ptars: %s", why)
 
 
 @functools.cache
