@@ -614,3 +614,38 @@ def test_the_newest_tick_is_visible_at_once(store: Store) -> None:
         answer(session, "SELECT max(seq) FROM ticks")
         recording.updates(1)
         assert answer(session, "SELECT max(seq) AS last FROM latest") == [{"last": recording.written.last_seq}]
+
+
+HIDING = [
+    "WITH ticks AS (FROM main.ticks) SELECT count(*) AS n FROM ticks",
+    "WITH ticks AS MATERIALIZED (FROM memory.main.ticks) SELECT count(*) AS n FROM ticks",
+    "WITH Ticks AS (FROM main.TICKS WHERE seq > 0), t AS (FROM ticks) SELECT count(*) AS n FROM t",
+    "SELECT count(*) AS n FROM ticks WHERE seq NOT IN (WITH ticks AS (SELECT 0 AS seq) FROM ticks)",
+    "WITH ticks AS (SELECT 1 AS x) SELECT (SELECT count(*) FROM main.ticks) AS n FROM ticks",
+    "WITH RECURSIVE ticks AS (SELECT count(*) AS n FROM main.ticks UNION SELECT n FROM ticks) FROM ticks",
+    "WITH latest AS (SELECT max(seq) AS seq FROM main.latest) SELECT count(*) AS n FROM ticks, latest",
+    "WITH ticks AS (SELECT NULL AS seq) SELECT max(seq) - 1 AS n FROM main.latest",
+]
+
+
+@pytest.mark.parametrize("sql", HIDING)
+def test_a_with_of_a_tables_name_hides_neither_the_table_nor_what_was_recorded_since(store: Store, sql: str) -> None:
+    rows = [tick(seq, "10:00", ltp=1.0, ltt="09:59", vtt=seq) for seq in range(1, 9)]
+    with Session(store) as session:
+        for count in (3, 7):
+            write_sealed(store, DATE, {"ticks": rows[:count]})
+            assert answer(session, sql) == [{"n": count - ("latest" in sql and "NULL" in sql)}]
+
+
+@pytest.mark.parametrize("name", ["ticks", "instruments", "contracts", "known", "trades"])
+def test_a_with_is_not_what_views_and_macros_are_made_of(store: Store, name: str) -> None:
+    rows = [tick(seq, "10:00", ltp=1.0, ltt=f"09:59:0{seq}", vtt=seq) for seq in range(1, 4)]
+    option = {"instrument_key": "NSE_EQ|A", "instrument_type": "CE", "strike": 5.0, "underlying_symbol": "X"}
+    write_sealed(store, DATE, {"ticks": rows, "instruments": [option]})
+    counts = ", ".join(
+        f"(SELECT count(*) FROM {each})"
+        for each in ("candles('1 minute')", "spikes('1 minute', 1)", "main.trades", "option_chain('X', '10:01')")
+    )
+    with Session(store) as session:
+        (row,) = answer(session, f"WITH {name} AS (SELECT 1 AS one) SELECT {counts} FROM {name}")
+    assert list(row.values()) == [1, 0, 2, 1]

@@ -136,7 +136,7 @@ def check(
     _check_tables(uses, placed, tables, macros)
     calls = tuple(_calls(uses, placed, tables, macros))
     _check_arguments(connection, calls, macros)
-    names = {name for _, name in uses.tables} - uses.ctes | {name for _, name, _ in uses.functions}
+    names = {name for _, name in uses.tables if name in tables} | {name for _, name, _ in uses.functions}
     return Statement(sql, frozenset(names), uses.catalog, plan, calls, frozenset(uses.symbols))
 
 

@@ -49,7 +49,7 @@ SELECT *, epoch_us(date) - 19800000000 AS midnight, epoch_us(ltt) AS traded, epo
     CASE WHEN vtt IS NOT NULL THEN 0 WHEN traded > received + 60000000 THEN 2 ELSE 1 END AS kind,
     isfinite(ltp) AND (ltp > 0 OR (ltp < 0 AND instrument_key[1:3] = 'MCX')) AS usable,
     CASE WHEN old OR vtt = 0 THEN 0 WHEN usable THEN coalesce(vtt, traded // 1000) END AS mark
-FROM ticks
+FROM main.ticks
 WHERE vtt BETWEEN 0 AND 1000000000000000 OR (vtt IS NULL AND usable AND NOT old)
 """
 """What a row says. `old`: it still shows the last trade of an earlier day. Around midnight the trade of a moment ago is

@@ -62,16 +62,16 @@ CHAIN_SIDE: Final = ("oi", "vtt", "iv", "delta", "bid", "ask", "ltp")
 # times of day. Those are counted in microseconds from midnight IST, 19,800 seconds before midnight UTC.
 
 _LATEST: Final = """
-CREATE OR REPLACE VIEW latest AS
-SELECT {columns} FROM ticks
-JOIN (SELECT instrument_key, max(seq) AS seq FROM ticks WHERE date = DATE '{newest}' GROUP BY instrument_key)
+CREATE OR REPLACE VIEW main.latest AS
+SELECT {columns} FROM main.ticks
+JOIN (SELECT instrument_key, max(seq) AS seq FROM main.ticks WHERE date = DATE '{newest}' GROUP BY instrument_key)
 USING (instrument_key, seq)
 WHERE date = DATE '{newest}'
 ORDER BY symbol, instrument_key
 """
 
 _TRADES: Final = """
-CREATE OR REPLACE VIEW trades AS
+CREATE OR REPLACE VIEW main.trades AS
 SELECT {columns} FROM stored.prices WHERE qty > 0
 """
 
@@ -82,7 +82,7 @@ CASE WHEN epoch_us(CAST(span AS INTERVAL)) BETWEEN 1000000 AND 86400000000 THEN 
 """
 
 _CANDLES: Final = """
-CREATE OR REPLACE MACRO candles("interval") AS TABLE
+CREATE OR REPLACE MACRO main.candles("interval") AS TABLE
 SELECT symbol, instrument_key, date, make_timestamptz(bar) AS start,
     arg_min(ltp, seq) AS open, max(ltp) AS high, min(ltp) AS low, arg_max(ltp, seq) AS close,
     CAST(sum(qty) AS BIGINT) AS volume, sum(ltp * qty) / sum(qty) AS vwap, arg_max(oi, seq) AS oi, count(*) AS ticks
@@ -104,20 +104,20 @@ WHERE width = 86400000000 OR opening != 33300000000 OR time_of_day NOT BETWEEN 3
 auction makes its open and counts in its volume."""
 
 _FEED_BARS: Final = """
-CREATE OR REPLACE VIEW feed_bars AS
+CREATE OR REPLACE VIEW main.feed_bars AS
 SELECT symbol, instrument_key, date, min_ts, arg_max(min_open, seq) AS min_open, arg_max(min_high, seq) AS min_high,
     arg_max(min_low, seq) AS min_low, arg_max(min_close, seq) AS min_close, arg_max(min_volume, seq) AS min_volume
-FROM ticks WHERE epoch_us(min_ts) >= epoch_us(date) - 19800000000
+FROM main.ticks WHERE epoch_us(min_ts) >= epoch_us(date) - 19800000000
 GROUP BY symbol, instrument_key, date, min_ts
 ORDER BY symbol, instrument_key, min_ts
 """
 
 _DEPTH: Final = """
-CREATE OR REPLACE VIEW depth AS
+CREATE OR REPLACE VIEW main.depth AS
 SELECT date, symbol, recv_ts, unnest(range(1, 1 + greatest(len(bid_prices), len(ask_prices)))) AS level,
     unnest(bid_prices) AS bid, unnest(bid_qtys) AS bid_qty, unnest(ask_prices) AS ask, unnest(ask_qtys) AS ask_qty,
     instrument_key, seq, conn, feed_ts
-FROM ticks WHERE bid_prices IS NOT NULL OR ask_prices IS NOT NULL
+FROM main.ticks WHERE bid_prices IS NOT NULL OR ask_prices IS NOT NULL
 """
 
 _MOMENT: Final = """
@@ -128,13 +128,13 @@ CREATE OR REPLACE MACRO stored.moment("at") AS coalesce(
 """
 
 _OPTION_CHAIN: Final = """
-CREATE OR REPLACE MACRO option_chain(underlying, "at") AS TABLE
+CREATE OR REPLACE MACRO main.option_chain(underlying, "at") AS TABLE
 WITH contracts AS (
-    SELECT instrument_key, expiry, strike, instrument_type, underlying_key FROM instruments
+    SELECT instrument_key, expiry, strike, instrument_type, underlying_key FROM main.instruments
     WHERE date = CAST(stored.moment("at") AS DATE) AND instrument_type IN ('CE', 'PE')
         AND (upper(underlying_symbol) = upper(underlying) OR underlying_key = underlying)
 ), known AS (
-    SELECT instrument_key, {known} FROM ticks
+    SELECT instrument_key, {known} FROM main.ticks
     WHERE date = CAST(stored.moment("at") AS DATE) AND recv_ts <= stored.moment("at")
         AND instrument_key IN (SELECT unnest([instrument_key, underlying_key]) FROM contracts)
     GROUP BY instrument_key
@@ -147,7 +147,7 @@ GROUP BY expiry, strike ORDER BY expiry, strike
 """
 
 _SPIKES: Final = """
-CREATE OR REPLACE MACRO spikes("window", percent) AS TABLE
+CREATE OR REPLACE MACRO main.spikes("window", percent) AS TABLE
 SELECT symbol, instrument_key, date, seq, ltt, ltp, from_ltp, change_percent
 FROM (
     SELECT *, lag(moment_ts) OVER (
