@@ -7,7 +7,7 @@ rows. Owns that, and the first rows, which are held back. Does not know the stor
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import duckdb
@@ -28,7 +28,7 @@ class Running:
     """A statement on a connection of its own to the same database. Close it.
 
     `timeout` is in seconds, until the last row was taken. `progress` is called with the percentage done, from the
-    thread that waits, when that takes longer than a second.
+    thread that waits, when that takes longer than a second. `on_close` is called when nobody wants more rows.
     """
 
     def __init__(
@@ -36,7 +36,10 @@ class Running:
         connection: duckdb.DuckDBPyConnection,
         sql: str,
         timeout: float | None,
-        progress: Callable[[float], None] | None,
+        progress: Callable[[float], None] | None = None,
+        *,
+        values: Mapping[str, object] | None = None,
+        on_close: Callable[[], None] | None = None,
     ) -> None:
         self.schema: pa.Schema = pa.schema([])
         self.complete = False
@@ -45,6 +48,8 @@ class Running:
         if progress is not None:
             self._connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
         self._sql = sql
+        self._values = values or {}
+        self._on_close = on_close
         self._timeout = timeout
         self._progress = progress
         self._polls = 0
@@ -83,6 +88,8 @@ class Running:
     def close(self) -> None:
         """Stop the thread and let go of its connection. A second call does nothing."""
         self._stopping.set()
+        if self._on_close:
+            self._on_close()
         if self._alarm:
             self._alarm.cancel()
         while self._thread.is_alive():
@@ -120,7 +127,9 @@ class Running:
     def _run(self) -> None:
         """The thread: what goes wrong is raised where the rows are taken."""
         try:
-            reader = _as_arrow_carries(self._connection.sql(self._sql)).to_arrow_reader(_BATCH_ROWS)
+            reader = _as_arrow_carries(self._connection.sql(self._sql, params=self._values)).to_arrow_reader(
+                _BATCH_ROWS
+            )
             self._put(reader.schema)
             for batch in reader:
                 self._put(batch)

@@ -35,6 +35,8 @@ _HELD_BYTES: Final = 32 * 1024 * 1024
 """Of a result that are held back before the first row is handed out. Until then a query whose files were sealed away
 under it starts again unseen."""
 _ATTEMPTS: Final = 20
+_LOOK_UP_SECONDS: Final = 10
+"""That may be spent on what to say of an answer."""
 _LISTED_DATES: Final = 4
 _FEW_DATES: Final = 20
 _DATE_IN_PATH: Final = re.compile(r"/date=(\d{4}-\d{2}-\d{2})/")
@@ -145,14 +147,18 @@ class Session:
         """
         statement = Statement(sql, frozenset(names), catalog=False, plan=False)
         for _ in range(_ATTEMPTS):
-            listing = Listing(self.store, self.dates())
+            listing = Listing(self.store, self.dates(), self._spill.path)
             if not self._prepare(statement, listing):
                 continue
+            rows = Running(self._connection, sql, _LOOK_UP_SECONDS, values=values, on_close=listing.cancel)
             try:
-                return self._connection.cursor().execute(sql, values or {}).fetchall()
+                rows.prefetch(_HELD_BYTES)
+                return [tuple(row.values()) for batch in rows for row in batch.to_pylist()]
             except duckdb.Error as error:
                 if not listing.vanished():
                     raise self._failure(error, sql, listing) from None
+            finally:
+                rows.close()
         raise self._too_fast()
 
     def execute(
@@ -184,7 +190,7 @@ class Session:
         """
         statement = self._checked(sql)
         for _ in range(_ATTEMPTS):
-            listing = Listing(self.store, self.dates())
+            listing = Listing(self.store, self.dates(), self._spill.path)
             if not self._prepare(statement, listing):
                 continue
             try:
@@ -205,10 +211,10 @@ class Session:
         self, statement: Statement, timeout: float | None, progress: Callable[[float], None] | None
     ) -> "Result | None":
         """One attempt; None when the files have changed and it has to be made again."""
-        listing = Listing(self.store, self.dates())
+        listing = Listing(self.store, self.dates(), self._spill.path)
         if not self._prepare(statement, listing):
             return None
-        rows = Running(self._connection, statement.sql, timeout, progress)
+        rows = Running(self._connection, statement.sql, timeout, progress, on_close=listing.cancel)
         try:
             rows.prefetch(_HELD_BYTES)
         except duckdb.Error as error:

@@ -12,20 +12,15 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-import pyarrow as pa
+from typing import Any, Final, NamedTuple
 
 from tickrec import schema
-from tickrec.errors import DataError, to_run
+from tickrec.errors import DataError, TickrecError, to_run
+from tickrec.query.unflushed import LostTable, Unflushed, UnflushedTable
 from tickrec.store.coverage import Coverage, coverage
 from tickrec.store.parquet import opened
 from tickrec.store.paths import Store
-
-if TYPE_CHECKING:
-    from tickrec.store.parts import Tail
 
 _MANIFEST_HEAD: Final = 4096
 """Bytes of a manifest in which its schema version is looked for before the whole is read."""
@@ -45,73 +40,16 @@ class Source(NamedTuple):
     date: dt.date | None = None
 
 
-@dataclass(slots=True)
-class DayTail:
-    """The rows of a date that only the journal has, read when they are first asked for."""
-
-    store: Store
-    covered: Coverage
-    failure: DataError | None = None
-    """Why it could not be read; DuckDB passes only the text of an error on."""
-    _tail: "Tail | None" = field(default=None, repr=False)
-
-    def table(self, name: str) -> pa.Table:
-        """The rows of one table. Raises DataError."""
-        if self._tail is None:
-            from tickrec.store.parts import read_tail
-
-            try:
-                self._tail = read_tail(self.store, self.covered.date, self.covered)
-            except DataError as error:
-                self.failure = error
-                raise
-            except OSError as error:
-                where = str(self.store.journal(self.covered.date))
-                self.failure = DataError(f"the journal cannot be read: {error.strerror or error}", where=where)
-                raise self.failure from error
-        return self._tail.tables[name]
-
-
-class LostTable:
-    """Rows of a date that cannot be read, in the form that DuckDB scans: only who needs them is told."""
-
-    def __init__(self, error: DataError, name: str) -> None:
-        self._error = error
-        self._name = name
-        self.failure: DataError | None = None
-        """The error once it was raised; DuckDB passes only the text of an error on."""
-
-    def __arrow_c_schema__(self) -> Any:
-        return schema.TABLES[self._name].__arrow_c_schema__()
-
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        self.failure = self._error
-        raise self._error
-
-
-class TailTable:
-    """One table of a `DayTail`, in the form that DuckDB scans: it asks for the stream only when it needs the rows."""
-
-    def __init__(self, tail: DayTail, name: str) -> None:
-        self._tail = tail
-        self._name = name
-
-    def __arrow_c_schema__(self) -> Any:
-        return schema.TABLES[self._name].__arrow_c_schema__()
-
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        return self._tail.table(self._name).__arrow_c_stream__(requested_schema)
-
-
 class Listing:
     """The files and tails of some dates, listed once; a table's files are chosen when the table is asked for.
 
     What cannot be read, or is gone, fails whoever needs its rows, and nobody else.
     """
 
-    def __init__(self, store: Store, dates: Sequence[dt.date]) -> None:
+    def __init__(self, store: Store, dates: Sequence[dt.date], scratch: Path) -> None:
+        """`scratch` is a folder for rows of the journal that do not fit in memory."""
         self.dates = tuple(dates)
-        self.tails: dict[dt.date, DayTail] = {}
+        self.unflushed: dict[dt.date, Unflushed] = {}
         """By date, oldest first: the dates that go on."""
         self._store = store
         self._covered: dict[dt.date, Coverage] = {}
@@ -123,18 +61,23 @@ class Listing:
             if not store.settled(date):
                 try:
                     self._covered[date] = coverage(store, date)
-                    self.tails[date] = DayTail(store, self._covered[date])
+                    self.unflushed[date] = Unflushed(store, self._covered[date], scratch)
                 except DataError as error:
                     self._unreadable[date] = error
 
-    def rows(self, table: str, date: dt.date) -> "TailTable | LostTable":
+    def rows(self, table: str, date: dt.date) -> UnflushedTable | LostTable:
         """What stands for a source that is no file."""
-        return self._lost.get((table, date)) or TailTable(self.tails[date], table)
+        return self._lost.get((table, date)) or UnflushedTable(self.unflushed[date], table)
 
-    def failure(self) -> DataError | None:
+    def failure(self) -> TickrecError | None:
         """Why rows that were asked for could not be had, if that happened."""
-        found = [tail.failure for tail in self.tails.values()] + [lost.failure for lost in self._lost.values()]
-        return next(filter(None, found), None)
+        read: list[Unflushed | LostTable] = [*self.unflushed.values(), *self._lost.values()]
+        return next((each.failure for each in read if each.failure is not None), None)
+
+    def cancel(self) -> None:
+        """Let whoever reads the journal for these rows stop soon."""
+        for unflushed in self.unflushed.values():
+            unflushed.cancel()
 
     def sources(self, table: str) -> list[Source]:
         """Where the rows of a table are, oldest date first."""
@@ -213,7 +156,7 @@ class Listing:
             return True
         if (covered is None or covered.sealed) and _rows(str(self._store.sealed_path("ticks", date))):
             return True
-        return covered is not None and self.tails[date].table("ticks").num_rows > 0
+        return covered is not None and self.unflushed[date].has_ticks()
 
     def replaced(self) -> bool:
         """Whether a sealed file has become another one since it was listed: what was read may be of both."""

@@ -286,20 +286,28 @@ def read_tail(store: Store, date: dt.date, covered: Coverage | None = None) -> T
 
     Raises DataError, OSError.
     """
-    covered = coverage(store, date) if covered is None else covered
-    reader = _Reader(store, covered)
-    pieces = list(reader.pieces(repeat(_READER_PIECE)))
+    reader = _Reader(store, coverage(store, date) if covered is None else covered)
+    found: dict[str, list[pa.Table]] = {name: [fields.empty_table()] for name, fields in schema.TABLES.items()}
+    del found["instruments"]
+    for tables in _tables(reader):
+        for name, rows in tables.items():
+            found[name].append(rows)
+    return Tail({name: pa.concat_tables(rows) for name, rows in found.items()}, reader.last_seq)
+
+
+def tail_pieces(store: Store, covered: Coverage) -> Iterator[Tables]:
+    """The rows of `read_tail`, some messages' at a time; the tables that the history makes come last.
+
+    Raises DataError, OSError.
+    """
+    return _tables(_Reader(store, covered))
+
+
+def _tables(reader: _Reader) -> Iterator[Tables]:
+    for piece in reader.pieces(repeat(_READER_PIECE)):
+        yield {"ticks": piece.ticks, "market_status": piece.market_status, "rejected": piece.rejected}
     settled, unsettled = reader.history.take(), reader.history.open_rows()
-    tables = {
-        "ticks": [piece.ticks for piece in pieces],
-        "market_status": [piece.market_status for piece in pieces],
-        "rejected": [piece.rejected for piece in pieces],
-        **{name: [settled[name], unsettled[name]] for name in settled},
-    }
-    return Tail(
-        {name: pa.concat_tables([schema.TABLES[name].empty_table(), *found]) for name, found in tables.items()},
-        reader.last_seq,
-    )
+    yield {name: pa.concat_tables([settled[name], unsettled[name]]) for name in settled}
 
 
 def stored_rows(store: Store, covered: Coverage, table: str) -> list[dict[str, Any]]:
