@@ -67,6 +67,7 @@ def record(
         until=value_of("--until", values.time_of_day, until),
         now=now or common.simulate,
         kept=not symbols,
+        scheduled=scheduled,
     )
     with common.broker() as (settings, environ):
         if not scheduled:

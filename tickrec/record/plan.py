@@ -63,6 +63,8 @@ class Options:
     """Record until then, IST."""
     now: bool = False
     """Do not ask the calendar."""
+    scheduled: bool = False
+    """Started by cron or its like: a token may be stored later, before the session."""
     kept: bool = False
     """Whether the symbols are those of the configuration: one that is not known today does not cost the others."""
 
@@ -94,8 +96,14 @@ class Plan:
     """What the messages are: the broker's, or a replay of them."""
     unknown: tuple[str, ...] = ()
     """Selectors of lists that mean nothing today."""
+    whole: bool = True
+    """Whether the list of instruments was the day's own, and as long as the day before's."""
     open_until: dict[str, int] = field(default_factory=dict)
     """Until when, wall nanoseconds, segments are recorded that the feed calls open beyond the planned end."""
+
+    def is_unsure(self, date: dt.date) -> bool:
+        """Whether the broker is to be asked again, as something stands in for what it has not told."""
+        return not self.whole or bool(self.calendar.doubted(date, self.segments))
 
     @property
     def symbols(self) -> dict[str, str]:
@@ -267,16 +275,15 @@ def make_plan(
     token = tokens.read()
     check_expiry(token, now_ns)
     unknown: list[str] = []
-    instruments = _find_instruments(config, options, store, rest, token, now_ns, bar, unknown)
+    instruments, whole = _find_instruments(config, options, store, rest, token, now_ns, bar, unknown)
     if unknown:
         log.warning("%s unknown today, the others are recorded: %s", plural(len(unknown), "symbol"), ", ".join(unknown))
     # Counted from here: the instruments may have taken a while to come.
     times = plan_times(config, options, calendar, {each.segment for each in instruments}, clock.wall_ns())
     pa.default_memory_pool().release_unused()
     connections = deal_out(config, instruments, options.mode, account_plan(config, token))
-    return Plan(
-        options.mode, tuple(instruments), connections, calendar, token.expires_ns, times, source, tuple(unknown)
-    )
+    chosen, expires_ns = tuple(instruments), token.expires_ns
+    return Plan(options.mode, chosen, connections, calendar, expires_ns, times, source, tuple(unknown), whole)
 
 
 def _find_instruments(
@@ -288,21 +295,24 @@ def _find_instruments(
     now_ns: int,
     bar: Bar,
     unknown: list[str],
-) -> list[Instrument]:
-    """The instruments that the options mean in today's list; `unknown` gets what is left out.
+) -> tuple[list[Instrument], bool]:
+    """The instruments that the options mean in today's list, and whether that is whole; `unknown` gets what is left
+    out.
 
     A name given directly that may be in the list later is a broker that cannot be asked yet: raises RestError.
     """
     master = load_master(store, rest, now_ns, bar)
     try:
-        return resolve_options(config, options, master, rest, token, now_ns, unknown)
+        found = resolve_options(config, options, master, rest, token, now_ns, unknown)
+        return found, master.stand_in_of is None
     except UnknownSymbols as error:
         if (why := _may_come(error, config, options, store, master, now_ns)) is None:
             raise
     try:
         if master.stand_in_of is None:
             master = load_master(store, rest, now_ns, bar, anew=True)
-        return resolve_options(config, options, master, rest, token, now_ns, unknown)
+        found = resolve_options(config, options, master, rest, token, now_ns, unknown)
+        return found, master.stand_in_of is None
     except UnknownSymbols as error:
         raise RestError(Failure(Situation.BAD_ANSWER, detail=why), rest.assets_url + MASTER) from error
 
@@ -329,6 +339,16 @@ def _may_come(
     except UsageError:
         return None
     return f"{error.what}, which the day before's list of instruments has"
+
+
+def earliest_start(config: Config, options: Options, store: Store, now_ns: int) -> int:
+    """When a run that is started now begins, as far as that is known without instruments; now if it never would."""
+    kept = load(store.state / "calendar.json")
+    try:
+        calendar = kept.calendar() if kept else Calendar()
+        return plan_times(config, options, calendar, set(SHARE_SEGMENTS), now_ns).start_ns
+    except NothingToRecord:
+        return now_ns
 
 
 def latest_end(config: Config, options: Options, store: Store, started_ns: int) -> int | None:

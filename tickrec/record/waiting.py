@@ -19,7 +19,7 @@ from tickrec.logs import Once
 from tickrec.market.calendar import trading_date
 from tickrec.market.hours import at
 from tickrec.record.alerts import Alert, Alerts
-from tickrec.record.plan import Bar, Options, Plan, latest_end, make_plan, plan_times
+from tickrec.record.plan import Bar, Options, Plan, earliest_start, latest_end, make_plan, plan_times
 from tickrec.record.progress import RunProgress, unplanned
 from tickrec.screen.live import Live, LiveView
 from tickrec.status import status
@@ -34,6 +34,13 @@ log = logging.getLogger("tickrec")
 FIRST_RETRY_SECONDS: Final = 1.0
 LONGEST_RETRY_SECONDS: Final = 30.0
 REPORT_SECONDS: Final = 1.0
+TOKEN_NS: Final = 600 * SECOND
+"""How long before the beginning a token must be there, so that its owner can still be told that there is none."""
+TOKEN_POLLS: Final = 30
+"""REPORT_SECONDS between two looks for a token that is not there yet."""
+FIRST_RENEWAL_NS: Final = 60 * SECOND
+LONGEST_RENEWAL_NS: Final = 600 * SECOND
+"""How long a plan that goes by what stands in is waited with before it is made again."""
 LONG_SECONDS: Final = 60
 """A broker that cannot be asked for longer is alerted."""
 STALE_PLAN_NS: Final = 3600 * SECOND
@@ -83,6 +90,7 @@ class Waiting:
         self._started_ns = clock.wall_ns()
         self._refused: Token | None = None
         """The token that the broker refused last."""
+        self._has_waited_for_token = False
         self._late: Late | None = None
         """Since when the broker could not be asked what to record, and why not; None when it answered at once."""
 
@@ -94,6 +102,10 @@ class Waiting:
         try:
             return await self._ask_until_answered(store, patient=False)
         except RestError:
+            return None
+        except TokenError:
+            if not self._may_be_stored_later():
+                raise
             return None
 
     async def until_session(self, plan: Plan | None) -> Plan:
@@ -128,7 +140,7 @@ class Waiting:
         try:
             return await self._ask_until_answered(self._store, patient=True)
         except BaseException as error:
-            if self._late is not None or not isinstance(error, _CALM):
+            if self._late is not None or self._has_waited_for_token or not isinstance(error, _CALM):
                 self._write_status(**_last_word(error), state=STOPPED)
             raise
 
@@ -138,6 +150,11 @@ class Waiting:
         while True:
             try:
                 return await self._ask(store)
+            except TokenError as error:
+                if not patient or not self._may_be_stored_later():
+                    raise
+                await unless_stopped(self._stopping, self._pause_for_token(error))
+                continue
             except RestError as error:
                 since_ns = self._clock.wall_ns() if self._late is None else self._late.since_ns
                 self._late = Late(since_ns, error.brief)
@@ -150,6 +167,19 @@ class Waiting:
             log.warning("the broker cannot be asked yet: %s; retry in %s", self._late.reason, duration(pause))
             await unless_stopped(self._stopping, self._pause(pause, self._late))
             pause = min(pause * 2, LONGEST_RETRY_SECONDS)
+
+    def _may_be_stored_later(self) -> bool:
+        """Whether it is early enough for a token to come, and nobody is there to be told that there is none."""
+        now_ns = self._clock.wall_ns()
+        begin_ns = earliest_start(self._config, self._options, self._store, now_ns)
+        return self._options.scheduled and now_ns < begin_ns - TOKEN_NS
+
+    async def _pause_for_token(self, error: TokenError) -> None:
+        """Let time pass in silence; the status alone says why."""
+        self._has_waited_for_token = True
+        for _ in range(TOKEN_POLLS):
+            await asyncio.to_thread(self._write_status, reason=error.what)
+            await self._clock.sleep(REPORT_SECONDS)
 
     async def _check_refusal(self, error: RestError) -> None:
         """Return if the token sources may have a better token now. Raises TokenError, or the error if it is final."""
@@ -197,13 +227,31 @@ class Waiting:
         start_ns, planned_ns = plan.times.start_ns, self._clock.wall_ns()
         live = Live(plan.symbols)
         log.info("waiting until %s: %s", f"{ist(start_ns):%H:%M:%S}", plan.session_text(planned_ns))
+        pause_ns = FIRST_RENEWAL_NS
+        renew_ns = planned_ns + pause_ns
         while (now_ns := self._clock.wall_ns()) < start_ns:
+            if plan.is_unsure(trading_date(start_ns)) and now_ns >= renew_ns:
+                plan = await self._renewed(plan)
+                start_ns, planned_ns = plan.times.start_ns, now_ns
+                progress = RunProgress(self._store, plan, self._clock, min_free=self._config.store.min_free)
+                pause_ns = min(2 * pause_ns, LONGEST_RENEWAL_NS)
+                renew_ns = now_ns + pause_ns
             waiting = progress.waiting()
             await asyncio.to_thread(status.write, self._store.status_path, waiting)
             if self._show is not None:
                 self._show(live.view(waiting, now_ns, limit=0))
             await unless_stopped(self._stopping, self._clock.sleep(min(REPORT_SECONDS, (start_ns - now_ns) / SECOND)))
-        return await self._planned() if start_ns - planned_ns > STALE_PLAN_NS else plan
+        if start_ns - planned_ns > STALE_PLAN_NS:
+            return await self._planned()
+        return await self._renewed(plan) if plan.is_unsure(trading_date(start_ns)) else plan
+
+    async def _renewed(self, plan: Plan) -> Plan:
+        """The plan made again; the same when the broker cannot be asked now."""
+        try:
+            return await self._ask(self._store)
+        except RestError as error:
+            log.warning("the broker cannot be asked again now: %s", error.brief)
+            return plan
 
 
 def _last_word(error: BaseException) -> dict[str, Any]:
