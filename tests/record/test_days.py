@@ -32,7 +32,8 @@ class Run:
         self.clock = HandClock(MIDNIGHT_NS - 60 * SECOND)
         self.flushing = Flushing(store, self.clock, interval=60, duckdb=False)
         alerts = Alerts(None, self.clock, store.state / "alerts.json")
-        self.days = Days(store, self.clock, Day(store, MONDAY, self.clock), self.flushing, alerts)
+        day = Day(store, MONDAY, self.clock)
+        self.days = Days(store, self.clock, day, self.flushing, alerts, dt.timedelta(days=30))
 
     def append(self, kind: EntryKind, conn: int = 1, **facts: Any) -> None:
         now_ns = self.clock.wall_ns()

@@ -2,6 +2,7 @@ import asyncio
 import datetime as dt
 import subprocess
 import sys
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -13,7 +14,7 @@ from tickrec.errors import ExitCode
 from tickrec.files import Lock
 from tickrec.formatting import size as size_text
 from tickrec.record.flush import Flushing
-from tickrec.seal.retention import expire
+from tickrec.seal.retention import Expired, expire
 from tickrec.seal.seal import seal
 from tickrec.seal.verify import verify
 from tickrec.store.parts import PartWriter
@@ -86,15 +87,42 @@ def test_one_date_that_cannot_be_read_does_not_keep_the_others(store: Store) -> 
     assert [bool(store.journal_files(date)) for date in dates] == [True, True, False]
 
 
-def test_a_day_file_that_could_not_be_compared_keeps_the_journal(store: Store) -> None:
+def test_what_its_owner_does_with_the_day_file_is_no_reason_to_keep_the_journal(store: Store) -> None:
     old = dt.date(2020, 1, 6)
-    write_day(store, old)
+    write_day(store, old, messages=6)
     seal(store, old)
-    with duckdb.connect(str(store.duckdb_path(old))):
+    with duckdb.connect(str(store.duckdb_path(old))) as session:
+        session.execute("CREATE VIEW mine AS FROM ticks WHERE ltp > 100")
         command = [sys.executable, "-m", "tickrec.seal.retention", str(store.root), str(MONTH.total_seconds())]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (ExitCode.DONE, "", "")
-    assert len(store.journal_files(old)) == 2
+    assert (done.returncode, done.stdout) == (ExitCode.DONE, "")
+    assert Expired.from_json(done.stderr).removed
+    assert store.journal_files(old) == []
+
+
+@pytest.mark.parametrize("table", ["ticks", "gaps"])
+def test_a_parquet_file_that_is_not_the_sealed_one_keeps_the_journal(store: Store, table: str) -> None:
+    write_day(store, messages=6)
+    seal(store, DATE)
+    path = store.sealed_path(table, DATE)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    (expired,) = expire(store, MONTH, after(31))
+    assert expired.differences == (f"{table}/date={DATE}/{table}.parquet: not the file that was sealed",)
+    assert len(store.journal_files(DATE)) == 2
+
+
+def test_a_journal_on_another_disk_goes_with_its_link(store: Store, tmp_path: Path) -> None:
+    write_day(store, messages=6)
+    seal(store, DATE)
+    elsewhere = tmp_path / "disk"
+    store.journal(DATE).rename(elsewhere)
+    store.journal(DATE).symlink_to(elsewhere)
+    (expired,) = expire(store, MONTH, after(31))
+    assert expired.removed
+    assert not elsewhere.exists()
+    assert list(store.journals.iterdir()) == []
 
 
 def test_a_date_that_somebody_works_on_is_left_alone(store: Store) -> None:
@@ -109,8 +137,9 @@ def test_a_date_that_somebody_works_on_is_left_alone(store: Store) -> None:
 def test_a_removal_that_was_interrupted_is_finished(store: Store) -> None:
     write_day(store)
     seal(store, DATE)
-    leaving = store.state / f"{DATE}.expired"
+    leaving = store.journals / f".{DATE}.expired"
     store.journal(DATE).rename(leaving)
+    assert store.dates() == [DATE]
     assert list(expire(store, MONTH, after(31))) == []
     assert not leaving.exists()
 
@@ -139,7 +168,7 @@ def test_the_recorder_logs_what_was_removed_and_why_something_was_not(
 def test_the_recorder_logs_what_ended_the_removal(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     write_day(store, dt.date(2020, 1, 6))
     seal(store, dt.date(2020, 1, 6))
-    (store.state / "2020-01-05.expired").write_bytes(b"no folder")
+    (store.journals / ".2020-01-05.expired").write_bytes(b"no folder")
     _expire(store)
     (record,) = caplog.records
     assert record.levelname == "WARNING"

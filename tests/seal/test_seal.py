@@ -26,6 +26,7 @@ from tickrec.journal import Journal
 from tickrec.journal.gaps import DIED
 from tickrec.record.flush import Flushing
 from tickrec.seal.build import NewFiles
+from tickrec.seal.lost import may_have
 from tickrec.seal.seal import rebuild, seal
 from tickrec.seal.verify import verify
 from tickrec.store import dayfile
@@ -215,9 +216,13 @@ def test_parts_keep_what_the_journal_has_lost_since(store: Store) -> None:
     data[place.offset - 100] ^= 1
     path.write_bytes(data)
     aside = store.folder("ticks", DATE) / ".part-000000000001-000000000020.parquet.damaged"
+    later = aside.with_name(".part-000000000021-000000000040.parquet.damaged")
     aside.touch()
+    later.touch()
     manifest = seal(store, DATE)
+    assert entry.seq <= 20
     assert aside.exists()  # it may hold what the journal has lost
+    assert not later.exists()  # in its range nothing is lost
     assert manifest.missing == [(entry.seq, entry.seq)]
     assert manifest.rows["ticks"] == written.ticks
     assert manifest.instruments == written.by_key
@@ -229,6 +234,22 @@ def test_parts_keep_what_the_journal_has_lost_since(store: Store) -> None:
     with pytest.raises(DataError, match=r"lost \d+ ticks that are still stored"):
         rebuild(store, DATE)
     assert tree(store) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "lost", "may"),
+    [
+        (".part-000000000021-000000000040.parquet.damaged", [(1, 20), (41, 50)], False),
+        (".part-000000000021-000000000040.parquet.damaged", [(40, 40)], True),
+        (".part-000000000021-000000000040.parquet.damaged", [(1, 21)], True),
+        (".part-000000000021-000000000040.parquet.2.damaged", [(30, 31)], True),
+        ("part-000000000021-000000000040.parquet.damaged", [(1, 99)], True),
+        (".ticks.parquet.damaged", [(7, 7)], True),
+        (".ticks.parquet.damaged", [], False),
+    ],
+)
+def test_a_file_may_have_what_was_lost_in_its_range(name: str, lost: list[tuple[int, int]], may: bool) -> None:
+    assert may_have(Path(name), lost) is may
 
 
 def test_nothing_to_seal_is_said_so(store: Store) -> None:
@@ -492,7 +513,7 @@ def test_parts_of_an_older_schema_are_made_anew(store: Store) -> None:
     assert parquet_files(store) == parquet_files(new)
 
 
-STEPS = ("prepare", "flush", "sort", "check", "publish", "compress", "clean")
+STEPS = ("prepare", "flush", "sort", "check", "publish", "clean", "compress")
 KILLED_AFTER = """
 import os, signal, sys, datetime as dt
 from pathlib import Path
@@ -588,6 +609,7 @@ import sys, datetime as dt
 from multiprocessing import active_children
 from pathlib import Path
 from tickrec.seal.build import NewFiles
+from tickrec.seal.lost import may_have
 from tickrec.store.coverage import coverage
 from tickrec.store.paths import Store
 def tell(what, share):

@@ -70,7 +70,7 @@ def test_rows_come_in_order_whatever_is_held_at_a_time(tmp_path: Path, run_rows:
         part(tmp_path / f"{number}.parquet", rows[start:end])
         for number, (start, end) in enumerate(itertools.pairwise(cuts))
     ]
-    merge = sorted_merge(paths, tmp_path / "scratch", Sizes(run_rows, 50, run_rows))
+    merge = sorted_merge(paths, tmp_path / "scratch", Sizes(run_rows, 50))
     found, sizes = merged(merge)
     assert found == sorted(rows)
     assert merge.rows == len(rows)

@@ -66,13 +66,16 @@ async def open_today(
 class Days:
     """The dates of a run, beginning with one that is open already."""
 
-    def __init__(self, store: Store, clock: Clock, first: Day, flushing: Flushing, alerts: Alerts) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, first: Day, flushing: Flushing, alerts: Alerts, keep_journal: dt.timedelta
+    ) -> None:
         self.current = first
         """The date that entries go to."""
         self._store = store
         self._clock = clock
         self._flushing = flushing
         self._alerts = alerts
+        self._keep_journal = keep_journal
         self._left: dict[Day, int] = {}
         """Dates that the clock has left, until they are finished, and the monotonic time of that."""
         self._to_seal: deque[dt.date] = deque()
@@ -142,11 +145,10 @@ class Days:
                 day.close()
                 self._to_seal.append(day.date)
 
-    async def keep_house(self, keep_journal: dt.timedelta) -> NoReturn:
-        """Finish dates that the clock has left; seal them and those that a crash left open; remove old journals."""
+    async def keep_house(self) -> NoReturn:
+        """Finish dates that the clock has left; seal them and those that a crash left open."""
         unsealed = [date for date in self._store.dates() if date < self.current.date and not self._store.settled(date)]
         due_ns = self._clock.monotonic_ns() + HOUSEKEEPING_SECONDS * SECOND
-        expired = False
         while True:
             await self._clock.sleep(POLL_SECONDS)
             await self.finish_left()
@@ -156,12 +158,11 @@ class Days:
             unsealed = []
             while self._to_seal:
                 await self.seal(self._to_seal.popleft())
-            if not expired:
-                expired = True
-                await self._flushing.expire(keep_journal)
 
     async def seal(self, date: dt.date) -> None:
-        """Seal a date in a child process; alert when that fails."""
+        """Seal a date in a child process, and remove the journals that are old by then; alert when it is not sealed."""
         topic, text = f"{SEALING}{date}", f"{date} could not be sealed: {to_run('seal', date)} says why"
-        failed = [] if await self._flushing.seal(date) else [Alert(topic, text)]
-        await self._alerts.report(failed, judged=lambda known: known == topic)
+        sealed = await self._flushing.seal(date)
+        await self._alerts.report([] if sealed else [Alert(topic, text)], judged=lambda known: known == topic)
+        if sealed:
+            await self._flushing.expire(self._keep_journal)

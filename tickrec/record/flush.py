@@ -22,6 +22,7 @@ from tickrec.errors import DataError, ExitCode, StorageError, to_run
 from tickrec.files import free_bytes
 from tickrec.formatting import plural, size
 from tickrec.record.day import Day
+from tickrec.seal.retention import Expired
 from tickrec.store.parts import PART_TICKS, Flushed
 from tickrec.store.paths import Store
 
@@ -274,11 +275,9 @@ class Flushing:
     async def expire(self, keep: dt.timedelta) -> None:
         """Remove journals that were kept long enough, in a child; each is logged, and why one is not removed."""
         code, said = await self._run_child("tickrec.seal.retention", str(int(keep.total_seconds())))
-        for line in said:
-            if line.startswith("removed "):
-                log.info("%s", line)
-            elif line.startswith("kept "):
-                log.warning("%s", line)
+        for line in said[:-1] if code else said:
+            expired = Expired.from_json(line)
+            log.log(logging.INFO if expired.removed else logging.WARNING, "%s", expired)
         if code:
             log.warning("old journals could not be removed: %s", said[-1])
 

@@ -110,7 +110,7 @@ class Recorder:
         self._attention = Attention(plan.quiet)
         self._side_work = SideWork(clock)
         self._stop = Stop.SIGNAL
-        self._days = Days(store, clock, day, self._flushing, alerts)
+        self._days = Days(store, clock, day, self._flushing, alerts, config.store.keep_journal)
 
     async def run(self) -> RunStatus:
         """Record; returns what the run last had to say of itself, with the exit code in it.
@@ -198,7 +198,7 @@ class Recorder:
         yield "the status file", self._report
         yield "alerting", self._watch
         yield "the calendar", self._ending.keep_asking
-        yield "housekeeping", lambda: self._days.keep_house(self._config.store.keep_journal)
+        yield "housekeeping", self._days.keep_house
         if self._show is not None:
             yield "the live table", self._draw
 

@@ -77,8 +77,7 @@ class NewFiles:
         """Write the files and count the journal. Raises OSError, pyarrow.ArrowException, duckdb.Error, DataError."""
         covered = self._covered
         self.small = small_tables(self._source, covered)
-        paths = [*([covered.sealed] if covered.sealed else []), *(part.path for part in covered.parts)]
-        merge = SortedTicks(paths, self.folder / "runs.arrow")
+        merge = SortedTicks(covered.ticks_files, self.folder / "runs.arrow")
         merge.sort_runs(lambda done: tell("sort", 0.3 * done))
         with ThreadPoolExecutor(1) as pool, _counting_beside(merge.rows > self._many) as other:
             suspects = set(self.small["rejected"]["seq"].to_pylist())

@@ -182,7 +182,7 @@ class TickCount:
         return bool(pc.all(pc.or_(up, pc.and_(same, pc.less(seqs[:-1], seqs[1:]))), min_count=0).as_py())
 
 
-def orphans(paths: Iterable[Path], lost: Sequence[tuple[int, int]]) -> Counter[int]:
+def orphans(paths: Iterable[Path], lost: Sequence[Sequence[int]]) -> Counter[int]:
     """The ticks of each message within the ranges `lost`; those that are in several files count once.
 
     Raises UnreadableFile when a file cannot be read, OSError.
@@ -202,7 +202,7 @@ def _counts(values: pa.Array) -> dict[Any, int]:
     return {pair["values"]: pair["counts"] for pair in pc.value_counts(values).to_pylist()}
 
 
-def _within(seqs: pa.Array, ranges: Sequence[tuple[int, int]]) -> pa.Array:
+def _within(seqs: pa.Array, ranges: Sequence[Sequence[int]]) -> pa.Array:
     inside = (pc.and_(pc.greater_equal(seqs, first), pc.less_equal(seqs, last)) for first, last in ranges)
     return functools.reduce(pc.or_, inside)
 

@@ -1,29 +1,31 @@
 """Retention: the removal of journals that have been kept long enough.
 
-Owns the only deletion of journals there is: of dates older than asked, that are sealed, and whose files, read again,
-agree with the journal. Nothing else of a date is ever removed.
+Owns the only deletion of journals there is: of dates older than asked, that are sealed, and whose Parquet files are the
+very ones that agreed with the journal then, which their hashes tell. What their owner did with the DuckDB file does not
+matter: it is made from Parquet as well. Nothing else of a date is ever removed.
 
-`python -m tickrec.seal.retention DATA SECONDS` does it in a process of its own with low priority, and prints a line on
-stderr for each journal that was old enough: `removed ...`, or `kept ...` with the reason.
+`python -m tickrec.seal.retention DATA SECONDS` does it in a process of its own with low priority, and prints one JSON
+object a line on stderr for each journal that was old enough.
 """
 
 import datetime as dt
+import json
 import os
 import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
+from tickrec import schema
 from tickrec.children import lower_priority
 from tickrec.clock import Clock, SystemClock, ist
 from tickrec.errors import AlreadyRecording, DataError, ExitCode, TickrecError, to_run
-from tickrec.files import Lock, make_folder, sync_folder
+from tickrec.files import Lock, sync_folder
 from tickrec.formatting import size
-from tickrec.seal.verify import verify
-from tickrec.store.manifest import load
-from tickrec.store.paths import Store
+from tickrec.store.manifest import FileFacts, Manifest, load
+from tickrec.store.paths import Store, names_in
 
 _EXPIRED: Final = ".expired"
 """End of the name of a journal's folder on its way out: under it nobody takes it for a journal."""
@@ -31,7 +33,7 @@ _EXPIRED: Final = ".expired"
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """A journal that was old enough: removed, or kept because of `differences`, or of files that cannot be read."""
+    """A journal that was old enough: removed, or kept because of `differences`."""
 
     date: dt.date
     bytes: int
@@ -41,6 +43,16 @@ class Expired:
     def removed(self) -> bool:
         """Whether it is gone."""
         return not self.differences
+
+    def to_json(self) -> str:
+        """As one line that `from_json` reads."""
+        return json.dumps({"date": str(self.date), "bytes": self.bytes, "differences": self.differences})
+
+    @classmethod
+    def from_json(cls, line: str) -> Self:
+        """What `to_json` wrote."""
+        facts = json.loads(line)
+        return cls(dt.date.fromisoformat(facts["date"]), facts["bytes"], tuple(facts["differences"]))
 
     def __str__(self) -> str:
         """One line that begins with `removed` or `kept`; of many reasons, the first."""
@@ -56,8 +68,10 @@ def expire(store: Store, keep: dt.timedelta, clock: Clock | None = None) -> Iter
     Dates that are not sealed, or that somebody works on, are left alone. Raises OSError.
     """
     clock = clock or SystemClock()
-    for leftover in store.state.glob(f"*{_EXPIRED}"):
-        shutil.rmtree(leftover)
+    for folder in (store.journals, store.state):  # there, older versions put them
+        for name in names_in(folder):
+            if name.endswith(_EXPIRED):
+                _remove(folder / name)
     newest = ist(clock.wall_ns()).date() - keep
     for date in store.dates():
         if date < newest and store.journal_files(date) and store.settled(date):
@@ -65,6 +79,7 @@ def expire(store: Store, keep: dt.timedelta, clock: Clock | None = None) -> Iter
                 with Lock(store.day_lock(date)) as lock:
                     lock.acquire({"doing": f"removing the journal of {date}", "since_ns": clock.wall_ns()})
                     expired = _expire(store, date)
+                    lock.remove()
             except AlreadyRecording:
                 continue
             if expired is not None:
@@ -72,23 +87,42 @@ def expire(store: Store, keep: dt.timedelta, clock: Clock | None = None) -> Iter
 
 
 def _expire(store: Store, date: dt.date) -> Expired | None:
-    """None: its turn comes when it is sealed, and when no other program has the day file open."""
+    """None: its turn comes when it is sealed."""
     taken = sum(path.stat().st_size for path in store.journal(date).iterdir())
     try:
-        if load(store, date) is None:
-            return None
-        report = verify(store, date)
+        sealed = load(store, date)
     except DataError as error:
         return Expired(date, taken, (error.brief,))
-    if report.skipped:
+    if sealed is None:
         return None
-    if not report.differences:
-        make_folder(store.state)
-        leaving = store.state / f"{date}{_EXPIRED}"
+    differences = tuple(_changed(store, date, sealed))
+    if not differences:
+        leaving = store.journals / f".{date}{_EXPIRED}"
         os.replace(store.journal(date), leaving)
         sync_folder(store.journals)
-        shutil.rmtree(leaving)
-    return Expired(date, taken, report.differences)
+        _remove(leaving)
+    return Expired(date, taken, differences)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a journal, wherever a link in its place leads. Raises OSError."""
+    shutil.rmtree(folder.resolve())
+    if folder.is_symlink():
+        folder.unlink()
+
+
+def _changed(store: Store, date: dt.date, sealed: Manifest) -> Iterator[str]:
+    """The Parquet files that the journal can make again, and that are not those that were sealed."""
+    for table in ("ticks", *schema.SMALL_TABLES):
+        path = store.sealed_path(table, date)
+        name = path.relative_to(store.root).as_posix()
+        if table in schema.LATER_TABLES and name not in sealed.files:
+            continue  # sealed by a version that did not have it
+        try:
+            if FileFacts.of(path) != sealed.files.get(name):
+                yield f"{name}: not the file that was sealed"
+        except FileNotFoundError:
+            yield f"{name}: is gone"
 
 
 def main(arguments: list[str]) -> int:
@@ -97,7 +131,7 @@ def main(arguments: list[str]) -> int:
     lower_priority()
     try:
         for expired in expire(Store(Path(root)), dt.timedelta(seconds=float(seconds))):
-            sys.stderr.write(f"{expired}\n")
+            sys.stderr.write(f"{expired.to_json()}\n")
     except TickrecError as error:
         sys.stderr.write(f"{error}\n")
         return error.code

@@ -7,12 +7,13 @@ Owns the order of the steps, which can be interrupted between or inside any of t
     sort        make the new files in a scratch folder, beside everything that is published
     check       hold them against a count of the journal made by other code
     publish     put them in place one by one, `ticks` after the small tables, the manifest last
+    clean       remove the parts, what was set aside, and what is left over
     compress    the journal
-    clean       remove the parts, what was set aside, and the scratch folder
 
 Nothing is removed before the check has passed. A reader takes parts that `ticks.parquet` covers for nothing, so it
 sees every tick once at any moment. Sealing a sealed date again only does what is left to do; a date that was recorded
-into again is sealed again.
+into again is sealed again. Sealing does not begin when what is free would not keep today's journal going for the rest
+of the session, and ends when that is no longer so.
 
 `python -m tickrec.seal.seal DATA DATE` seals in a process of its own with low priority.
 """
@@ -21,12 +22,10 @@ import contextlib
 import datetime as dt
 import errno
 import logging
-import os
 import platform
 import shutil
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -39,17 +38,19 @@ from tickrec import __version__, schema
 from tickrec.children import lower_priority
 from tickrec.clock import Clock, SystemClock, ist
 from tickrec.errors import DataError, ExitCode, StorageError, TickrecError, to_run
-from tickrec.files import Lock, make_folder, publish
+from tickrec.files import Lock, make_folder, move, publish
 from tickrec.journal import compress, repair
 from tickrec.seal.build import NewFiles
-from tickrec.seal.counts import orphans
+from tickrec.seal.leftovers import remove, remove_all
+from tickrec.seal.lost import may_have, only_elsewhere
 from tickrec.seal.verify import SEALING, Progress
 from tickrec.store.coverage import Coverage, coverage, damaged_files, has_this_schema, leftovers
-from tickrec.store.dayfile import keep_instruments, put_in_place
+from tickrec.store.dayfile import GROWTH, keep_instruments, put_in_place
 from tickrec.store.manifest import Manifest, load, plain
 from tickrec.store.parquet import UnreadableFile
 from tickrec.store.parts import PartWriter, set_aside
 from tickrec.store.paths import Store
+from tickrec.store.space import Room, journalled_bytes
 
 log = logging.getLogger("tickrec")
 
@@ -59,8 +60,8 @@ _SHARES: Final = {
     "sort": 0.1,
     "check": 0.7,
     "publish": 0.75,
-    "compress": 0.8,
-    "clean": 0.98,
+    "clean": 0.8,
+    "compress": 0.82,
 }
 """How far sealing is when a step begins."""
 _FLUSHED_ENTRIES: Final = 20_000
@@ -101,13 +102,18 @@ def _run(
 ) -> Manifest:
     clock = clock or SystemClock()
     tell = progress or (lambda _what, _share: None)
+    remove_all(store)
     with Lock(store.day_lock(date)) as lock:
         lock.acquire({"doing": f"sealing {date}", SEALING: True, "since_ns": clock.wall_ns()})
-        sealing = Sealing(store, date, tell, duckdb=duckdb, anew=anew, clock=clock)
-        with _explained(store, date):
-            for step in sealing.steps():
-                tell(step.name, _SHARES[step.name])
-                step.run()
+        try:
+            with _explained(store, date):
+                sealing = Sealing(store, date, tell, duckdb=duckdb, anew=anew, clock=clock)
+                for step in sealing.steps():
+                    sealing.tell(step.name, _SHARES[step.name])
+                    step.run()
+        finally:
+            shutil.rmtree(store.scratch(date), ignore_errors=True)
+        lock.remove()
         tell("done", 1.0)
         return sealing.manifest
 
@@ -135,6 +141,7 @@ class Sealing:
         self.store = store
         self.date = date
         self._progress = tell
+        self._room = Room(store, date, ended=True)
         self._duckdb = duckdb or store.duckdb_path(date).exists()  # one that is there must not grow stale
         self._anew = anew
         self._from_journal = anew
@@ -160,6 +167,11 @@ class Sealing:
         assert self._new_files is not None
         return self._new_files
 
+    def tell(self, what: str, share: float) -> None:
+        """Say how far it is, and look whether the disk still has room. Raises OSError."""
+        self._progress(what, share)
+        self._room.require()
+
     def steps(self) -> Iterator[Step]:
         """What is left to do, in order; each step is to be run before the next is asked for."""
         yield Step("prepare", self._prepare)
@@ -168,8 +180,8 @@ class Sealing:
             yield Step("sort", self._sort)
             yield Step("check", self._check)
             yield Step("publish", self._publish)
-        yield Step("compress", self._compress)
         yield Step("clean", self._clean)
+        yield Step("compress", self._compress)
 
     def _prepare(self) -> None:
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -230,6 +242,7 @@ class Sealing:
 
     def _flush_rest(self) -> None:
         make_folder(self._scratch)
+        self._room.require(self._needed())
         source = self.store
         writer = PartWriter(source, self.date)
         writer.flush(0)  # only what parts wait for
@@ -240,18 +253,30 @@ class Sealing:
         start, share = _SHARES["flush"], _SHARES["sort"] - _SHARES["flush"]
         for seq in range(writer.next_seq + _FLUSHED_ENTRIES, self._last_seq, _FLUSHED_ENTRIES):
             writer.flush(seq)
-            self._progress("flush", start + share * seq / self._last_seq)
+            self.tell("flush", start + share * seq / self._last_seq)
         writer.flush(self._last_seq, final=True)
         instruments = self.store.instruments_path(self.date)
         covered = coverage(source, self.date)
         self._new_files = NewFiles(self._scratch, source, covered, instruments, duckdb=self._duckdb)
+
+    def _needed(self) -> int:
+        """Bytes that sealing takes until the parts are removed, at most.
+
+        The scratch file, the sorted file and, of a rebuild, parts take as much as the parts that there are; those take
+        a sixth of the messages.
+        """
+        stored = sum(path.stat().st_size for path in coverage(self.store, self.date).ticks_files)
+        journalled = journalled_bytes(self.store, self.date)
+        plain = sum(path.stat().st_size for path in self.store.journal_files(self.date) if path.suffix != ".zst")
+        times = 2 + self._anew + (GROWTH if self._duckdb else 0)
+        return times * max(stored, journalled // 6) + plain // 4
 
     def _sort(self) -> None:
         """Make the files; those that turn out to be damaged are set aside, and their rows come from the journal."""
         start, share = _SHARES["sort"], _SHARES["check"] - _SHARES["sort"]
         while True:
             try:
-                return self.new_files.make(lambda what, done: self._progress(what, start + share * done))
+                return self.new_files.make(lambda what, done: self.tell(what, start + share * done))
             except UnreadableFile as error:
                 self._set_aside(error)
                 shutil.rmtree(self._scratch)
@@ -265,35 +290,16 @@ class Sealing:
 
     def _check(self) -> None:
         """Raises DataError unless the new files hold exactly what the journal does, and all that is stored already."""
-        differences = self.new_files.differences() + self._stored_only()
+        covered = coverage(self.store, self.date)
+        stored = [*covered.ticks_files, *damaged_files(self.store, self.date, "ticks")]
+        lost = self.new_files.journal_count.lost(self._known_last(covered))
+        differences = [
+            *self.new_files.differences(),
+            *only_elsewhere(stored, lost, self.new_files.path("ticks")),
+        ]
         if differences:
             hint = "Nothing was replaced or removed"
             raise DataError(f"sealing {self.date} does not add up: {'; '.join(differences)}", hint=hint)
-
-    def _stored_only(self) -> list[str]:
-        """What is stored of entries that the journal has lost and the new files do not have, in words.
-
-        What a rebuild, which reads the journal only, finds damaged here is set aside: it may hold some of it.
-        """
-        while True:
-            try:
-                return self._lacking()
-            except UnreadableFile as error:
-                self._set_aside(error)
-                PartWriter(self.store, self.date).flush(0)
-
-    def _lacking(self) -> list[str]:
-        covered = coverage(self.store, self.date)
-        lost = self.new_files.journal_count.lost(self._known_last(covered))
-        if not lost:
-            return []
-        kept = orphans([self.new_files.path("ticks")], lost)
-        stored = [*([covered.sealed] if covered.sealed else []), *(part.path for part in covered.parts)]
-        only = (orphans(stored, lost) - kept).total()
-        found = [f"the journal is damaged and has lost {only} ticks that are still stored"] if only else []
-        return found + [
-            line for path in damaged_files(self.store, self.date, "ticks") for line in _only_in(path, lost, kept)
-        ]
 
     def _known_last(self, covered: Coverage) -> int:
         """The last entry that there was, as far as any file tells."""
@@ -304,7 +310,7 @@ class Sealing:
         # Until the new one is there nothing says that the date is sealed, so an interruption is taken up again.
         self.store.manifest_path(self.date).unlink(missing_ok=True)
         for table in (*schema.SMALL_TABLES, "ticks"):
-            publish(self.store.sealed_path(table, self.date), partial(os.replace, self.new_files.path(table)))
+            publish(self.store.sealed_path(table, self.date), partial(move, self.new_files.path(table)))
         if self.new_files.duckdb_path is not None:
             put_in_place(self.new_files.duckdb_path, self.store, self.date)
         manifest.publish(self.store)
@@ -330,31 +336,22 @@ class Sealing:
 
     def _compress(self) -> None:
         plain = [path for path in self.store.journal_files(self.date) if path.suffix != ".zst"]
-        start, share = _SHARES["compress"], _SHARES["clean"] - _SHARES["compress"]
+        start, share = _SHARES["compress"], 1.0 - _SHARES["compress"]
         with ThreadPoolExecutor(2) as pool:
             for number, _ in enumerate(pool.map(compress, plain), 1):
-                self._progress("compress", start + share * number / len(plain))
+                self.tell("compress", start + share * number / len(plain))
 
     def _clean(self) -> None:
         covered = coverage(self.store, self.date)
         for path in leftovers(self.store, covered):
             path.unlink(missing_ok=True)
-        lost = self.manifest.missing or self._known_last(covered) > self.manifest.last_seq
-        if not lost:  # else a damaged file may hold what the journal has lost
-            for path in damaged_files(self.store, self.date):
+        lost = [*self.manifest.missing]
+        if (last := self._known_last(covered)) > self.manifest.last_seq:
+            lost.append([self.manifest.last_seq + 1, last])
+        for path in damaged_files(self.store, self.date):
+            if not may_have(path, lost):
                 path.unlink(missing_ok=True)
-        shutil.rmtree(self._scratch, ignore_errors=True)
-
-
-def _only_in(path: Path, lost: Sequence[tuple[int, int]], kept: Counter[int]) -> Iterator[str]:
-    """What a file that was set aside has of entries that are lost, beyond what is kept of them, in words."""
-    try:
-        only = (orphans([path], lost) - kept).total()
-    except (UnreadableFile, pa.ArrowException):
-        log.warning("the journal has lost entries; %s, which cannot be read, may have them and stays", path)
-        return
-    if only:
-        yield f"the journal has lost {only} ticks that only {path} has (move it away to seal the date without them)"
+        remove(self.store, self.date)
 
 
 def _size(path: Path) -> int | None:

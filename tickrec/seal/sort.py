@@ -23,8 +23,6 @@ RUN_ROWS: Final = 98_304
 """Rows of a run: about 55 MB in full mode."""
 GROUP_ROWS: Final = 65_536
 """Rows of a group at most. Groups become row groups: as they end with an instrument, reading one skips all others."""
-PLAIN_ROWS: Final = 4_000_000
-"""Rows up to which the scratch file is not compressed: a sixth of the sorting less for at most 2 GB of disk."""
 _WORKERS: Final = 2
 
 Item = TypeVar("Item")
@@ -36,7 +34,6 @@ class Sizes(NamedTuple):
 
     run: int = RUN_ROWS
     group: int = GROUP_ROWS
-    plain: int = PLAIN_ROWS
 
 
 class _Place(NamedTuple):
@@ -64,7 +61,7 @@ class SortedTicks:
     """The rows of some Parquet files of `ticks`, which follow each other in seq, sorted."""
 
     def __init__(self, paths: Sequence[Path], scratch: Path, sizes: Sizes | None = None) -> None:
-        """`scratch` is the file to sort in; compressed it takes about 90 bytes a tick.
+        """`scratch` is the file to sort in; it takes about as much as the files themselves.
 
         Everything here raises UnreadableFile for a damaged file, OSError, and pyarrow.ArrowException.
         """
@@ -86,7 +83,7 @@ class SortedTicks:
         done = 0
         keys = pa.array(itertools.chain.from_iterable(self._ranges), pa.string())
         ends = list(itertools.accumulate(map(len, self._ranges)))
-        options = pa.ipc.IpcWriteOptions(compression="lz4" if self.rows > self._sizes.plain else None)
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
         scratch = pa.OSFile(str(self._scratch), "wb")
         written = 0
         with (

@@ -124,6 +124,15 @@ class Coverage:
         return (self.parts[-1].last if self.parts else self.sealed_last) + 1
 
     @property
+    def ticks_files(self) -> list[Path]:
+        """The files of ticks, in the order of seq."""
+        return [*([self.sealed] if self.sealed else []), *(part.path for part in self.parts)]
+
+    def parts_after(self, last_seq: int) -> list[Path]:
+        """The parts of ticks with the entries after `last_seq`, where a file ends."""
+        return [part.path for part in self.parts if part.first > last_seq]
+
+    @property
     def awaited(self) -> int | None:
         """The last of the entries from `next_seq` on that parts wait for; None when none waits."""
         return self.waiting[0].first - 1 if self.waiting else None
@@ -253,5 +262,4 @@ def read_footer(path: Path) -> Footer:
 
 def has_this_schema(covered: Coverage) -> bool:
     """Whether every file of ticks has the columns of this version. Raises FileNotFoundError, UnreadableFile."""
-    paths = [*([covered.sealed] if covered.sealed else []), *(part.path for part in covered.parts)]
-    return all(read_footer(path).schema_version == schema.SCHEMA_VERSION for path in paths)
+    return all(read_footer(path).schema_version == schema.SCHEMA_VERSION for path in covered.ticks_files)

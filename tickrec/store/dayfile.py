@@ -12,9 +12,8 @@ crash in it must not reach the recording: once for every line on stdin, and says
 import contextlib
 import datetime as dt
 import logging
-import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, Self
@@ -25,7 +24,7 @@ import pyarrow as pa
 from tickrec import __version__, schema
 from tickrec.children import lower_priority
 from tickrec.errors import DataError, ExitCode, TickrecError, to_run
-from tickrec.files import Lock, make_folder, publish
+from tickrec.files import Lock, make_folder, move, publish
 from tickrec.market.instruments import write
 from tickrec.store import parquet
 from tickrec.store.coverage import Coverage, coverage, sealed_tables
@@ -40,12 +39,15 @@ from tickrec.store.rows import (
     read_instruments,
     whole_number,
 )
+from tickrec.store.space import Room
 
 log = logging.getLogger("tickrec")
 
 STORAGE_VERSION: Final = "v1.4.0"
 """Oldest DuckDB that must read the file; without it a newer DuckDB writes its own newest format."""
 
+GROWTH: Final = 3
+"""How many times the size of a Parquet part its rows take in a day file, at most."""
 _FEW_PARTS: Final = 2
 _HURRIED_THREADS: Final = 2
 _META_COLUMNS: Final = "last_seq BIGINT, schema_version INTEGER, version VARCHAR, instruments VARCHAR"
@@ -83,9 +85,15 @@ def append(store: Store, date: dt.date) -> Appended:
         if meta.schema_version == schema.SCHEMA_VERSION and _goes_on(meta.last_seq, covered):
             with day.transaction():
                 before = day.count("ticks")
+                _require_room(store, date, covered.parts_after(meta.last_seq))
                 day.load(store, covered, in_order=False)
                 return Appended(day.meta.last_seq, day.count("ticks") - before)
     return rebuild(store, date)
+
+
+def _require_room(store: Store, date: dt.date, files: Iterable[Path]) -> None:
+    """Raise OSError unless the rows of some Parquet files of ticks can be inserted, and the journal goes on."""
+    Room(store, date, ended=False).require(GROWTH * sum(path.stat().st_size for path in files))
 
 
 def _goes_on(last_seq: int, covered: Coverage) -> bool:
@@ -102,10 +110,14 @@ def rebuild(store: Store, date: dt.date) -> Appended:
         covered = coverage(store, date)
         keep_instruments(store, date)
         remove(draft)
-        with DayFile(draft, date) as day, day.transaction():
-            day.load(store, covered)
-            appended = Appended(day.meta.last_seq, day.count("ticks"))
-        _replace(path, draft)
+        _require_room(store, date, covered.ticks_files)
+        try:
+            with DayFile(draft, date) as day, day.transaction():
+                day.load(store, covered)
+                appended = Appended(day.meta.last_seq, day.count("ticks"))
+            _replace(path, draft)
+        finally:
+            remove(draft)
     return appended
 
 
@@ -142,7 +154,7 @@ def put_in_place(draft: Path, store: Store, date: dt.date) -> None:
 
 def _replace(path: Path, draft: Path) -> None:
     _wal(path).unlink(missing_ok=True)  # of the old file: an append that was killed; the new file has its rows
-    publish(path, partial(os.replace, draft))
+    publish(path, partial(move, draft))
 
 
 def remove(path: Path) -> None:
@@ -155,11 +167,13 @@ def _wal(path: Path) -> Path:
     return path.with_name(path.name + ".wal")
 
 
-def _writing(store: Store, date: dt.date) -> Lock:
+@contextlib.contextmanager
+def _writing(store: Store, date: dt.date) -> Iterator[None]:
     """The lock between our own writers of a day file; DuckDB's own knows nothing of a file that is replaced."""
-    lock = Lock(store.state / f"{date}.duckdb.lock")
-    lock.acquire({"doing": f"writing the DuckDB file of {date}"})
-    return lock
+    with Lock(store.duckdb_lock(date)) as lock:
+        lock.acquire({"doing": f"writing the DuckDB file of {date}"})
+        yield
+        lock.remove()
 
 
 class DayFile:
@@ -245,8 +259,7 @@ class DayFile:
             if failure:
                 raise failure[0] from None
             raise
-        finally:
-            self._session.unregister("rows_to_insert")
+        self._session.unregister("rows_to_insert")  # not in a transaction that was aborted: that would be the error
 
     def finish(self, instruments: Path, last_seq: int) -> None:
         """Say that entries up to `last_seq` are in, and bring the instruments up to date with their file.
@@ -309,7 +322,7 @@ class DayFile:
 
 def _parts_after(covered: Coverage, last_seq: int) -> dict[str, list[Path]]:
     """The parts of each table with the entries after `last_seq`, where one of them ends."""
-    parts = [part.path for part in covered.parts if part.first > last_seq]
+    parts = covered.parts_after(last_seq)
     names = {path.name for path in parts}
     small = {table: [path for path in found if path.name in names] for table, found in covered.small_parts.items()}
     return {"ticks": parts, **small}

@@ -41,6 +41,10 @@ class Store:
         """The file locked by whoever records, seals or rebuilds the date."""
         return self.state / f"{date}.lock"
 
+    def duckdb_lock(self, date: dt.date) -> Path:
+        """The file locked by whoever writes the DuckDB day file."""
+        return self.state / f"{date}.duckdb.lock"
+
     def journal(self, date: dt.date) -> Path:
         """The folder of the date's journal files."""
         return self.journals / f"{date}"
