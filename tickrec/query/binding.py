@@ -13,6 +13,7 @@ import duckdb
 from tickrec import schema
 from tickrec.query import catalog
 from tickrec.query.duckdb_errors import usage_error
+from tickrec.query.locations import Locations
 from tickrec.query.sources import Listing, Source, tail_name, union
 
 UNREADABLE: Final = (duckdb.IOException, duckdb.InvalidInputException)
@@ -22,8 +23,9 @@ UNREADABLE: Final = (duckdb.IOException, duckdb.InvalidInputException)
 class Binding:
     """The tables, views and macros of a connection. `pre_open`: the market has a pre-open call auction."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, *, pre_open: bool) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, locations: Locations, *, pre_open: bool) -> None:
         self._connection = connection
+        self._locations = locations
         self._pre_open = pre_open
         self._stored = connection.cursor()
         """A connection whose tables are made in the schema `stored`."""
@@ -66,7 +68,7 @@ class Binding:
                 rows = listing.rows(table, source.date)
                 self._stored.from_arrow(rows).create_view(tail_name(table, source.date), replace=True)
         if sources:
-            select = union(table, sources, self._columns_of)
+            select = union(table, sources, self._columns_of, self._locations.path)
             self._connection.execute(f"CREATE OR REPLACE VIEW {table} AS {select}")
 
     def _damage(self, path: str) -> str | None:
@@ -79,5 +81,5 @@ class Binding:
 
     def _columns_of(self, path: str) -> frozenset[str]:
         """The columns of a Parquet file."""
-        rows = self._connection.execute("SELECT name FROM parquet_schema(?)", [path]).fetchall()
+        rows = self._connection.execute("SELECT name FROM parquet_schema(?)", [self._locations.path(path)]).fetchall()
         return frozenset(name for (name,) in rows)

@@ -5,6 +5,7 @@ Owns its settings: memory, where it may spill, Indian time, and the lock on ever
 
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -55,10 +56,10 @@ def connect(spill: Path, memory_limit: str, *, few_files: bool) -> duckdb.DuckDB
     return connection
 
 
-def lock(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
-    """Keep DuckDB from every file outside the folder `root`, and from loosening that."""
-    folder = str(root).replace("'", "''")
-    connection.execute(f"SET allowed_directories = ['{folder}']")
+def lock(connection: duckdb.DuckDBPyConnection, folders: Iterable[str]) -> None:
+    """Keep DuckDB from every file outside the folders, and from loosening that."""
+    allowed = ", ".join("'" + folder.replace("'", "''") + "'" for folder in folders)
+    connection.execute(f"SET allowed_directories = [{allowed}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET allowed_configs = ['enable_progress_bar', 'enable_progress_bar_print']")
     connection.execute("SET lock_configuration = true")

@@ -25,6 +25,7 @@ from tickrec.query import views
 from tickrec.query.binding import UNREADABLE, Binding
 from tickrec.query.connection import MEMORY_LIMIT, check_memory, connect, lock
 from tickrec.query.duckdb_errors import EXPLAIN, usage_error
+from tickrec.query.locations import Locations
 from tickrec.query.running import Running
 from tickrec.query.sandbox import Statement, check
 from tickrec.query.sources import Listing
@@ -107,9 +108,10 @@ class Session:
         few = len(self.dates()) <= _FEW_DATES
         self._connection = connect(self._spill.path, memory_limit or MEMORY_LIMIT, few_files=few)
         # The simulated market is always open: it has no call auction.
-        self._binding = Binding(self._connection, pre_open=store.root.name != SIMULATED)
+        locations = Locations(store, self._spill.path)
+        self._binding = Binding(self._connection, locations, pre_open=store.root.name != SIMULATED)
         if locked:
-            lock(self._connection, store.root)
+            lock(self._connection, locations.folders())
         _open.add(self)
 
     def __enter__(self) -> Self:
@@ -257,7 +259,7 @@ class Session:
 
     def _names_a_file(self, text: str) -> bool:
         """Whether an error is about a file of the store."""
-        return any(f"{self.store.root}/{table}/date=" in text for table in schema.TABLES)
+        return any(f"/{table}/date=" in text for table in schema.TABLES)
 
     def _placed(self, error: duckdb.Error, sql: str) -> duckdb.Error:
         """The same error with its place in the text, which DuckDB leaves out where it makes a relation."""

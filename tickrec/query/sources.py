@@ -220,13 +220,19 @@ def tail_name(table: str, date: dt.date) -> str:
     return f"{table} of {date}"
 
 
-def union(table: str, sources: Sequence[Source], columns_of: Callable[[str], frozenset[str]]) -> str:
+def union(
+    table: str,
+    sources: Sequence[Source],
+    columns_of: Callable[[str], frozenset[str]],
+    path_of: Callable[[str], str],
+) -> str:
     """The SELECT that yields a table, `date` first, from its sources, of which there must be one.
 
     `columns_of` looks up the columns of a Parquet file; it is asked only for files not of the current version.
+    `path_of` is where DuckDB reads it.
     """
     parts = (part for source in sources for part in _versions(source, columns_of))
-    return "\nUNION ALL\n".join(_select(table, part, columns_of) for part in parts)
+    return "\nUNION ALL\n".join(_select(table, part, columns_of, path_of) for part in parts)
 
 
 def _versions(source: Source, columns_of: Callable[[str], frozenset[str]]) -> list[Source]:
@@ -238,7 +244,9 @@ def _versions(source: Source, columns_of: Callable[[str], frozenset[str]]) -> li
     return [Source((path,), None, source.below) for path in source.files]
 
 
-def _select(table: str, source: Source, columns_of: Callable[[str], frozenset[str]]) -> str:
+def _select(
+    table: str, source: Source, columns_of: Callable[[str], frozenset[str]], path_of: Callable[[str], str]
+) -> str:
     names = schema.TABLES[table].names
     if source.date is not None:
         return (
@@ -249,7 +257,7 @@ def _select(table: str, source: Source, columns_of: Callable[[str], frozenset[st
         field.name if field.name in have else f"CAST(NULL AS {schema.duckdb_type(field.type)}) AS {field.name}"
         for field in schema.TABLES[table]
     )
-    files = ", ".join("'" + path.replace("\\", "/").replace("'", "''") + "'" for path in source.files)
+    files = ", ".join("'" + path_of(path).replace("'", "''") + "'" for path in source.files)
     scan = f"read_parquet([{files}], hive_partitioning = true, hive_types = {{'date': DATE}})"
     where = f" WHERE seq <= {source.below}" if source.below is not None else ""
     return f"SELECT date, {columns} FROM {scan}{where}"
