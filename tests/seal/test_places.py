@@ -1,0 +1,86 @@
+"""Where a store lies is never data: folders that look like partitions or patterns, and links to another disk."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.days import DATE, Recording
+from tickrec.seal.seal import rebuild, seal
+from tickrec.seal.verify import verify
+from tickrec.store import dayfile
+from tickrec.store.parts import PartWriter
+from tickrec.store.paths import Store
+from tickrec.store.rows import contents
+
+FOLDERS = ["date=2025-01-01", "mode=zzz", "seq=1/symbol=x", "*", "[ab]", "it's", 'a"b', "{a,b}", "%41 #1", "₹"]
+
+
+def go_on(recording: Recording) -> None:
+    recording.run()
+    recording.connect()
+    recording.updates(1, 2)
+    recording.die()
+    PartWriter(recording.store, DATE).flush(recording.written.last_seq, final=True)
+
+
+def assert_all_work(store: Store, recording: Recording) -> None:
+    """Append, seal, go on, append, seal again and rebuild; after each everything agrees."""
+    for work in (dayfile.append, seal, dayfile.append, seal, rebuild):
+        if work is dayfile.append:
+            go_on(recording)
+        work(store, DATE)
+        report = verify(store, DATE)
+        assert (report.differences, report.skipped, report.ticks) == ((), (), recording.written.ticks)
+        assert contents(store.duckdb_path(DATE)).by_key == recording.written.by_key
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_store_below_any_folder_is_appended_sealed_verified_and_rebuilt(tmp_path: Path, folder: str) -> None:
+    store = Store(tmp_path / folder / "data")
+    assert_all_work(store, Recording(store, instruments=3))
+
+
+def test_a_store_below_a_question_mark_does_without_the_day_file(tmp_path: Path) -> None:
+    """DuckDB 2.0.0 takes what follows one in the path of a database for options, and finds no place for its log."""
+    store = Store(tmp_path / "what?" / "data")
+    go_on(recording := Recording(store, instruments=3))
+    for work in (seal, rebuild):
+        assert work(store, DATE, duckdb=False).rows["ticks"] == recording.written.ticks
+        assert verify(store, DATE).differences == ()
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system")
+@pytest.mark.parametrize("place", ["ticks", f"ticks/date={DATE}", "journal", f"journal/{DATE}", "duckdb", "manifest"])
+def test_a_folder_on_another_disk_is_followed(store: Store, tmp_path: Path, place: str) -> None:
+    disk = Path("/dev/shm") / f"tickrec-{tmp_path.name}-{place.replace('/', '-')}"
+    disk.mkdir()
+    try:
+        link = store.root / place
+        link.parent.mkdir(parents=True)
+        link.symlink_to(disk)
+        assert_all_work(store, Recording(store, instruments=3))
+        assert link.is_symlink()
+        assert any(disk.iterdir())
+    finally:
+        shutil.rmtree(disk)
+
+
+@pytest.mark.parametrize("table", ["ticks", "gaps"])
+def test_a_sealed_file_in_whose_place_a_link_is_counts_and_its_damage_is_told(
+    store: Store, tmp_path: Path, table: str
+) -> None:
+    go_on(recording := Recording(store, instruments=3))
+    seal(store, DATE)
+    elsewhere = tmp_path / "moved.parquet"
+    path = store.sealed_path(table, DATE)
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    assert verify(store, DATE).differences == ()
+    data = bytearray(elsewhere.read_bytes())
+    data[len(data) // 3] ^= 1
+    elsewhere.write_bytes(data)
+    assert any(path.name in line for line in verify(store, DATE).differences)
+    rebuild(store, DATE)
+    report = verify(store, DATE)
+    assert (report.differences, report.ticks) == ((), recording.written.ticks)
