@@ -5,6 +5,7 @@ its owner is decided here. The time before the session is in `waiting`, the reco
 """
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import tempfile
@@ -107,11 +108,12 @@ class Record:
         if self._store.root.exists():
             with self._locked():
                 return await self._record(None)
-        with tempfile.TemporaryDirectory(prefix="tickrec-") as folder:
-            plan = await self._waiting.first_plan(Store(Path(folder)))
-            with self._locked():
+        with contextlib.ExitStack() as held:
+            with tempfile.TemporaryDirectory(prefix="tickrec-") as folder:
+                plan = await self._waiting.first_plan(Store(Path(folder)))
+                held.enter_context(self._locked())
                 await asyncio.to_thread(_adopt, Path(folder), self._store.root)
-                return await self._record(plan)
+            return await self._record(plan)
 
     async def _alerted(self, error: TickrecError) -> TickrecError:
         await self._alerts.send(Alert("end", f"tickrec cannot record: {error}"))
