@@ -71,6 +71,16 @@ async def test_what_is_over_is_told_once_whether_or_not_there_are_words_for_it(o
     assert owner.told == [GAP.text, DISK.text, f"over: {ended.text}", f"over: {DISK.text}"]
 
 
+async def test_what_was_told_as_over_and_is_back_is_told_again(owner: Owner) -> None:
+    alerts = owner.alerts()
+    await alerts.report([GAP])
+    await alerts.report([])
+    await alerts.report([GAP])  # at once: it may be flapping
+    owner.clock.pass_s(61)
+    await alerts.report([GAP])
+    assert owner.told == [GAP.text, f"over: {GAP.text}", GAP.text]
+
+
 async def test_what_has_ended_before_anybody_was_told_is_told(owner: Owner) -> None:
     ended = Alert("gap 1", "no data for 3m, from 10:00 to 10:03: the recorder died", lasting=False)
     await owner.alerts().report([ended])

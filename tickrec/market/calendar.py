@@ -27,6 +27,8 @@ _EXCHANGE: Final = {
     **{"NSE_EQ": "NSE", "NSE_INDEX": "NSE", "NSE_FO": "NFO", "NCD_FO": "CDS", "NSE_COM": "NSCOM"},
     **{"BSE_EQ": "BSE", "BSE_INDEX": "BSE", "BSE_FO": "BFO", "BCD_FO": "BCD", "MCX_FO": "MCX", "MCX_INDEX": "MCX"},
 }
+SEGMENTS: Final = tuple(_EXCHANGE)
+"""The segments that have hours."""
 _SHOWN: Final = {
     **{"NSE": "NSE", "NFO": "NSE", "CDS": "NSE currency", "NSCOM": "NSE commodities"},
     **{"BSE": "BSE", "BFO": "BSE", "BCD": "BSE currency", "MCX": "MCX"},

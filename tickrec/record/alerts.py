@@ -19,7 +19,7 @@ from typing import IO, Any, Final, NamedTuple
 
 from tickrec import children
 from tickrec.clock import SECOND, Clock
-from tickrec.files import make_folder
+from tickrec.files import make_folder, publish_bytes
 from tickrec.formatting import moment
 
 log = logging.getLogger("tickrec")
@@ -104,7 +104,8 @@ class Alerts:
             return True
         if not alert.lasting:
             return known.lasting
-        return not 0 <= self._clock.wall_ns() - known.told_ns < QUIET_SECONDS * SECOND
+        quiet_seconds = QUIET_SECONDS if known.lasting else RETRY_SECONDS  # what was over and is back is news
+        return not 0 <= self._clock.wall_ns() - known.told_ns < quiet_seconds * SECOND
 
     async def _deliver(self, alert: Alert, known: _Topic | None) -> None:
         """Run the command, and remember the outcome."""
@@ -179,7 +180,7 @@ class Alerts:
         known = {each: dataclasses.asdict(of_each) for each, of_each in (kept | {topic: facts}).items()}
         with contextlib.suppress(OSError):  # better told twice than not at all
             make_folder(self._path.parent)
-            self._path.write_text(json.dumps(known, ensure_ascii=False))
+            publish_bytes(self._path, json.dumps(known, ensure_ascii=False).encode())
 
 
 def _end_of(file: IO[bytes]) -> bytes:

@@ -20,7 +20,7 @@ from tickrec.clock import SECOND, Clock, ist
 from tickrec.config import Config
 from tickrec.errors import NothingToRecord, TokenError, UsageError
 from tickrec.formatting import plural
-from tickrec.market.calendar import UNSURE_NS, Calendar, ensure_calendar, exchange_of, load, trading_date
+from tickrec.market.calendar import UNSURE_NS, Calendar, ensure_calendar, exchange_of, trading_date
 from tickrec.market.hours import at, expiring_index_end
 from tickrec.market.instruments import Instrument, Master, UnusableList, ensure_master, latest_before
 from tickrec.market.selectors import UnknownSymbols, resolve
@@ -317,6 +317,22 @@ def _find_instruments(
         raise RestError(Failure(Situation.BAD_ANSWER, detail=why), rest.assets_url + MASTER) from error
 
 
+def resolve_before(config: Config, options: Options, before: Master, now_ns: int) -> list[Instrument]:
+    """What the options mean in an earlier day's list; of an option chain all strikes, which needs no price.
+
+    Raises UsageError.
+    """
+    everywhere = [re.sub(r"(?i)(:opt):\d+$", r"\1", text) for text in options.symbols]
+    return resolve(
+        everywhere,
+        before,
+        today=trading_date(now_ns),
+        last_prices=lambda _keys: {},
+        universes=config.universes,
+        folder=Path.cwd(),
+    )
+
+
 def _may_come(
     error: UnknownSymbols, config: Config, options: Options, store: Store, master: Master, now_ns: int
 ) -> str | None:
@@ -326,39 +342,11 @@ def _may_come(
     before = latest_before(store.instruments_path, trading_date(now_ns))
     if before is None:
         return None
-    everywhere = [re.sub(r"(?i)(:opt):\d+$", r"\1", text) for text in options.symbols]  # which needs no price
     try:
-        resolve(
-            everywhere,
-            before,
-            today=trading_date(now_ns),
-            last_prices=lambda _keys: {},
-            universes=config.universes,
-            folder=Path.cwd(),
-        )
+        resolve_before(config, options, before, now_ns)
     except UsageError:
         return None
     return f"{error.what}, which the day before's list of instruments has"
-
-
-def earliest_start(config: Config, options: Options, store: Store, now_ns: int) -> int:
-    """When a run that is started now begins, as far as that is known without instruments; now if it never would."""
-    kept = load(store.state / "calendar.json")
-    try:
-        calendar = kept.calendar() if kept else Calendar()
-        return plan_times(config, options, calendar, set(SHARE_SEGMENTS), now_ns).start_ns
-    except NothingToRecord:
-        return now_ns
-
-
-def latest_end(config: Config, options: Options, store: Store, started_ns: int) -> int | None:
-    """When a run that began at `started_ns` ends at the latest, as far as that is known without instruments."""
-    kept = load(store.state / "calendar.json")
-    calendar = kept.calendar() if kept else Calendar()
-    try:
-        return plan_times(config, options, calendar, set(SHARE_SEGMENTS), started_ns).stop_ns
-    except NothingToRecord:
-        return started_ns
 
 
 def ask_hours(

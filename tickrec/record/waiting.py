@@ -19,7 +19,8 @@ from tickrec.logs import Once
 from tickrec.market.calendar import trading_date
 from tickrec.market.hours import at
 from tickrec.record.alerts import Alert, Alerts
-from tickrec.record.plan import Bar, Options, Plan, earliest_start, latest_end, make_plan, plan_times
+from tickrec.record.horizon import earliest_start, latest_end
+from tickrec.record.plan import Bar, Options, Plan, make_plan, plan_times
 from tickrec.record.progress import RunProgress, unplanned
 from tickrec.screen.live import Live, LiveView
 from tickrec.status import status
@@ -246,11 +247,14 @@ class Waiting:
         return await self._renewed(plan) if plan.is_unsure(trading_date(start_ns)) else plan
 
     async def _renewed(self, plan: Plan) -> Plan:
-        """The plan made again; the same when the broker cannot be asked now."""
+        """The plan made again; the same when that fails now. Raises Stopped, and NothingToRecord of a closed day."""
         try:
             return await self._ask(self._store)
-        except RestError as error:
-            log.warning("the broker cannot be asked again now: %s", error.brief)
+        except NothingToRecord:
+            raise
+        except (TickrecError, OSError) as error:
+            why = error.brief if isinstance(error, TickrecError) else error
+            log.warning("the plan cannot be made again now, the one there is stays: %s", why)
             return plan
 
 
