@@ -1,15 +1,19 @@
 """When a run begins and ends, by configuration, options and calendar."""
 
 import datetime as dt
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.market.fixtures import contract, master_of, share
+from tests.upstox.rest_fixtures import running
 from tickrec.config import Config, load
 from tickrec.market.calendar import Calendar
 from tickrec.market.hours import at
-from tickrec.record.plan import Options, Plan, Times, plan_times
+from tickrec.record.plan import Options, Plan, Times, ask_hours, plan_times
+from tickrec.store.paths import Store
+from tickrec.upstox.rest import Rest
 
 DATE = dt.date(2026, 11, 23)
 """A Monday, on which NSE is open."""
@@ -100,3 +104,18 @@ def test_the_sessions_of_the_recorded_segments_are_told_with_who_says_so(tmp_pat
     assert plan.session_rows(DATE) == [told[0], ("NSE_FO", morning, at(DATE, dt.time(16, 3)), "feed")]
     assert {row[3] for row in plan.session_rows(DATE + dt.timedelta(days=2))} == {"built-in"}
     assert plan.session_rows(SUNDAY) == []
+
+
+def test_a_day_that_is_being_recorded_does_not_become_a_holiday(
+    config: Config, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    closed = {"date": f"{DATE}", "description": "Closed after all", "closed_exchanges": ["NSE", "NFO"]}
+    answers = {"holidays": [closed | {"open_exchanges": []}], "timings": []}
+    calendar, times = Calendar((), {DATE: TOLD}), Times(at(DATE, dt.time(9)), at(DATE, dt.time(16, 1)))
+    asked = Options(symbols=("RELIANCE",), mode="full")
+    with running() as broker:
+        broker.answer = lambda path: (200, {}, json.dumps({"data": answers[path.split("/")[3]]}).encode())
+        plan = Plan("full", (), (), calendar, None, times)
+        found = ask_hours(config, asked, store, Rest(broker.url, broker.url), plan, at(DATE, dt.time(15)))
+    assert [path for _, path, _, _ in broker.requests] == ["/v2/market/holidays", f"/v2/market/timings/{DATE}"]
+    assert found == (calendar, times)

@@ -356,8 +356,8 @@ def ask_hours(
     calendar = load_calendar(store, rest, now_ns, anew=True)
     try:
         return calendar, plan_times(config, options, calendar, plan.segments, plan.times.start_ns)
-    except NothingToRecord:
-        return calendar, plan.times
+    except NothingToRecord:  # of a day that is being recorded: what the run goes by stays
+        return plan.calendar, plan.times
 
 
 def plan_times(config: Config, options: Options, calendar: Calendar, segments: set[str], now_ns: int) -> Times:
