@@ -405,11 +405,14 @@ async def test_a_date_that_is_being_sealed_is_waited_for(tmp_path: Path) -> None
     lock.acquire({"doing": f"sealing {date}"})
     async with recording(tmp_path) as one:
         await until(lambda: lock_holder(store.record_lock) is not None)
+        await until(lambda: (said := status.read(store.status_path)) is not None and said.reason.startswith("waiting"))
         assert not store.journal_files(date)
         lock.release()
         await one.sent(20)
         last = await one.stop()
         assert last.ticks >= 20
+        assert [gap.conn for gap in last.gaps] == [1]  # what was sent meanwhile is missing
+        assert str(date) in last.gaps[0].reason
     lock.acquire({"doing": f"sealing {date}"})
     options = Options(symbols=("RELIANCE",), mode="full", duration=dt.timedelta(seconds=1), now=True)
     async with recording(tmp_path / "again", options=options, data=store.root) as one:

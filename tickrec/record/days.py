@@ -8,10 +8,10 @@ import asyncio
 import datetime as dt
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NoReturn
 
-from tickrec.clock import SECOND, Clock, Stopped
+from tickrec.clock import SECOND, Clock, unless_stopped
 from tickrec.errors import AlreadyRecording, DataError, StorageError, to_run
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.journal.gaps import Gap
@@ -39,28 +39,26 @@ CLOCK_STEP_NS: Final = 5 * SECOND
 
 
 async def open_today(
-    store: Store, clock: Clock, stopping: asyncio.Event, end_ns: int | None, source: str = SOURCE
+    store: Store,
+    clock: Clock,
+    stopping: asyncio.Event,
+    end_ns: int | None,
+    held: Callable[[AlreadyRecording], Awaitable[None]],
+    source: str = SOURCE,
 ) -> Day:
     """The date of the clock for messages of `source`, as soon as no other process seals or rebuilds it.
 
-    Raises Stopped; AlreadyRecording when it is still held at `end_ns` (wall time; None: never); what `Day` raises.
+    `held` is called for as long as one does, twice a second. Raises Stopped; AlreadyRecording when the date is still
+    held at `end_ns` (wall time; None: never); what `Day` raises.
     """
-    told = False
     while True:
         try:
             return Day(store, trading_date(clock.wall_ns()), clock, source)
         except AlreadyRecording as error:
             if end_ns is not None and clock.wall_ns() >= end_ns:
                 raise
-            if not told:
-                log.warning("waiting: %s", error)
-            told = True
-        try:
-            async with asyncio.timeout(LOCK_POLL_SECONDS):
-                await stopping.wait()
-        except TimeoutError:
-            continue
-        raise Stopped
+            await unless_stopped(stopping, held(error))
+        await unless_stopped(stopping, clock.sleep(LOCK_POLL_SECONDS))
 
 
 class Days:

@@ -140,7 +140,9 @@ class Record:
             self._clock,
             self._stopping,
             self._alerts,
-            await open_today(self._store, self._clock, self._stopping, plan.times.stop_ns, plan.source),
+            await open_today(
+                self._store, self._clock, self._stopping, plan.times.stop_ns, self._waiting.held, plan.source
+            ),
             ending=Ending(plan, self._clock, partial(self._ask_hours, plan)),
             late=self._waiting.missed(plan),
             show=self._show,

@@ -13,7 +13,16 @@ from typing import Any, Final, NamedTuple
 
 from tickrec.clock import SECOND, Clock, Stopped, ist, unless_stopped
 from tickrec.config import Config
-from tickrec.errors import BrokerUnreachable, ExitCode, NothingToRecord, TickrecError, TokenError, UsageError, to_run
+from tickrec.errors import (
+    AlreadyRecording,
+    BrokerUnreachable,
+    ExitCode,
+    NothingToRecord,
+    TickrecError,
+    TokenError,
+    UsageError,
+    to_run,
+)
 from tickrec.formatting import duration
 from tickrec.logs import Once
 from tickrec.market.calendar import trading_date
@@ -53,7 +62,7 @@ _CALM: Final = (UsageError, TokenError, NothingToRecord, Stopped)
 
 
 class Late(NamedTuple):
-    """A run begins later than it should have, because the broker could not be asked what to record."""
+    """A run begins later than it should have: the broker could not be asked, or its date was in other hands."""
 
     since_ns: int
     reason: str
@@ -93,7 +102,7 @@ class Waiting:
         """The token that the broker refused last."""
         self._has_waited_for_token = False
         self._late: Late | None = None
-        """Since when the broker could not be asked what to record, and why not; None when it answered at once."""
+        """Since when something has kept the run from beginning, and what; None when nothing did."""
 
     async def first_plan(self, store: Store) -> Plan | None:
         """Ask the broker, and keep its answers in `store`; None when it cannot be asked yet.
@@ -128,6 +137,13 @@ class Waiting:
         since_ns = max(self._late.since_ns, begin_ns)
         times = plan_times(self._config, self._options, plan.calendar, plan.segments, since_ns)
         return self._late._replace(since_ns=times.start_ns)
+
+    async def held(self, error: AlreadyRecording) -> None:
+        """Say that the run cannot begin, because another process works on its date: what comes meanwhile is missed."""
+        if self._late is None:
+            log.warning("waiting: %s", error)
+            self._late = Late(self._clock.wall_ns(), error.brief)
+        await self._say_late(f"waiting: {error.brief}", self._late)
 
     async def _ask(self, store: Store) -> Plan:
         def plan() -> Plan:
@@ -203,12 +219,15 @@ class Waiting:
         """Let time pass; the status says why nothing is recorded, and the owner is alerted when it takes long."""
         end_ns = self._clock.monotonic_ns() + int(seconds * SECOND)
         while (left := (end_ns - self._clock.monotonic_ns()) / SECOND) > 0:
-            await asyncio.to_thread(self._write_status, reason=f"the broker cannot be asked yet: {late.reason}")
-            lasted = (self._clock.wall_ns() - late.since_ns) / SECOND
-            if lasted > LONG_SECONDS:
-                text = f"tickrec cannot record yet, for {duration(lasted)}: {late.reason}"
-                await self._alerts.send(Alert("plan", text))
+            await self._say_late(f"the broker cannot be asked yet: {late.reason}", late)
             await self._clock.sleep(min(left, REPORT_SECONDS))
+
+    async def _say_late(self, reason: str, late: Late) -> None:
+        """Write the reason into the status; alert the owner when it has lasted for long."""
+        await asyncio.to_thread(self._write_status, reason=reason)
+        lasted = (self._clock.wall_ns() - late.since_ns) / SECOND
+        if lasted > LONG_SECONDS:
+            await self._alerts.send(Alert("plan", f"tickrec cannot record yet, for {duration(lasted)}: {late.reason}"))
 
     def _write_status(self, **facts: Any) -> None:
         """Write the status of a run that has no plan yet, or never had one."""
