@@ -23,8 +23,8 @@ from tickrec.serve.synthetic.listings import Listing
 from tickrec.serve.synthetic.messages import FeedEncoder, market_info_frame
 from tickrec.serve.synthetic.phases import Hours, Phase
 from tickrec.serve.synthetic.prices import Security
-from tickrec.store.coverage import coverage
-from tickrec.store.parts import read_tail
+from tickrec.store.coverage import Coverage, coverage
+from tickrec.store.parts import tail_pieces
 from tickrec.store.paths import Store
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.decode.wire import frame
@@ -217,6 +217,25 @@ def write_day(
     recording.drop(reason="stopped")
     recording.close()
     return recording.written
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What only the journal of a date has: its rows by table, and the last entry."""
+
+    tables: dict[str, pa.Table]
+    last_seq: int
+
+
+def read_tail(store: Store, date: dt.date, covered: Coverage | None = None) -> Tail:
+    """The rows of the entries of a date that `covered` (default: the coverage now) leaves to the journal."""
+    covered = coverage(store, date) if covered is None else covered
+    found = {name: [fields.empty_table()] for name, fields in schema.TABLES.items() if name != "instruments"}
+    for tables in tail_pieces(store, covered):
+        for name, rows in tables.items():
+            found[name].append(rows)
+    last_seq = max((entry.seq for entry in every_entry(store, date)), default=0)
+    return Tail({name: pa.concat_tables(rows) for name, rows in found.items()}, last_seq)
 
 
 def everything(store: Store, date: dt.date = DATE) -> dict[str, pa.Table]:

@@ -8,12 +8,13 @@ import pyarrow as pa
 import pytest
 
 from tests import days
+from tests.days import read_tail
 from tickrec import schema
 from tickrec.errors import DataError, UsageError
 from tickrec.query.session import Session
 from tickrec.query.unflushed import LostTable, Unflushed, UnflushedTable
 from tickrec.store.coverage import coverage
-from tickrec.store.parts import PartWriter, read_tail
+from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
 
 DATE = days.DATE

@@ -6,14 +6,14 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow.dataset import dataset
 
-from tests.days import DATE, Recording, everything, ordered, write_day
+from tests.days import DATE, Recording, everything, ordered, read_tail, write_day
 from tickrec import schema
 from tickrec.errors import DataError
 from tickrec.journal import Journal
 from tickrec.journal.entry import EntryKind, encode_facts
 from tickrec.store.coverage import coverage, read_footer
 from tickrec.store.draft import Draft
-from tickrec.store.parts import PartWriter, read_tail
+from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.clocks import ShiftedClock
+from tests.days import read_tail
 from tests.recordings import Recording, messages, recorded, recording, sent, until
 from tickrec.clock import IST, SECOND, SystemClock, from_datetime
 from tickrec.files import Lock
@@ -17,7 +18,6 @@ from tickrec.market.calendar import trading_date
 from tickrec.serve.faults import Fault
 from tickrec.status import status
 from tickrec.store.coverage import coverage
-from tickrec.store.parts import read_tail
 
 
 def gap_rows(one: Recording, date: dt.date) -> list[dict[str, Any]]:

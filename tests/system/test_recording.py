@@ -8,6 +8,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from tests.days import read_tail
 from tests.recordings import FAST, Recording, recorded, recording, sent, until
 from tickrec.clock import SECOND
 from tickrec.errors import ExitCode
@@ -16,7 +17,6 @@ from tickrec.record.plan import Options
 from tickrec.serve.faults import Fault
 from tickrec.status import status
 from tickrec.store.coverage import coverage
-from tickrec.store.parts import read_tail
 from tickrec.upstox.decode.peek import count_feeds
 
 

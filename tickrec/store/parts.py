@@ -71,17 +71,6 @@ class Flushed:
     bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Tail:
-    """The rows of the journal entries that no Parquet file covers, all tables, open rows included.
-
-    Open rows (see `History`) have no seq. `last_seq` is the last entry read.
-    """
-
-    tables: Tables
-    last_seq: int
-
-
 class _Reader:
     """The entries of a date that its Parquet files do not cover, as rows, and the history they make."""
 
@@ -281,22 +270,9 @@ def _require_rows(ticks: Path, table: str, path: Path, rows: int | None = None) 
         raise UnreadableFile(ticks, f"{found} of its {rows} rows of {table} are there")
 
 
-def read_tail(store: Store, date: dt.date, covered: Coverage | None = None) -> Tail:
-    """The rows of the entries of `date` that `covered` (default: the coverage now) leaves to the journal.
-
-    Raises DataError, OSError.
-    """
-    reader = _Reader(store, coverage(store, date) if covered is None else covered)
-    found: dict[str, list[pa.Table]] = {name: [fields.empty_table()] for name, fields in schema.TABLES.items()}
-    del found["instruments"]
-    for tables in _tables(reader):
-        for name, rows in tables.items():
-            found[name].append(rows)
-    return Tail({name: pa.concat_tables(rows) for name, rows in found.items()}, reader.last_seq)
-
-
 def tail_pieces(store: Store, covered: Coverage) -> Iterator[Tables]:
-    """The rows of `read_tail`, some messages' at a time; the tables that the history makes come last.
+    """The rows of the entries that `covered` leaves to the journal, some messages' at a time; the tables that the
+    history makes come last.
 
     Raises DataError, OSError.
     """

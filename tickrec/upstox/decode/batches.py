@@ -11,7 +11,7 @@ Knows nothing of the tables.
 import functools
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,9 +21,6 @@ from google.protobuf.message import DecodeError
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.decode import plain
 from tickrec.upstox.decode.parsed import Messages, Read
-
-if TYPE_CHECKING:
-    from ptars._lib import MessageHandler
 
 log = logging.getLogger("tickrec")
 
@@ -104,7 +101,7 @@ def _warn_once(why: str) -> None:
 
 
 @functools.cache
-def _decoders() -> "tuple[MessageHandler, dict[str, MessageHandler]]":
+def _decoders() -> tuple[Any, dict[str, Any]]:
     """Of the outline, and of each branch. Raises _Unable."""
     try:
         import ptars
@@ -156,7 +153,7 @@ def _decode(payloads: list[bytes]) -> tuple[_Outline, Messages]:
         raise _Refused(f"the decoder failed: {failure}") from failure
 
 
-def _branch(decoder: "MessageHandler", lists: pa.ListArray) -> pa.StructArray:
+def _branch(decoder: Any, lists: pa.ListArray) -> pa.StructArray:
     """Messages from their bytes; an entry without any becomes a row of zeros under NULL."""
     absent = pc.equal(pc.list_value_length(lists), _NONE)
     if absent.true_count:
