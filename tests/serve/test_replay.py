@@ -283,11 +283,11 @@ def test_a_journal_that_was_removed_is_said_to_be(store: Store) -> None:
         Replay(store, DATE, MAX)
 
 
-def test_a_date_without_a_recording_is_refused_with_the_last_one_that_has(store: Store) -> None:
+def test_a_date_without_a_recording_is_refused_with_those_that_have_one(store: Store) -> None:
     with pytest.raises(DataError, match="nothing was recorded on 2026-11-23"):
         Replay(store, DATE, MAX)
     write_day(store, dt.date(2026, 11, 20))
-    with pytest.raises(DataError, match="last day recorded is 2026-11-20"):
+    with pytest.raises(DataError, match="can be replayed: 2026-11-20"):
         Replay(store, DATE, MAX)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tickrec.clock import SECOND, start_of_date
+from tickrec.files import lock_holder
 from tickrec.journal import Follow
 from tickrec.journal.entry import Entry
 from tickrec.market.calendar import trading_date
@@ -49,6 +50,8 @@ class Relay:
         self._last_ns: int | None = None
         self._wanted: Collection[str] = ()
         self._told: set[str] = set()
+        if lock_holder(store.record_lock) is None:
+            log.warning("nothing is recording into %s: the relay waits for it", store.root)
         while entries := self._follow.poll(_PIECE):
             self._recorded.skip(entries)
             self._last_ns = entries[-1].wall_ns

@@ -22,6 +22,8 @@ START_NS: Final = SECOND
 """From the last subscribe of the first burst to the first message."""
 _IDLE_S: Final = 0.02
 """Between two looks at whether somebody has subscribed."""
+_NAMED: Final = 5
+"""Days named that can be replayed, where the one that was asked for cannot."""
 _PIECE: Final = 200
 """Messages sent before the clients are listened to again."""
 _SKIPPED: Final = 1_000
@@ -223,6 +225,6 @@ def _journal(store: Store, date: dt.date) -> Journal:
     if store.manifest_path(date).exists() or store.sealed_path("ticks", date).exists():
         hint = "`keep_journal` in [store] says how long journals are kept; later days can still be replayed"
         raise DataError(f"the journal of {date} has been removed, and a replay needs it", hint=hint)
-    known = store.dates()
-    hint = f"The last day recorded is {known[-1]}" if known else "Record first: tickrec record"
+    known = [f"{each}" for each in store.dates() if store.journal_files(each)]
+    hint = f"Days that can be replayed: {', '.join(known[-_NAMED:])}" if known else "No day can be replayed yet"
     raise DataError(f"nothing was recorded on {date}", where=str(store.root), hint=hint)
