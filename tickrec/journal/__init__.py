@@ -2,8 +2,9 @@
 
 Owns the bytes (`format`, compressed: `packed`), who appends (`writer`), who reads (`scan` one file, `reader` all of
 them, `tail` the newest entries), putting in order what a crash left (`repair`), and what the entries say of connections
-and gaps (`gaps`, `history`). Knows nothing about the broker. One process writes, under the recording lock; any number
-read at the same time, without a lock. Read `entry` first, then `format`.
+and gaps (`gaps`, `history`; where data ended when a websocket is lost is for `upstox.liveness` to say). Knows nothing
+about the broker. One process writes, under the recording lock; any number read at the same time, without a lock. Read
+`entry` first, then `format`.
 """
 
 from tickrec.journal.format import MAX_PAYLOAD, Damage, Ending, Position
