@@ -27,7 +27,7 @@ from tickrec.cli import help as help_command  # noqa: F401
 
 # isort: on
 from tickrec.cli.common import app, say
-from tickrec.cli.streams import prepare_streams
+from tickrec.cli.stdio import prepare_streams
 from tickrec.errors import ExitCode, TickrecError
 
 ALLOCATOR: Final = ("ARROW_DEFAULT_MEMORY_POOL", "system")

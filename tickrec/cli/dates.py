@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tickrec.cli.bars import step_line
 from tickrec.cli.common import answer, log_to_stderr, say
 from tickrec.cli.options import date_of
+from tickrec.cli.progress_bars import step_line
 from tickrec.errors import AlreadyRecording, DataError, ExitCode, UsageError
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tickrec.cli.bars import progress_line
 from tickrec.cli.common import Common, answer, command, say
 from tickrec.cli.options import date_of, seconds_of
+from tickrec.cli.progress_bars import progress_line
 from tickrec.errors import UsageError
 from tickrec.query import examples
 

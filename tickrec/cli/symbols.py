@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from tickrec.cli.bars import download_line
 from tickrec.cli.common import Common, JsonOption, ModeOption, answer, command, log_to_stderr
 from tickrec.cli.options import mode_of, value_of
+from tickrec.cli.progress_bars import download_line
 
 
 @command()

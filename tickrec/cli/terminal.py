@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from tickrec import logs
-from tickrec.cli.bars import download_line
+from tickrec.cli.progress_bars import download_line
 from tickrec.screen import display
 
 if TYPE_CHECKING:

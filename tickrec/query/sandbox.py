@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tickrec.errors import UsageError
 from tickrec.query.duckdb_errors import usage_error
-from tickrec.query.tokens import explained, tokens, with_values
 from tickrec.query.views import Parameter, Relation
+from tickrec.query.words import explained, tokens, with_values
 
 if TYPE_CHECKING:
     import duckdb
