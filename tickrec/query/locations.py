@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tickrec import schema
-from tickrec.store.paths import Store
+from tickrec.store.paths import Store, names_in
 
 _ODD: Final = re.compile(r"[*?\[]|(^|[/\\])[^/\\]+=")
 """What means something to DuckDB in a path."""
@@ -36,19 +36,21 @@ class Locations:
     def folders(self) -> list[str]:
         """Every folder that has to be read: the store, and the targets of the links in it."""
         found = {self._root, *([str(self._link)] if self._link else [])}
+        settled = {date: self._store.settled(date) for date in self._store.dates()}
         for table in schema.TABLES:
-            folders = [self._store.root / table, *(self._store.folder(table, date) for date in self._store.dates())]
-            found.update(str(folder.resolve()) for folder in folders if os.path.islink(folder))
-        for path in self._linked_files():
-            found.add(str(path.resolve().parent))
+            top = f"{self._root}/{table}"  # joined as text: this is asked of every table of every date on disk
+            if os.path.islink(top):
+                found.add(os.path.realpath(top))
+            for date, is_settled in settled.items():
+                folder = f"{top}/date={date}"
+                if os.path.islink(folder):
+                    found.add(os.path.realpath(folder))
+                names = [f"{table}.parquet"] if is_settled or table == "instruments" else _names(folder)
+                files = (f"{folder}/{name}" for name in names)
+                found.update(os.path.dirname(os.path.realpath(file)) for file in files if os.path.islink(file))
         return sorted(found)
 
-    def _linked_files(self) -> list[Path]:
-        found = []
-        for date in self._store.dates():
-            for table in schema.TABLES:
-                files = [self._store.sealed_path(table, date)]
-                if not self._store.settled(date) and table != "instruments":
-                    files = list(self._store.folder(table, date).glob("*.parquet"))
-                found += [path for path in files if os.path.islink(path)]
-        return found
+
+def _names(folder: str) -> list[str]:
+    """The Parquet files in a folder; none when there is no such folder."""
+    return [name for name in names_in(folder) if name.endswith(".parquet")]
