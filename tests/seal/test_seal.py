@@ -26,7 +26,7 @@ from tickrec.journal import Journal
 from tickrec.journal.gaps import DIED
 from tickrec.record.flush import Flushing
 from tickrec.seal.build import NewFiles
-from tickrec.seal.lost import may_have
+from tickrec.seal.lost_entries import may_have
 from tickrec.seal.seal import rebuild, seal
 from tickrec.seal.verify import verify
 from tickrec.store import dayfile
@@ -609,7 +609,7 @@ import sys, datetime as dt
 from multiprocessing import active_children
 from pathlib import Path
 from tickrec.seal.build import NewFiles
-from tickrec.seal.lost import may_have
+from tickrec.seal.lost_entries import may_have
 from tickrec.store.coverage import coverage
 from tickrec.store.paths import Store
 def tell(what, share):

@@ -15,9 +15,9 @@ from tests.processes import running, tickrec
 from tests.recordings import DEADLINE, SELECTORS, config_for, recording, until
 from tickrec.clock import SystemClock
 from tickrec.errors import ExitCode, UsageError
-from tickrec.record.origin import stored_source
 from tickrec.record.plan import Options
 from tickrec.record.start import Record
+from tickrec.record.store_source import stored_source
 from tickrec.serve.faults import Fault
 from tickrec.serve.replay import Pace, Replay
 from tickrec.serve.server import Server, Terms

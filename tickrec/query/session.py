@@ -22,14 +22,14 @@ from tickrec import schema
 from tickrec.config import SIMULATED
 from tickrec.errors import DataError, TickrecError, UsageError, to_run
 from tickrec.query import views
-from tickrec.query.binding import UNREADABLE, Binding
-from tickrec.query.connection import MEMORY_LIMIT, check_memory, connect, lock
+from tickrec.query.database import MEMORY_LIMIT, check_memory, connect, lock
 from tickrec.query.duckdb_errors import EXPLAIN, usage_error
 from tickrec.query.locations import Locations
 from tickrec.query.running import Running
 from tickrec.query.sandbox import Statement, check
 from tickrec.query.sources import Listing
 from tickrec.query.spill import Spill
+from tickrec.query.stored_views import UNREADABLE, StoredViews
 from tickrec.store.paths import Store
 
 _HELD_BYTES: Final = 32 * 1024 * 1024
@@ -109,7 +109,7 @@ class Session:
         self._connection = connect(self._spill.path, memory_limit or MEMORY_LIMIT, few_files=few)
         # The simulated market is always open: it has no call auction.
         locations = Locations(store, self._spill.path)
-        self._binding = Binding(self._connection, locations, pre_open=store.root.name != SIMULATED)
+        self._stored_views = StoredViews(self._connection, locations, pre_open=store.root.name != SIMULATED)
         if locked:
             lock(self._connection, locations.folders())
         _open.add(self)
@@ -124,7 +124,7 @@ class Session:
 
     def close(self) -> None:
         """Let go of memory and temporary files; relations made by `sql` end too. A second call does nothing."""
-        self._binding.close()
+        self._stored_views.close()
         self._connection.close()
         self._remove_spill()
 
@@ -235,7 +235,7 @@ class Session:
     def _prepare(self, statement: Statement, listing: Listing) -> bool:
         """Make the tables, views and macros that a statement uses. False when a file is gone and the listing old."""
         try:
-            self._binding.bind(views.RELATIONS if statement.catalog else statement.names, listing)
+            self._stored_views.bind(views.RELATIONS if statement.catalog else statement.names, listing)
         except UNREADABLE as error:
             if listing.vanished():
                 return False

@@ -3,7 +3,7 @@
 Nobody watches a cron job, so `on_alert` is how a recording that goes wrong reaches its owner. The command gets the
 text as its last argument. What lasts is told once, again every half hour, and when it is over; over runs too, as cron
 starts a recorder that cannot record again and again. A command that fails is run again after a minute, until it
-succeeds; one that fails or hangs never touches the recording. What needs a person is decided in `attention`.
+succeeds; one that fails or hangs never touches the recording. What needs a person is decided in `alert_rules`.
 """
 
 import asyncio

@@ -24,7 +24,7 @@ from tickrec.market.calendar import UNSURE_NS, Calendar, ensure_calendar, exchan
 from tickrec.market.hours import at, expiring_index_end
 from tickrec.market.instruments import Instrument, Master, UnusableList, ensure_master, latest_before
 from tickrec.market.selectors import UnknownSymbols, resolve
-from tickrec.record.origin import check_origin
+from tickrec.record.store_source import check_origin
 from tickrec.store.paths import Store
 from tickrec.upstox.auth import Token, TokenSource, check_expiry
 from tickrec.upstox.protocol import Failure, Situation, Wanted, caps, spread

@@ -21,15 +21,15 @@ from tickrec.formatting import duration, plural
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.journal.gaps import Gap
 from tickrec.logs import Latest
+from tickrec.record.alert_rules import AlertRules, run_alerts
 from tickrec.record.alerts import Alert, Alerts
-from tickrec.record.attention import Attention, run_alerts
+from tickrec.record.background import Background
 from tickrec.record.day import Day
-from tickrec.record.days import SEALING, Days
 from tickrec.record.ending import Ending
 from tickrec.record.flush import Flushing
 from tickrec.record.plan import Plan
 from tickrec.record.progress import RunProgress, unplanned
-from tickrec.record.side_work import SideWork
+from tickrec.record.rollover import SEALING, Rollover
 from tickrec.record.waiting import Late
 from tickrec.screen.live import FRAME_SECONDS, Live, LiveView
 from tickrec.status import status
@@ -107,10 +107,10 @@ class Recorder:
         )
         self._live = Live(plan.symbols)
         self._tap: deque[Entry] = deque(maxlen=TAP_MESSAGES)
-        self._attention = Attention(plan.quiet)
-        self._side_work = SideWork(clock)
+        self._alert_rules = AlertRules(plan.quiet)
+        self._background = Background(clock)
         self._stop = Stop.SIGNAL
-        self._days = Days(store, clock, day, self._flushing, alerts, config.store.keep_journal)
+        self._rollover = Rollover(store, clock, day, self._flushing, alerts, config.store.keep_journal)
 
     async def run(self) -> RunStatus:
         """Record; returns what the run last had to say of itself, with the exit code in it.
@@ -131,7 +131,7 @@ class Recorder:
         count, connections = len(plan.instruments), len(plan.connections)
         log.info(
             "recording %s into %s: %s, mode %s, %s, %s",
-            self._days.current.date,
+            self._rollover.current.date,
             self._store.root,
             plural(count, "instrument"),
             plan.mode,
@@ -143,7 +143,7 @@ class Recorder:
     def _warn_of_left_out(self) -> None:
         """Warn of instruments that an earlier run of the date recorded: what this one does not ask for is no gap."""
         wanted = self._plan.symbols
-        if left := [symbol or key for key, symbol in self._days.current.asked_before.items() if key not in wanted]:
+        if left := [symbol or key for key, symbol in self._rollover.current.asked_before.items() if key not in wanted]:
             shown = ", ".join(left[:5]) + (", ..." if len(left) > 5 else "")
             log.warning("%s recorded earlier today, but not by this run: %s", plural(len(left), "instrument"), shown)
 
@@ -152,16 +152,16 @@ class Recorder:
         if self._late is None:
             return
         wall_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
-        since_ns = max(self._late.since_ns, self._days.current.begin_ns)
+        since_ns = max(self._late.since_ns, self._rollover.current.begin_ns)
         for conn, wanted in enumerate(self._plan.connections, 1):
             keys = [list(each) for each in wanted]
             facts = encode_facts(event="lost", reason=self._late.reason, keys=keys, since_ns=since_ns)
-            self._days.current.append(Entry(EntryKind.NOTE, conn, wall_ns, mono_ns, facts))
+            self._rollover.current.append(Entry(EntryKind.NOTE, conn, wall_ns, mono_ns, facts))
 
     def _warn_of_repair(self) -> None:
-        for aside in self._days.current.repair.torn:
+        for aside in self._rollover.current.repair.torn:
             log.warning("the last run ended within an entry: %d bytes were set aside in %s", aside.bytes, aside.path)
-        for damage in self._days.current.repair.damage:
+        for damage in self._rollover.current.repair.damage:
             log.warning("the journal is damaged, everything else of it is used: %s", damage)
 
     async def _record(self) -> TickrecError | None:
@@ -169,13 +169,13 @@ class Recorder:
         failure: TickrecError | None = None
         try:
             self._warn_of_repair()
-            self._days.note_sessions(self._plan.session_rows)
+            self._rollover.note_sessions(self._plan.session_rows)
             self._journal_late()
             self._log_plan()
             async with asyncio.TaskGroup() as tasks:
                 feeding = tasks.create_task(self._feed.run(self._take))
                 background = [tasks.create_task(self._sync())] + [
-                    tasks.create_task(self._side_work.keep_doing(name, work)) for name, work in self._beside()
+                    tasks.create_task(self._background.keep_doing(name, work)) for name, work in self._beside()
                 ]
                 self._stop = await self._until_over()
                 self._status()  # while connections can say who answered
@@ -194,11 +194,11 @@ class Recorder:
 
     def _beside(self) -> Iterator[tuple[str, Callable[[], Coroutine[Any, Any, NoReturn]]]]:
         """The side work by its names."""
-        yield "flushing", lambda: self._flushing.run(lambda: self._days.current)
+        yield "flushing", lambda: self._flushing.run(lambda: self._rollover.current)
         yield "the status file", self._report
         yield "alerting", self._watch
         yield "the calendar", self._ending.keep_asking
-        yield "housekeeping", self._days.keep_house
+        yield "housekeeping", self._rollover.keep_house
         if self._show is not None:
             yield "the live table", self._draw
 
@@ -206,9 +206,9 @@ class Recorder:
         """Journal entries that came together, then count them. Raises StorageError, which ends the run."""
         if entries[0].kind is not EntryKind.MESSAGE:
             for entry in entries:
-                self._days.append(entry)
+                self._rollover.append(entry)
             return
-        self._progress.messages(entries, self._days.append_messages(entries))
+        self._progress.messages(entries, self._rollover.append_messages(entries))
         self._ending.hear(entries)
         if self._show is not None:
             self._tap.extend(entries)
@@ -219,21 +219,21 @@ class Recorder:
         while True:
             await self._clock.sleep(interval * SYNC_SHARE)
             now_ns = self._clock.wall_ns()
-            await self._days.sync()
+            await self._rollover.sync()
             self._progress.durable_ns = now_ns
 
     async def _report(self) -> NoReturn:
         """Once a second: the status file, gaps to the log, sessions that have changed to the journal."""
         while True:
-            self._days.note_sessions(self._plan.session_rows)
+            self._rollover.note_sessions(self._plan.session_rows)
             run = self._status()
-            for gap in self._days.current.new_gaps():
+            for gap in self._rollover.current.new_gaps():
                 log.info("gap of %s on conn %d since %s: %s", *_gap_words(gap))
             await asyncio.to_thread(status.write, self._store.status_path, run)
             await self._clock.sleep(REPORT_SECONDS)
 
     def _status(self, **last_word: Any) -> RunStatus:
-        return self._progress.status(self._days.current, self._feed, self._flushing, **last_word)
+        return self._progress.status(self._rollover.current, self._feed, self._flushing, **last_word)
 
     async def _watch(self) -> NoReturn:
         """Tell the owner what needs a person. The user's command may take its time, so this is a task of its own."""
@@ -242,12 +242,12 @@ class Recorder:
             await self._alert(self._status())
 
     async def _alert(self, run: RunStatus, *first: Alert) -> None:
-        failing = self._side_work.failing()
+        failing = self._background.failing()
         if self._feed.unexpected:
             failing.append(self._feed.unexpected)
         silent = len(self._feed.silent())
         of_run = run_alerts(run, self._store.root, silent, not_flushed=self._flushing.failure, unexpected=failing)
-        gaps = self._attention.gaps(self._days.gaps(), run.written_ns)
+        gaps = self._alert_rules.gaps(self._rollover.gaps(), run.written_ns)
         await self._alerts.report([*first, *gaps, *of_run], judged=_is_of_run)
 
     async def _draw(self) -> NoReturn:
@@ -289,8 +289,8 @@ class Recorder:
         """
         told = error
         log.log(logging.ERROR if error else logging.INFO, "stopping: %s", error or _WHY[self._stop])
-        last_flush = self._flushing.finish(self._days.current)
-        for step in (self._say_goodbye(error), self._days.finish_left(at_once=True), last_flush, self._close()):
+        last_flush = self._flushing.finish(self._rollover.current)
+        for step in (self._say_goodbye(error), self._rollover.finish_left(at_once=True), last_flush, self._close()):
             error = await self._last_step(step) or error
         final = self._last_status(error)
         status.write(self._store.status_path, final)
@@ -331,25 +331,25 @@ class Recorder:
 
     async def _say_goodbye(self, error: TickrecError | None) -> None:
         if not isinstance(error, StorageError):
-            self._days.current.say_goodbye(str(error.what) if error else self._stop.value)
+            self._rollover.current.say_goodbye(str(error.what) if error else self._stop.value)
 
     async def _close(self) -> None:
-        self._days.current.close()
+        self._rollover.current.close()
 
     def _announce_sealing(self, final: RunStatus) -> None:
-        log.info("sealing %s", self._days.current.date)
+        log.info("sealing %s", self._rollover.current.date)
         if self._show is not None:
-            news = f"sealing {self._days.current.date}; Ctrl-C leaves that to the next recording"
+            news = f"sealing {self._rollover.current.date}; Ctrl-C leaves that to the next recording"
             self._show(self._live.view(final, final.written_ns, news=news))
 
     async def _seal(self) -> None:
         """Seal the day, unless a signal comes: the next recording does it then."""
-        sealing = asyncio.create_task(self._days.seal(self._days.current.date))
+        sealing = asyncio.create_task(self._rollover.seal(self._rollover.current.date))
         signalled = asyncio.create_task(self._stopping.wait())
         await asyncio.wait((sealing, signalled), return_when=asyncio.FIRST_COMPLETED)
         signalled.cancel()
         if not sealing.done():
-            log.info("sealing is left to the next recording, or %s", to_run("seal", self._days.current.date))
+            log.info("sealing is left to the next recording, or %s", to_run("seal", self._rollover.current.date))
             sealing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await sealing

@@ -22,9 +22,9 @@ from tickrec.files import Lock, publish
 from tickrec.formatting import moment
 from tickrec.market.calendar import Calendar
 from tickrec.record.alerts import Alert, Alerts
-from tickrec.record.days import open_today
 from tickrec.record.ending import Ending
 from tickrec.record.plan import Bar, Options, Plan, Times, ask_hours, no_bar
+from tickrec.record.rollover import open_today
 from tickrec.record.run import Recorder, Show
 from tickrec.record.waiting import Waiting
 from tickrec.status.runstatus import RunStatus

@@ -42,7 +42,7 @@ from tickrec.files import Lock, make_folder, move, publish
 from tickrec.journal import compress, repair
 from tickrec.seal.build import NewFiles
 from tickrec.seal.leftovers import remove, remove_all
-from tickrec.seal.lost import may_have, only_elsewhere
+from tickrec.seal.lost_entries import may_have, only_elsewhere
 from tickrec.seal.verify import SEALING, Progress
 from tickrec.store.coverage import Coverage, coverage, damaged_files, has_this_schema, leftovers
 from tickrec.store.dayfile import GROWTH, keep_instruments, put_in_place

@@ -4,7 +4,7 @@
 `client` and `subscriptions` one websocket and what it asked for, `access` who may in, `faults` how what is to go wrong
 on demand is written, which `server` and `stream` then do. What there is to serve comes from a `source`, which is told
 the time: `synthetic` is a made-up market, `replay` a recorded day, `relay` the day being recorded; the last two share
-`recorded`. Read `source` first, then `server`.
+`recorded_market`. Read `source` first, then `server`.
 """
 
 import os

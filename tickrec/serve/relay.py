@@ -15,7 +15,7 @@ from tickrec.files import lock_holder
 from tickrec.journal import Follow
 from tickrec.journal.entry import Entry
 from tickrec.market.calendar import trading_date
-from tickrec.serve.recorded import Recorded, instruments_file, timings
+from tickrec.serve.recorded_market import Recorded, instruments_file, timings
 from tickrec.serve.source import Moment, Update
 from tickrec.store.paths import Store
 

@@ -14,7 +14,7 @@ from tickrec.errors import DataError, UsageError
 from tickrec.journal import Journal
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.market.hours import at
-from tickrec.serve.recorded import Recorded, closed, instruments_file, timings
+from tickrec.serve.recorded_market import Recorded, closed, instruments_file, timings
 from tickrec.serve.source import Moment, Update
 from tickrec.store.paths import Store
 

@@ -24,7 +24,7 @@ from tickrec.journal.entry import Entry, EntryKind
 from tickrec.journal.tail import read_from, read_newest
 from tickrec.status import runstatus
 from tickrec.status.disk_use import DiskUse, disk_use
-from tickrec.status.outlook import USUAL_START, outlook
+from tickrec.status.next_session import USUAL_START, next_session
 from tickrec.status.runstatus import RECORDING, STALE, STOPPED, WAITING, RunStatus
 from tickrec.status.totals import Totals, newest_totals, ticks_of, usual_day
 from tickrec.store.paths import Store
@@ -142,7 +142,7 @@ def collect(store: Store, clock: Clock, start: dt.time = USUAL_START) -> StatusR
     report = observe(store, clock)
     if store.root.name != SIMULATED:  # that market has hours of its own
         segments = report.run.segments if report.run is not None else ()
-        found = outlook(store, segments, report.now_ns, start)
+        found = next_session(store, segments, report.now_ns, start)
         report = replace(report, open=found.open, next_start_ns=found.next_start_ns)
     kept = disk_use(store)
     totals = newest_totals(store, kept)

@@ -14,7 +14,7 @@ from tickrec.upstox.auth import Access, Token, TokenSource
 from tickrec.upstox.link import ConnectionState, Link, SinkFailed
 from tickrec.upstox.protocol import BATCH, Subscription, Wanted
 from tickrec.upstox.rest import Rest
-from tickrec.upstox.sitting import Quiet, Shared, Sink, Timing
+from tickrec.upstox.subscriber import Quiet, Shared, Sink, Timing
 
 __all__ = ["ConnectionState", "Feed", "Timing", "Wanted"]
 

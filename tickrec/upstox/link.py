@@ -1,7 +1,7 @@
 """Link: one connection to the feed, over all of its websockets: how it gets one, and its way back when it has lost it.
 
 Owns authorize, connect, and when to connect again. What a failure means is decided in `protocol`, what happens on an
-open websocket in `sitting`.
+open websocket in `subscriber`.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.upstox.auth import Token, expired_error, in_thread, token_hint
 from tickrec.upstox.protocol import Backoff, Failure, Situation, Subscription, Verdict, classify
 from tickrec.upstox.rest import RestError
-from tickrec.upstox.sitting import Shared, Sink, Sitting
+from tickrec.upstox.subscriber import Shared, Sink, Subscriber
 from tickrec.upstox.websocket import Refused, Websocket, open_websocket
 
 log = logging.getLogger("tickrec")
@@ -75,7 +75,7 @@ class Link:
         self._token: Token | None = None
         self._refused_token: Token | None = None
         self._renewals = 0
-        self._sitting: Sitting | None = None
+        self._subscriber: Subscriber | None = None
         """On the present websocket, or on the last one."""
         self._patience = self._timing.mute
         self._unexpected = False
@@ -94,12 +94,12 @@ class Link:
             self._state,
             keys,
             self.subscription.answered if connected else 0,
-            self._frames + (self._sitting.frames if self._sitting and connected else 0),
+            self._frames + (self._subscriber.frames if self._subscriber and connected else 0),
             self._since_ns,
             0 if connected and self._proven else self._attempt,
             self._retry_ns,
             "" if connected else self.last_reason,
-            self._sitting.message_ns if self._sitting else None,
+            self._subscriber.message_ns if self._subscriber else None,
         )
 
     @property
@@ -116,7 +116,7 @@ class Link:
 
     @property
     def _proven(self) -> bool:
-        return self._sitting is not None and self._sitting.liveness.proven
+        return self._subscriber is not None and self._subscriber.liveness.proven
 
     async def run(self, sink: Sink) -> None:
         """Connect, receive, and connect again, until stopped. Raises TokenError, and SinkFailed from what it raised."""
@@ -140,22 +140,22 @@ class Link:
 
         The named boundary of a connection: an error that nobody expected is a failure like any other, and logged.
         """
-        sitting = None
+        subscriber = None
         try:
             socket, host = await self._open()
-            sitting = self._sit_down(socket, host, sink)
-            return await sitting.run()
+            subscriber = self._subscribe(socket, host, sink)
+            return await subscriber.run()
         except Refused as failed:
             return failed.failure
         except Exception as error:  # noqa: BLE001 - what is known is raised again
             _raise_known(error)
-            failure = self._unexpected_failure(error, stage="" if sitting else "connecting")
-            if sitting is not None:
-                sitting.end(failure)
+            failure = self._unexpected_failure(error, stage="" if subscriber else "connecting")
+            if subscriber is not None:
+                subscriber.end(failure)
             return failure
         finally:
-            if sitting is not None:
-                self._get_up(sitting)
+            if subscriber is not None:
+                self._count(subscriber)
 
     def _unexpected_failure(self, error: Exception, stage: str) -> Failure:
         hide = self._token.redact if self._token is not None else str
@@ -189,7 +189,7 @@ class Link:
         timing = self._timing
         return await open_websocket(uri, self._shared.rest, token, open_timeout=timing.open, close_timeout=timing.close)
 
-    def _sit_down(self, socket: Websocket, host: str, sink: Sink) -> Sitting:
+    def _subscribe(self, socket: Websocket, host: str, sink: Sink) -> Subscriber:
         assert self._token is not None
         again = self.opened or self._attempt
         tries = f" after {plural(self._attempt + 1, 'attempt')}" if again else ""
@@ -199,17 +199,19 @@ class Link:
         self._refused_token, self._renewals = None, 0
         keys = len(self.subscription.wanted)
         self._write(sink, EntryKind.CONNECTED, host=host, attempt=self._attempt + 1, keys=keys)
-        self._sitting = Sitting(socket, self.conn, self.subscription, self._shared, self._token, sink, self._patience)
+        self._subscriber = Subscriber(
+            socket, self.conn, self.subscription, self._shared, self._token, sink, self._patience
+        )
         self._enter(CONNECTED)
-        return self._sitting
+        return self._subscriber
 
-    def _get_up(self, sitting: Sitting) -> None:
+    def _count(self, subscriber: Subscriber) -> None:
         """Take in what the websocket that has ended tells for the next one."""
-        self._frames += sitting.frames
-        if sitting.liveness.proven:
+        self._frames += subscriber.frames
+        if subscriber.liveness.proven:
             self._attempt, self._unexpected = 0, False
             self._backoff.reset()
-        if sitting.liveness.ticked_promptly:
+        if subscriber.liveness.ticked_promptly:
             self._patience = self._timing.mute
 
     # Getting it back
@@ -222,8 +224,8 @@ class Link:
         self.last_reason, self.failed_ns = failure.reason, self._clock.monotonic_ns()
         if failure.stage or not self._proven:
             self._attempt += 1
-        elif failure.situation is Situation.MUTE and self._sitting is not None:
-            allowed = self._sitting.liveness.allowed_ns / SECOND
+        elif failure.situation is Situation.MUTE and self._subscriber is not None:
+            allowed = self._subscriber.liveness.allowed_ns / SECOND
             self._patience = min(2 * allowed, PATIENCE * self._timing.mute)
         final = classify(failure) is Verdict.GIVE_UP
         delay = 0.0 if renewed or final else self._backoff.next_seconds()

@@ -154,7 +154,7 @@ async def open_websocket(
             proxy=None if is_loopback(parts.hostname or "") else True,
             open_timeout=open_timeout,
             close_timeout=close_timeout,
-            ping_interval=None,  # `sitting` pings: what a late answer means depends on when it could be read
+            ping_interval=None,  # `subscriber` pings: what a late answer means depends on when it could be read
             max_size=MAX_MESSAGE,
             create_connection=Websocket,
             logger=log,

@@ -1,4 +1,4 @@
-"""Outlook: whether an exchange is open now, and when the next recording would begin.
+"""Next session: whether an exchange is open now, and when the next recording would begin.
 
 Owns what the calendar that the store keeps says of it; without one, the built-in hours.
 """
@@ -18,7 +18,7 @@ USUAL_START: Final = dt.time(9, 0)
 SEARCH_DAYS: Final = 40
 
 
-class Outlook(NamedTuple):
+class NextSession(NamedTuple):
     """What an idle store has to say of the exchanges."""
 
     open: bool
@@ -27,12 +27,12 @@ class Outlook(NamedTuple):
     """When the next recording would begin, wall nanoseconds; None when no session is known."""
 
 
-def outlook(store: Store, segments: Collection[str], now_ns: int, start: dt.time = USUAL_START) -> Outlook:
-    """The outlook of a store whose last run recorded `segments`, if there was one; `start` is as configured."""
+def next_session(store: Store, segments: Collection[str], now_ns: int, start: dt.time = USUAL_START) -> NextSession:
+    """The next_session of a store whose last run recorded `segments`, if there was one; `start` is as configured."""
     kept = load(store.state / "calendar.json")
     calendar = kept.calendar() if kept is not None else Calendar()
     segments = segments or USUAL_SEGMENTS
-    return Outlook(not calendar.quiet(segments, now_ns), _next_start(calendar, segments, now_ns, start))
+    return NextSession(not calendar.quiet(segments, now_ns), _next_start(calendar, segments, now_ns, start))
 
 
 def _next_start(calendar: Calendar, segments: Collection[str], now_ns: int, start: dt.time) -> int | None:

@@ -1,4 +1,4 @@
-"""Attention: what of a recording needs a person now.
+"""Alert rules: what of a recording needs a person now.
 
 Owns the judgement and its words; who is told, and when, is for `alerts`.
 """
@@ -22,7 +22,7 @@ Quiet = Callable[[int], bool]
 """Whether no data is to be expected at a wall time."""
 
 
-class Attention:
+class AlertRules:
     """Judges one run. `quiet` says when silence of the feed is normal."""
 
     def __init__(self, quiet: Quiet) -> None:

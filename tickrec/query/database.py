@@ -1,4 +1,4 @@
-"""A connection to DuckDB in memory that takes nothing from its surroundings and gives nothing away.
+"""Database: a DuckDB connection in memory that takes nothing from its surroundings and gives nothing away.
 
 Owns its settings: memory, where it may spill, Indian time, and the lock on everything outside a folder.
 """

@@ -1,4 +1,4 @@
-"""Binding: lets the names in a statement stand for files and journal tails, on one DuckDB connection.
+"""Stored views: let the names in a statement stand for files and journal tails, on one DuckDB connection.
 
 Owns the views that DuckDB reads through: one a stored table, over what a `Listing` found, and those of the catalog over
 them. Does not run the statement. What is made is out of a query's sight in the schema `stored`, but for the names that
@@ -20,7 +20,7 @@ UNREADABLE: Final = (duckdb.IOException, duckdb.InvalidInputException)
 """What DuckDB says of a file that is gone, or is no Parquet."""
 
 
-class Binding:
+class StoredViews:
     """The tables, views and macros of a connection. `pre_open`: the market has a pre-open call auction."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, locations: Locations, *, pre_open: bool) -> None:

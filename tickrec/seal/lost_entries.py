@@ -1,4 +1,4 @@
-"""Lost: entries that the journal has lost to damage, and files that may still have their ticks.
+"""Lost entries: what the journal has lost to damage, and files that may still have their ticks.
 
 Owns the one rule of damaged data: a file that was set aside is removed only if the journal lost nothing in its range,
 and ticks that only such a file has, or one that a rebuild would replace, keep a date from being sealed.

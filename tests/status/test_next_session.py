@@ -9,7 +9,7 @@ from tests.record.fixtures import Recording
 from tickrec.clock import ist
 from tickrec.errors import ExitCode
 from tickrec.status.as_json import to_json
-from tickrec.status.outlook import outlook
+from tickrec.status.next_session import next_session
 from tickrec.status.runstatus import WAITING
 from tickrec.status.status import collect
 from tickrec.store.paths import Store
@@ -32,7 +32,7 @@ MCX = ("MCX_FO",)
 def test_an_exchange_is_open_or_opens_next(
     store: Store, when: str, segments: tuple[str, ...], open_: bool, next_start: str
 ) -> None:
-    found = outlook(store, segments, at(when))
+    found = next_session(store, segments, at(when))
     assert found.open is open_
     assert found.next_start_ns is not None
     assert f"{ist(found.next_start_ns):%Y-%m-%dT%H:%M}" == next_start
@@ -43,7 +43,7 @@ def test_the_calendar_that_the_store_keeps_counts(store: Store) -> None:
     closed = [{"date": "2026-11-23", "description": "Strike", "closed_exchanges": ["NSE", "NFO"], "open_exchanges": []}]
     kept = {"date": "2026-11-20", "holidays": closed, "timings": []}
     (store.state / "calendar.json").write_text(json.dumps(kept))
-    found = outlook(store, (), at("2026-11-23T09:41"))
+    found = next_session(store, (), at("2026-11-23T09:41"))
     assert not found.open
     assert found.next_start_ns == at("2026-11-24T09:00")
 

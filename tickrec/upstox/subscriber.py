@@ -1,4 +1,4 @@
-"""Sitting: one websocket from its opening to its end.
+"""Subscriber: one open websocket, from its opening to its end.
 
 Owns subscribing, stamping what comes, asking again for instruments that do not answer, and how it ends. Whether it
 still lives is decided in `liveness`. A message costs a place in a list; nothing is decoded here but to find out which
@@ -72,7 +72,7 @@ class Shared:
     """Set when the run is to end."""
 
 
-class Sitting:
+class Subscriber:
     """One open websocket of connection `conn`; `patience` is how many seconds it may be silent after a snapshot."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Origin: where the messages of a run come from, and which store may take them.
+"""Store source: where the messages of a run come from, and which store may take them.
 
 A store never holds messages of two sources: a replay left in the configuration must not write among the broker's.
 """

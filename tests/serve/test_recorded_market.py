@@ -4,7 +4,7 @@ import pytest
 
 from tests.days import every_entry, write_day
 from tests.serve.fixtures import keys_of
-from tickrec.serve.recorded import Recorded
+from tickrec.serve.recorded_market import Recorded
 from tickrec.store.paths import Store
 
 

@@ -7,8 +7,8 @@ import pytest
 from tests.record.fixtures import NOW, run_status
 from tickrec.clock import SECOND
 from tickrec.journal.gaps import Gap
+from tickrec.record.alert_rules import AlertRules, run_alerts
 from tickrec.record.alerts import Alert
-from tickrec.record.attention import Attention, run_alerts
 
 CLOSE = NOW + 100 * SECOND
 """From then on silence is normal."""
@@ -21,9 +21,9 @@ def gap(start_s: float, end_s: float | None, conn: int = 1) -> Gap:
 
 
 def told(*gaps: Gap, after_s: float = 0.0) -> list[Alert]:
-    attention = Attention(lambda wall_ns: wall_ns >= CLOSE)
-    found = list(attention.gaps(gaps, NOW + int(after_s * SECOND)))
-    assert found == list(attention.gaps(gaps, NOW + int(after_s * SECOND)))
+    alert_rules = AlertRules(lambda wall_ns: wall_ns >= CLOSE)
+    found = list(alert_rules.gaps(gaps, NOW + int(after_s * SECOND)))
+    assert found == list(alert_rules.gaps(gaps, NOW + int(after_s * SECOND)))
     return found
 
 

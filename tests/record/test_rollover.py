@@ -13,8 +13,8 @@ from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.journal.gaps import Gap
 from tickrec.record.alerts import Alerts
 from tickrec.record.day import MIDNIGHT, Day
-from tickrec.record.days import LATE_SECONDS, Days
 from tickrec.record.flush import Flushing
+from tickrec.record.rollover import LATE_SECONDS, Rollover
 from tickrec.store.coverage import coverage
 from tickrec.store.parts import stored_rows
 from tickrec.store.paths import Store
@@ -33,11 +33,11 @@ class Run:
         self.flushing = Flushing(store, self.clock, interval=60, duckdb=False)
         alerts = Alerts(None, self.clock, store.state / "alerts.json")
         day = Day(store, MONDAY, self.clock)
-        self.days = Days(store, self.clock, day, self.flushing, alerts, dt.timedelta(days=30))
+        self.rollover = Rollover(store, self.clock, day, self.flushing, alerts, dt.timedelta(days=30))
 
     def append(self, kind: EntryKind, conn: int = 1, **facts: Any) -> None:
         now_ns = self.clock.wall_ns()
-        self.days.append(Entry(kind, conn, now_ns, now_ns, encode_facts(**facts)))
+        self.rollover.append(Entry(kind, conn, now_ns, now_ns, encode_facts(**facts)))
 
     def want(self, conn: int = 1) -> None:
         self.append(EntryKind.NOTE, conn, event="wanted", keys=KEYS)
@@ -48,7 +48,7 @@ class Run:
 
     def receive(self, conn: int = 1) -> None:
         now_ns = self.clock.wall_ns()
-        self.days.append_messages([Entry(EntryKind.MESSAGE, conn, now_ns, now_ns, feeds({"NSE_EQ|A": 1.0}))])
+        self.rollover.append_messages([Entry(EntryKind.MESSAGE, conn, now_ns, now_ns, feeds({"NSE_EQ|A": 1.0}))])
 
     def drop(self, conn: int = 1, **facts: Any) -> None:
         self.append(EntryKind.DISCONNECTED, conn, code=1006, reason="reset", stopped=False, **facts)
@@ -59,10 +59,10 @@ class Run:
 
     async def end(self) -> dict[dt.date, list[tuple[int, float, float | None, str, int]]]:
         """Say goodbye; the gaps of each date in seconds after midnight."""
-        self.days.current.say_goodbye("stopped")
-        await self.days.finish_left(at_once=True)
-        await self.flushing.finish(self.days.current)
-        self.days.current.close()
+        self.rollover.current.say_goodbye("stopped")
+        await self.rollover.finish_left(at_once=True)
+        await self.flushing.finish(self.rollover.current)
+        self.rollover.current.close()
         return {date: self.rows(date) for date in self.store.dates()}
 
     def rows(self, date: dt.date) -> list[tuple[int, float, float | None, str, int]]:
@@ -93,7 +93,7 @@ async def test_a_connection_that_lives_over_midnight_has_no_gap(run: Run) -> Non
     run.receive()
     run.at(0.2)
     run.receive()
-    assert run.days.current.date == TUESDAY
+    assert run.rollover.current.date == TUESDAY
     assert await run.end() == {MONDAY: [], TUESDAY: []}
 
 
@@ -178,10 +178,10 @@ async def test_a_date_that_was_left_is_finished_when_nothing_more_can_turn_out(r
     run.receive()
     run.at(1)
     run.receive()
-    await run.days.finish_left()
+    await run.rollover.finish_left()
     assert coverage(run.store, MONDAY).next_seq == 1
     run.at(LATE_SECONDS + 2)
-    await run.days.finish_left()
+    await run.rollover.finish_left()
     assert coverage(run.store, MONDAY).next_seq > 1
     await run.end()
 
@@ -194,7 +194,7 @@ async def test_a_clock_set_back_over_midnight_goes_on_in_the_date_it_had_left(ru
     run.receive()
     run.at(-30)
     run.receive()
-    assert run.days.current.date == MONDAY
+    assert run.rollover.current.date == MONDAY
     rows = await run.end()
     assert [row[:4] for row in rows[MONDAY]] == [(1, -60, -30, MIDNIGHT)]
 
@@ -206,7 +206,7 @@ async def test_the_gaps_of_a_date_left_lately_are_known_as_well(run: Run) -> Non
     run.drop()
     run.at(1)
     run.append(EntryKind.NOTE, event="attempt", reason="403", retry_s=1)
-    found = [(gap.start_ns - MIDNIGHT_NS, gap.end_ns) for gap in run.days.gaps()]
+    found = [(gap.start_ns - MIDNIGHT_NS, gap.end_ns) for gap in run.rollover.gaps()]
     assert found == [(-60 * SECOND, MIDNIGHT_NS), (0, None)]
-    assert [gap.seq for gap in run.days.gaps() if isinstance(gap, Gap)][-1] is None
+    assert [gap.seq for gap in run.rollover.gaps() if isinstance(gap, Gap)][-1] is None
     await run.end()

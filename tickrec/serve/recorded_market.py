@@ -1,4 +1,4 @@
-"""Recorded: a recorded market as it stands after the journal entries that have been read so far.
+"""Recorded market: a market as it stands after the journal entries that have been read so far.
 
 Owns the newest feed of every instrument, and what REST answers of a recorded date. Which entries are read, and when, is
 for `replay` and `relay` to say.

@@ -1,4 +1,4 @@
-"""Side work: what goes on beside feed and journal, none of it a reason to stop.
+"""Background: what goes on beside feed and journal, none of it a reason to stop.
 
 Owns the boundary around it: a failure is logged with its traceback, kept for an alert, and the work begun again.
 """
@@ -16,7 +16,7 @@ FAILING_NS: Final = 60 * SECOND
 """Work that has not failed for so long works again."""
 
 
-class SideWork:
+class Background:
     """The side work of one run."""
 
     def __init__(self, clock: Clock) -> None:

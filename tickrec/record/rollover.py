@@ -1,4 +1,4 @@
-"""Days: the dates that one run records into, the present one and those that the clock has left.
+"""Rollover: the dates that one run records into, the present one and those that the clock has left.
 
 Owns opening a date, changing to the next one at midnight or when the clock is set, the last flush of a date that was
 left, and when dates are sealed. What a single date consists of is in `day`, how it is flushed and sealed in `flush`.
@@ -61,7 +61,7 @@ async def open_today(
         await unless_stopped(stopping, clock.sleep(LOCK_POLL_SECONDS))
 
 
-class Days:
+class Rollover:
     """The dates of a run, beginning with one that is open already."""
 
     def __init__(

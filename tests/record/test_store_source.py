@@ -7,7 +7,7 @@ import pytest
 from tests.days import write_day
 from tickrec.errors import UsageError
 from tickrec.journal import JournalWriter
-from tickrec.record.origin import check_origin, stored_source
+from tickrec.record.store_source import check_origin, stored_source
 from tickrec.store.paths import Store
 from tickrec.upstox.rest import SOURCE
 
