@@ -164,6 +164,7 @@ def test_many_gaps_are_counted_and_the_newest_named() -> None:
         ({"disk_free_bytes": 1_000_000_000, "day_bytes": None}, "disk 1.0 GB free, about 55 hours: low"),
         ({"rejected": 3}, "rejected 3 messages"),
         ({"silent": (("NSE_EQ|INE0", "071XYZ"),)}, "silent 1: 071XYZ (NSE_EQ|INE0)"),
+        ({"unknown": ("GONE", "NIFTY25NOVFUT")}, "unknown today 2: GONE, NIFTY25NOVFUT"),
         ({"connections": (connection(state="waiting", attempt=4, reason="403"),)}, "conn 1  waiting (4th)  403"),
     ],
 )
@@ -294,8 +295,9 @@ def test_the_summary_of_a_run_that_was_not_sealed_says_what_does_it(tmp_path: Pa
     assert alarms(page) == "ended by: the disk is full silent 0   rejected 2"
 
 
-def test_the_summary_names_silent_instruments(tmp_path: Path) -> None:
+def test_the_summary_names_silent_instruments_and_unknown_symbols(tmp_path: Path) -> None:
     silent = tuple((f"NSE_EQ|INE{number}", f"S{number}") for number in range(7))
-    page = summary_page(run_status(started_ns=START, silent=silent), Store(tmp_path), 200)
+    page = summary_page(run_status(started_ns=START, silent=silent, unknown=("GONE",)), Store(tmp_path), 200)
+    assert "unknown today 1: GONE" in alarms(page)
     assert "silent 7: S0 (NSE_EQ|INE0), S1" in alarms(page)
     assert "and 2 more" in alarms(page)

@@ -29,7 +29,8 @@ _DAYS: Final = 5
 """Days whose files are listed."""
 _WIDTHS: Final = (8, 8, 8, 13, 19)
 """Of the columns of the table of days, after date and state."""
-_SILENT: Final = 5
+_NAMED: Final = 5
+"""Instruments that are named."""
 _LOST: Final = 3
 """Ranges of lost entries that are named."""
 
@@ -48,8 +49,9 @@ def status_page(report: StatusReport, width: int, *, option: str = "") -> Page:
         _going(page, report, run)
     else:
         _over(page, report, run, option)
-    if run is not None and run.silent:
-        page.say(_silent(run), Tone.ALARM)
+    if run is not None:
+        for text in _not_recorded(run):
+            page.say(text, Tone.ALARM)
     for line in _kept(report):
         page.say(line.text, line.tone)
     return page
@@ -73,11 +75,9 @@ def summary_page(run: RunStatus, store: Store, width: int, *, option: str = "", 
     for line in _gaps(run, run.gap_seconds(run.written_ns), date_ticks):
         page.say(line.text, line.tone)
     rejected = f"rejected {fmt.grouped(run.rejected)}"
-    if run.silent:
-        page.say(_silent(run), Tone.ALARM)
-        page.say(rejected, Tone.ALARM if run.rejected else Tone.PLAIN)
-    else:
-        page.say(f"silent 0   {rejected}", Tone.ALARM if run.rejected else Tone.PLAIN)
+    for text in _not_recorded(run):
+        page.say(text, Tone.ALARM)
+    page.say(rejected if run.silent else f"silent 0   {rejected}", Tone.ALARM if run.rejected else Tone.PLAIN)
     for parts in _files(run, store, option):
         _say_parts(page, *parts)
     return page
@@ -265,10 +265,14 @@ def _disk(run: RunStatus) -> Chunk:
     return Chunk(f"{words}: low", Tone.ALARM) if run.disk_low else Chunk(words)
 
 
-def _silent(run: RunStatus) -> str:
-    names = ", ".join(f"{symbol} ({key})" for key, symbol in run.silent[:_SILENT])
-    more = len(run.silent) - _SILENT
-    return f"silent {len(run.silent)}: {names}{f' and {more} more' if more > 0 else ''}"
+def _not_recorded(run: RunStatus) -> Iterator[str]:
+    """The instruments that were asked for and are not recorded, and the symbols that mean none."""
+    silent = [f"{symbol} ({key})" for key, symbol in run.silent]
+    for word, names in (("silent", silent), ("unknown today", run.unknown)):
+        if names:
+            more = len(names) - _NAMED
+            shown = ", ".join(names[:_NAMED])
+            yield f"{word} {len(names)}: {shown}{f' and {more} more' if more > 0 else ''}"
 
 
 def _kept(report: StatusReport) -> Iterator[Chunk]:
