@@ -24,8 +24,8 @@ from tickrec.serve.synthetic.messages import FeedEncoder, market_info_frame
 from tickrec.serve.synthetic.phases import Hours, Phase
 from tickrec.serve.synthetic.prices import Security
 from tickrec.store.coverage import Coverage, coverage
-from tickrec.store.parts import tail_pieces
 from tickrec.store.paths import Store
+from tickrec.store.rows import tail_pieces
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.decode.wire import frame
 
@@ -236,6 +236,11 @@ def read_tail(store: Store, date: dt.date, covered: Coverage | None = None) -> T
             found[name].append(rows)
     last_seq = max((entry.seq for entry in every_entry(store, date)), default=0)
     return Tail({name: pa.concat_tables(rows) for name, rows in found.items()}, last_seq)
+
+
+def snapshot(store: Store) -> dict[str, list[dict[str, object]]]:
+    """Every row of DATE, published or not, in an order of its own."""
+    return {name: ordered(table) for name, table in everything(store).items()}
 
 
 def everything(store: Store, date: dt.date = DATE) -> dict[str, pa.Table]:

@@ -16,8 +16,8 @@ from tickrec.record.day import MIDNIGHT, Day
 from tickrec.record.flush import Flushing
 from tickrec.record.rollover import LATE_SECONDS, Rollover
 from tickrec.store.coverage import coverage
-from tickrec.store.parts import stored_rows
 from tickrec.store.paths import Store
+from tickrec.store.rows import stored_rows
 
 MONDAY, TUESDAY = dt.date(2026, 11, 23), dt.date(2026, 11, 24)
 MIDNIGHT_NS = at("2026-11-24T00:00")

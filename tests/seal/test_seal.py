@@ -29,8 +29,7 @@ from tickrec.seal.build import NewFiles
 from tickrec.seal.lost_entries import may_have
 from tickrec.seal.seal import rebuild, seal
 from tickrec.seal.verify import verify
-from tickrec.store import dayfile
-from tickrec.store import rows as dayfile_rows
+from tickrec.store import day_contents, dayfile
 from tickrec.store.coverage import Footer, coverage, read_footer
 from tickrec.store.manifest import load
 from tickrec.store.parts import PartWriter
@@ -652,7 +651,7 @@ def test_a_damaged_list_of_instruments_does_not_keep_a_day_from_being_sealed(sto
     path.parent.mkdir(parents=True)
     path.write_bytes(b"PAR1 was one once PAR1")
     assert seal(store, DATE).instruments == written.by_key
-    assert dayfile_rows.contents(store.duckdb_path(DATE)).rows["instruments"] == 0
+    assert day_contents.contents(store.duckdb_path(DATE)).rows["instruments"] == 0
     (difference,) = verify(store, DATE).differences
     assert difference.startswith("instruments: cannot be read")
 

@@ -23,7 +23,7 @@ from tickrec.market.instruments import write
 from tickrec.seal.counts import TickCount
 from tickrec.seal.seal import rebuild, seal
 from tickrec.seal.verify import verify
-from tickrec.store import dayfile, rows
+from tickrec.store import day_contents, dayfile
 from tickrec.store.coverage import coverage, read_footer
 from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
@@ -154,7 +154,7 @@ def write_instruments(store: Store, symbols: list[str], downloaded_ns: int = 0) 
 def listed_symbols(store: Store) -> list[list[str]]:
     """The symbols that Parquet has, and those of the day file."""
     stored = pq.ParquetFile(store.instruments_path(DATE)).read()["symbol"].to_pylist()
-    return [stored, rows.read_instruments(store.duckdb_path(DATE))["symbol"].to_pylist()]
+    return [stored, day_contents.read_instruments(store.duckdb_path(DATE))["symbol"].to_pylist()]
 
 
 def test_a_list_of_instruments_that_is_gone_is_told_and_taken_from_the_day_file(listed: Store) -> None:

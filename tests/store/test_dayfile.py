@@ -13,7 +13,7 @@ import pytest
 from tests.days import DATE, Recording, everything, ordered, write_day
 from tickrec import schema
 from tickrec.errors import AlreadyRecording, DataError, ExitCode
-from tickrec.store import dayfile, rows
+from tickrec.store import day_contents, dayfile
 from tickrec.store.coverage import coverage
 from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
@@ -242,7 +242,7 @@ def test_something_else_under_its_name_is_not_touched(tmp_path: Path, folder: st
     with pytest.raises(DataError, match=r"not a DuckDB file.*tickrec rebuild 2026-11-23"):
         dayfile.append(store, DATE)
     with pytest.raises(DataError, match="cannot be read"):
-        rows.contents(path)
+        day_contents.contents(path)
     dayfile.rebuild(store, DATE)
     assert_same_rows(store)
 

@@ -15,8 +15,8 @@ from tickrec.record.day import Day
 from tickrec.seal.seal import rebuild, seal
 from tickrec.seal.verify import verify
 from tickrec.store import dayfile
+from tickrec.store.day_contents import contents
 from tickrec.store.paths import Store
-from tickrec.store.rows import contents
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "old_store"
 DATE = dt.date(2026, 11, 27)

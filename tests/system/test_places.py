@@ -9,9 +9,9 @@ from tests.days import DATE, Recording
 from tickrec.seal.seal import rebuild, seal
 from tickrec.seal.verify import verify
 from tickrec.store import dayfile
+from tickrec.store.day_contents import contents
 from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
-from tickrec.store.rows import contents
 
 FOLDERS = ["date=2025-01-01", "mode=zzz", "seq=1/symbol=x", "*", "[ab]", "it's", 'a"b', "{a,b}", "%41 #1", "₹"]
 

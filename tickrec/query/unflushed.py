@@ -111,7 +111,7 @@ class Unflushed:
 
     def _tables(self) -> "Iterator[Tables]":
         if self._source is None:
-            from tickrec.store.parts import tail_pieces
+            from tickrec.store.rows import tail_pieces
 
             self._source = tail_pieces(self._store, self._covered)
         return self._source

@@ -18,8 +18,9 @@ from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.journal.gaps import Gap
 from tickrec.journal.history import History
 from tickrec.store.coverage import Coverage, coverage
-from tickrec.store.parts import Flushed, PartWriter, stored_rows
+from tickrec.store.parts import Flushed, PartWriter
 from tickrec.store.paths import Store
+from tickrec.store.rows import stored_rows
 from tickrec.upstox.decode.peek import count_feeds
 from tickrec.upstox.rest import SOURCE
 

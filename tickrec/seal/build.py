@@ -23,11 +23,11 @@ from tickrec.seal.sort import SortedTicks
 from tickrec.seal.verify import Progress
 from tickrec.store import parquet
 from tickrec.store.coverage import Coverage, Footer
+from tickrec.store.day_contents import contents
 from tickrec.store.dayfile import DayFile
 from tickrec.store.manifest import FileFacts
-from tickrec.store.parts import small_tables
 from tickrec.store.paths import Store
-from tickrec.store.rows import contents
+from tickrec.store.rows import small_tables
 
 _TICKS: Final = "ticks"
 _MANY_ROWS: Final = 200_000

@@ -23,12 +23,12 @@ from tickrec.journal.history import History
 from tickrec.market.instruments import downloaded_ns
 from tickrec.seal.counts import Difference, JournalCount, TickCount, differing, differing_keys
 from tickrec.status.totals import Totals
-from tickrec.store import parquet, rows
+from tickrec.store import day_contents, parquet
 from tickrec.store.coverage import Coverage, Part, coverage, read_footer, sealed_tables
 from tickrec.store.manifest import FileFacts, Manifest, load, plain
 from tickrec.store.parquet import UnreadableFile
-from tickrec.store.parts import require_small_tables, stored_rows
 from tickrec.store.paths import Store
+from tickrec.store.rows import require_small_tables, stored_rows
 from tickrec.upstox.decode.peek import count_feeds
 
 Progress = Callable[[str, float], None]
@@ -370,7 +370,7 @@ def _wrong_tables(
     store: Store, covered: Coverage, path: Path, ticks: TickCount, whole: Collection[str]
 ) -> Iterator[str]:
     """The tables whose rows are not those of Parquet, as far as both go."""
-    found = rows.contents(path)
+    found = day_contents.contents(path)
     if "instruments" in whole and found.rows["instruments"] and not store.instruments_path(covered.date).exists():
         yield "has instruments, the file of which is gone"
     below: int | None = None
@@ -391,5 +391,5 @@ def _wrong_tables(
         for table, sealed in {"ticks": covered.sealed, **sealed_tables(store, covered.date)}.items():
             files[table].insert(0, sealed)
     files = {table: paths for table, paths in files.items() if paths or table not in schema.LATER_TABLES}
-    for table in rows.differing_tables(path, {table: files[table] for table in files if table in whole}, below):
+    for table in day_contents.differing_tables(path, {table: files[table] for table in files if table in whole}, below):
         yield f"{table} is not what Parquet has"

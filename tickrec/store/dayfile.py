@@ -28,8 +28,7 @@ from tickrec.files import Lock, make_folder, move, publish
 from tickrec.market.instruments import write
 from tickrec.store import parquet
 from tickrec.store.coverage import Coverage, coverage, sealed_tables
-from tickrec.store.paths import DRAFT_SUFFIX, Store
-from tickrec.store.rows import (
+from tickrec.store.day_contents import (
     LIMITS,
     META,
     is_open_elsewhere,
@@ -39,6 +38,7 @@ from tickrec.store.rows import (
     read_instruments,
     whole_number,
 )
+from tickrec.store.paths import DRAFT_SUFFIX, Store
 from tickrec.store.space import Room
 
 log = logging.getLogger("tickrec")

@@ -1,29 +1,25 @@
-"""Parts: from the journal to Parquet, and to tables for what no part covers yet.
+"""Parts: the Parquet files that a date has while it is recorded: how one is written and published.
 
-Owns the one path by which entries become rows: while recording, catching up, after a restart, when rebuilding and for
-a query. It always starts where the published files end and reads the journal, never memory, so what waits to be
-written costs no memory however far behind the writer is. Knows the tree of files from `paths`, and what a payload
-means from `upstox.decode`.
+Owns which entries a part is to cover, the unfinished file (a draft), and in which order the files of a part are
+published. How entries become rows is in `rows`.
 """
 
 import datetime as dt
 import logging
 import os
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, count, repeat
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tickrec import schema
-from tickrec.journal import Journal
-from tickrec.journal.entry import Entry, EntryKind
-from tickrec.journal.history import History, Tables
+from tickrec.files import make_folder, publish
+from tickrec.journal.history import Tables
 from tickrec.store import parquet
 from tickrec.store.coverage import (
     Coverage,
@@ -33,14 +29,11 @@ from tickrec.store.coverage import (
     coverage,
     damaged_path,
     leftovers,
-    read_footer,
-    sealed_tables,
 )
-from tickrec.store.draft import Draft, Piece
 from tickrec.store.parquet import UnreadableFile
 from tickrec.store.paths import Store
-from tickrec.upstox.decode.peek import served
-from tickrec.upstox.decode.tables import PIECE, decode
+from tickrec.store.rows import Piece, RowReader, require_small_tables
+from tickrec.upstox.decode.tables import PIECE
 
 log = logging.getLogger("tickrec")
 
@@ -52,11 +45,10 @@ _BEHIND_PIECE: Final = 3072 * 1024
 to 16 ms instead of 8."""
 _SMALL_PIECES: Final = 32
 """Pieces of a flush that are decoded the gentle way; a minute of 900 ticks a second is fewer."""
-_READER_PIECE: Final = 4 * 1024 * 1024
-"""Payload bytes decoded at a time where nothing else runs in the process."""
-_PIECE_MESSAGES: Final = 4_000
 _CARRIED_ENTRIES: Final = 100_000
 """Entries without ticks after which a part is published all the same, so that they are not read again and again."""
+_GROUP_PIECES: Final = 4
+"""Pieces in a row group of a part, if they are not too large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,65 +63,78 @@ class Flushed:
     bytes: int = 0
 
 
-class _Reader:
-    """The entries of a date that its Parquet files do not cover, as rows, and the history they make."""
+class Draft:
+    """A part of `ticks` that is being written, and the rows of the small tables that go with it."""
 
-    def __init__(self, store: Store, covered: Coverage, last_seq: int | None = None) -> None:
-        self.history = History.from_text(covered.history)
-        self.last_seq = covered.next_seq - 1
-        """The last entry of the pieces taken so far."""
-        self.position = covered.position
-        self._journal = Journal(store.journal(covered.date))
-        self._entries = self._journal.positioned(covered.next_seq, start=covered.position, last_seq=last_seq)
+    def __init__(self, store: Store, date: dt.date, first: int, encoder: Executor | None) -> None:
+        self.ticks = 0
+        self._store = store
+        self._date = date
+        self._path = store.draft_path(date, first)
+        make_folder(self._path.parent)
+        self._file = parquet.part_file(self._path)
+        self._waiting: list[pa.Table] = []
+        self._waiting_rows = 0
+        self._small: dict[str, list[pa.Table]] = {"market_status": [], "rejected": []}
+        self._encoder = encoder
+        self._encoded: Future[None] | None = None
 
-    def pieces(self, sizes: Iterator[int]) -> Iterator[Piece]:
-        """Rows of some messages at a time, of about so many bytes as `sizes` says for each piece.
+    def __enter__(self) -> Self:
+        return self
 
-        A piece ends before every entry that is no message: a subscription changes the symbols of what follows.
-        """
-        messages: list[Entry] = []
-        limit, size = next(sizes), 0
-        for entry, position in self._entries:
-            if entry.kind is not EntryKind.MESSAGE:
-                if messages:
-                    yield self._piece(messages)
-                    messages, size = [], 0
-                self.history.feed(entry)
+    def __exit__(self, *_: object) -> None:
+        if self._encoded is not None:
+            wait((self._encoded,))
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def add(self, piece: Piece) -> None:
+        """Take the rows of a piece."""
+        self.ticks += piece.ticks.num_rows
+        self._waiting.append(piece.ticks)
+        self._waiting_rows += piece.ticks.num_rows
+        self._small["market_status"].append(piece.market_status)
+        self._small["rejected"].append(piece.rejected)
+        # Larger pieces come when there is much to catch up with; larger row groups are then a quarter cheaper.
+        if self._waiting_rows >= parquet.PART_ROWS * (1 if len(self._waiting) >= _GROUP_PIECES else _GROUP_PIECES):
+            self._write()
+
+    def small_tables(self) -> Tables:
+        """The rows of the small tables that messages brought."""
+        return {
+            name: pa.concat_tables([schema.SMALL_TABLES[name].empty_table(), *tables])
+            for name, tables in self._small.items()
+        }
+
+    def publish(self, footer: Footer, small: Tables, *, empty: bool = False) -> Part:
+        """Publish the small tables, `empty` ones only if asked, then the ticks, which makes the range count."""
+        self._write()
+        self._finish_encoding()
+        self._file.close(footer.to_metadata())
+        for name, table in small.items():
+            if table.num_rows or empty:
+                publish(self._target(name, footer), partial(parquet.write_small, table))
+        target = self._target("ticks", footer)
+        publish(target, partial(os.replace, self._path))
+        return Part(target, footer.first, footer.last)
+
+    def _target(self, table: str, footer: Footer) -> Path:
+        return self._store.part_path(table, self._date, footer.first, footer.last)
+
+    def _write(self) -> None:
+        if self._waiting:
+            self._finish_encoding()
+            rows, self._waiting, self._waiting_rows = pa.concat_tables(self._waiting), [], 0
+            if self._encoder is None:
+                self._file.write(rows)
             else:
-                messages.append(entry)
-                size += len(entry.payload)
-            self.last_seq, self.position = entry.seq, position
-            if size >= limit or len(messages) >= _PIECE_MESSAGES:
-                yield self._piece(messages)
-                messages, limit, size = [], next(sizes), 0
-        if messages:
-            yield self._piece(messages)
+                self._encoded = self._encoder.submit(self._file.write, rows)
 
-    def skip_lost(self, last_seq: int) -> None:
-        """After the pieces: what is lacking up to `last_seq` is lost, and a gap until the next entry there is."""
-        after = next(self._journal.entries(last_seq + 1), None)
-        if after is not None:
-            self.history.skip(after._replace(seq=last_seq + 1))
-
-    def _piece(self, messages: Sequence[Entry]) -> Piece:
-        decoded = decode(messages, self.history.symbols, piece=_READER_PIECE)
-        data = set(pc.unique(decoded.ticks["seq"]).to_pylist())
-        answers = _answers(decoded.ticks, self.history.silent())
-        for entry in messages:
-            self.history.feed(entry, entry.seq in data, answers.get(entry.seq, ()))
-        return Piece(decoded.ticks, decoded.market_status, decoded.rejected)
-
-
-def _answers(ticks: pa.Table, silent: set[str]) -> Mapping[int, list[str]]:
-    """Of the keys that have not answered yet, those that each message says something about."""
-    answers: dict[int, list[str]] = defaultdict(list)
-    if silent and ticks.num_rows:
-        named = ticks.filter(pc.is_in(ticks["instrument_key"], pa.array(silent, pa.string())))
-        if named.num_rows:
-            said = named.filter(served(named))
-            for seq, key in zip(said["seq"].to_pylist(), said["instrument_key"].to_pylist(), strict=True):
-                answers[seq].append(key)
-    return answers
+    def _finish_encoding(self) -> None:
+        """Wait for the row group that is being written: only one may be in memory. Raises what went wrong."""
+        if self._encoded is not None:
+            self._encoded.result()
+            self._encoded = None
 
 
 class PartWriter:
@@ -180,7 +185,7 @@ class PartWriter:
 
     def _part(self, last_seq: int, sizes: Iterator[int], final: bool) -> Flushed | None:
         awaited = self._covered.awaited
-        reader = _Reader(self._store, self._covered, last_seq if awaited is None else awaited)
+        reader = RowReader(self._store, self._covered, last_seq if awaited is None else awaited)
         # When behind, a row group is encoded, which needs no lock, while the next is decoded; that costs 40 MB.
         encoder = self._encoder if self._behind else None
         with Draft(self._store, self._date, self.next_seq, encoder) as draft:
@@ -243,72 +248,3 @@ def set_aside(unreadable: UnreadableFile) -> None:
     target = damaged_path(unreadable.path)
     log.warning("%s; set aside as %s, its rows are read from the journal again", unreadable.what, target)
     os.replace(unreadable.path, target)
-
-
-def require_small_tables(store: Store, covered: Coverage) -> None:
-    """Raise UnreadableFile for a file of ticks whose rows of the small tables cannot all be read; OSError."""
-    named = {table: {path.name: path for path in paths} for table, paths in covered.small_parts.items()}
-    for part in covered.parts:
-        counts = read_footer(part.path).small_rows  # a later part may remember what this one was before it was mended
-        for table, paths in named.items():
-            if part.path.name in paths:
-                _require_rows(part.path, table, paths[part.path.name], counts.get(table, {}).get(part.first))
-    if covered.sealed is not None:
-        for table, path in sealed_tables(store, covered.date).items():
-            _require_rows(covered.sealed, table, path)
-
-
-def _require_rows(ticks: Path, table: str, path: Path, rows: int | None = None) -> None:
-    try:
-        parquet.require_whole(path)
-        found = parquet.read(path, schema.SMALL_TABLES[table]).num_rows
-    except FileNotFoundError as error:
-        raise UnreadableFile(ticks, f"its rows of {table} are gone") from error
-    except UnreadableFile as error:
-        raise UnreadableFile(ticks, f"its rows of {table} are damaged: {error.why}") from error
-    if rows not in (None, found):
-        raise UnreadableFile(ticks, f"{found} of its {rows} rows of {table} are there")
-
-
-def tail_pieces(store: Store, covered: Coverage) -> Iterator[Tables]:
-    """The rows of the entries that `covered` leaves to the journal, some messages' at a time; the tables that the
-    history makes come last.
-
-    Raises DataError, OSError.
-    """
-    return _tables(_Reader(store, covered))
-
-
-def _tables(reader: _Reader) -> Iterator[Tables]:
-    for piece in reader.pieces(repeat(_READER_PIECE)):
-        yield {"ticks": piece.ticks, "market_status": piece.market_status, "rejected": piece.rejected}
-    settled, unsettled = reader.history.take(), reader.history.open_rows()
-    yield {name: pa.concat_tables([settled[name], unsettled[name]]) for name in settled}
-
-
-def stored_rows(store: Store, covered: Coverage, table: str) -> list[dict[str, Any]]:
-    """The rows of a small table in the files of a date; times are datetimes in UTC. Raises OSError, DataError."""
-    sealed = [store.sealed_path(table, covered.date)] if covered.sealed else []
-    paths = [*sealed, *covered.small_parts.get(table, ())]
-    return [row for path in paths if path.exists() for row in parquet.read(path, schema.TABLES[table]).to_pylist()]
-
-
-def small_tables(store: Store, covered: Coverage) -> Tables:
-    """The rows of the small tables of everything covered, as if nothing followed, in an order of their own.
-
-    Raises OSError, UnreadableFile.
-    """
-    last = History.from_text(covered.history).last_rows()
-    sealed = {} if covered.sealed is None else sealed_tables(store, covered.date)
-    tables = {}
-    for name, fields in schema.SMALL_TABLES.items():
-        found = [parquet.read(path, fields) for path in covered.small_parts.get(name, ())]
-        if name in sealed:
-            before = parquet.read(sealed[name], fields)
-            # Rows without a seq were open and are settled since; a file published just before a crash has more.
-            found.insert(0, before.filter(pc.field("seq") <= covered.sealed_last))
-        if name in last:
-            found.append(last[name])
-        rows = pa.concat_tables([fields.empty_table(), *found])
-        tables[name] = rows.sort_by([(column.name, "ascending") for column in fields]).combine_chunks()
-    return tables

@@ -1,123 +1,170 @@
-"""Rows: what a DuckDB day file holds, counted, compared with those of Parquet files, and taken out again.
+"""Rows: how journal entries become the rows of a date.
 
-Owns how a day file is opened for reading, and how files are named to DuckDB.
+Owns the one path by which they do: while recording, catching up, after a restart, when rebuilding and for a query. It
+begins where the published files end and reads the journal, never memory, so what waits to be written costs no memory
+however far behind the writer is. Also the rows of the small tables that are stored already, and whether all are there.
 """
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final
 
-import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tickrec import schema
-from tickrec.errors import AlreadyRecording, DataError
+from tickrec.journal import Journal
+from tickrec.journal.entry import Entry, EntryKind
+from tickrec.journal.history import History, Tables
 from tickrec.store import parquet
+from tickrec.store.coverage import Coverage, read_footer, sealed_tables
+from tickrec.store.parquet import UnreadableFile
+from tickrec.store.paths import Store
+from tickrec.upstox.decode.peek import served
+from tickrec.upstox.decode.tables import decode
 
-META: Final = "tickrec"
-"""The table with one row about the file itself."""
-LIMITS: Final[dict[str, str | bool | int | float | list[str]]] = {"memory_limit": "256MB", "threads": 1}
-"""One thread: two that keep the order compress every row group twice (measured with 2.0.0)."""
-
-_IN_USE: Final = ("Could not set lock on file", "being used by another process")
-"""What DuckDB says, on Windows the second, of a file that another program has open."""
-
-
-class Contents(NamedTuple):
-    """What a day file holds, counted from the rows themselves."""
-
-    last_seq: int
-    rows: dict[str, int]
-    """By table."""
-    by_key: dict[str, int]
-    """Ticks of each instrument."""
+_READER_PIECE: Final = 4 * 1024 * 1024
+"""Payload bytes decoded at a time where nothing else runs in the process."""
+_PIECE_MESSAGES: Final = 4_000
 
 
-def contents(path: Path) -> Contents:
-    """Count what a day file holds.
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The rows of consecutive messages."""
 
-    Raises AlreadyRecording when another program is writing it, DataError when it cannot be read, OSError.
+    ticks: pa.Table
+    market_status: pa.Table
+    rejected: pa.Table
+
+
+class RowReader:
+    """The entries of a date that its Parquet files do not cover, as rows, and the history they make."""
+
+    def __init__(self, store: Store, covered: Coverage, last_seq: int | None = None) -> None:
+        self.history = History.from_text(covered.history)
+        self.last_seq = covered.next_seq - 1
+        """The last entry of the pieces taken so far."""
+        self.position = covered.position
+        self._journal = Journal(store.journal(covered.date))
+        self._entries = self._journal.positioned(covered.next_seq, start=covered.position, last_seq=last_seq)
+
+    def pieces(self, sizes: Iterator[int]) -> Iterator[Piece]:
+        """Rows of some messages at a time, of about so many bytes as `sizes` says for each piece.
+
+        A piece ends before every entry that is no message: a subscription changes the symbols of what follows.
+        """
+        messages: list[Entry] = []
+        limit, size = next(sizes), 0
+        for entry, position in self._entries:
+            if entry.kind is not EntryKind.MESSAGE:
+                if messages:
+                    yield self._piece(messages)
+                    messages, size = [], 0
+                self.history.feed(entry)
+            else:
+                messages.append(entry)
+                size += len(entry.payload)
+            self.last_seq, self.position = entry.seq, position
+            if size >= limit or len(messages) >= _PIECE_MESSAGES:
+                yield self._piece(messages)
+                messages, limit, size = [], next(sizes), 0
+        if messages:
+            yield self._piece(messages)
+
+    def skip_lost(self, last_seq: int) -> None:
+        """After the pieces: what is lacking up to `last_seq` is lost, and a gap until the next entry there is."""
+        after = next(self._journal.entries(last_seq + 1), None)
+        if after is not None:
+            self.history.skip(after._replace(seq=last_seq + 1))
+
+    def _piece(self, messages: Sequence[Entry]) -> Piece:
+        decoded = decode(messages, self.history.symbols, piece=_READER_PIECE)
+        data = set(pc.unique(decoded.ticks["seq"]).to_pylist())
+        answers = _answers(decoded.ticks, self.history.silent())
+        for entry in messages:
+            self.history.feed(entry, entry.seq in data, answers.get(entry.seq, ()))
+        return Piece(decoded.ticks, decoded.market_status, decoded.rejected)
+
+
+def _answers(ticks: pa.Table, silent: set[str]) -> Mapping[int, list[str]]:
+    """Of the keys that have not answered yet, those that each message says something about."""
+    answers: dict[int, list[str]] = defaultdict(list)
+    if silent and ticks.num_rows:
+        named = ticks.filter(pc.is_in(ticks["instrument_key"], pa.array(silent, pa.string())))
+        if named.num_rows:
+            said = named.filter(served(named))
+            for seq, key in zip(said["seq"].to_pylist(), said["instrument_key"].to_pylist(), strict=True):
+                answers[seq].append(key)
+    return answers
+
+
+def tail_pieces(store: Store, covered: Coverage) -> Iterator[Tables]:
+    """The rows of the entries that `covered` leaves to the journal, some messages' at a time; the tables that the
+    history makes come last.
+
+    Raises DataError, OSError.
     """
-    with _opened(path) as session:
-        last = session.execute(f"SELECT max(last_seq) FROM day.{META}").fetchone()
-        listed = session.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'day'").fetchall()
-        there = {name for (name,) in listed}  # a file that an earlier version made has fewer tables
-        tables = [table for table in schema.TABLES if table not in schema.LATER_TABLES or table in there]
-        rows = {table: whole_number(session, f"SELECT count(*) FROM day.{table}") for table in tables}
-        by_key = session.execute("SELECT instrument_key, count(*) FROM day.ticks GROUP BY 1").fetchall()
-        return Contents(int(last[0] or 0) if last else 0, rows, dict(by_key))
+    return _tables(RowReader(store, covered))
 
 
-def differing_tables(path: Path, files: Mapping[str, Sequence[Path]], below: int | None = None) -> list[str]:
-    """The names of the tables whose rows in the day file are not those of their Parquet files, whatever the order.
+def _tables(reader: RowReader) -> Iterator[Tables]:
+    for piece in reader.pieces(repeat(_READER_PIECE)):
+        yield {"ticks": piece.ticks, "market_status": piece.market_status, "rejected": piece.rejected}
+    settled, unsettled = reader.history.take(), reader.history.open_rows()
+    yield {name: pa.concat_tables([settled[name], unsettled[name]]) for name in settled}
 
-    `below`: only the rows with seq <= `below` are compared. Raises as `contents`.
+
+def stored_rows(store: Store, covered: Coverage, table: str) -> list[dict[str, Any]]:
+    """The rows of a small table in the files of a date; times are datetimes in UTC. Raises OSError, DataError."""
+    sealed = [store.sealed_path(table, covered.date)] if covered.sealed else []
+    paths = [*sealed, *covered.small_parts.get(table, ())]
+    return [row for path in paths if path.exists() for row in parquet.read(path, schema.TABLES[table]).to_pylist()]
+
+
+def small_tables(store: Store, covered: Coverage) -> Tables:
+    """The rows of the small tables of everything covered, as if nothing followed, in an order of their own.
+
+    Raises OSError, UnreadableFile.
     """
-    with _opened(path) as session:
-        return [table for table, paths in files.items() if not _same_rows(session, table, paths, below)]
+    last = History.from_text(covered.history).last_rows()
+    sealed = {} if covered.sealed is None else sealed_tables(store, covered.date)
+    tables = {}
+    for name, fields in schema.SMALL_TABLES.items():
+        found = [parquet.read(path, fields) for path in covered.small_parts.get(name, ())]
+        if name in sealed:
+            before = parquet.read(sealed[name], fields)
+            # Rows without a seq were open and are settled since; a file published just before a crash has more.
+            found.insert(0, before.filter(pc.field("seq") <= covered.sealed_last))
+        if name in last:
+            found.append(last[name])
+        rows = pa.concat_tables([fields.empty_table(), *found])
+        tables[name] = rows.sort_by([(column.name, "ascending") for column in fields]).combine_chunks()
+    return tables
 
 
-def _same_rows(session: duckdb.DuckDBPyConnection, table: str, paths: Sequence[Path], below: int | None) -> bool:
-    columns = ", ".join(schema.TABLES[table].names)
-    where = "" if below is None else f"WHERE seq <= {below}"
-    sources = f"day.{table}", parquet_source(paths) if paths else f"(FROM day.{table} LIMIT 0)"
-    rows = (f"(SELECT {columns} FROM {source} {where})" for source in sources)
-    sums = [session.execute(f"SELECT count(*), sum(hash(row)::HUGEINT) FROM {each} AS row").fetchone() for each in rows]
-    return sums[0] == sums[1]
+def require_small_tables(store: Store, covered: Coverage) -> None:
+    """Raise UnreadableFile for a file of ticks whose rows of the small tables cannot all be read; OSError."""
+    named = {table: {path.name: path for path in paths} for table, paths in covered.small_parts.items()}
+    for part in covered.parts:
+        counts = read_footer(part.path).small_rows  # a later part may remember what this one was before it was mended
+        for table, paths in named.items():
+            if part.path.name in paths:
+                _require_rows(part.path, table, paths[part.path.name], counts.get(table, {}).get(part.first))
+    if covered.sealed is not None:
+        for table, path in sealed_tables(store, covered.date).items():
+            _require_rows(covered.sealed, table, path)
 
 
-def read_instruments(path: Path) -> pa.Table:
-    """The broker's list of instruments that was loaded into a day file; no rows when none was. Raises as `contents`."""
-    with _opened(path) as session:
-        known = {name for name, *_ in session.execute("DESCRIBE day.instruments").fetchall()}
-        fields = [column for column in schema.INSTRUMENTS if column.name in known]
-        names = ", ".join(column.name for column in fields)
-        rows: pa.Table = session.sql(f"SELECT {names} FROM day.instruments ORDER BY rowid").to_arrow_table()
-    return parquet.conform(rows.cast(pa.schema(fields)), schema.INSTRUMENTS)
-
-
-def whole_number(session: duckdb.DuckDBPyConnection, query: str) -> int:
-    """The first value of the first row that a query answers with; 0 when there is none."""
-    row = session.execute(query).fetchone()
-    return int(row[0]) if row else 0
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A day file opened read-only, as `day`."""
-    with duckdb.connect(config=LIMITS) as session:
-        try:
-            session.execute(f"ATTACH {quoted(str(path))} AS day (READ_ONLY)")
-            yield session
-        except duckdb.Error as error:
-            if is_open_elsewhere(error, path):
-                raise open_elsewhere_error(path) from error
-            said = str(error).partition("\n")[0]  # the statement follows
-            raise DataError(f"the DuckDB file cannot be read: {said}", where=str(path)) from error
-
-
-def is_open_elsewhere(error: duckdb.Error, path: Path) -> bool:
-    """Whether the error says that another program has the file at `path` open."""
-    said = str(error).replace(str(path), "")  # a path may say anything
-    return isinstance(error, duckdb.IOException) and any(each in said for each in _IN_USE)
-
-
-def open_elsewhere_error(path: Path) -> AlreadyRecording:
-    """The error for a day file that another program has open."""
-    return AlreadyRecording(
-        "another program has the DuckDB file open",
-        where=str(path),
-        hint="Nothing is lost: it is caught up with once that program lets go",
-    )
-
-
-def quoted(text: str) -> str:
-    """A text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def parquet_source(paths: Iterable[Path]) -> str:
-    """A table function over files, whose names are not taken for patterns, nor their folders for columns."""
-    literal = ("".join(f"[{char}]" if char in "[*?" else char for char in str(path)) for path in paths)
-    return f"read_parquet([{', '.join(map(quoted, literal))}], hive_partitioning=false, union_by_name=true)"
+def _require_rows(ticks: Path, table: str, path: Path, rows: int | None = None) -> None:
+    try:
+        parquet.require_whole(path)
+        found = parquet.read(path, schema.SMALL_TABLES[table]).num_rows
+    except FileNotFoundError as error:
+        raise UnreadableFile(ticks, f"its rows of {table} are gone") from error
+    except UnreadableFile as error:
+        raise UnreadableFile(ticks, f"its rows of {table} are damaged: {error.why}") from error
+    if rows not in (None, found):
+        raise UnreadableFile(ticks, f"{found} of its {rows} rows of {table} are there")

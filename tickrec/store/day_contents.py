@@ -1,0 +1,123 @@
+"""Day contents: what a DuckDB day file holds, counted, compared with those of Parquet files, and taken out again.
+
+Owns how a day file is opened for reading, and how files are named to DuckDB.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from tickrec import schema
+from tickrec.errors import AlreadyRecording, DataError
+from tickrec.store import parquet
+
+META: Final = "tickrec"
+"""The table with one row about the file itself."""
+LIMITS: Final[dict[str, str | bool | int | float | list[str]]] = {"memory_limit": "256MB", "threads": 1}
+"""One thread: two that keep the order compress every row group twice (measured with 2.0.0)."""
+
+_IN_USE: Final = ("Could not set lock on file", "being used by another process")
+"""What DuckDB says, on Windows the second, of a file that another program has open."""
+
+
+class Contents(NamedTuple):
+    """What a day file holds, counted from the rows themselves."""
+
+    last_seq: int
+    rows: dict[str, int]
+    """By table."""
+    by_key: dict[str, int]
+    """Ticks of each instrument."""
+
+
+def contents(path: Path) -> Contents:
+    """Count what a day file holds.
+
+    Raises AlreadyRecording when another program is writing it, DataError when it cannot be read, OSError.
+    """
+    with _opened(path) as session:
+        last = session.execute(f"SELECT max(last_seq) FROM day.{META}").fetchone()
+        listed = session.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'day'").fetchall()
+        there = {name for (name,) in listed}  # a file that an earlier version made has fewer tables
+        tables = [table for table in schema.TABLES if table not in schema.LATER_TABLES or table in there]
+        rows = {table: whole_number(session, f"SELECT count(*) FROM day.{table}") for table in tables}
+        by_key = session.execute("SELECT instrument_key, count(*) FROM day.ticks GROUP BY 1").fetchall()
+        return Contents(int(last[0] or 0) if last else 0, rows, dict(by_key))
+
+
+def differing_tables(path: Path, files: Mapping[str, Sequence[Path]], below: int | None = None) -> list[str]:
+    """The names of the tables whose rows in the day file are not those of their Parquet files, whatever the order.
+
+    `below`: only the rows with seq <= `below` are compared. Raises as `contents`.
+    """
+    with _opened(path) as session:
+        return [table for table, paths in files.items() if not _same_rows(session, table, paths, below)]
+
+
+def _same_rows(session: duckdb.DuckDBPyConnection, table: str, paths: Sequence[Path], below: int | None) -> bool:
+    columns = ", ".join(schema.TABLES[table].names)
+    where = "" if below is None else f"WHERE seq <= {below}"
+    sources = f"day.{table}", parquet_source(paths) if paths else f"(FROM day.{table} LIMIT 0)"
+    rows = (f"(SELECT {columns} FROM {source} {where})" for source in sources)
+    sums = [session.execute(f"SELECT count(*), sum(hash(row)::HUGEINT) FROM {each} AS row").fetchone() for each in rows]
+    return sums[0] == sums[1]
+
+
+def read_instruments(path: Path) -> pa.Table:
+    """The broker's list of instruments that was loaded into a day file; no rows when none was. Raises as `contents`."""
+    with _opened(path) as session:
+        known = {name for name, *_ in session.execute("DESCRIBE day.instruments").fetchall()}
+        fields = [column for column in schema.INSTRUMENTS if column.name in known]
+        names = ", ".join(column.name for column in fields)
+        rows: pa.Table = session.sql(f"SELECT {names} FROM day.instruments ORDER BY rowid").to_arrow_table()
+    return parquet.conform(rows.cast(pa.schema(fields)), schema.INSTRUMENTS)
+
+
+def whole_number(session: duckdb.DuckDBPyConnection, query: str) -> int:
+    """The first value of the first row that a query answers with; 0 when there is none."""
+    row = session.execute(query).fetchone()
+    return int(row[0]) if row else 0
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A day file opened read-only, as `day`."""
+    with duckdb.connect(config=LIMITS) as session:
+        try:
+            session.execute(f"ATTACH {quoted(str(path))} AS day (READ_ONLY)")
+            yield session
+        except duckdb.Error as error:
+            if is_open_elsewhere(error, path):
+                raise open_elsewhere_error(path) from error
+            said = str(error).partition("\n")[0]  # the statement follows
+            raise DataError(f"the DuckDB file cannot be read: {said}", where=str(path)) from error
+
+
+def is_open_elsewhere(error: duckdb.Error, path: Path) -> bool:
+    """Whether the error says that another program has the file at `path` open."""
+    said = str(error).replace(str(path), "")  # a path may say anything
+    return isinstance(error, duckdb.IOException) and any(each in said for each in _IN_USE)
+
+
+def open_elsewhere_error(path: Path) -> AlreadyRecording:
+    """The error for a day file that another program has open."""
+    return AlreadyRecording(
+        "another program has the DuckDB file open",
+        where=str(path),
+        hint="Nothing is lost: it is caught up with once that program lets go",
+    )
+
+
+def quoted(text: str) -> str:
+    """A text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def parquet_source(paths: Iterable[Path]) -> str:
+    """A table function over files, whose names are not taken for patterns, nor their folders for columns."""
+    literal = ("".join(f"[{char}]" if char in "[*?" else char for char in str(path)) for path in paths)
+    return f"read_parquet([{', '.join(map(quoted, literal))}], hive_partitioning=false, union_by_name=true)"
