@@ -9,11 +9,16 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from tests.clocks import HandClock
 from tests.days import DATE, Recording
+from tests.record.fixtures import feeds
 from tests.recordings import until
-from tickrec.record.flush import Appending
+from tickrec.clock import SECOND
+from tickrec.journal.entry import Entry, EntryKind
+from tickrec.record.day import Day
+from tickrec.record.flush import APPEND_EVERY_NS, Appending, Flushing
 from tickrec.store import dayfile
-from tickrec.store.parts import PartWriter
+from tickrec.store.parts import PART_TICKS, PartWriter
 from tickrec.store.paths import Store
 
 DEADLINE = 30.0
@@ -62,7 +67,7 @@ def rows(store: Store, date: dt.date = DATE) -> int:
 
 def test_parts_are_appended_by_the_child_that_is_there(store: Store) -> None:
     async def scenario() -> None:
-        recording, appending = begin(store), Appending(store.root)
+        recording, appending = begin(store), Appending(store.root, HandClock())
         first = publish(store, recording)
         appending.ask(DATE, first)
         await until(lambda: appending.ticks == first)
@@ -77,7 +82,7 @@ def test_parts_are_appended_by_the_child_that_is_there(store: Store) -> None:
 
 def test_nothing_asked_while_the_child_takes_its_leave_is_forgotten(store: Store) -> None:
     async def scenario() -> None:
-        recording, appending = begin(store), Appending(store.root)
+        recording, appending = begin(store), Appending(store.root, HandClock())
         for _ in range(3):
             appending.ask(DATE, publish(store, recording))
             appending.let_child_end()
@@ -92,7 +97,7 @@ def test_nothing_asked_while_the_child_takes_its_leave_is_forgotten(store: Store
 
 def test_at_midnight_the_days_are_appended_one_after_the_other(store: Store) -> None:
     async def scenario() -> None:
-        today, tomorrow, appending = begin(store), begin(store, NEXT), Appending(store.root)
+        today, tomorrow, appending = begin(store), begin(store, NEXT), Appending(store.root, HandClock())
         before = publish(store, today)
         appending.ask(DATE, before)
         after = publish(store, tomorrow, NEXT)
@@ -106,7 +111,7 @@ def test_at_midnight_the_days_are_appended_one_after_the_other(store: Store) -> 
 
 def test_a_file_that_a_reader_holds_is_caught_up_with_when_asked_again(store: Store) -> None:
     async def scenario() -> None:
-        recording, appending = begin(store), Appending(store.root)
+        recording, appending = begin(store), Appending(store.root, HandClock())
         first = publish(store, recording)
         dayfile.append(store, DATE)
         second = publish(store, recording)
@@ -124,7 +129,7 @@ def test_a_file_that_a_reader_holds_is_caught_up_with_when_asked_again(store: St
 
 def test_what_a_reader_keeps_out_of_one_date_is_not_made_up_for_by_the_next(store: Store) -> None:
     async def scenario() -> None:
-        today, tomorrow, appending = begin(store), begin(store, NEXT), Appending(store.root)
+        today, tomorrow, appending = begin(store), begin(store, NEXT), Appending(store.root, HandClock())
         publish(store, today)
         dayfile.append(store, DATE)
         with reading(store.duckdb_path(DATE)):
@@ -140,7 +145,7 @@ def test_what_a_reader_keeps_out_of_one_date_is_not_made_up_for_by_the_next(stor
 
 def test_a_file_that_cannot_be_written_is_said_once_asked(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
-        recording, appending = begin(store), Appending(store.root)
+        recording, appending = begin(store), Appending(store.root, HandClock())
         published = publish(store, recording)
         store.duckdb_path(DATE).parent.write_text("in the way of a folder")
         appending.ask(DATE, published)
@@ -149,3 +154,43 @@ def test_a_file_that_cannot_be_written_is_said_once_asked(store: Store, caplog: 
 
     asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
     assert f"appending to the DuckDB file of {DATE} failed" in caplog.text
+
+
+async def test_the_day_file_is_made_at_once_and_then_waits_for_enough(store: Store) -> None:
+    clock = HandClock()
+    day, flushing = Day(store, DATE, clock), Flushing(store, clock, interval=60, duckdb=True)
+
+    async def flush() -> None:
+        now_ns = clock.wall_ns()
+        day.append_messages([Entry(EntryKind.MESSAGE, 1, now_ns, now_ns, feeds({"NSE_EQ|A": 1.0}))])
+        await flushing.flush(day)
+
+    await flush()
+    await until(lambda: flushing.duckdb_lag == 0)
+    assert rows(store) == 1
+    clock.pass_s(60)
+    await flush()
+    await flush()
+    assert (rows(store), flushing.duckdb_lag) == (1, 2)
+    clock.pass_s(APPEND_EVERY_NS / SECOND)
+    await flush()
+    await until(lambda: flushing.duckdb_lag == 0)
+    assert rows(store) == 4
+    await flush()
+    assert flushing.duckdb_lag == 1
+    await flushing.finish(day)
+    assert (rows(store), flushing.duckdb_lag) == (5, 0)
+    day.close()
+    flushing.close()
+
+
+def test_a_part_full_of_ticks_is_worth_an_append(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        appending = Appending(tmp_path, HandClock())
+        assert appending.is_due(DATE, 1)
+        appending.ask(DATE, 1)
+        assert not appending.is_due(DATE, PART_TICKS)
+        assert appending.is_due(DATE, PART_TICKS + 1)
+        await appending.wait()
+
+    asyncio.run(asyncio.wait_for(scenario(), DEADLINE))

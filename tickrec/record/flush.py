@@ -32,6 +32,9 @@ APPEND_SECONDS: Final = 300.0
 """An append that takes longer hangs; the child is ended, and the next one does its work too."""
 POLL_SECONDS: Final = 0.5
 """How often it is looked at whether a flush is due."""
+APPEND_EVERY_NS: Final = 599 * SECOND
+"""A day file that `query` never reads may wait: each append costs a process. Ten minutes, less what the timing of
+flushes may vary by."""
 RESERVE_BYTES: Final = 16_000_000
 """Free space that derived files leave to the journal, beside as much as the entries take that are to be flushed."""
 
@@ -39,10 +42,13 @@ RESERVE_BYTES: Final = 16_000_000
 class Appending:
     """The day files of a store, one at a time. To be used in one event loop."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, clock: Clock) -> None:
         self._appended: dict[dt.date, int] = {}
         """Of the ticks published of a date, those known to be in its file."""
+        self._asked: dict[dt.date, tuple[int, int]] = {}
+        """The ticks published of a date when it was asked for last, and the monotonic time of that."""
         self._root = root
+        self._clock = clock
         self._pending: dict[dt.date, int] = {}
         """Dates with parts to append, and the ticks published of each when that was asked."""
         self._more = False
@@ -55,9 +61,22 @@ class Appending:
         """Of the ticks published, those known to be in a day file."""
         return sum(self._appended.values())
 
+    def lag(self, date: dt.date, published: int) -> int:
+        """How many of `published` ticks the file of a date is not known to have."""
+        return published - self._appended.get(date, 0)
+
+    def is_due(self, date: dt.date, published: int) -> bool:
+        """Whether the file is to be made, or as much has come since it was last asked for, or as much time gone by,
+        as makes an append worth a process. `published` are the ticks that are out by now."""
+        if date not in self._asked:
+            return True
+        before, asked_ns = self._asked[date]
+        return published - before >= PART_TICKS or self._clock.monotonic_ns() - asked_ns >= APPEND_EVERY_NS
+
     def ask(self, date: dt.date, published: int) -> None:
         """Have the parts of `date` appended, with which `published` of its ticks are out; more may come until
         `let_child_end`."""
+        self._asked[date] = published, self._clock.monotonic_ns()
         self._pending[date] = published
         self._more = True
         self._news.set()
@@ -148,7 +167,7 @@ class Flushing:
         self._store = store
         self._clock = clock
         self._interval_ns = int(interval * SECOND)
-        self._appending = Appending(store.root) if duckdb else None
+        self._appending = Appending(store.root, clock) if duckdb else None
         self._flushed_bytes: dict[dt.date, int] = {}
         """Size of each date's journal when it was flushed last."""
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="flush")
@@ -233,8 +252,9 @@ class Flushing:
         self.rejected += flushed.rejected
         self.seq = flushed.last
         log.info("flushed %s", plural(flushed.ticks, "tick"))
-        if self._appending is not None:
-            self._appending.ask(day.date, self._published_ticks[day.date])
+        published = self._published_ticks[day.date]
+        if self._appending is not None and self._appending.is_due(day.date, published):
+            self._appending.ask(day.date, published)
 
     def _short_of_space(self, day: Day) -> str | None:
         """Why nothing derived is to be written now: the journal gets what is left of the disk."""
@@ -253,13 +273,14 @@ class Flushing:
 
         Raises StorageError as `flush`.
         """
-        published = await self.flush(day, final=True)
+        flushed = await self.flush(day, final=True)
         if self._appending is not None:
             await self._appending.wait()
-            if self.duckdb_lag:  # a reader that held the file may be gone
-                self._appending.ask(day.date, self._published_ticks[day.date])
+            published = self._published_ticks[day.date]
+            if self._appending.lag(day.date, published):  # it was not due, or a reader that held the file may be gone
+                self._appending.ask(day.date, published)
                 await self._appending.wait()
-        return published
+        return flushed
 
     async def seal(self, date: dt.date) -> bool:
         """Seal a date in a child; whether it is sealed now. What the child warns of is logged."""
