@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,17 @@ class Owner:
         return self._told.read_text().splitlines() if self._told.exists() else []
 
 
+async def report(alerts: Alerts, now: list[Alert], **judged: Callable[[str], bool]) -> None:
+    """Report, and wait until everything has been told."""
+    alerts.report(now, **judged)
+    await alerts.finish()
+
+
+async def send(alerts: Alerts, alert: Alert) -> None:
+    alerts.send(alert)
+    await alerts.finish()
+
+
 @pytest.fixture
 def owner(tmp_path: Path) -> Owner:
     return Owner(tmp_path)
@@ -51,40 +63,40 @@ def owner(tmp_path: Path) -> Owner:
 
 async def test_the_text_is_the_last_argument_and_what_lasts_is_told_once_in_half_an_hour(owner: Owner) -> None:
     alerts = owner.alerts()
-    await alerts.report([GAP])
-    await alerts.report([GAP._replace(text="no data for 62s"), DISK])
-    await owner.alerts().report([GAP._replace(text="from the next run"), DISK])
+    await report(alerts, [GAP])
+    await report(alerts, [GAP._replace(text="no data for 62s"), DISK])
+    await report(owner.alerts(), [GAP._replace(text="from the next run"), DISK])
     assert owner.told == [GAP.text, DISK.text]
     owner.clock.pass_s(QUIET_SECONDS)
-    await alerts.report([GAP._replace(text="no data for 31m"), DISK])
+    await report(alerts, [GAP._replace(text="no data for 31m"), DISK])
     assert owner.told[2:] == ["no data for 31m", DISK.text]
 
 
 async def test_what_is_over_is_told_once_whether_or_not_there_are_words_for_it(owner: Owner) -> None:
     alerts, ended = owner.alerts(), Alert("gap 1", "no data for 3m, from 10:00 to 10:03", lasting=False)
-    await alerts.report([GAP, DISK])
-    await alerts.report([ended, DISK])
-    await alerts.report([ended])
+    await report(alerts, [GAP, DISK])
+    await report(alerts, [ended, DISK])
+    await report(alerts, [ended])
     for _ in range(2):
-        await alerts.report([ended])
-        await owner.alerts().report([])
+        await report(alerts, [ended])
+        await report(owner.alerts(), [])
     assert owner.told == [GAP.text, DISK.text, f"over: {ended.text}", f"over: {DISK.text}"]
 
 
 async def test_what_was_told_as_over_and_is_back_is_told_again(owner: Owner) -> None:
     alerts = owner.alerts()
-    await alerts.report([GAP])
-    await alerts.report([])
-    await alerts.report([GAP])  # at once: it may be flapping
+    await report(alerts, [GAP])
+    await report(alerts, [])
+    await report(alerts, [GAP])  # at once: it may be flapping
     owner.clock.pass_s(61)
-    await alerts.report([GAP])
+    await report(alerts, [GAP])
     assert owner.told == [GAP.text, f"over: {GAP.text}", GAP.text]
 
 
 async def test_what_has_ended_before_anybody_was_told_is_told(owner: Owner) -> None:
     ended = Alert("gap 1", "no data for 3m, from 10:00 to 10:03: the recorder died", lasting=False)
-    await owner.alerts().report([ended])
-    await owner.alerts().report([ended])
+    await report(owner.alerts(), [ended])
+    await report(owner.alerts(), [ended])
     assert owner.told == [ended.text]
 
 
@@ -94,13 +106,13 @@ async def test_a_command_that_fails_is_run_again_after_a_minute_until_it_succeed
     alerts = owner.alerts()
     owner.fail()
     for _ in range(3):
-        await alerts.report([GAP])
+        await report(alerts, [GAP])
         owner.clock.pass_s(RETRY_SECONDS / 2)
     assert caplog.text.count("on_alert ended with exit code 7: no such channel") == 2
     owner.fail(False)
     owner.clock.pass_s(RETRY_SECONDS)
-    await alerts.report([GAP])
-    await alerts.report([GAP])
+    await report(alerts, [GAP])
+    await report(alerts, [GAP])
     assert len(owner.told) == 1
     assert owner.told[0].startswith(f"{GAP.text} (since 09:4")
 
@@ -109,64 +121,89 @@ async def test_a_command_that_fails_is_run_again_after_a_minute_until_it_succeed
 async def test_what_nobody_could_be_told_is_told_when_it_is_over_already(owner: Owner, process: str) -> None:
     alerts = owner.alerts()
     owner.fail()
-    await alerts.send(Alert("end", "tickrec stopped recording: the disk is full"))
+    await send(alerts, Alert("end", "tickrec stopped recording: the disk is full"))
     owner.fail(False)
     owner.clock.pass_s(12 * 3600)
     alerts = alerts if process == "the same" else owner.alerts()
-    await alerts.report([])
-    await alerts.report([])
+    await report(alerts, [])
+    await report(alerts, [])
     assert owner.told == ["tickrec stopped recording: the disk is full (since 09:41)"]
 
 
 async def test_an_end_that_could_not_be_told_while_it_lasted_is_told_as_over(owner: Owner) -> None:
     alerts = owner.alerts()
-    await alerts.report([GAP])
+    await report(alerts, [GAP])
     owner.fail()
-    await alerts.report([])
+    await report(alerts, [])
     owner.fail(False)
-    await alerts.report([])
+    await report(alerts, [])
     assert owner.told == [GAP.text]
     owner.clock.pass_s(RETRY_SECONDS)
-    await alerts.report([])
+    await report(alerts, [])
     assert owner.told == [GAP.text, f"over: {GAP.text}"]
 
 
 async def test_topics_that_a_caller_does_not_judge_are_not_over(owner: Owner) -> None:
     sealing = Alert("seal 2026-11-20", "2026-11-20 could not be sealed")
-    await owner.alerts().send(sealing)
-    await owner.alerts().report([], judged=lambda topic: not topic.startswith("seal "))
+    await send(owner.alerts(), sealing)
+    await report(owner.alerts(), [], judged=lambda topic: not topic.startswith("seal "))
     assert owner.told == [sealing.text]
 
 
-async def test_a_command_under_way_is_finished_and_counts_only_then(tmp_path: Path) -> None:
-    """Whoever told is cancelled, as when a run ends; what is killed has told nobody."""
-    going, told = tmp_path / "going", tmp_path / "told"
-    program = tmp_path / "slow.sh"
-    program.write_text(f'touch "{tmp_path}/begun"\nuntil [ -e "{going}" ]; do sleep 0.02; done\necho x >> "{told}"\n')
-    path = tmp_path / "alerts.json"
-    for waited in (False, True):
-        alerts = Alerts(f"sh '{program}'", SystemClock(), path)
-        telling = asyncio.create_task(alerts.send(GAP))
-        await until((tmp_path / "begun").exists)
-        (tmp_path / "begun").unlink()
-        telling.cancel()
-        await asyncio.gather(telling, return_exceptions=True)
-        if waited:
-            going.touch()
-            await alerts.finish()
-        else:
-            rest = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in rest:
-                task.cancel()
-            await asyncio.gather(*rest, return_exceptions=True)
-            assert not told.exists()
-    assert told.read_text() == "x\n"
-    await Alerts(f"sh '{program}'", SystemClock(), path).send(GAP)
-    assert told.read_text() == "x\n"
+class SlowOwner:
+    """An alert command that begins, and ends when it may."""
+
+    def __init__(self, folder: Path) -> None:
+        self.begun, self._may_end, self._told = folder / "begun", folder / "going", folder / "told"
+        program = folder / "slow.sh"
+        program.write_text(
+            f'touch "{self.begun}"\nuntil [ -e "{self._may_end}" ]; do sleep 0.02; done\n'
+            f'for text; do :; done\necho "$text" >> "{self._told}"\n'
+        )
+        self._command, self._path = f"sh '{program}'", folder / "alerts.json"
+
+    def alerts(self) -> Alerts:
+        return Alerts(self._command, SystemClock(), self._path)
+
+    def let_end(self) -> None:
+        self._may_end.touch()
+
+    @property
+    def told(self) -> list[str]:
+        return self._told.read_text().splitlines() if self._told.exists() else []
+
+
+async def test_a_command_that_is_killed_has_told_nobody(tmp_path: Path) -> None:
+    """As when the process ends in spite of it."""
+    owner = SlowOwner(tmp_path)
+    owner.alerts().send(GAP)
+    await until(owner.begun.exists)
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+    owner.let_end()
+    assert not owner.told
+    for _ in range(2):
+        await send(owner.alerts(), GAP)
+    assert owner.told == [GAP.text]
+
+
+async def test_what_comes_while_the_command_runs_is_told_after_it_and_nobody_waits(tmp_path: Path) -> None:
+    owner = SlowOwner(tmp_path)
+    alerts = owner.alerts()
+    alerts.report([GAP])
+    await until(owner.begun.exists)
+    for seconds in (61, 62):
+        alerts.report([GAP._replace(text=f"no data for {seconds}s"), DISK._replace(text=f"{seconds} GB free")])
+    assert not owner.told
+    owner.let_end()
+    await alerts.finish()
+    assert owner.told == [GAP.text, "62 GB free"]
 
 
 async def test_a_command_that_is_not_there_is_only_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    await Alerts("/no/such/command", SystemClock(), tmp_path / "alerts.json").send(GAP)
+    await send(Alerts("/no/such/command", SystemClock(), tmp_path / "alerts.json"), GAP)
     assert "on_alert could not be run" in caplog.text
 
 
@@ -174,7 +211,7 @@ async def test_what_a_command_says_stays_out_of_the_terminal(
     owner: Owner, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     owner.fail()
-    await owner.alerts().send(GAP)
+    await send(owner.alerts(), GAP)
     assert capfd.readouterr() == ("", "")
     assert "no such channel" in caplog.text
 
@@ -183,16 +220,16 @@ async def test_a_memory_of_earlier_versions_is_taken_over(owner: Owner, tmp_path
     path = tmp_path / "state" / "alerts.json"
     path.parent.mkdir()
     path.write_text(f'{{"disk": {owner.clock.wall_ns()}}}')
-    await owner.alerts().report([DISK])
+    await report(owner.alerts(), [DISK])
     assert owner.told == []
     owner.clock.pass_s(QUIET_SECONDS)
-    await owner.alerts().report([DISK])
+    await report(owner.alerts(), [DISK])
     assert owner.told == [DISK.text]
 
 
 async def test_without_a_command_nothing_is_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     alerts = Alerts(None, SystemClock(), tmp_path / "alerts.json")
-    await alerts.report([GAP])
+    await report(alerts, [GAP])
     assert caplog.text == ""
     assert not (tmp_path / "alerts.json").exists()
 

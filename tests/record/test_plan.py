@@ -11,7 +11,8 @@ from tests.upstox.rest_fixtures import running
 from tickrec.config import Config, load
 from tickrec.market.calendar import Calendar
 from tickrec.market.hours import at
-from tickrec.record.plan import Options, Plan, Times, ask_hours, plan_times
+from tickrec.record.plan import Options, Plan, Times, plan_times
+from tickrec.record.planning import ask_hours
 from tickrec.store.paths import Store
 from tickrec.upstox.rest import Rest
 

@@ -16,7 +16,8 @@ from tickrec.doctor.reach import ProxyError, host_of, proxy_for, proxy_name, rea
 from tickrec.errors import NothingToRecord, TokenError, to_run
 from tickrec.formatting import grouped, moment, plural
 from tickrec.market.calendar import Calendar, Window, exchange_of, trading_date
-from tickrec.record.plan import SHARE_SEGMENTS, Options, account_plan, load_calendar
+from tickrec.record.plan import SHARE_SEGMENTS, Options, account_plan
+from tickrec.record.planning import load_calendar
 from tickrec.record.selection import select
 from tickrec.store.paths import Store
 from tickrec.upstox.auth import VARIABLE, Token, TokenSource, check_expiry, token_hint

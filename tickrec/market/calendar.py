@@ -286,6 +286,14 @@ def load(path: Path) -> Kept | None:
     return kept
 
 
+def kept_calendar(path: Path, date: dt.date) -> Calendar | None:
+    """The calendar kept in `path`, if the broker has told all about that date."""
+    kept = load(path)
+    if kept is None or kept.date != date or kept.calendar().doubted(date):
+        return None
+    return kept.calendar()
+
+
 def ensure_calendar(
     path: Path, date: dt.date, holidays: Callable[[], Body], timings: Callable[[dt.date], Body], *, anew: bool = False
 ) -> Calendar:
@@ -294,9 +302,9 @@ def ensure_calendar(
     `anew`: ask in any case. What the broker does not answer, or answers in a shape not seen yet, is as it was kept
     earlier, and else as built in.
     """
+    if not anew and (calendar := kept_calendar(path, date)) is not None:
+        return calendar
     kept = load(path)
-    if kept is not None and kept.date == date and not anew and not kept.calendar().doubted(date):
-        return kept.calendar()
     failures: list[str] = []
     listed = _answer(holidays, as_list, failures)
     told = _answer(lambda: timings(date), lambda body: sessions_of(body, date), failures)

@@ -3,7 +3,8 @@
 Nobody watches a cron job, so `on_alert` is how a recording that goes wrong reaches its owner. The command gets the
 text as its last argument. What lasts is told once, again every half hour, and when it is over; over runs too, as cron
 starts a recorder that cannot record again and again. A command that fails is run again after a minute, until it
-succeeds; one that fails or hangs never touches the recording. What needs a person is decided in `alert_rules`.
+succeeds. Whoever has something to tell goes on at once: one that fails or hangs never delays anything. What needs a
+person is decided in `alert_rules`.
 """
 
 import asyncio
@@ -65,36 +66,44 @@ class Alerts:
         self._path = path
         self._failed_ns: dict[str, int] = {}
         """When the command failed last, by topic; monotonic."""
-        self._running: asyncio.Task[None] | None = None
+        self._waiting: dict[str, Alert] = {}
+        """What is to be told when the command is free, by topic."""
+        self._telling: asyncio.Task[None] | None = None
 
-    async def report(self, alerts: Iterable[Alert], *, judged: Callable[[str], bool] = lambda _topic: True) -> None:
+    def report(self, alerts: Iterable[Alert], *, judged: Callable[[str], bool] = lambda _topic: True) -> None:
         """Tell what is due of everything that needs a person now; what is not among it any more is over.
 
-        `judged` says of which topics that can be told.
+        `judged` says of which topics that can be told. Returns at once, as `send` does.
         """
         if not self._command:
             return
         present = {alert.topic: alert for alert in alerts}
         for alert in present.values():
-            await self.send(alert)
+            self.send(alert)
         for topic, known in self._known().items():
             if topic not in present and judged(topic) and (known.lasting or known.told_ns is None):
-                await self.send(Alert(topic, known.text, lasting=False))
+                self.send(Alert(topic, known.text, lasting=False))
 
-    async def send(self, alert: Alert) -> None:
-        """Run the command, if the alert is due. Returns when the command has ended."""
-        if not self._command:
+    def send(self, alert: Alert) -> None:
+        """Have the command run, if the alert is due, as soon as it has told what came before. Returns at once."""
+        if not self._command or not self._due(alert, self._known().get(alert.topic)):
             return
-        await self.finish()
-        known = self._known().get(alert.topic)
-        if self._due(alert, known):
-            self._running = asyncio.create_task(self._deliver(alert, known))
-            await asyncio.shield(self._running)
+        self._waiting[alert.topic] = alert
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell())
 
     async def finish(self) -> None:
-        """Wait for a command that still runs: COMMAND_SECONDS at most."""
-        if self._running is not None:
-            await asyncio.wait((self._running,))
+        """Wait until all that is due has been told: COMMAND_SECONDS at most for each."""
+        if self._telling is not None:
+            await asyncio.wait((self._telling,))
+
+    async def _tell(self) -> None:
+        """Tell what waits, one after the other; some of it may have been told in between."""
+        while self._waiting:
+            alert = self._waiting.pop(next(iter(self._waiting)))
+            known = self._known().get(alert.topic)
+            if self._due(alert, known):
+                await self._deliver(alert, known)
 
     def _due(self, alert: Alert, known: _Topic | None) -> bool:
         failed_ns = self._failed_ns.get(alert.topic)

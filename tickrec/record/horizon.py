@@ -9,7 +9,8 @@ from tickrec.config import Config
 from tickrec.errors import NothingToRecord, UsageError
 from tickrec.market.calendar import SEGMENTS, Calendar, load, trading_date
 from tickrec.market.instruments import latest_before
-from tickrec.record.plan import SHARE_SEGMENTS, Options, plan_times, resolve_before
+from tickrec.record.choice import resolve_before
+from tickrec.record.plan import SHARE_SEGMENTS, Options, plan_times
 from tickrec.store.paths import Store
 
 _SHARES: Final = ("fno",)

@@ -1,37 +1,26 @@
-"""Plan: what a run is to record, decided before anything connects.
+"""Plan: what a run is to record, and when.
 
-Owns the way from configuration and options to instruments, connections and times: the day's calendar, its instrument
-master, the selectors, the plan's caps. Asks the broker over REST only, and keeps what it answers in the store.
+Owns how instruments are dealt out to connections, and the times that follow from hours, configuration and options. Asks
+nobody: how a plan is made is in `planning`, which instruments it has in `choice`.
 """
 
 import datetime as dt
-import logging
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, NamedTuple
 
-import pyarrow as pa
-
-from tickrec.clock import SECOND, Clock, ist
+from tickrec.clock import SECOND, ist
 from tickrec.config import Config
-from tickrec.errors import NothingToRecord, TokenError, UsageError
-from tickrec.formatting import plural
-from tickrec.market.calendar import UNSURE_NS, Calendar, ensure_calendar, exchange_of, trading_date
+from tickrec.errors import TokenError, UsageError
+from tickrec.market.calendar import UNSURE_NS, Calendar, exchange_of, trading_date
 from tickrec.market.hours import at, expiring_index_end
-from tickrec.market.instruments import Instrument, Master, UnusableList, ensure_master, latest_before
-from tickrec.market.selectors import UnknownSymbols, resolve
-from tickrec.record.store_source import check_origin
-from tickrec.store.paths import Store
-from tickrec.upstox.auth import Token, TokenSource, check_expiry
-from tickrec.upstox.protocol import Failure, Situation, Wanted, caps, spread
-from tickrec.upstox.rest import MASTER, SOURCE, Progress, Rest, RestError
+from tickrec.market.instruments import Instrument
+from tickrec.upstox.auth import Token
+from tickrec.upstox.protocol import Wanted, spread
+from tickrec.upstox.rest import SOURCE, Progress
 from tickrec.upstox.timings import Session
-
-log = logging.getLogger("tickrec")
 
 SHARE_SEGMENTS: Final = ("NSE_EQ", "NSE_FO")
 """Whose hours count while the instruments are not known."""
@@ -169,75 +158,6 @@ def _is_expiring_index(instrument: Instrument, date: dt.date) -> bool:
     return instrument.expiry == date and instrument.underlying_type == "INDEX"
 
 
-def load_calendar(store: Store, rest: Rest, now_ns: int, *, anew: bool = False) -> Calendar:
-    """The exchange calendar of the day: kept in the store unless asked for `anew`, else the broker's, else as built in
-    (with a warning)."""
-    date = trading_date(now_ns)
-    calendar = ensure_calendar(store.state / "calendar.json", date, rest.holidays, rest.timings, anew=anew)
-    if calendar.assumed(date):
-        log.warning("no calendar knows %s; it is taken for a trading day", date)
-    return calendar
-
-
-def load_master(store: Store, rest: Rest, now_ns: int, bar: Bar = no_bar, *, anew: bool = False) -> Master:
-    """The day's instruments, downloaded unless the store has them, or if `anew`; an older day's, with a warning, stand
-    in for what cannot be had.
-
-    Raises RestError when there are none, as from a broker that cannot be asked yet; OSError for a full disk.
-    """
-
-    def download(path: Path) -> None:
-        with bar() as progress:
-            rest.download_master(path, progress)
-
-    try:
-        master = ensure_master(download, store.instruments_path, now_ns, anew=anew)
-    except UnusableList as error:
-        raise RestError(Failure(Situation.BAD_ANSWER, detail=error.what), rest.assets_url + MASTER) from error
-    if master.short:
-        text = "today's list of instruments is too short (%s); what it lacks is taken from that of %s"
-        log.warning(text, master.short, master.stand_in_of)
-    elif master.stand_in_of is not None:
-        log.warning("today's instruments could not be had; those of %s stand in", master.stand_in_of)
-    return master
-
-
-def resolve_options(
-    config: Config,
-    options: Options,
-    master: Master,
-    rest: Rest,
-    token: Token | TokenError,
-    now_ns: int,
-    left_out: list[str] | None = None,
-) -> list[Instrument]:
-    """The instruments that the options mean, at least one. `left_out` gets the names of lists that mean nothing today.
-
-    Raises UsageError, and where prices are asked for RestError, or the TokenError that there is instead of a token.
-    """
-
-    def last_prices(keys: Sequence[str]) -> dict[str, float]:
-        if isinstance(token, TokenError):
-            raise token
-        prices = rest.last_prices(token, keys)
-        if keys and not prices:
-            raise RestError(
-                Failure(Situation.BAD_ANSWER, detail="no last prices"), rest.api_url + "/v3/market-quote/ltp"
-            )
-        return prices
-
-    return resolve(
-        options.symbols,
-        master,
-        today=trading_date(now_ns),
-        last_prices=last_prices,
-        universes=config.universes,
-        folder=Path.cwd(),
-        kept=options.kept,
-        left_out=left_out,
-    )
-
-
 def account_plan(config: Config, token: Token | TokenError) -> str:
     """normal or plus: as configured, else as the token says."""
     return config.upstox.plan or ("plus" if isinstance(token, Token) and token.plus else "normal")
@@ -248,116 +168,6 @@ def deal_out(config: Config, instruments: Sequence[Instrument], mode: str, plan:
     by_key = {each.instrument_key: each for each in instruments}
     dealt = spread(by_key, plan, mode, config.upstox.connections)
     return tuple(tuple(Wanted(key, by_key[key].symbol, mode) for key in keys) for keys in dealt)
-
-
-def make_plan(
-    config: Config,
-    options: Options,
-    store: Store,
-    rest: Rest,
-    tokens: TokenSource,
-    clock: Clock,
-    bar: Bar = no_bar,
-) -> Plan:
-    """Everything there is to know before the first connection.
-
-    Raises NothingToRecord when the calendar leaves nothing, TokenError when there is no token that could work,
-    UsageError for symbols, modes and counts that cannot be, RestError and DataError when the day's instruments cannot
-    be had.
-    """
-    now_ns = clock.wall_ns()
-    caps(config.upstox.plan or "plus", [options.mode])
-    source = rest.source()
-    check_origin(store, source, now=options.now)
-    calendar = load_calendar(store, rest, now_ns)
-    if not options.now and not calendar.sessions(trading_date(now_ns)):
-        plan_times(config, options, calendar, set(SHARE_SEGMENTS), now_ns)
-    token = tokens.read()
-    check_expiry(token, now_ns)
-    unknown: list[str] = []
-    instruments, whole = _find_instruments(config, options, store, rest, token, now_ns, bar, unknown)
-    if unknown:
-        log.warning("%s unknown today, the others are recorded: %s", plural(len(unknown), "symbol"), ", ".join(unknown))
-    # Counted from here: the instruments may have taken a while to come.
-    times = plan_times(config, options, calendar, {each.segment for each in instruments}, clock.wall_ns())
-    pa.default_memory_pool().release_unused()
-    connections = deal_out(config, instruments, options.mode, account_plan(config, token))
-    chosen, expires_ns = tuple(instruments), token.expires_ns
-    return Plan(options.mode, chosen, connections, calendar, expires_ns, times, source, tuple(unknown), whole)
-
-
-def _find_instruments(
-    config: Config,
-    options: Options,
-    store: Store,
-    rest: Rest,
-    token: Token,
-    now_ns: int,
-    bar: Bar,
-    unknown: list[str],
-) -> tuple[list[Instrument], bool]:
-    """The instruments that the options mean in today's list, and whether that is whole; `unknown` gets what is left
-    out.
-
-    A name given directly that may be in the list later is a broker that cannot be asked yet: raises RestError.
-    """
-    master = load_master(store, rest, now_ns, bar)
-    try:
-        found = resolve_options(config, options, master, rest, token, now_ns, unknown)
-        return found, master.stand_in_of is None
-    except UnknownSymbols as error:
-        if (why := _may_come(error, config, options, store, master, now_ns)) is None:
-            raise
-    try:
-        if master.stand_in_of is None:
-            master = load_master(store, rest, now_ns, bar, anew=True)
-        found = resolve_options(config, options, master, rest, token, now_ns, unknown)
-        return found, master.stand_in_of is None
-    except UnknownSymbols as error:
-        raise RestError(Failure(Situation.BAD_ANSWER, detail=why), rest.assets_url + MASTER) from error
-
-
-def resolve_before(config: Config, options: Options, before: Master, now_ns: int) -> list[Instrument]:
-    """What the options mean in an earlier day's list; of an option chain all strikes, which needs no price.
-
-    Raises UsageError.
-    """
-    everywhere = [re.sub(r"(?i)(:opt):\d+$", r"\1", text) for text in options.symbols]
-    return resolve(
-        everywhere,
-        before,
-        today=trading_date(now_ns),
-        last_prices=lambda _keys: {},
-        universes=config.universes,
-        folder=Path.cwd(),
-    )
-
-
-def _may_come(
-    error: UnknownSymbols, config: Config, options: Options, store: Store, master: Master, now_ns: int
-) -> str | None:
-    """Why names that today's list does not have may be in it later; None for a mistake of the user's."""
-    if master.stand_in_of is not None:
-        return f"{error.what}, and the day's list of instruments is not whole yet"
-    before = latest_before(store.instruments_path, trading_date(now_ns))
-    if before is None:
-        return None
-    try:
-        resolve_before(config, options, before, now_ns)
-    except UsageError:
-        return None
-    return f"{error.what}, which the day before's list of instruments has"
-
-
-def ask_hours(
-    config: Config, options: Options, store: Store, rest: Rest, plan: Plan, now_ns: int
-) -> tuple[Calendar, Times]:
-    """The calendar as the broker tells it now, and when a run that goes by `plan` is to begin and end by it."""
-    calendar = load_calendar(store, rest, now_ns, anew=True)
-    try:
-        return calendar, plan_times(config, options, calendar, plan.segments, plan.times.start_ns)
-    except NothingToRecord:  # of a day that is being recorded: what the run goes by stays
-        return plan.calendar, plan.times
 
 
 def plan_times(config: Config, options: Options, calendar: Calendar, segments: set[str], now_ns: int) -> Times:

@@ -143,13 +143,18 @@ class Rollover:
                 day.close()
                 self._to_seal.append(day.date)
 
+    async def keep_finishing(self) -> NoReturn:
+        """Finish dates that the clock has left, whatever is being sealed meanwhile. Raises StorageError."""
+        while True:
+            await self._clock.sleep(POLL_SECONDS)
+            await self.finish_left()
+
     async def keep_house(self) -> NoReturn:
-        """Finish dates that the clock has left; seal them and those that a crash left open."""
+        """Seal the dates that the clock has left and are finished, and those that a crash left open."""
         unsealed = [date for date in self._store.dates() if date < self.current.date and not self._store.settled(date)]
         due_ns = self._clock.monotonic_ns() + HOUSEKEEPING_SECONDS * SECOND
         while True:
             await self._clock.sleep(POLL_SECONDS)
-            await self.finish_left()
             if self._clock.monotonic_ns() < due_ns:
                 continue
             self._to_seal.extend(unsealed)
@@ -161,6 +166,6 @@ class Rollover:
         """Seal a date in a child process, and remove the journals that are old by then; alert when it is not sealed."""
         topic, text = f"{SEALING}{date}", f"{date} could not be sealed: {to_run('seal', date)} says why"
         sealed = await self._flushing.seal(date)
-        await self._alerts.report([] if sealed else [Alert(topic, text)], judged=lambda known: known == topic)
+        self._alerts.report([] if sealed else [Alert(topic, text)], judged=lambda known: known == topic)
         if sealed:
             await self._flushing.expire(self._keep_journal)

@@ -123,6 +123,7 @@ class Recorder:
         if final.exit_code == ExitCode.DONE and self._stop is Stop.PLANNED:
             self._announce_sealing(final)
             await self._seal()
+            await self._finish_alerts()
         self._flushing.close()
         return final
 
@@ -198,6 +199,7 @@ class Recorder:
         yield "the status file", self._report
         yield "alerting", self._watch
         yield "the calendar", self._ending.keep_asking
+        yield "finishing dates", self._rollover.keep_finishing
         yield "housekeeping", self._rollover.keep_house
         if self._show is not None:
             yield "the live table", self._draw
@@ -236,19 +238,19 @@ class Recorder:
         return self._progress.status(self._rollover.current, self._feed, self._flushing, **last_word)
 
     async def _watch(self) -> NoReturn:
-        """Tell the owner what needs a person. The user's command may take its time, so this is a task of its own."""
+        """Tell the owner what needs a person."""
         while True:
             await self._clock.sleep(REPORT_SECONDS)
-            await self._alert(self._status())
+            self._alert(self._status())
 
-    async def _alert(self, run: RunStatus, *first: Alert) -> None:
+    def _alert(self, run: RunStatus, *first: Alert) -> None:
         failing = self._background.failing()
         if self._feed.unexpected:
             failing.append(self._feed.unexpected)
         silent = len(self._feed.silent())
         of_run = run_alerts(run, self._store.root, silent, not_flushed=self._flushing.failure, unexpected=failing)
         gaps = self._alert_rules.gaps(self._rollover.gaps(), run.written_ns)
-        await self._alerts.report([*first, *gaps, *of_run], judged=_is_of_run)
+        self._alerts.report([*first, *gaps, *of_run], judged=_is_of_run)
 
     async def _draw(self) -> NoReturn:
         """The live table, from what arrived since the last frame."""
@@ -319,11 +321,19 @@ class Recorder:
             return unplanned(self._store, self._clock, started_ns, reason=reason, state=STOPPED, exit_code=code)
 
     async def _last_alerts(self, final: RunStatus, error: TickrecError | None) -> None:
-        """Tell the owner how it ended, and of gaps that ended with it; wait for the command, but not for ever."""
+        """Tell the owner how it ended, and of gaps that ended with it."""
+
+        async def tell() -> None:
+            self._alert(final, *ends)
+            await self._finish_alerts()
+
+        ends = [Alert("end", f"tickrec stopped recording: {error}")] if error is not None else []
+        await self._last_step(tell())
+
+    async def _finish_alerts(self) -> None:
+        """Wait for the user's command, but not for ever."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FINAL_ALERT_SECONDS):
-                ends = [Alert("end", f"tickrec stopped recording: {error}")] if error is not None else []
-                await self._last_step(self._alert(final, *ends))
                 await self._alerts.finish()
 
     def _internal(self, error: BaseException) -> TickrecError:

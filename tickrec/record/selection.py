@@ -14,7 +14,8 @@ from tickrec.errors import TokenError, UsageError
 from tickrec.formatting import grouped, plural, price
 from tickrec.market.calendar import trading_date
 from tickrec.market.instruments import Instrument
-from tickrec.record.plan import Bar, Options, account_plan, deal_out, load_master, no_bar, resolve_options
+from tickrec.record.choice import load_master, resolve_options
+from tickrec.record.plan import Bar, Options, account_plan, deal_out, no_bar
 from tickrec.store.paths import Store
 from tickrec.upstox.auth import Token, TokenSource
 from tickrec.upstox.limits import CONNECTIONS

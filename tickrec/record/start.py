@@ -23,7 +23,8 @@ from tickrec.formatting import moment
 from tickrec.market.calendar import Calendar
 from tickrec.record.alerts import Alert, Alerts
 from tickrec.record.ending import Ending
-from tickrec.record.plan import Bar, Options, Plan, Times, ask_hours, no_bar
+from tickrec.record.plan import Bar, Options, Plan, Times, no_bar
+from tickrec.record.planning import ask_hours
 from tickrec.record.rollover import open_today
 from tickrec.record.run import Recorder, Show
 from tickrec.record.waiting import Waiting
@@ -116,7 +117,7 @@ class Record:
             return await self._record(plan)
 
     async def _alerted(self, error: TickrecError) -> TickrecError:
-        await self._alerts.send(Alert("end", f"tickrec cannot record: {error}"))
+        self._alerts.send(Alert("end", f"tickrec cannot record: {error}"))
         await self._alerts.finish()
         return error
 

@@ -29,7 +29,8 @@ from tickrec.market.calendar import trading_date
 from tickrec.market.hours import at
 from tickrec.record.alerts import Alert, Alerts
 from tickrec.record.horizon import earliest_start, latest_end
-from tickrec.record.plan import Bar, Options, Plan, make_plan, plan_times
+from tickrec.record.plan import Bar, Options, Plan, plan_times
+from tickrec.record.planning import make_plan
 from tickrec.record.progress import RunProgress, unplanned
 from tickrec.screen.live import Live, LiveView
 from tickrec.status import status
@@ -227,7 +228,7 @@ class Waiting:
         await asyncio.to_thread(self._write_status, reason=reason)
         lasted = (self._clock.wall_ns() - late.since_ns) / SECOND
         if lasted > LONG_SECONDS:
-            await self._alerts.send(Alert("plan", f"tickrec cannot record yet, for {duration(lasted)}: {late.reason}"))
+            self._alerts.send(Alert("plan", f"tickrec cannot record yet, for {duration(lasted)}: {late.reason}"))
 
     def _write_status(self, **facts: Any) -> None:
         """Write the status of a run that has no plan yet, or never had one."""

@@ -1,0 +1,158 @@
+"""Choice: the instruments that a run is to record, as its selectors mean them in the day's list.
+
+Owns the list as a run gets it, what stands in for it, and whether a name that it lacks may be in it later. Asks the
+broker over REST only, and keeps its list in the store.
+"""
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tickrec.config import Config
+from tickrec.errors import TokenError, UsageError
+from tickrec.market.calendar import trading_date
+from tickrec.market.instruments import Instrument, Master, UnusableList, ensure_master, latest_before
+from tickrec.market.selectors import UnknownSymbols, resolve
+from tickrec.record.plan import Bar, Options, no_bar
+from tickrec.store.paths import Store
+from tickrec.upstox.auth import Token
+from tickrec.upstox.protocol import Failure, Situation
+from tickrec.upstox.rest import MASTER, Rest, RestError
+
+log = logging.getLogger("tickrec")
+
+
+class Choice(NamedTuple):
+    """What the options mean on a day."""
+
+    instruments: tuple[Instrument, ...]
+    """At least one."""
+    whole: bool
+    """Whether the list of instruments was the day's own, and as long as the day before's."""
+    unknown: tuple[str, ...] = ()
+    """Selectors of lists that mean nothing."""
+
+
+def load_master(store: Store, rest: Rest, now_ns: int, bar: Bar = no_bar, *, anew: bool = False) -> Master:
+    """The day's instruments, downloaded unless the store has them, or if `anew`; an older day's, with a warning, stand
+    in for what cannot be had.
+
+    Raises RestError when there are none, as from a broker that cannot be asked yet; OSError for a full disk.
+    """
+
+    def download(path: Path) -> None:
+        with bar() as progress:
+            rest.download_master(path, progress)
+
+    try:
+        master = ensure_master(download, store.instruments_path, now_ns, anew=anew)
+    except UnusableList as error:
+        raise RestError(Failure(Situation.BAD_ANSWER, detail=error.what), rest.assets_url + MASTER) from error
+    if master.short:
+        text = "today's list of instruments is too short (%s); what it lacks is taken from that of %s"
+        log.warning(text, master.short, master.stand_in_of)
+    elif master.stand_in_of is not None:
+        log.warning("today's instruments could not be had; those of %s stand in", master.stand_in_of)
+    return master
+
+
+def resolve_options(
+    config: Config,
+    options: Options,
+    master: Master,
+    rest: Rest,
+    token: Token | TokenError,
+    now_ns: int,
+    left_out: list[str] | None = None,
+) -> list[Instrument]:
+    """The instruments that the options mean, at least one. `left_out` gets the names of lists that mean nothing today.
+
+    Raises UsageError, and where prices are asked for RestError, or the TokenError that there is instead of a token.
+    """
+
+    def last_prices(keys: Sequence[str]) -> dict[str, float]:
+        if isinstance(token, TokenError):
+            raise token
+        prices = rest.last_prices(token, keys)
+        if keys and not prices:
+            raise RestError(
+                Failure(Situation.BAD_ANSWER, detail="no last prices"), rest.api_url + "/v3/market-quote/ltp"
+            )
+        return prices
+
+    return resolve(
+        options.symbols,
+        master,
+        today=trading_date(now_ns),
+        last_prices=last_prices,
+        universes=config.universes,
+        folder=Path.cwd(),
+        kept=options.kept,
+        left_out=left_out,
+    )
+
+
+def choose(
+    config: Config,
+    options: Options,
+    store: Store,
+    rest: Rest,
+    token: Token | TokenError,
+    now_ns: int,
+    bar: Bar = no_bar,
+) -> Choice:
+    """The instruments that the options mean in today's list.
+
+    A name given directly that may be in the list later is a broker that cannot be asked yet: raises RestError. Raises
+    what `resolve_options` and `load_master` raise.
+    """
+
+    def chosen(master: Master) -> Choice:
+        unknown: list[str] = []
+        instruments = resolve_options(config, options, master, rest, token, now_ns, unknown)
+        return Choice(tuple(instruments), master.stand_in_of is None, tuple(unknown))
+
+    master = load_master(store, rest, now_ns, bar)
+    try:
+        return chosen(master)
+    except UnknownSymbols as error:
+        if (why := _may_come(error, config, options, store, master, now_ns)) is None:
+            raise
+    try:
+        return chosen(load_master(store, rest, now_ns, bar, anew=True) if master.stand_in_of is None else master)
+    except UnknownSymbols as error:
+        raise RestError(Failure(Situation.BAD_ANSWER, detail=why), rest.assets_url + MASTER) from error
+
+
+def resolve_before(config: Config, options: Options, before: Master, now_ns: int) -> list[Instrument]:
+    """What the options mean in an earlier day's list; of an option chain all strikes, which needs no price.
+
+    Raises UsageError.
+    """
+    everywhere = [re.sub(r"(?i)(:opt):\d+$", r"\1", text) for text in options.symbols]
+    return resolve(
+        everywhere,
+        before,
+        today=trading_date(now_ns),
+        last_prices=lambda _keys: {},
+        universes=config.universes,
+        folder=Path.cwd(),
+    )
+
+
+def _may_come(
+    error: UnknownSymbols, config: Config, options: Options, store: Store, master: Master, now_ns: int
+) -> str | None:
+    """Why names that today's list does not have may be in it later; None for a mistake of the user's."""
+    if master.stand_in_of is not None:
+        return f"{error.what}, and the day's list of instruments is not whole yet"
+    before = latest_before(store.instruments_path, trading_date(now_ns))
+    if before is None:
+        return None
+    try:
+        resolve_before(config, options, before, now_ns)
+    except UsageError:
+        return None
+    return f"{error.what}, which the day before's list of instruments has"
