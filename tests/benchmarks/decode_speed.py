@@ -15,7 +15,8 @@ from google.protobuf.json_format import MessageToDict
 
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
-from tickrec.upstox.decode.peek import count_feeds, quotes
+from tickrec.upstox.decode.peek import count_feeds
+from tickrec.upstox.decode.quotes import quotes
 from tickrec.upstox.decode.tables import decode
 
 ENTRIES = 30

@@ -8,7 +8,7 @@ from tests.record.fixtures import run_status
 from tickrec.clock import SECOND
 from tickrec.screen.live import MOST_PINNED, REORDER_NS, Live, LiveView, Rate
 from tickrec.status.runstatus import RECORDING, RunStatus
-from tickrec.upstox.decode.peek import Quote
+from tickrec.upstox.decode.quotes import Quote
 
 NOW = 1_795_407_067 * SECOND
 RUN = RunStatus(state=RECORDING, pid=1, date="2026-11-23", started_ns=NOW, written_ns=NOW)

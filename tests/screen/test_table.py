@@ -11,7 +11,7 @@ from tickrec.screen.live import Extent, Live, LiveView, Row
 from tickrec.screen.page import Page, Tone
 from tickrec.screen.table import live_page
 from tickrec.status.runstatus import STALE, WAITING, RunStatus
-from tickrec.upstox.decode.peek import Quote
+from tickrec.upstox.decode.quotes import Quote
 
 RELIANCE = Row("RELIANCE", 1412.35, -1, -0.18, 1412.30, 1412.35, 3_104_512, 0.0, 0.1)
 NIFTY = Row("NIFTY", 24_351.40, 1, 0.42, None, None, None, None, 0.2)

@@ -35,7 +35,7 @@ from tickrec.screen.live import FRAME_SECONDS, Live, LiveView
 from tickrec.status import status
 from tickrec.status.runstatus import STOPPED, RunStatus
 from tickrec.store.paths import Store
-from tickrec.upstox.decode.peek import quotes
+from tickrec.upstox.decode.quotes import quotes
 from tickrec.upstox.feed import Feed
 
 log = logging.getLogger("tickrec")

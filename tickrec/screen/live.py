@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from tickrec.clock import SECOND
 from tickrec.status.runstatus import RunStatus
-from tickrec.upstox.decode.peek import Quote
+from tickrec.upstox.decode.quotes import Quote
 
 FRAME_SECONDS: Final = 0.25
 """How often a view is shown."""

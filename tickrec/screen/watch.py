@@ -19,7 +19,7 @@ from tickrec.screen.live import FRAME_SECONDS, Live, LiveView
 from tickrec.status.runstatus import RECORDING, STALE, WAITING, RunStatus
 from tickrec.status.status import StatusReport, observe
 from tickrec.store.paths import Store
-from tickrec.upstox.decode.peek import quotes
+from tickrec.upstox.decode.quotes import quotes
 
 LOOK_BACK_BYTES: Final = 4 * 1024 * 1024
 """Journal that is read to begin with: some ten seconds of a busy market, hours of a quiet one."""

@@ -17,7 +17,7 @@ from tickrec.serve.source import Update
 from tickrec.store.paths import Store
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.decode.modes import holds, mode_name, reduced
-from tickrec.upstox.decode.peek import quotes
+from tickrec.upstox.decode.quotes import quotes
 from tickrec.upstox.decode.wire import MARKET_INFO, Feed, outline
 from tickrec.upstox.master import master_file
 

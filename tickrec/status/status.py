@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tickrec.clock import SECOND, Clock, ist
 from tickrec.config import SIMULATED
@@ -23,12 +23,14 @@ from tickrec.journal import Position
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.journal.tail import read_from, read_newest
 from tickrec.status import runstatus
-from tickrec.status.disk_use import DiskUse, disk_use
 from tickrec.status.next_session import USUAL_START, next_session
 from tickrec.status.runstatus import RECORDING, STALE, STOPPED, WAITING, RunStatus
-from tickrec.status.totals import Totals, newest_totals, ticks_of, usual_day
 from tickrec.store.paths import Store
 from tickrec.upstox.decode.peek import count_feeds
+
+if TYPE_CHECKING:
+    from tickrec.status.disk_use import DiskUse
+    from tickrec.status.totals import Totals
 
 FRESH_NS: Final = 10 * SECOND
 """The status file is written once a second; one that is older says nothing of the present."""
@@ -70,8 +72,8 @@ class StatusReport:
     """When the next recording would begin, by the calendar; None when that is not known."""
     date_ticks: int | None = None
     """Ticks of the run's date over all runs; None where that is not known."""
-    kept: tuple[DiskUse, ...] = ()
-    totals: Mapping[dt.date, Totals] = field(default_factory=dict)
+    kept: "tuple[DiskUse, ...]" = ()
+    totals: "Mapping[dt.date, Totals]" = field(default_factory=dict)
     """Of the newest sealed dates."""
     usual_day: int | None = None
     """Bytes that a sealed day usually takes; None before there was one of usual length."""
@@ -139,6 +141,10 @@ def collect(store: Store, clock: Clock, start: dt.time = USUAL_START) -> StatusR
 
     Raises OSError, DataError.
     """
+    # Here, because `observe` does without Arrow: whoever watches a recording looks once a second, and stays small.
+    from tickrec.status.disk_use import disk_use
+    from tickrec.status.totals import newest_totals, ticks_of, usual_day
+
     report = observe(store, clock)
     if store.root.name != SIMULATED:  # that market has hours of its own
         segments = report.run.segments if report.run is not None else ()
@@ -161,7 +167,7 @@ def collect(store: Store, clock: Clock, start: dt.time = USUAL_START) -> StatusR
     return replace(report, kept=kept, totals=totals, usual_day=usual, run=run, date_ticks=ticks)
 
 
-def _sealed(run: RunStatus, use: DiskUse, totals: Totals | None) -> RunStatus:
+def _sealed(run: RunStatus, use: "DiskUse", totals: "Totals | None") -> RunStatus:
     """A run that is over, and whose date has been sealed since: nothing waits, and the gaps are those of the date."""
     run = replace(run, unflushed_ticks=0, duckdb_lag_ticks=0 if use.duckdb else None)
     return run if totals is None else replace(run, gaps=totals.gaps, earlier_gaps=0, earlier_gap_ns=0)

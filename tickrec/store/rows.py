@@ -23,8 +23,7 @@ from tickrec.store import parquet
 from tickrec.store.coverage import Coverage, read_footer, sealed_tables
 from tickrec.store.parquet import UnreadableFile
 from tickrec.store.paths import Store
-from tickrec.upstox.decode.peek import served
-from tickrec.upstox.decode.tables import decode
+from tickrec.upstox.decode.tables import decode, served
 
 _READER_PIECE: Final = 4 * 1024 * 1024
 """Payload bytes decoded at a time where nothing else runs in the process."""

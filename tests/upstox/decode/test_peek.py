@@ -11,8 +11,9 @@ from tests.upstox.decode.agreement import MESSAGES, SYMBOLS, entries, sample
 from tests.upstox.decode.random_messages import Maker
 from tickrec import schema
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
-from tickrec.upstox.decode.peek import Quote, carries_feeds, count_feeds, quotes, served, served_keys
-from tickrec.upstox.decode.tables import decode
+from tickrec.upstox.decode.peek import carries_feeds, count_feeds, served_keys
+from tickrec.upstox.decode.quotes import quotes
+from tickrec.upstox.decode.tables import decode, served
 
 EMPTY = pb.Feed(fullFeed={"marketFF": {"ltpc": {}, "marketLevel": {}, "optionGreeks": {}, "marketOHLC": {}}})
 INFO = pb.FeedResponse(type=2, currentTs=9, marketInfo={"segmentStatus": {"NSE_EQ": 2}}).SerializeToString()
@@ -100,16 +101,3 @@ def test_served_takes_slices_chunks_and_no_rows() -> None:
     assert served(schema.TICKS.empty_table()).to_pylist() == []
     assert served(ticks.slice(1)).to_pylist() == [True]
     assert served(pa.concat_tables([ticks, ticks])).to_pylist() == [False, True, False, True]
-
-
-def test_quotes_have_the_values_that_decode_finds() -> None:
-    maker = Maker(3)
-    payloads = [payload for path in MESSAGES for payload in sample(path)] + [maker.message(8) for _ in range(50)]
-    columns = ["seq", "instrument_key", "ltp", "cp", "bid", "ask", "vtt", "oi", "ltt"]
-    ticks = decode(entries(payloads), {}).ticks.select(columns)
-    ticks = ticks.set_column(8, "ltt", ticks["ltt"].cast(pa.int64()))
-    expected: dict[int, list[Quote]] = {}
-    for row in ticks.to_pylist():
-        expected.setdefault(row.pop("seq"), []).append(Quote(*row.values()))
-    for number, payload in enumerate(payloads, 1):
-        assert sorted(map(repr, quotes(payload))) == sorted(map(repr, expected.get(number, [])))

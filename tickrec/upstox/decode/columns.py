@@ -13,9 +13,7 @@ import pyarrow.compute as pc
 from tickrec import schema
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.decode.parsed import Messages
-
-LAST_INSTANT: Final = 253_402_300_799_999
-"""The end of the year 9999 in ms: what every reader of the files can represent."""
+from tickrec.upstox.decode.wire import LAST_INSTANT
 
 _INSTANT: Final = pa.timestamp("ms", tz="UTC")
 _MODES: Final = pa.array([value.name for value in pb.DESCRIPTOR.enum_types_by_name["RequestMode"].values])

@@ -1,43 +1,21 @@
-"""Peek: a message looked at without decoding it to columns: how many feeds, of which instruments, the last prices.
+"""Peek: a message looked at without decoding it to columns: how many feeds, and of which instruments.
 
-For the code beside the recording that must stay cheap: liveness, gaps, silent instruments, the live table. Garbage is
-answered with nothing, never with an exception; what is wrong with a message is for `tables` to say.
+For the code beside the recording that must stay cheap: liveness, gaps, silent instruments, and for `quotes`. Needs no
+Arrow. Garbage is answered with nothing, never with an exception; what is wrong with a message is for `tables` to say.
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from google.protobuf.message import DecodeError
 
-from tickrec import schema
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
-from tickrec.upstox.decode.columns import LAST_INSTANT
-from tickrec.upstox.decode.wire import CURRENT_TS, FEEDS, read_field, read_varint
+from tickrec.upstox.decode.wire import CURRENT_TS, FEEDS, LAST_INSTANT, read_field, read_varint
 
 STATUS: Final = {value.number: value.name for value in pb.DESCRIPTOR.enum_types_by_name["MarketStatus"].values}
 """What the number of a segment's status stands for."""
 _LIVE_FEED: Final = bytes((1 << 3, 1))
 """How a message begins whose `type`, field 1, is live_feed."""
 _MARKET_INFO: Final = bytes((1 << 3, 2))
-_VALUES: Final = tuple(schema.TICKS)[schema.TICKS.get_field_index("ltp") :]
-"""The columns of `ticks` that the broker sent; the ones before say where a row came from."""
-
-
-class Quote(NamedTuple):
-    """What one feed entry of a message said about an instrument; None: not sent.
-
-    Prices in rupees, volume (vtt) and oi in units, `ltt_ms` in milliseconds since the epoch.
-    """
-
-    instrument_key: str
-    ltp: float | None
-    cp: float | None
-    bid: float | None
-    ask: float | None
-    volume: int | None
-    oi: float | None
-    ltt_ms: int | None
 
 
 def count_feeds(payload: bytes) -> int:
@@ -97,7 +75,7 @@ def is_live(payload: bytes) -> bool:
 
 def segment_status(payload: bytes) -> dict[str, str]:
     """The broker's word for what each segment does, such as NORMAL_OPEN, by segment."""
-    message = _parse(payload)
+    message = parse(payload)
     if not message:
         return {}
     statuses = message.marketInfo.segmentStatus.items()
@@ -110,41 +88,19 @@ def served_keys(payload: bytes) -> set[str]:
     The broker answers a well-formed key that does not exist with an entry of empty messages (reported 2025-11), so an
     entry without a value other than zero in any column of `ticks` does not count.
     """
-    message = _parse(payload)
+    message = parse(payload)
     return {key for key, feed in message.feeds.items() if _says_something(feed)} if message else set()
 
 
-def served(ticks: pa.Table) -> pa.BooleanArray:
-    """For each row of `ticks` whether it says something, by the rule of `served_keys`."""
-    found = pa.repeat(pa.scalar(False), ticks.num_rows)
-    for field in _VALUES:
-        if found.true_count == len(found):
-            break
-        column = ticks.column(field.name).combine_chunks()
-        if pa.types.is_list(field.type):
-            values = _nonzero(column.flatten())
-            rows = pc.list_parent_indices(column).filter(values)
-            given = pc.is_in(pa.array(range(len(column)), pa.int64()), value_set=rows)
-        else:
-            given = _nonzero(column)
-        found = pc.or_(found, given)
-    return found
-
-
-def quotes(payload: bytes) -> list[Quote]:
-    """The fields of the live table of each feed entry."""
-    message = _parse(payload)
-    return [_quote(key, feed) for key, feed in message.feeds.items()] if message else []
-
-
-def _parse(payload: bytes) -> Any:
+def parse(payload: bytes) -> Any:
+    """The message; None for garbage."""
     try:
         return pb.FeedResponse.FromString(payload)
     except DecodeError:
         return None
 
 
-def _branch(feed: Any) -> Any:
+def branch_of(feed: Any) -> Any:
     """The message that was sent for an instrument, or None."""
     name = feed.WhichOneof("FeedUnion")
     if name == "fullFeed":
@@ -153,7 +109,7 @@ def _branch(feed: Any) -> Any:
     return getattr(feed, name) if name else None
 
 
-def _ltpc(branch: Any) -> Any:
+def ltpc_of(branch: Any) -> Any:
     """The last price of a branch, or None."""
     if branch is None or type(branch) is pb.LTPC:
         return branch
@@ -161,8 +117,8 @@ def _ltpc(branch: Any) -> Any:
 
 
 def _says_something(feed: Any) -> bool:
-    branch = _branch(feed)
-    ltpc = _ltpc(branch)
+    branch = branch_of(feed)
+    ltpc = ltpc_of(branch)
     # Nearly always settled by the price.
     return bool(ltpc is not None and ltpc.ltp) or (branch is not None and _any_value(branch))
 
@@ -185,25 +141,3 @@ def _any_value(message: Any) -> bool:
         if found:
             return True
     return False
-
-
-def _nonzero(values: pa.Array) -> pa.BooleanArray:
-    zero = pa.scalar(False) if pa.types.is_boolean(values.type) else pa.scalar(0, values.type)
-    return pc.fill_null(pc.not_equal(values, zero), False)
-
-
-def _quote(key: str, feed: Any) -> Quote:
-    branch = _branch(feed)
-    ltpc = _ltpc(branch)
-    ltp, cp, ltt = (ltpc.ltp, ltpc.cp, ltpc.ltt) if ltpc is not None else (None, None, 0)
-    ltt = ltt if 0 < ltt <= LAST_INSTANT else None
-    kind = type(branch)
-    if kind is pb.MarketFullFeed:
-        levels = branch.marketLevel.bidAskQuote
-        level = levels[0] if levels else None
-    elif kind is pb.FirstLevelWithGreeks:
-        level = branch.firstDepth if branch.HasField("firstDepth") else None
-    else:
-        return Quote(key, ltp, cp, None, None, None, None, ltt)
-    bid, ask = (level.bidP, level.askP) if level is not None else (None, None)
-    return Quote(key, ltp, cp, bid, ask, branch.vtt, branch.oi, ltt)

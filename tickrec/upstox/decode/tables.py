@@ -17,6 +17,7 @@ from tickrec.journal.entry import Entry
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.decode import batches, columns, parsed
 from tickrec.upstox.decode.peek import STATUS
+from tickrec.upstox.decode.wire import LAST_INSTANT
 
 PIECE: Final = 768 * 1024
 """Payload bytes decoded at a time: some 2,000 ticks, 2 ms. The Arrow decoder holds the interpreter's lock."""
@@ -24,6 +25,8 @@ PIECE: Final = 768 * 1024
 _NO_STATUS: Final = schema.MARKET_STATUS.empty_table()
 _NONE_REJECTED: Final = schema.REJECTED.empty_table()
 _RECEIVED: Final = schema.TICKS.field("recv_ts").type
+_VALUES: Final = tuple(schema.TICKS)[schema.TICKS.get_field_index("ltp") :]
+"""The columns of `ticks` that the broker sent; the ones before say where a row came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ def _statuses(info: Any) -> Iterator[dict[str, Any]]:
 
 def _instant(number: int) -> int | None:
     """A time in ms, or None where `columns.instants` has NULL."""
-    return number if 0 < number <= columns.LAST_INSTANT else None
+    return number if 0 < number <= LAST_INSTANT else None
 
 
 def _rejected(entry: Entry, error: str) -> dict[str, Any]:
@@ -132,3 +135,25 @@ def _rejected(entry: Entry, error: str) -> dict[str, Any]:
 
 def _table(rows: list[dict[str, Any]], empty: pa.Table) -> pa.Table:
     return pa.Table.from_pylist(rows, empty.schema) if rows else empty
+
+
+def served(ticks: pa.Table) -> pa.BooleanArray:
+    """For each row of `ticks` whether it says something, by the rule of `peek.served_keys`."""
+    found = pa.repeat(pa.scalar(False), ticks.num_rows)
+    for field in _VALUES:
+        if found.true_count == len(found):
+            break
+        column = ticks.column(field.name).combine_chunks()
+        if pa.types.is_list(field.type):
+            values = _nonzero(column.flatten())
+            rows = pc.list_parent_indices(column).filter(values)
+            given = pc.is_in(pa.array(range(len(column)), pa.int64()), value_set=rows)
+        else:
+            given = _nonzero(column)
+        found = pc.or_(found, given)
+    return found
+
+
+def _nonzero(values: pa.Array) -> pa.BooleanArray:
+    zero = pa.scalar(False) if pa.types.is_boolean(values.type) else pa.scalar(0, values.type)
+    return pc.fill_null(pc.not_equal(values, zero), False)

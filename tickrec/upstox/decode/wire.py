@@ -15,6 +15,8 @@ FEEDS: Final = 2 << 3 | 2
 """The tag of an entry of the map `feeds`: field 2, length-delimited."""
 CURRENT_TS: Final = 3 << 3
 """The tag of `currentTs`: field 3, a number."""
+LAST_INSTANT: Final = 253_402_300_799_999
+"""The end of the year 9999 in ms: what every reader of the files can represent."""
 MARKET_INFO: Final = 2
 """The type of a message about the state of the segments."""
 _LIVE: Final = b"\x08\x01"
