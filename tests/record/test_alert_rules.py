@@ -62,10 +62,11 @@ def test_a_run_that_is_well_needs_nobody() -> None:
 
 
 def test_everything_that_is_wrong_is_told() -> None:
-    low = run_status(disk_free_bytes=1_500_000_000)
+    low = run_status(disk_free_bytes=1_500_000_000, unknown=("GONE", "RENAMED"))
     found = list(run_alerts(low, Path("data"), 3, not_flushed="no space", unexpected=["ValueError: x"]))
     assert found == [
         Alert("silent", "3 instruments did not answer"),
+        Alert("unknown", "2 symbols unknown today and not recorded: GONE, RENAMED"),
         Alert("disk", "only 1.5 GB free for data"),
         Alert("flush", "not flushed: no space"),
         Alert("unexpected", "an unexpected error: ValueError: x"),

@@ -1,5 +1,6 @@
 """The dates of one run: midnight, a clock that is set, and what turns out to be missing after a date was left."""
 
+import asyncio
 import datetime as dt
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from tests.clocks import HandClock, at
 from tests.record.fixtures import feeds
+from tests.recordings import until
 from tickrec.clock import SECOND
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.journal.gaps import Gap
@@ -178,11 +180,11 @@ async def test_a_date_that_was_left_is_finished_when_nothing_more_can_turn_out(r
     run.receive()
     run.at(1)
     run.receive()
-    await run.rollover.finish_left()
-    assert coverage(run.store, MONDAY).next_seq == 1
-    run.at(LATE_SECONDS + 2)
-    await run.rollover.finish_left()
-    assert coverage(run.store, MONDAY).next_seq > 1
+    finishing = asyncio.create_task(run.rollover.keep_finishing())
+    await until(lambda: coverage(run.store, MONDAY).next_seq > 1)
+    assert run.clock.now_ns >= MIDNIGHT_NS + LATE_SECONDS * SECOND
+    finishing.cancel()
+    await asyncio.gather(finishing, return_exceptions=True)
     await run.end()
 
 

@@ -1,20 +1,29 @@
 """The time before a recording: what is waited for in silence, and what is asked for again."""
 
 import asyncio
+import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.clocks import HandClock, at
+from tests.market.fixtures import TODAY, chain, index, share
+from tests.record.broker import Broker, broker, told
+from tests.recordings import until
 from tests.upstox.rest_fixtures import running
+from tickrec.clock import Stopped
 from tickrec.config import Config, load
 from tickrec.errors import TokenError
-from tickrec.record.plan import Options
+from tickrec.record.alerts import Alerts
+from tickrec.record.plan import Options, no_bar
 from tickrec.record.start import Record
+from tickrec.record.waiting import FIRST_RENEWAL_NS, LONG_SECONDS, Waiting
 from tickrec.status import status
 from tickrec.status.runstatus import STOPPED
 from tickrec.store.paths import Store
+from tickrec.upstox.auth import TokenSource
+from tickrec.upstox.rest import MASTER, Rest
 
 
 @pytest.fixture
@@ -61,3 +70,106 @@ async def test_a_scheduled_start_waits_in_silence_for_a_token_until_ten_minutes_
         assert said is not None
         assert said.state == STOPPED
         assert "no access token" in said.reason
+
+
+SHARES = [share(f"S{number}", f"INE{number:03}A01018") for number in range(40)]
+NEW = share("NEW", "INE999A01018")
+
+
+class Early:
+    """A process that waits for the session, at twenty to nine."""
+
+    def __init__(self, asked: Broker, folder: Path, on_alert: str = "", symbols: str = "all:NSE_EQ") -> None:
+        record = f"on_alert = {on_alert!r}" if on_alert else ""
+        config = asked.config(folder, record)
+        self.clock, self.stopping = HandClock(at(f"{TODAY}T08:40")), asyncio.Event()
+        self.store = Store(config.store.data)
+        self.alerts = Alerts(config.record.on_alert, self.clock, self.store.state / "alerts.json")
+        self.waiting = Waiting(
+            config,
+            Options(symbols=(symbols,), mode="full", kept=True),
+            self.store,
+            Rest(asked.script.url, asked.script.url),
+            TokenSource(config.upstox, {"UPSTOX_ACCESS_TOKEN": "token"}),
+            self.clock,
+            self.stopping,
+            self.alerts,
+            bar=no_bar,
+            show=None,
+        )
+
+
+@pytest.fixture
+def asked() -> Iterator[Broker]:
+    with broker() as one:
+        one.timings = told(TODAY, **dict.fromkeys(("NSE", "NFO", "BSE", "BFO", "CDS", "BCD"), dt.time(15, 30)))
+        one.timings += told(TODAY, **dict.fromkeys(("MCX", "NSCOM"), dt.time(23, 30)))
+        one.records = list(SHARES)
+        yield one
+
+
+async def test_a_plan_of_a_short_list_is_made_again_while_it_waits_until_the_list_is_whole(
+    tmp_path: Path, asked: Broker
+) -> None:
+    early = Early(asked, tmp_path)
+    early.clock.now_ns = at("2026-11-20T08:59")
+    await early.waiting.until_session(None)
+    early.clock.now_ns, asked.records = at(f"{TODAY}T08:40"), SHARES[:5]
+    waiting = asyncio.create_task(early.waiting.until_session(None))
+    before = asked.asked(MASTER)
+    await until(lambda: asked.asked(MASTER) == before + 3)
+    assert early.clock.now_ns < at(f"{TODAY}T08:40") + 4 * FIRST_RENEWAL_NS
+    asked.records = [*SHARES, NEW]
+    plan = await waiting
+    assert plan.whole
+    assert len(plan.instruments) == len(SHARES) + 1
+    assert at(f"{TODAY}T09:00") <= early.clock.now_ns < at(f"{TODAY}T09:01")
+    assert asked.asked(MASTER) <= before + 5  # none after the whole one
+
+
+async def test_a_plan_that_cannot_be_made_again_stays(tmp_path: Path, asked: Broker) -> None:
+    early = Early(asked, tmp_path)
+    early.clock.now_ns = at("2026-11-20T08:59")
+    await early.waiting.until_session(None)
+    early.clock.now_ns, asked.records = at(f"{TODAY}T08:40"), SHARES[:5]
+    waiting = asyncio.create_task(early.waiting.until_session(None))
+    before = asked.asked(MASTER)
+    await until(lambda: asked.asked(MASTER) == before + 1)
+    asked.refused = 503
+    plan = await waiting
+    assert not plan.whole
+    assert len(plan.instruments) == len(SHARES)
+
+
+async def test_an_alert_command_that_hangs_delays_no_attempt_to_plan(tmp_path: Path, asked: Broker) -> None:
+    begun, may_end = tmp_path / "begun", tmp_path / "end"
+    (tmp_path / "hang").write_text(f"touch {begun}\nuntil [ -e {may_end} ]; do sleep 0.02; done\n")
+    early = Early(asked, tmp_path, f"sh {tmp_path}/hang")
+    asked.refused = 503
+    waiting = asyncio.create_task(early.waiting.until_session(None))
+    await until(begun.exists)
+    tries = asked.asked(MASTER)
+    await until(lambda: asked.asked(MASTER) > tries + 2)
+    assert early.clock.now_ns > at(f"{TODAY}T08:40") + LONG_SECONDS * 10**9
+    early.stopping.set()
+    with pytest.raises(Stopped):
+        await waiting
+    may_end.touch()
+    await early.alerts.finish()
+
+
+async def test_prices_that_do_not_come_are_told_to_the_owner(tmp_path: Path, asked: Broker) -> None:
+    told, program = tmp_path / "words", tmp_path / "tell"
+    program.write_text(f'echo "$1" >> {told}\n')
+    on = index("NIFTY", "Nifty 50")
+    chained = chain("NIFTY", on["instrument_key"], TODAY + dt.timedelta(days=1), range(24_000, 25_000, 50))
+    asked.records = [on, *chained]
+    early = Early(asked, tmp_path, f"sh {program}", symbols="NIFTY:opt:1")
+    waiting = asyncio.create_task(early.waiting.until_session(None))
+    await until(told.exists)
+    asked.prices = {on["instrument_key"]: 24_410.0}
+    assert len((await waiting).instruments) == 6
+    await early.alerts.finish()
+    line = told.read_text().splitlines()[0]
+    assert line.startswith("tickrec cannot record yet, for 1m")
+    assert "no last prices" in line
