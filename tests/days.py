@@ -230,7 +230,7 @@ class Tail:
 def read_tail(store: Store, date: dt.date, covered: Coverage | None = None) -> Tail:
     """The rows of the entries of a date that `covered` (default: the coverage now) leaves to the journal."""
     covered = coverage(store, date) if covered is None else covered
-    found = {name: [fields.empty_table()] for name, fields in schema.TABLES.items() if name != "instruments"}
+    found = {name: [fields.empty_table()] for name, fields in schema.TABLES.items() if name not in schema.SOURCE_TABLES}
     for tables in tail_pieces(store, covered):
         for name, rows in tables.items():
             found[name].append(rows)

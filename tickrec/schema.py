@@ -154,6 +154,20 @@ INSTRUMENTS: Final = _schema(
     ("short_name", pa.string(), "short name"),
 )
 
+EXCHANGE_BARS: Final = _schema(
+    ("instrument_key", pa.string(), "the broker's key"),
+    ("symbol", pa.string(), "trading symbol as recorded; NULL if unknown"),
+    ("start_ts", _MS, "start of the minute"),
+    ("open", pa.float64(), "first price, rupees"),
+    ("high", pa.float64(), "highest price, rupees"),
+    ("low", pa.float64(), "lowest price, rupees"),
+    ("close", pa.float64(), "last price, rupees"),
+    ("volume", pa.int64(), "units traded"),
+    ("oi", pa.float64(), "open interest, units"),
+    ("source", pa.string(), "historical, or intraday: as served on the day itself"),
+    ("fetched_ts", _US, "when the broker was asked for it"),
+)
+
 SMALL_TABLES: Final = {
     "gaps": GAPS,
     "connections": CONNECTIONS,
@@ -164,10 +178,13 @@ SMALL_TABLES: Final = {
 }
 """The tables derived from the journal beside `ticks`, by name."""
 
-LATER_TABLES: Final = frozenset({"sessions"})
+SOURCE_TABLES: Final = {"instruments": INSTRUMENTS, "exchange_bars": EXCHANGE_BARS}
+"""What the broker was asked for beside the feed: one file a date, which no journal has and nothing makes anew."""
+
+LATER_TABLES: Final = frozenset({"sessions", "exchange_bars"})
 """Those that a date sealed by an earlier version does not have."""
 
-TABLES: Final = {"ticks": TICKS, **SMALL_TABLES, "instruments": INSTRUMENTS}
+TABLES: Final = {"ticks": TICKS, **SMALL_TABLES, **SOURCE_TABLES}
 """Every stored table by name, without its partition column `date`."""
 
 _DUCKDB: Final = {

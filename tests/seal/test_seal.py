@@ -597,7 +597,7 @@ def test_a_large_journal_is_counted_in_another_process(store: Store, tmp_path: P
     written = write_day(store)
     PartWriter(store, DATE).flush(written.last_seq, final=True)
     covered = coverage(store, DATE)
-    new_files = NewFiles(tmp_path, store, covered, store.instruments_path(DATE), duckdb=False, many=0)
+    new_files = NewFiles(tmp_path, store, covered, store, duckdb=False, many=0)
     new_files.make(lambda _what, _share: None)
     assert new_files.journal_count.by_key == written.by_key
     assert new_files.differences() == []
@@ -617,7 +617,7 @@ def tell(what, share):
         sys.stdin.read()
 if __name__ == "__main__":
     store, date = Store(Path(sys.argv[1])), dt.date.fromisoformat(sys.argv[2])
-    new_files = NewFiles(store.root, store, coverage(store, date), store.instruments_path(date), duckdb=False, many=0)
+    new_files = NewFiles(store.root, store, coverage(store, date), store, duckdb=False, many=0)
     new_files.make(tell)
 """
 

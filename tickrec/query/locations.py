@@ -45,7 +45,7 @@ class Locations:
                 folder = f"{top}/date={date}"
                 if os.path.islink(folder):
                     found.add(os.path.realpath(folder))
-                names = [f"{table}.parquet"] if is_settled or table == "instruments" else _names(folder)
+                names = [f"{table}.parquet"] if is_settled or table in schema.SOURCE_TABLES else _names(folder)
                 files = (f"{folder}/{name}" for name in names)
                 found.update(os.path.dirname(os.path.realpath(file)) for file in files if os.path.islink(file))
         return sorted(found)

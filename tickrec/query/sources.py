@@ -84,7 +84,7 @@ class Listing:
         found: list[Source] = []
         for date in self.dates:
             path = f"{self._store.root}/{table}/date={date}/{table}.parquet"
-            if table == "instruments":
+            if table in schema.SOURCE_TABLES:
                 found += self._files([path], date)
             elif date in self._unreadable:
                 found.append(self._lost_rows(table, date, self._unreadable[date]))
@@ -112,6 +112,8 @@ class Listing:
         hint = f"{to_run('rebuild', date)} makes it anew from the journal"
         if table == "instruments":
             hint = "It is the broker's list of that day, which nothing makes anew; without it the rest is answered"
+        elif table == "exchange_bars":
+            hint = f"{to_run('backfill', date)} asks the broker for what it held again"
         return self._lost_rows(table, date, DataError(f"a Parquet file cannot be read: {why}", where=path, hint=hint))
 
     def _gone(self, table: str, date: dt.date, path: str) -> list[Source]:

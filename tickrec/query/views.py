@@ -185,6 +185,7 @@ STORED: Final = (
     Relation("market_status", "what the broker said about sessions"),
     Relation("rejected", "messages that could not be decoded"),
     Relation("instruments", "the broker's list: expiry, strike, lot size", "recorded or not"),
+    Relation("exchange_bars", "the exchange's minute candles", "those that `tickrec backfill` has fetched"),
 )
 """The tables; their columns are those of `tickrec.schema`."""
 

@@ -36,10 +36,10 @@ _UNWRITTEN_GROUPS: Final = 2
 
 
 class NewFiles:
-    """New files made of everything that `covered` covers in `source`, and of the file of the date's instruments."""
+    """New files made of everything that `covered` covers in `source`, and of the source data of the date in `kept`."""
 
     def __init__(
-        self, folder: Path, source: Store, covered: Coverage, instruments: Path, *, duckdb: bool, many: int = _MANY_ROWS
+        self, folder: Path, source: Store, covered: Coverage, kept: Store, *, duckdb: bool, many: int = _MANY_ROWS
     ) -> None:
         self.folder = folder
         self.date: dt.date = covered.date
@@ -50,7 +50,7 @@ class NewFiles:
         """Counts of the new ticks, made when they were checked."""
         self._source = source
         self._covered = covered
-        self._instruments = instruments
+        self._kept = kept
         self._duckdb = duckdb
         self._many = many
 
@@ -113,8 +113,9 @@ class NewFiles:
         made = {store.sealed_path(table, self.date): self.path(table) for table in (_TICKS, *self.small)}
         if self.duckdb_path is not None:
             made[store.duckdb_path(self.date)] = self.duckdb_path
-        if self._instruments.exists():
-            made[self._instruments] = self._instruments
+        instruments = self._kept.instruments_path(self.date)
+        if instruments.exists():
+            made[instruments] = instruments
         return {path.relative_to(store.root).as_posix(): FileFacts.of(draft) for path, draft in made.items()}
 
     def _metadata(self) -> dict[str, str]:
@@ -141,7 +142,8 @@ class NewFiles:
             day.insert(_TICKS, rows)
             for table, small in self.small.items():
                 day.insert(table, iter(small.to_batches()))
-            day.finish(self._instruments, self.last_seq)
+            day.insert_exchange_bars(self._kept.exchange_bars_path(self.date))
+            day.finish(self._kept.instruments_path(self.date), self.last_seq)
 
     def _write_small(self) -> None:
         for table, rows in self.small.items():

@@ -255,9 +255,8 @@ class Sealing:
             writer.flush(seq)
             self.tell("flush", start + share * seq / self._last_seq)
         writer.flush(self._last_seq, final=True)
-        instruments = self.store.instruments_path(self.date)
         covered = coverage(source, self.date)
-        self._new_files = NewFiles(self._scratch, source, covered, instruments, duckdb=self._duckdb)
+        self._new_files = NewFiles(self._scratch, source, covered, self.store, duckdb=self._duckdb)
 
     def _needed(self) -> int:
         """Bytes that sealing takes until the parts are removed, at most.

@@ -114,6 +114,7 @@ def rebuild(store: Store, date: dt.date) -> Appended:
         try:
             with DayFile(draft, date) as day, day.transaction():
                 day.load(store, covered)
+                day.insert_exchange_bars(store.exchange_bars_path(date))
                 appended = Appended(day.meta.last_seq, day.count("ticks"))
             _replace(path, draft)
         finally:
@@ -128,7 +129,7 @@ def keep_instruments(store: Store, date: dt.date) -> bool:
     another program is writing the day file, OSError.
     """
     path, day = store.instruments_path(date), store.duckdb_path(date)
-    if _readable(path):
+    if _readable(path, schema.INSTRUMENTS):
         return True
     if not day.exists():
         return False
@@ -268,13 +269,18 @@ class DayFile:
         """
         loaded = self.meta.instruments
         found = _stamp(instruments)
-        if found and found != loaded and _readable(instruments):
+        if found and found != loaded and _readable(instruments, schema.INSTRUMENTS):
             self._session.execute("DELETE FROM day.instruments")
             self._insert("instruments", parquet_source([instruments]))
             loaded = found
         meta = Meta(last_seq, schema.SCHEMA_VERSION, __version__, loaded)
         self._session.execute(f"DELETE FROM day.{META}")
         self._session.execute(f"INSERT INTO day.{META} VALUES (?, ?, ?, ?)", list(meta))
+
+    def insert_exchange_bars(self, path: Path) -> None:
+        """Insert the exchange's candles into a new file; none if their own file is missing or damaged."""
+        if _readable(path, schema.EXCHANGE_BARS):
+            self._insert("exchange_bars", parquet_source([path]))
 
     def count(self, table: str) -> int:
         """Rows of a table."""
@@ -337,9 +343,9 @@ def _stamp(path: Path) -> str:
     return f"{facts.st_size} {facts.st_mtime_ns}"
 
 
-def _readable(path: Path) -> bool:
+def _readable(path: Path, fields: pa.Schema) -> bool:
     try:
-        parquet.read(path, schema.INSTRUMENTS)
+        parquet.read(path, fields)
     except (parquet.UnreadableFile, pa.ArrowException, FileNotFoundError):
         return False
     return True

@@ -52,7 +52,8 @@ class UnreadableFile(DataError):
         self.why = "".join(char if char.isprintable() else " " for char in str(why)).strip()
         """What is wrong with it; the libraries put bytes of the file in."""
         date = path.parent.name.removeprefix("date=")
-        hint = f"{to_run('rebuild', date)} makes it anew from the journal"
+        source = path.parent.parent.name in schema.SOURCE_TABLES
+        hint = "No journal has its rows" if source else f"{to_run('rebuild', date)} makes it anew from the journal"
         super().__init__(f"the Parquet file cannot be read: {self.why}", where=str(path), hint=hint)
 
 

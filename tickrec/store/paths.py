@@ -33,6 +33,8 @@ class Store:
         self.status_path = self.state / "status.json"
         self.record_lock = self.state / "record.lock"
         """Held by the process that records into the store."""
+        self.exchange_bars_lock = self.state / "backfill.lock"
+        """Held by the process that adds candles of the exchange."""
 
     def __repr__(self) -> str:
         return f"Store({str(self.root)!r})"
@@ -68,6 +70,10 @@ class Store:
     def instruments_path(self, date: dt.date) -> Path:
         """The date's instruments: source data, never derived and never removed."""
         return self.sealed_path("instruments", date)
+
+    def exchange_bars_path(self, date: dt.date) -> Path:
+        """The exchange's minute candles of the date: source data, never derived and never removed."""
+        return self.sealed_path("exchange_bars", date)
 
     def duckdb_path(self, date: dt.date) -> Path:
         """The DuckDB day file."""
