@@ -61,16 +61,17 @@ def needed(used: Collection[str]) -> tuple[list[str], list[Relation]]:
     return [name for name in schema.TABLES if name in wanted], [view for view in VIEWS if view.name in wanted]
 
 
-def statement(view: Relation, *, newest: dt.date | None, pre_open: bool) -> str:
+def statement(view: Relation, *, newest: dt.date | None, now_ns: int, pre_open: bool) -> str:
     """The SQL that makes a view or macro.
 
-    `newest` is the newest date with ticks. `pre_open`: the market has a pre-open call auction, which does not belong
-    in bars.
+    `newest` is the newest date with ticks, `now_ns` the present, wall nanoseconds. `pre_open`: the market has a
+    pre-open call auction, which does not belong in bars.
     """
     return view.sql.format(
         ticks=names(RELATIONS["ticks"]),
         columns=names(view),
         newest=newest or _EPOCH,
+        now=now_ns // 1000,
         session=PRE_OPEN_LEFT_OUT if pre_open else "",
         known=", ".join(f"arg_max({name}, seq) AS {name}" for name in CHAIN_SIDE),
         calls=_side("call", "CE"),

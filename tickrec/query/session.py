@@ -19,6 +19,7 @@ import duckdb
 import pyarrow as pa
 
 from tickrec import schema
+from tickrec.clock import Clock, SystemClock
 from tickrec.config import SIMULATED
 from tickrec.errors import DataError, TickrecError, UsageError, to_run
 from tickrec.query import views
@@ -88,7 +89,8 @@ class Session:
     """A store that can be asked questions, as of the moment of each question.
 
     `dates` narrows every table. `memory_limit` is DuckDB's (`"2GB"`, `"50%"`). `locked` also keeps DuckDB itself from
-    files outside the store; statements are checked in any case. Use it as a context manager, or call `close`.
+    files outside the store; statements are checked in any case. `clock` tells the present. Use it as a context manager,
+    or call `close`.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Session:
         *,
         memory_limit: str | None = None,
         locked: bool = True,
+        clock: Clock | None = None,
     ) -> None:
         """Raises UsageError for a memory limit that is none."""
         self.store = store
@@ -107,9 +110,8 @@ class Session:
         self._remove_spill = weakref.finalize(self, self._spill.remove)
         few = len(self.dates()) <= _FEW_DATES
         self._connection = connect(self._spill.path, memory_limit or MEMORY_LIMIT, few_files=few)
-        # The simulated market is always open: it has no call auction.
         locations = Locations(store, self._spill.path)
-        self._stored_views = StoredViews(self._connection, locations, pre_open=store.root.name != SIMULATED)
+        self._stored_views = StoredViews(self._connection, store, locations, (clock or SystemClock()).wall_ns)
         if locked:
             lock(self._connection, locations.folders())
         _open.add(self)

@@ -5,28 +5,36 @@ them. Does not run the statement. What is made is out of a query's sight in the 
 a query may use.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 import duckdb
 
 from tickrec import schema
+from tickrec.config import SIMULATED
 from tickrec.query import catalog
+from tickrec.query.calendar_sessions import sessions_by_calendar
 from tickrec.query.duckdb_errors import usage_error
 from tickrec.query.locations import Locations
 from tickrec.query.sources import Listing, Source, tail_name, union
+from tickrec.store.paths import Store
 
 UNREADABLE: Final = (duckdb.IOException, duckdb.InvalidInputException)
 """What DuckDB says of a file that is gone, or is no Parquet."""
 
 
 class StoredViews:
-    """The tables, views and macros of a connection. `pre_open`: the market has a pre-open call auction."""
+    """The tables, views and macros of a connection. `now_ns` tells the present, wall nanoseconds."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, locations: Locations, *, pre_open: bool) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, store: Store, locations: Locations, now_ns: Callable[[], int]
+    ) -> None:
         self._connection = connection
+        self._store = store
         self._locations = locations
-        self._pre_open = pre_open
+        self._now_ns = now_ns
+        self._real = store.root.name != SIMULATED
+        """The simulated market is always open: it has no call auction, and no calendar."""
         self._stored = connection.cursor()
         """A connection whose tables are made in the schema `stored`."""
         self._stored.execute("SET schema = 'stored'")
@@ -47,8 +55,12 @@ class StoredViews:
             columns = ", ".join(f"{name} {catalog.duckdb_type(table, name)}" for name in schema.TABLES[table].names)
             self._connection.execute(f'CREATE OR REPLACE TABLE stored."no {table}" (date DATE, {columns})')
             self._connection.execute(f'CREATE OR REPLACE VIEW {table} AS FROM stored."no {table}"')
+        if any(view.of_calendar for view in views):
+            rows = sessions_by_calendar(self._store, listing.dates if self._real else ())
+            self._stored.from_arrow(rows).create_view("calendar", replace=True)
         for view in views:
-            self._connection.execute(catalog.statement(view, newest=newest, pre_open=self._pre_open))
+            text = catalog.statement(view, newest=newest, now_ns=self._now_ns(), pre_open=self._real)
+            self._connection.execute(text)
         for table in tables:
             self._bind_table(table, listing)
 

@@ -7,6 +7,7 @@ statements.
 
 from typing import Final, NamedTuple, TypeAlias
 
+from tickrec.query import missing
 from tickrec.query.trades import PRICES
 
 
@@ -49,6 +50,8 @@ class Relation(NamedTuple):
     """The tables and views that it is made of."""
     of_newest_date: bool = False
     """Whether the SQL has to be told the newest date with ticks."""
+    of_calendar: bool = False
+    """Whether it needs `stored.calendar`: the sessions of each date as the calendar has them."""
     sql: str = ""
 
 
@@ -58,8 +61,9 @@ _INTERVAL: Final = "Write it as '30 seconds', '5 minutes' or '1 hour'"
 CHAIN_SIDE: Final = ("oi", "vtt", "iv", "delta", "bid", "ask", "ltp")
 """What an option chain shows of a call, from the outside in; of a put, the other way round."""
 
-# The SQL. `{columns}` are those of the view, `{newest}` is the newest date with ticks, `{session}` the condition on
-# times of day. Those are counted in microseconds from midnight IST, 19,800 seconds before midnight UTC.
+# The SQL. `{columns}` are those of the view, `{newest}` is the newest date with ticks, `{now}` the present in
+# microseconds, `{session}` the condition on times of day. Those are counted in microseconds from midnight IST, 19,800
+# seconds before midnight UTC.
 
 _LATEST: Final = """
 CREATE OR REPLACE VIEW main.latest AS
@@ -310,6 +314,25 @@ VIEWS: Final = (
         ),
         needs=("stored.prices",),
         sql=_SPIKES,
+    ),
+    Relation("stored.session_rows", needs=("sessions", "stored.calendar"), of_calendar=True, sql=missing.SESSION_ROWS),
+    Relation("stored.asked", needs=("subscriptions", "connections"), sql=missing.ASKED),
+    Relation("stored.key_sessions", needs=("stored.asked", "stored.session_rows"), sql=missing.KEY_SESSIONS),
+    Relation("stored.cells", needs=("ticks",), sql=missing.CELLS),
+    Relation("stored.stale_times", needs=("stored.cells", "stored.key_sessions"), sql=missing.STALE_TIMES),
+    Relation(
+        "missing",
+        "what was not recorded of an instrument's session, and why",
+        "the time of a session in which it could not have come; nothing of it is in ticks",
+        columns=(
+            *("date", "instrument_key", "symbol"),
+            Column("conn", "SMALLINT", "the connection that should have brought it; 0: lost from the journal"),
+            Column("start_ts", _TIME, "from when on nothing was recorded"),
+            Column("end_ts", _TIME, "until when; of a day that goes on, until now at most"),
+            Column("why", "VARCHAR", ", ".join(missing.WHYS)),
+        ),
+        needs=("gaps", "stored.asked", "stored.key_sessions", "stored.stale_times"),
+        sql=missing.MISSING,
     ),
 )
 """Views and macros, every one after what it needs."""

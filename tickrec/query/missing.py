@@ -1,0 +1,191 @@
+"""Missing: the intervals of an instrument's session that were not recorded. The only definition of it.
+
+Owns the view `missing`, in SQL over ticks, subscriptions, connections, gaps and sessions, and the words of its column
+`why`. What happened to an instrument is put in order as events: its session begins and ends, it is recorded and is not,
+its connection has a gap, it is stale. Between two of them nothing changes, and one of the words is true or none.
+
+A session is the newest that the runs of a date went by; of a date before there was such a table, the calendar's. It
+goes until now while it lasts. An instrument is recorded from its answer to the end of the websocket that it was asked
+for on, but for gaps. One that answers at once when a gap is over was missing for as long as the gap.
+
+When silence is strange is for `market.rhythm` to say. It is looked for in quarters of a minute: a silence of LEAST_NS
+leaves one of them empty. Those in which the whole connection was mute do not count.
+"""
+
+from typing import Final
+
+from tickrec.market.rhythm import LEAST_NS, LEAST_TICKS, MINUTE_NS, MINUTES, TIMES
+
+NOT_YET: Final = "not answered yet"
+NEVER: Final = "never answered"
+GAP: Final = "gap"
+"""Of its connection, or of the journal (conn 0)."""
+ENDED: Final = "recording ended"
+"""Nobody has asked for it since the websocket was closed."""
+STALE: Final = "stale"
+"""It stopped ticking while others did not, and traded meanwhile as far as its volume tells."""
+WHYS: Final = (NOT_YET, NEVER, GAP, ENDED, STALE)
+
+_US: Final = 1000
+_MINUTE_US: Final = MINUTE_NS // _US
+_CELL_US: Final = LEAST_NS // _US // 2
+_CELLS_A_MINUTE: Final = _MINUTE_US // _CELL_US
+_FOREVER: Final = 1 << 62
+_AT_ONCE_US: Final = 2_000_000
+"""A key that has not answered so long after it was asked for is asked for again."""
+
+SESSION_ROWS: Final = """
+CREATE OR REPLACE VIEW stored.session_rows AS
+WITH newest AS (
+    SELECT date, segment, start_ts, end_ts FROM main.sessions
+    QUALIFY seq = max(seq) OVER (PARTITION BY date, segment)
+), known AS (
+    FROM newest UNION ALL SELECT date, segment, start_ts, end_ts FROM stored.calendar ANTI JOIN newest USING (date)
+)
+SELECT date, segment, epoch_us(start_ts) AS begins, least(epoch_us(end_ts), {now}) AS ends
+FROM known WHERE epoch_us(start_ts) < least(epoch_us(end_ts), {now})
+"""
+
+ASKED: Final = """
+CREATE OR REPLACE VIEW stored.asked AS
+SELECT s.date, s.instrument_key, s.symbol, s.conn, epoch_us(s.asked_ts) AS asked, epoch_us(s.answered_ts) AS answered,
+    epoch_us(c.closed_ts) AS closed,
+    row_number() OVER w = 1 AS is_first, lead(epoch_us(s.asked_ts)) OVER w AS asked_next
+FROM main.subscriptions s
+ASOF LEFT JOIN main.connections c ON s.date = c.date AND s.conn = c.conn AND s.asked_ts >= c.opened_ts
+WINDOW w AS (PARTITION BY s.date, s.instrument_key ORDER BY s.asked_ts NULLS FIRST, s.seq NULLS LAST)
+"""
+"""Every time that a key was asked for, and until when the websocket lived that it was asked for on."""
+
+KEY_SESSIONS: Final = """
+CREATE OR REPLACE VIEW stored.key_sessions AS
+SELECT date, instrument_key, symbol, begins, ends
+FROM (
+    SELECT date, instrument_key, any_value(symbol) AS symbol, split_part(instrument_key, '|', 1) AS segment
+    FROM stored.asked GROUP BY date, instrument_key
+)
+JOIN stored.session_rows USING (date, segment)
+"""
+"""The sessions of every instrument that was asked for."""
+
+CELLS: Final = f"""
+CREATE OR REPLACE VIEW stored.cells AS
+SELECT date, instrument_key, epoch_us(recv_ts) // {_CELL_US} AS cell, max(conn) AS conn, count(*) AS ticks,
+    min(epoch_us(recv_ts)) AS first_at, max(epoch_us(recv_ts)) AS last_at,
+    arg_min(vtt, seq) AS first_vtt, arg_max(vtt, seq) AS last_vtt, arg_min(ltq, seq) AS first_ltq
+FROM main.ticks WHERE NOT snapshot
+GROUP BY date, instrument_key, cell
+"""
+"""The quarters of a minute in which an instrument ticked."""
+
+STALE_TIMES: Final = f"""
+CREATE OR REPLACE VIEW stored.stale_times AS
+WITH cells AS MATERIALIZED (
+    FROM stored.cells
+), silences AS (
+    SELECT date, instrument_key, conn, cell, last_at AS silent_from, least(coalesce(next_at, ends), ends) AS silent_to,
+        ticks_before, last_at - greatest((cell // {_CELLS_A_MINUTE} - {MINUTES}) * {_MINUTE_US}, begins) AS span,
+    FROM (
+        SELECT *, lead(cell) OVER w AS next_cell, lead(first_at) OVER w AS next_at, lead(first_vtt) OVER w AS next_vtt,
+            lead(first_ltq) OVER w AS next_ltq,
+            sum(ticks) OVER (
+                w RANGE BETWEEN {MINUTES * _CELLS_A_MINUTE} + cell % {_CELLS_A_MINUTE} PRECEDING AND CURRENT ROW
+            ) AS ticks_before
+        FROM (
+            SELECT c.* EXCLUDE (ticks), begins, ends, CASE WHEN begins IS NOT NULL THEN ticks ELSE 0 END AS ticks
+            FROM cells c
+            LEFT JOIN stored.key_sessions s
+                ON s.date = c.date AND s.instrument_key = c.instrument_key AND last_at >= begins AND last_at < ends
+        )
+        WINDOW w AS (PARTITION BY date, instrument_key ORDER BY cell)
+    )
+    WHERE begins IS NOT NULL AND next_cell IS DISTINCT FROM cell + 1
+        AND coalesce(next_vtt - last_vtt > coalesce(next_ltq, 0), true)
+), strange AS (
+    SELECT *, greatest({TIMES} * span // ticks_before, {LEAST_NS // _US}) AS patience
+    FROM silences WHERE ticks_before >= {LEAST_TICKS} AND silent_to - silent_from >= patience
+), lively AS (
+    SELECT DISTINCT date, conn, cell FROM cells
+)
+SELECT s.date, instrument_key, silent_from, silent_to
+FROM strange s
+LEFT JOIN lively l
+    ON l.date = s.date AND l.conn = s.conn AND l.cell > s.cell AND l.cell < silent_to // {_CELL_US}
+GROUP BY s.date, instrument_key, silent_from, silent_to, s.cell, patience
+HAVING silent_to - silent_from - (silent_to // {_CELL_US} - s.cell - 1 - count(l.cell)) * {_CELL_US} >= patience
+"""
+"""The silences of an instrument that are strange, and that its volume does not explain: from its last tick to its next,
+or to the end of the session."""
+
+MISSING: Final = f"""
+CREATE OR REPLACE VIEW main.missing AS
+WITH gap_times AS (
+    SELECT date, conn, epoch_us(start_ts) AS begins, coalesce(epoch_us(end_ts), {_FOREVER}) AS ends FROM main.gaps
+), spans AS (
+    SELECT *, CASE WHEN is_first THEN 0 ELSE asked END AS asked_from, coalesce(asked_next, {_FOREVER}) AS asked_to
+    FROM stored.asked
+), changes AS (
+    SELECT date, instrument_key, asked_from AS moment, conn AS asked_on, NULL AS lost_on,
+        0 AS session, 0 AS recorded, 0 AS gap, 0 AS stale
+    FROM spans
+    UNION ALL
+    SELECT date, instrument_key, unnest([begins, ends]), NULL, NULL, unnest([1, -1]), 0, 0, 0 FROM stored.key_sessions
+    UNION ALL
+    SELECT date, instrument_key, unnest([begins, ends]), NULL, NULL, 0, unnest([1, -1]), 0, 0
+    FROM (
+        SELECT s.date, instrument_key, answered,
+            CASE WHEN answered - g.ends < {_AT_ONCE_US} THEN g.ends ELSE answered END AS begins,
+            coalesce(closed, {_FOREVER}) AS ends
+        FROM spans s
+        ASOF LEFT JOIN gap_times g ON s.date = g.date AND s.conn = g.conn AND s.answered >= g.ends
+        WHERE answered IS NOT NULL
+    )
+    UNION ALL
+    SELECT date, instrument_key, unnest([begins, ends]), NULL, unnest([conn, NULL]), 0, 0, unnest([1, -1]), 0
+    FROM (
+        SELECT s.date, instrument_key, g.conn, greatest(begins, asked_from) AS begins, least(ends, asked_to) AS ends
+        FROM spans s JOIN gap_times g ON s.date = g.date AND g.conn IN (s.conn, 0)
+            AND begins < asked_to AND ends > asked_from
+    )
+    UNION ALL
+    SELECT date, instrument_key, unnest([silent_from, silent_to]), NULL, NULL, 0, 0, 0, unnest([1, -1])
+    FROM stored.stale_times
+), moments AS (
+    SELECT date, instrument_key, moment, max(asked_on) AS asked_on, max(lost_on) AS lost_on,
+        sum(session) AS session, sum(recorded) AS recorded, count(*) FILTER (recorded = 1) AS answers,
+        sum(gap) AS gap, sum(stale) AS stale
+    FROM changes GROUP BY date, instrument_key, moment
+), states AS (
+    SELECT date, instrument_key, moment AS begins, lead(moment) OVER w AS ends,
+        last_value(asked_on IGNORE NULLS) OVER w AS asked_on, last_value(lost_on IGNORE NULLS) OVER w AS lost_on,
+        sum(session) OVER w > 0 AS in_session, sum(recorded) OVER w > 0 AS is_recorded, sum(gap) OVER w > 0 AS in_gap,
+        sum(stale) OVER w > 0 AS is_stale, sum(answers) OVER w AS answers, sum(answers) OVER k AS answers_of_day
+    FROM moments
+    WINDOW k AS (PARTITION BY date, instrument_key), w AS (PARTITION BY date, instrument_key ORDER BY moment)
+), pieces AS (
+    SELECT *, CASE WHEN in_gap THEN lost_on ELSE asked_on END AS conn,
+        CASE WHEN in_gap THEN '{GAP}'
+             WHEN NOT is_recorded AND answers_of_day = 0 THEN '{NEVER}'
+             WHEN NOT is_recorded AND answers = answers_of_day THEN '{ENDED}'
+             WHEN NOT is_recorded THEN '{NOT_YET}'
+             WHEN is_stale THEN '{STALE}' END AS why
+    FROM states WHERE in_session
+), runs AS (
+    SELECT *, sum(CAST(begins_anew AS INT)) OVER w AS run
+    FROM (
+        SELECT *, (why, conn, begins) IS DISTINCT FROM (lag(why) OVER v, lag(conn) OVER v, lag(ends) OVER v)
+            AS begins_anew
+        FROM pieces WHERE why IS NOT NULL
+        WINDOW v AS (PARTITION BY date, instrument_key ORDER BY begins)
+    )
+    WINDOW w AS (PARTITION BY date, instrument_key ORDER BY begins)
+)
+SELECT {{columns}} FROM (
+    SELECT date, instrument_key, any_value(conn) AS conn, any_value(why) AS why,
+        make_timestamptz(min(begins)) AS start_ts, make_timestamptz(max(ends)) AS end_ts
+    FROM runs GROUP BY date, instrument_key, run
+)
+JOIN (SELECT date, instrument_key, any_value(symbol) AS symbol FROM stored.asked GROUP BY ALL)
+    USING (date, instrument_key)
+ORDER BY date, symbol, instrument_key, start_ts
+"""
