@@ -234,3 +234,15 @@ def test_parts_of_a_version_that_did_not_count_small_rows_are_read(store: Store)
     again.flush(written.last_seq)
     assert snapshot(store) == whole
     assert 1 not in coverage(store, DATE).small_rows["connections"]
+
+
+def test_a_part_is_sorted_and_says_how_many_ticks_each_instrument_has(store: Store) -> None:
+    written = write_day(store)
+    PartWriter(store, DATE).flush(written.last_seq)
+    part = coverage(store, DATE).parts[0].path
+    rows = pq.ParquetFile(part).read()
+    assert rows.equals(rows.sort_by([("instrument_key", "ascending"), ("seq", "ascending")]))
+    counts = read_footer(part).counts
+    assert counts == written.by_key
+    assert counts is not None
+    assert list(counts) == sorted(counts)

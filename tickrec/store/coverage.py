@@ -54,6 +54,8 @@ class Footer:
     small_rows: SmallRows = field(default_factory=dict)
     """Of a part: what belongs to it and to the parts before it. One that is gone cannot be told from one that had no
     rows otherwise."""
+    counts: Mapping[str, int] | None = None
+    """Ticks of each instrument in the file; None: its version did not say."""
 
     def to_metadata(self) -> dict[str, str]:
         """The key-value metadata of a Parquet file."""
@@ -65,6 +67,8 @@ class Footer:
             "tickrec.version": __version__,
             "tickrec.small_rows": json.dumps({table: [*rows.items()] for table, rows in self.small_rows.items()}),
         }
+        if self.counts is not None:
+            metadata["tickrec.counts"] = json.dumps(dict(self.counts), separators=(",", ":"))
         if self.position is not None:
             metadata["tickrec.position"] = f"{self.position.file} {self.position.offset}"
         return metadata | {_CHECK: _checksum(metadata)}
@@ -76,6 +80,7 @@ class Footer:
             raise ValueError("what it says of itself is damaged")
         position = metadata.get("tickrec.position")
         small = json.loads(metadata.get("tickrec.small_rows", "{}"))  # older versions did not write it
+        counts = json.loads(metadata.get("tickrec.counts", "null"))  # nor this
         return cls(
             int(metadata["tickrec.first_seq"]),
             int(metadata["tickrec.last_seq"]),
@@ -83,6 +88,7 @@ class Footer:
             Position(*map(int, position.split())) if position else None,
             int(metadata["tickrec.schema_version"]),
             {table: dict(rows) for table, rows in small.items()},
+            counts,
         )
 
 

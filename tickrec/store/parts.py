@@ -7,6 +7,7 @@ published. How entries become rows is in `rows`.
 import datetime as dt
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ import pyarrow as pa
 from tickrec import schema
 from tickrec.files import make_folder, publish
 from tickrec.journal.history import Tables
-from tickrec.store import parquet
+from tickrec.store import parquet, runs
 from tickrec.store.coverage import (
     Coverage,
     Footer,
@@ -47,8 +48,10 @@ _SMALL_PIECES: Final = 32
 """Pieces of a flush that are decoded the gentle way; a minute of 900 ticks a second is fewer."""
 _CARRIED_ENTRIES: Final = 100_000
 """Entries without ticks after which a part is published all the same, so that they are not read again and again."""
-_GROUP_PIECES: Final = 4
-"""Pieces in a row group of a part, if they are not too large."""
+_RUN_ROWS: Final = 32_768
+"""Rows that are sorted together; in full mode they take 17 MB until then."""
+_LARGE_RUN_ROWS: Final = 65_536
+"""The same when much is to be caught up with: an instrument's rows then lie in fewer places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class Draft:
         self._file = parquet.part_file(self._path)
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
+        self._counts: Counter[str] = Counter()
         self._small: dict[str, list[pa.Table]] = {"market_status": [], "rejected": []}
         self._encoder = encoder
         self._encoded: Future[None] | None = None
@@ -95,8 +99,7 @@ class Draft:
         self._waiting_rows += piece.ticks.num_rows
         self._small["market_status"].append(piece.market_status)
         self._small["rejected"].append(piece.rejected)
-        # Larger pieces come when there is much to catch up with; larger row groups are then a quarter cheaper.
-        if self._waiting_rows >= parquet.PART_ROWS * (1 if len(self._waiting) >= _GROUP_PIECES else _GROUP_PIECES):
+        if self._waiting_rows >= (_RUN_ROWS if self._encoder is None else _LARGE_RUN_ROWS):
             self._write()
 
     def small_tables(self) -> Tables:
@@ -110,7 +113,7 @@ class Draft:
         """Publish the small tables, `empty` ones only if asked, then the ticks, which makes the range count."""
         self._write()
         self._finish_encoding()
-        self._file.close(footer.to_metadata())
+        self._file.close(replace(footer, counts=dict(sorted(self._counts.items()))).to_metadata())
         for name, table in small.items():
             if table.num_rows or empty:
                 publish(self._target(name, footer), partial(parquet.write_small, table))
@@ -122,16 +125,23 @@ class Draft:
         return self._store.part_path(table, self._date, footer.first, footer.last)
 
     def _write(self) -> None:
-        if self._waiting:
+        """Write a run of what waits."""
+        if self._waiting_rows:
             self._finish_encoding()
-            rows, self._waiting, self._waiting_rows = pa.concat_tables(self._waiting), [], 0
+            tables, self._waiting, self._waiting_rows = self._waiting, [], 0
             if self._encoder is None:
-                self._file.write(rows)
+                self._write_run(tables)
             else:
-                self._encoded = self._encoder.submit(self._file.write, rows)
+                self._encoded = self._encoder.submit(self._write_run, tables)
+
+    def _write_run(self, tables: list[pa.Table]) -> None:
+        run = runs.sort(tables)
+        for group in run.groups(parquet.PART_ROWS):
+            self._file.write(group)
+        self._counts.update(run.counts)
 
     def _finish_encoding(self) -> None:
-        """Wait for the row group that is being written: only one may be in memory. Raises what went wrong."""
+        """Wait for the run that is being written: only one may be in memory. Raises what went wrong."""
         if self._encoded is not None:
             self._encoded.result()
             self._encoded = None
@@ -186,7 +196,7 @@ class PartWriter:
     def _part(self, last_seq: int, sizes: Iterator[int], final: bool) -> Flushed | None:
         awaited = self._covered.awaited
         reader = RowReader(self._store, self._covered, last_seq if awaited is None else awaited)
-        # When behind, a row group is encoded, which needs no lock, while the next is decoded; that costs 40 MB.
+        # When behind, a run is encoded, which needs no lock, while the next is decoded; that costs 40 MB.
         encoder = self._encoder if self._behind else None
         with Draft(self._store, self._date, self.next_seq, encoder) as draft:
             for piece in reader.pieces(sizes):
