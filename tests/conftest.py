@@ -2,10 +2,13 @@
 
 import asyncio
 import inspect
+import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.days import DATE, write_day, write_instruments
+from tickrec.seal.seal import seal
 from tickrec.store.paths import Store
 
 SYSTEM = Path(__file__).parent / "system"
@@ -15,6 +18,34 @@ SYSTEM = Path(__file__).parent / "system"
 def store(tmp_path: Path) -> Store:
     """A store that nothing has been recorded into yet."""
     return Store(tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def days_to_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A date as three stores: `recorded`, `sealed`, `with_day_file`. To be copied."""
+    folder = tmp_path_factory.mktemp("days")
+    write_day(Store(folder / "recorded"), messages=12, each=5, instruments=12)
+    for name in ("sealed", "with_day_file"):
+        store = Store(folder / name)
+        shutil.copytree(folder / "recorded", store.root)
+        if name == "with_day_file":
+            write_instruments(store, ["A", "B"])
+        seal(store, DATE, duckdb=name == "with_day_file")
+    return folder
+
+
+@pytest.fixture
+def sealed(store: Store, days_to_copy: Path) -> Store:
+    """A store with a sealed date that has all that days have, but no DuckDB file."""
+    shutil.copytree(days_to_copy / "sealed", store.root)
+    return store
+
+
+@pytest.fixture
+def with_day_file(store: Store, days_to_copy: Path) -> Store:
+    """A store with a sealed date, its DuckDB file, and the broker's list with A and B."""
+    shutil.copytree(days_to_copy / "with_day_file", store.root)
+    return store
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,6 +18,7 @@ from tickrec import schema
 from tickrec.clock import IST, SECOND, from_datetime
 from tickrec.journal import Journal, JournalWriter
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
+from tickrec.market.instruments import write
 from tickrec.serve.synthetic import market as synthetic
 from tickrec.serve.synthetic.listings import Listing
 from tickrec.serve.synthetic.messages import FeedEncoder, market_info_frame
@@ -217,6 +218,13 @@ def write_day(
     recording.drop(reason="stopped")
     recording.close()
     return recording.written
+
+
+def write_instruments(store: Store, symbols: Sequence[str], downloaded_ns: int = 0, date: dt.date = DATE) -> None:
+    """The broker's list of a date, of these shares."""
+    rows = [{"instrument_key": f"NSE_EQ|{symbol}", "segment": "NSE_EQ", "symbol": symbol} for symbol in symbols]
+    table = pa.Table.from_pylist(rows, schema=schema.INSTRUMENTS)
+    write(table.replace_schema_metadata({"tickrec.downloaded_ns": str(downloaded_ns)}), store.instruments_path(date))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,9 @@
-"""Real processes for tests: the simulated broker, and `tickrec` recording it."""
+"""Commands for tests: `tickrec` called in this process or run as one, and the simulated broker to record."""
 
+import contextlib
+import io
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -10,6 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from tickrec.cli import main
 from tickrec.clock import SECOND, SystemClock
 
 DEADLINE_NS = 60 * SECOND
@@ -42,6 +48,33 @@ def tickrec(*arguments: object, folder: Path, check: int | None = 0) -> subproce
     )
     assert check is None or done.returncode == check, f"exit {done.returncode}: {done.stderr}"
     return done
+
+
+def called(*arguments: object, folder: Path, check: int = 0, token: bool = True) -> subprocess.CompletedProcess[str]:
+    """What `tickrec` does, but in this process: for what is no matter of processes. It finds no standard input."""
+    said = {name: io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for name in ("stdout", "stderr")}
+    environ, log, code = dict(os.environ), logging.getLogger("tickrec"), 0
+    handlers = list(log.handlers)
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        os.environ.update(environment(folder))
+        if not token:
+            del os.environ["UPSTOX_ACCESS_TOKEN"]
+        patch.setattr(sys, "argv", ["tickrec", *map(str, arguments)])
+        for name, stream in said.items():
+            patch.setattr(sys, name, stream)
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            os.environ.clear()
+            os.environ.update(environ)
+            for handler in {*log.handlers} - {*handlers}:
+                log.removeHandler(handler)
+                handler.close()
+    out, err = (stream.buffer.getvalue().decode() for stream in said.values())
+    assert code == check, f"exit {code}: {err}"
+    return subprocess.CompletedProcess([], code, out, err)
 
 
 @contextmanager
@@ -80,4 +113,4 @@ def folder_bytes(folder: Path, pattern: str = "*") -> int:
     return sum(path.stat().st_size for path in folder.glob(pattern)) if folder.is_dir() else 0
 
 
-__all__: Sequence[str] = ("folder_bytes", "running", "simulated_broker", "stop", "tickrec", "wait_for")
+__all__: Sequence[str] = ("called", "folder_bytes", "running", "simulated_broker", "stop", "tickrec", "wait_for")

@@ -1,6 +1,4 @@
-import datetime as dt
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -13,13 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.days import DATE, Recording, write_day
-from tests.processes import tickrec
+from tests.days import DATE, Recording, write_day, write_instruments
 from tickrec import schema
 from tickrec.clock import IST, SystemClock
-from tickrec.errors import DataError, ExitCode
+from tickrec.errors import DataError
 from tickrec.journal.gaps import DIED
-from tickrec.market.instruments import write
 from tickrec.seal.counts import TickCount
 from tickrec.seal.seal import rebuild, seal
 from tickrec.seal.verify import verify
@@ -27,13 +23,6 @@ from tickrec.store import day_contents, dayfile
 from tickrec.store.coverage import coverage, read_footer
 from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
-
-
-@pytest.fixture
-def sealed(store: Store) -> Store:
-    write_day(store)
-    seal(store, DATE)
-    return store
 
 
 def flip(path: Path, offset: int) -> None:
@@ -52,17 +41,17 @@ def plain_journal(store: Store) -> list[Path]:
     return plain
 
 
-def assert_one(store: Store, *words: str) -> None:
+def assert_one(store: Store, *words: str, duckdb: bool = False) -> None:
     """Something differs, a line says what, and making the date anew mends it."""
     report = verify(store, DATE)
     assert any(all(word in line for word in words) for line in report.differences), report.differences
     assert report.to_json()["ok"] is False
-    rebuild(store, DATE)
+    rebuild(store, DATE, duckdb=duckdb)
     assert verify(store, DATE).differences == ()
 
 
 def test_a_sealed_date_agrees_with_itself(store: Store) -> None:
-    written = write_day(store)
+    written = write_day(store, messages=9)
     seal(store, DATE)
     assert verify(store, DATE).to_json() == {
         "date": "2026-11-23",
@@ -97,7 +86,7 @@ def test_unreadable_ticks_and_manifest_are_mended_by_a_rebuild(sealed: Store) ->
     sealed.manifest_path(DATE).write_bytes(b"{}")
     with pytest.raises(DataError, match=r"2026-11-23.json.*tickrec rebuild"):
         seal(sealed, DATE)
-    rebuild(sealed, DATE)
+    rebuild(sealed, DATE, duckdb=False)
     assert verify(sealed, DATE).differences == ()
 
 
@@ -119,36 +108,22 @@ def test_a_file_that_is_gone_is_told_once(sealed: Store, table: str, manifest: b
     assert verify(sealed, DATE).differences == (*rest, f"{table}/date={DATE}/{path.name}: is gone")
 
 
-def test_a_damaged_file_is_not_blamed_on_the_day_file(sealed: Store) -> None:
+def test_a_damaged_file_is_not_blamed_on_the_day_file(with_day_file: Store) -> None:
     for table, offset in (("gaps", 20), ("rejected", 20), ("ticks", 2000)):
-        flip(sealed.sealed_path(table, DATE), offset)
-    sealed.sealed_path("connections", DATE).write_bytes(b"PAR1")
-    said = [line.split(".parquet: ") for line in verify(sealed, DATE).differences]
+        flip(with_day_file.sealed_path(table, DATE), offset)
+    with_day_file.sealed_path("connections", DATE).write_bytes(b"PAR1")
+    said = [line.split(".parquet: ") for line in verify(with_day_file, DATE).differences]
     assert sorted(file.rpartition("/")[2] for file, _ in said) == ["connections", "gaps", "rejected", "ticks"]
     assert {what for _, what in said} == {"not the file that was sealed"}
 
 
-def test_a_day_file_that_is_gone_is_found(sealed: Store) -> None:
-    sealed.duckdb_path(DATE).unlink()
-    assert_one(sealed, "2026-11-23.duckdb", "is gone")
+def test_a_day_file_that_is_gone_is_found(with_day_file: Store) -> None:
+    with_day_file.duckdb_path(DATE).unlink()
+    assert_one(with_day_file, "2026-11-23.duckdb", "is gone", duckdb=True)
+    assert with_day_file.duckdb_path(DATE).exists()
 
 
 LIST = f"instruments/date={DATE}/instruments.parquet"
-
-
-@pytest.fixture
-def listed(store: Store) -> Store:
-    """A sealed date with the broker's list, in which two instruments are."""
-    write_instruments(store, ["A", "B"])
-    write_day(store)
-    seal(store, DATE)
-    return store
-
-
-def write_instruments(store: Store, symbols: list[str], downloaded_ns: int = 0) -> None:
-    rows = [{"instrument_key": f"NSE_EQ|{symbol}", "segment": "NSE_EQ", "symbol": symbol} for symbol in symbols]
-    table = pa.Table.from_pylist(rows, schema=schema.INSTRUMENTS)
-    write(table.replace_schema_metadata({"tickrec.downloaded_ns": str(downloaded_ns)}), store.instruments_path(DATE))
 
 
 def listed_symbols(store: Store) -> list[list[str]]:
@@ -157,56 +132,60 @@ def listed_symbols(store: Store) -> list[list[str]]:
     return [stored, day_contents.read_instruments(store.duckdb_path(DATE))["symbol"].to_pylist()]
 
 
-def test_a_list_of_instruments_that_is_gone_is_told_and_taken_from_the_day_file(listed: Store) -> None:
-    assert verify(listed, DATE).differences == ()
-    before = pq.ParquetFile(listed.instruments_path(DATE)).read().replace_schema_metadata()
-    shutil.rmtree(listed.instruments_path(DATE).parent)
-    assert verify(listed, DATE).differences == (f"{LIST}: is gone",)
-    rebuild(listed, DATE)
-    assert verify(listed, DATE).differences == ()
-    assert listed_symbols(listed) == [["A", "B"], ["A", "B"]]
-    assert pq.ParquetFile(listed.instruments_path(DATE)).read().replace_schema_metadata().equals(before)
-    listed.instruments_path(DATE).unlink()
-    seal(listed, DATE)
-    assert listed_symbols(listed) == [["A", "B"], ["A", "B"]]
+def test_a_list_of_instruments_that_is_gone_is_told_and_taken_from_the_day_file(with_day_file: Store) -> None:
+    assert verify(with_day_file, DATE).differences == ()
+    before = pq.ParquetFile(with_day_file.instruments_path(DATE)).read().replace_schema_metadata()
+    shutil.rmtree(with_day_file.instruments_path(DATE).parent)
+    assert verify(with_day_file, DATE).differences == (f"{LIST}: is gone",)
+    rebuild(with_day_file, DATE)
+    assert verify(with_day_file, DATE).differences == ()
+    assert listed_symbols(with_day_file) == [["A", "B"], ["A", "B"]]
+    assert pq.ParquetFile(with_day_file.instruments_path(DATE)).read().replace_schema_metadata().equals(before)
+    with_day_file.instruments_path(DATE).unlink()
+    seal(with_day_file, DATE)
+    assert listed_symbols(with_day_file) == [["A", "B"], ["A", "B"]]
 
 
-def test_a_damaged_list_of_instruments_is_told_once_and_taken_from_the_day_file(listed: Store) -> None:
-    flip(listed.instruments_path(DATE), 20)
-    (line,) = verify(listed, DATE).differences
+def test_a_damaged_list_of_instruments_is_told_once_and_taken_from_the_day_file(with_day_file: Store) -> None:
+    flip(with_day_file.instruments_path(DATE), 20)
+    (line,) = verify(with_day_file, DATE).differences
     assert line.startswith("instruments: cannot be read")
-    rebuild(listed, DATE)
-    assert verify(listed, DATE).differences == ()
-    assert listed_symbols(listed) == [["A", "B"], ["A", "B"]]
+    rebuild(with_day_file, DATE)
+    assert verify(with_day_file, DATE).differences == ()
+    assert listed_symbols(with_day_file) == [["A", "B"], ["A", "B"]]
 
 
-def test_a_list_that_nothing_else_has_is_missed_in_words(listed: Store, caplog: pytest.LogCaptureFixture) -> None:
-    listed.instruments_path(DATE).unlink()
-    listed.duckdb_path(DATE).unlink()
-    rebuild(listed, DATE)
-    assert f"{listed.instruments_path(DATE)} is gone or damaged, and nothing else has its rows" in caplog.text
-    assert LIST not in json.loads(listed.manifest_path(DATE).read_bytes())["files"]
+def test_a_list_that_nothing_else_has_is_missed_in_words(
+    with_day_file: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    with_day_file.instruments_path(DATE).unlink()
+    with_day_file.duckdb_path(DATE).unlink()
+    rebuild(with_day_file, DATE)
+    assert f"{with_day_file.instruments_path(DATE)} is gone or damaged, and nothing else has its rows" in caplog.text
+    assert LIST not in json.loads(with_day_file.manifest_path(DATE).read_bytes())["files"]
 
 
-def test_a_list_that_was_exchanged_is_told_unless_it_was_downloaded_after_the_sealing(listed: Store) -> None:
-    write_instruments(listed, ["A", "C"])
-    assert verify(listed, DATE).differences == (f"{LIST}: not the file that was sealed",)
-    write_instruments(listed, ["A", "C"], SystemClock.wall_ns())
-    assert verify(listed, DATE).differences == ()
-    seal(listed, DATE)
-    assert listed_symbols(listed) == [["A", "C"], ["A", "C"]]
+def test_a_list_that_was_exchanged_is_told_unless_it_was_downloaded_after_the_sealing(with_day_file: Store) -> None:
+    write_instruments(with_day_file, ["A", "C"])
+    assert verify(with_day_file, DATE).differences == (f"{LIST}: not the file that was sealed",)
+    write_instruments(with_day_file, ["A", "C"], SystemClock.wall_ns())
+    assert verify(with_day_file, DATE).differences == ()
+    seal(with_day_file, DATE)
+    assert listed_symbols(with_day_file) == [["A", "C"], ["A", "C"]]
 
 
-def test_a_manifest_of_a_version_that_did_not_name_the_list_agrees(listed: Store) -> None:
-    path = listed.manifest_path(DATE)
+def test_a_manifest_of_a_version_that_did_not_name_the_list_agrees(with_day_file: Store) -> None:
+    path = with_day_file.manifest_path(DATE)
     facts = json.loads(path.read_bytes())
     del facts["files"][LIST]
     path.write_text(json.dumps(facts))
-    assert verify(listed, DATE).differences == ()
-    listed.instruments_path(DATE).unlink()
-    assert verify(listed, DATE).differences == (f"duckdb/{DATE}.duckdb: has instruments, the file of which is gone",)
-    rebuild(listed, DATE)
-    assert listed_symbols(listed) == [["A", "B"], ["A", "B"]]
+    assert verify(with_day_file, DATE).differences == ()
+    with_day_file.instruments_path(DATE).unlink()
+    assert verify(with_day_file, DATE).differences == (
+        f"duckdb/{DATE}.duckdb: has instruments, the file of which is gone",
+    )
+    rebuild(with_day_file, DATE)
+    assert listed_symbols(with_day_file) == [["A", "B"], ["A", "B"]]
 
 
 def test_the_list_survives_a_day_file_that_is_made_anew_while_recording(flushed: Recording) -> None:
@@ -218,21 +197,21 @@ def test_the_list_survives_a_day_file_that_is_made_anew_while_recording(flushed:
     assert listed_symbols(store) == [["A", "B"], ["A", "B"]]
 
 
-def test_a_changed_value_in_duckdb_is_found(sealed: Store) -> None:
-    with duckdb.connect(str(sealed.duckdb_path(DATE))) as session:
+def test_a_changed_value_in_duckdb_is_found(with_day_file: Store) -> None:
+    with duckdb.connect(str(with_day_file.duckdb_path(DATE))) as session:
         session.execute("UPDATE ticks SET ltp = ltp + 0.05 WHERE seq = (SELECT max(seq) FROM ticks)")
-    assert_one(sealed, "2026-11-23.duckdb", "ticks is not what Parquet has")
+    assert_one(with_day_file, "2026-11-23.duckdb", "ticks is not what Parquet has")
 
 
-def test_rows_missing_from_duckdb_are_found(sealed: Store) -> None:
-    with duckdb.connect(str(sealed.duckdb_path(DATE))) as session:
+def test_rows_missing_from_duckdb_are_found(with_day_file: Store) -> None:
+    with duckdb.connect(str(with_day_file.duckdb_path(DATE))) as session:
         session.execute("DELETE FROM ticks WHERE seq = (SELECT max(seq) FROM ticks)")
-    assert_one(sealed, "2026-11-23.duckdb", "has", "of", "ticks")
+    assert_one(with_day_file, "2026-11-23.duckdb", "has", "of", "ticks")
 
 
-def test_a_day_file_that_is_none_is_found(sealed: Store) -> None:
-    sealed.duckdb_path(DATE).write_bytes(b"nothing" * 1000)
-    assert_one(sealed, "2026-11-23.duckdb", "cannot be read")
+def test_a_day_file_that_is_none_is_found(with_day_file: Store) -> None:
+    with_day_file.duckdb_path(DATE).write_bytes(b"nothing" * 1000)
+    assert_one(with_day_file, "2026-11-23.duckdb", "cannot be read")
 
 
 def test_damage_in_the_journal_is_found_with_its_place(sealed: Store) -> None:
@@ -412,16 +391,6 @@ def test_sealed_ticks_that_are_gone_are_told(sealed: Store) -> None:
     assert_one(sealed, "ticks.parquet: is gone")
 
 
-def test_seal_and_verify_say_from_when_to_when_there_is_data(tmp_path: Path) -> None:
-    store = Store(tmp_path / "data")
-    write_day(store)
-    how_much = r"recorded \d\d:\d\d:\d\d - \d\d:\d\d:\d\d, gaps 2 \(1m 04s\)"
-    said = tickrec("seal", DATE, folder=tmp_path).stdout
-    assert re.fullmatch(rf"sealed {DATE}: \d+ ticks of \d+ instruments, {how_much}\n", said)
-    said = tickrec("verify", DATE, folder=tmp_path).stdout
-    assert re.fullmatch(rf"{DATE} sealed: \d+ ticks, {how_much}, everything agrees\n", said)
-
-
 CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "is of 2026-11-24": lambda facts: facts.update(date="2026-11-24"),
     "begins with entry 2": lambda facts: facts.update(first_seq=2),
@@ -562,29 +531,6 @@ def test_a_date_that_is_sealed_meanwhile_is_read_again(flushed: Recording) -> No
 
     report = verify(flushed.store, DATE, seal_once)
     assert (report.sealed, report.differences, report.ticks) == (True, (), flushed.written.ticks)
-
-
-def test_one_date_that_cannot_be_read_does_not_keep_the_others_from_being_told(tmp_path: Path) -> None:
-    store = Store(tmp_path / "data")
-    dates = [DATE - dt.timedelta(days=days) for days in (4, 3, 0)]
-    for date in dates:
-        write_day(store, date, messages=6)
-    store.sealed_path("ticks", dates[1]).parent.mkdir(parents=True)
-    store.sealed_path("ticks", dates[1]).write_bytes(b"PAR1")
-    shutil.rmtree(store.journal(dates[1]))
-    sealed = tickrec("seal", dates[0], "--to", DATE, folder=tmp_path, check=ExitCode.DATA)
-    assert [line.split(":")[0] for line in sealed.stdout.splitlines()] == [f"sealed {dates[0]}", f"sealed {DATE}"]
-    done = tickrec("verify", dates[0], "--to", DATE, folder=tmp_path, check=ExitCode.DATA)
-    assert [line.split()[0] for line in done.stdout.splitlines()] == [str(dates[0]), str(DATE)]
-    for said in (sealed.stderr, done.stderr):
-        (line,) = said.splitlines()
-        assert line.startswith(f"tickrec: {dates[1]}: ")
-    program = tickrec("verify", dates[0], "--to", DATE, "--json", folder=tmp_path, check=ExitCode.DATA)
-    first, bad, last = map(json.loads, program.stdout.splitlines())
-    assert [each["date"] for each in (first, bad, last)] == [str(date) for date in dates]
-    assert bad["exit_code"] == ExitCode.DATA
-    assert bad["error"] in program.stderr
-    assert "error" not in first | last
 
 
 def test_a_damaged_header_of_the_journal_costs_no_entry(flushed: Recording) -> None:
