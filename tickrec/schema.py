@@ -9,7 +9,7 @@ from typing import Final
 
 import pyarrow as pa
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 _US = pa.timestamp("us", tz="UTC")
 _MS = pa.timestamp("ms", tz="UTC")
@@ -103,6 +103,7 @@ SUBSCRIPTIONS: Final = _schema(
     ("mode", pa.string(), "requested mode: ltpc, option_greeks, full or full_d30"),
     ("asked_ts", _US, "when it was first asked for on this connection; NULL: that was never opened"),
     ("answered_ts", _US, "receive time of the first data; NULL: silent"),
+    ("followed", pa.bool_(), "asked for because the money moved; NULL where an earlier version recorded it"),
 )
 
 MARKET_STATUS: Final = _schema(

@@ -7,7 +7,7 @@ from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.journal.gaps import DIED
 from tickrec.journal.history import History, Tables
 
-A, B = "NSE_EQ|A", "NSE_EQ|B"
+A, B, C = "NSE_EQ|A", "NSE_EQ|B", "NSE_EQ|C"
 
 
 def at(second: int) -> dt.datetime:
@@ -36,8 +36,8 @@ class Day:
             self.rows[name] += table.to_pylist()
         return self.rows
 
-    def connect(self, second: int, conn: int = 1) -> None:
-        self.feed(second, EntryKind.CONNECTED, conn, host="h", attempt=1, keys=2)
+    def connect(self, second: int, conn: int = 1, keys: int = 2) -> None:
+        self.feed(second, EntryKind.CONNECTED, conn, host="h", attempt=1, keys=keys)
 
     def ask(self, second: int, *keys: str, mode: str = "full", conn: int = 1) -> None:
         self.feed(second, EntryKind.SUBSCRIBED, conn, mode=mode, keys=[[key, key[-1]] for key in keys])
@@ -104,6 +104,7 @@ def test_a_key_is_answered_by_the_first_message_that_says_something_about_it() -
         "mode": "full",
         "asked_ts": at(11),
         "answered_ts": at(12),
+        "followed": False,
     }
     assert day.ledger.silent() == set()
 
@@ -138,8 +139,8 @@ def test_keys_that_could_not_be_asked_for_settle_as_silent_with_the_run() -> Non
     day.feed(12, EntryKind.CLOSED, 0, reason="stopped")
     settled = day.take()["subscriptions"]
     assert [tuple(row.values()) for row in settled] == [
-        (3, 2, A, "A", "full", None, None),
-        (3, 2, B, "B", "full", None, None),
+        (3, 2, A, "A", "full", None, None, False),
+        (3, 2, B, "B", "full", None, None, False),
     ]
     assert rows(day.ledger.open_rows())["subscriptions"] == []
 
@@ -153,6 +154,47 @@ def test_keys_asked_for_at_last_count_like_all_others() -> None:
     day.feed(14, EntryKind.CLOSED, 0, reason="stopped")
     (row,) = day.take()["subscriptions"]
     assert (row["asked_ts"], row["answered_ts"]) == (at(12), at(13))
+
+
+def test_what_is_added_to_an_open_connection_is_a_subscription_of_its_own() -> None:
+    day = Day()
+    day.feed(9, EntryKind.NOTE, 1, event="wanted", keys=[[A, "A", "full"]])
+    day.connect(10, keys=1)
+    day.ask(11, A)
+    day.message(12, A)
+    day.feed(20, EntryKind.NOTE, 1, event="added", keys=[[B, "B", "full"]], followed=[B])
+    (waiting,) = rows(day.ledger.open_rows())["subscriptions"]
+    assert (waiting["instrument_key"], waiting["asked_ts"], waiting["followed"]) == (B, None, True)
+    day.feed(21, EntryKind.SUBSCRIBED, 1, mode="full", keys=[[B, "B"]], followed=[B])
+    day.take()
+    day.ledger = History.from_text(day.ledger.to_text())
+    assert day.ledger.followed == {B}
+    day.message(22, A, B)
+    day.feed(30, EntryKind.DISCONNECTED, 1, code=1006, reason="gone")
+    found = day.take()
+    assert [
+        (row["instrument_key"], row["asked_ts"], row["answered_ts"], row["followed"]) for row in found["subscriptions"]
+    ] == [
+        (A, at(11), at(12), False),
+        (B, at(21), at(22), True),
+    ]
+    assert day.ledger.lasting()[0].keys == 2
+
+
+def test_what_is_added_to_a_lost_connection_waits_for_the_next() -> None:
+    day = Day()
+    day.connect(10, keys=1)
+    day.ask(11, A)
+    day.message(12, A)
+    day.feed(13, EntryKind.DISCONNECTED, 1, code=1006, reason="gone")
+    day.feed(20, EntryKind.NOTE, 1, event="added", keys=[[B, "B", "full"]])
+    day.feed(21, EntryKind.NOTE, 1, event="added", keys=[[C, "C", "full"]])
+    day.feed(30, EntryKind.CLOSED, 0, reason="stopped")
+    settled = day.take()["subscriptions"][1:]
+    assert [(row["instrument_key"], row["asked_ts"], row["answered_ts"]) for row in settled] == [
+        (B, None, None),
+        (C, None, None),
+    ]
 
 
 def test_an_answer_on_another_connection_does_not_count() -> None:

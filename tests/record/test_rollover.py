@@ -99,6 +99,44 @@ async def test_a_connection_that_lives_over_midnight_has_no_gap(run: Run) -> Non
     assert await run.end() == {MONDAY: [], TUESDAY: []}
 
 
+async def test_what_was_added_goes_on_over_midnight(run: Run) -> None:
+    run.want()
+    run.open()
+    run.receive()
+    run.append(EntryKind.NOTE, event="added", keys=[["NSE_EQ|C", "C", "full"]], followed=["NSE_EQ|C"])
+    run.append(EntryKind.SUBSCRIBED, mode="full", keys=[["NSE_EQ|C", "C"]], followed=["NSE_EQ|C"])
+    run.at(1)
+    run.receive()
+    run.at(2)
+    run.drop()
+    run.at(3)
+    assert await run.end() == {MONDAY: [], TUESDAY: [(1, 1, 3, "reset", 3)]}
+    for date in (MONDAY, TUESDAY):
+        asked = stored_rows(run.store, coverage(run.store, date), "subscriptions")
+        assert {row["instrument_key"]: row["followed"] for row in asked} == {
+            "NSE_EQ|A": False,
+            "NSE_EQ|B": False,
+            "NSE_EQ|C": True,
+        }
+
+
+async def test_what_was_added_while_the_connection_was_lost_is_known_after_midnight(run: Run) -> None:
+    run.want()
+    run.open()
+    run.at(-20)
+    run.drop()
+    run.append(EntryKind.NOTE, event="added", keys=[["NSE_EQ|C", "C", "full"]], followed=["NSE_EQ|C"])
+    run.at(1)
+    run.append(EntryKind.NOTE, event="attempt", reason="403", retry_s=1)
+    await run.end()
+    asked = stored_rows(run.store, coverage(run.store, TUESDAY), "subscriptions")
+    assert [(row["instrument_key"], row["followed"]) for row in asked] == [
+        ("NSE_EQ|A", False),
+        ("NSE_EQ|B", False),
+        ("NSE_EQ|C", True),
+    ]
+
+
 async def test_what_was_lost_before_midnight_is_missing_on_both_dates_and_its_instruments_are_named(run: Run) -> None:
     run.want()
     run.open()

@@ -47,6 +47,7 @@ from tickrec.serve.faults import Fault
 from tickrec.serve.synthetic.simulator import Settings, Simulator
 from tickrec.upstox.auth import TokenSource
 from tickrec.upstox.feed import Feed, Timing, Wanted
+from tickrec.upstox.limits import Limits
 from tickrec.upstox.rest import Rest
 
 MESSAGE, CONNECTED, SUBSCRIBED = EntryKind.MESSAGE, EntryKind.CONNECTED, EntryKind.SUBSCRIBED
@@ -95,7 +96,8 @@ async def test_a_connection_tells_its_story_in_order() -> None:
         await found.until_count(MESSAGE, 3)
     kinds = [entry.kind for entry in found.entries]
     assert kinds[:2] == [NOTE, CONNECTED]
-    assert found.notes("wanted") == [{"event": "wanted", "keys": [list(RELIANCE), list(TCS), list(NIFTY)]}]
+    wanted = [[*each[:3]] for each in (RELIANCE, TCS, NIFTY)]
+    assert found.notes("wanted") == [{"event": "wanted", "keys": wanted}]
     assert kinds[-1] is DISCONNECTED
     assert [entry.payload for entry in found.of(MESSAGE)] == [
         market_info(),
@@ -1050,3 +1052,77 @@ async def test_an_unexpected_error_of_the_sink_ends_the_run_with_it() -> None:
         async with asyncio.timeout(DEADLINE):
             with pytest.raises(KeyError, match="a bug"):
                 await make_feed(broker.url, [[RELIANCE], [TCS]]).run(sink)
+
+
+# More while it runs
+
+
+STRIKES = [Wanted(f"NSE_FO|{number}", f"NIFTY {number} CE", "full", followed=True) for number in range(7)]
+
+
+async def test_more_is_asked_for_on_the_open_connection_and_again_on_the_next() -> None:
+    broker = Broker()
+    async with (
+        broker.running(),
+        recording(make_feed(broker.url, [[RELIANCE]], limits=Limits(5, 1), batch_size=2)) as found,
+    ):
+        feed = found.feed
+        await found.until(lambda: feed.states()[0].answered == 1)
+        feed.add(STRIKES[:3])
+        feed.add(STRIKES[:3])
+        await found.until(lambda: feed.states()[0].answered == 4)
+        assert [len(facts["data"]["instrumentKeys"]) for _, facts in broker.subscribed] == [1, 2, 1]
+        await broker.drop()
+        await found.until(lambda: len(broker.subscribed) == 5 and feed.states()[0].answered == 4)
+        assert feed.states()[0].keys == 4
+    wanted = [[*each[:3]] for each in STRIKES[:3]]
+    keys = [each.instrument_key for each in STRIKES[:3]]
+    assert found.notes("added") == [{"event": "added", "keys": wanted, "followed": keys}]
+    asked = found.facts(SUBSCRIBED)
+    assert [facts.get("followed") for facts in asked] == [None, keys[:2], keys[2:], keys[:1], keys[1:]]
+    assert feed.silent() == []
+
+
+async def test_more_that_stays_silent_is_asked_for_twice_and_named() -> None:
+    broker = Broker()
+    broker.mute_keys = {STRIKES[0].instrument_key}
+    async with broker.running(), recording(make_feed(broker.url, [[RELIANCE]], limits=Limits(5, 1))) as found:
+        feed = found.feed
+        await found.until(lambda: feed.states()[0].answered == 1)
+        feed.add(STRIKES[:2])
+        await found.until(feed.silent)
+    assert feed.silent() == [STRIKES[0].instrument_key]
+    assert [len(facts["data"]["instrumentKeys"]) for _, facts in broker.subscribed] == [1, 2, 1]
+
+
+async def test_more_goes_where_there_is_room_and_then_to_another_connection() -> None:
+    broker = Broker()
+    async with (
+        broker.running(),
+        recording(make_feed(broker.url, [[RELIANCE, TCS], [NIFTY]], limits=Limits(3, 3))) as found,
+    ):
+        feed = found.feed
+        await found.until(lambda: sum(state.answered for state in feed.states()) == 3)
+        assert feed.room == 6
+        feed.add(STRIKES[:5])
+        await found.until(lambda: sum(state.answered for state in feed.states()) == 8)
+        assert [state.keys for state in feed.states()] == [3, 3, 2]
+        assert feed.room == 1
+        with pytest.raises(ValueError, match="2 instruments, and room for 1"):
+            feed.add(STRIKES)
+    assert all(len(facts["data"]["instrumentKeys"]) <= 3 for _, facts in broker.subscribed)
+    assert [len(facts["keys"]) for facts in found.notes("wanted")] == [2, 1, 2]
+
+
+async def test_more_while_the_connection_is_lost_is_asked_for_when_it_is_back() -> None:
+    broker = Broker()
+    async with broker.running(), recording(make_feed(broker.url, [[RELIANCE]], limits=Limits(5, 1))) as found:
+        feed = found.feed
+        await found.until(lambda: feed.states()[0].answered == 1)
+        broker.handshake = lambda: (403, "no", {})
+        await broker.drop()
+        await found.until(lambda: found.notes("attempt"))
+        feed.add(STRIKES[:1])
+        broker.handshake = lambda: None
+        await found.until(lambda: feed.states()[0].answered == 2)
+    assert broker.subscribed[-1][1]["data"]["instrumentKeys"] == [RELIANCE[0], STRIKES[0].instrument_key]

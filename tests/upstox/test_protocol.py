@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import random
 import socket
 import ssl
 
@@ -12,7 +11,6 @@ from tickrec.clock import SECOND
 from tickrec.errors import UsageError
 from tickrec.upstox.protocol import (
     VERDICTS,
-    Backoff,
     Failure,
     Situation,
     Subscription,
@@ -51,13 +49,13 @@ def test_a_request_is_the_brokers_json() -> None:
 
 def test_every_request_has_a_guid_of_its_own() -> None:
     subscription = Subscription(some(500))
-    requests = subscription.requests() + subscription.requests()
+    requests = subscription.due(0) + subscription.due(0)
     assert len({json.loads(request.payload)["guid"] for request in requests}) == 20
 
 
 @pytest.mark.parametrize(("count", "size", "sizes"), [(120, 50, [50, 50, 20]), (50, 50, [50]), (7, 3, [3, 3, 1])])
 def test_keys_go_out_in_order_and_in_batches(count: int, size: int, sizes: list[int]) -> None:
-    requests = Subscription(some(count), batch_size=size).requests()
+    requests = Subscription(some(count), batch_size=size).due(0)
     sent = [json.loads(request.payload)["data"]["instrumentKeys"] for request in requests]
     assert [len(batch) for batch in sent] == sizes
     assert list(itertools.chain(*sent)) == keys(some(count))
@@ -66,7 +64,7 @@ def test_keys_go_out_in_order_and_in_batches(count: int, size: int, sizes: list[
 
 def test_modes_are_asked_for_apart() -> None:
     wanted = [Wanted("A|1", "A", "full"), Wanted("A|2", "B", "ltpc"), Wanted("A|3", "C", "full")]
-    requests = Subscription(wanted).requests()
+    requests = Subscription(wanted).due(0)
     assert [(request.mode, [each.symbol for each in request.wanted]) for request in requests] == [
         ("full", ["A", "C"]),
         ("ltpc", ["B"]),
@@ -75,45 +73,45 @@ def test_modes_are_asked_for_apart() -> None:
 
 def test_a_key_is_asked_for_once() -> None:
     subscription = Subscription(some(3) + some(3))
-    assert [len(request.wanted) for request in subscription.requests()] == [3]
+    assert [len(request.wanted) for request in subscription.due(0)] == [3]
     assert len(subscription.wanted) == 3
 
 
 def test_unanswered_keys_are_asked_again_once_and_then_named() -> None:
     subscription = Subscription(some(60))
-    subscription.requests()
+    subscription.due(0)
     subscription.asked(0)
     subscription.serve(keys(some(57)))
     assert subscription.answered == 57
-    assert subscription.ask_again(2 * SECOND - 1) == []
+    assert subscription.due(2 * SECOND - 1) == []
     assert subscription.name_silent(2 * SECOND) == []
-    again = subscription.ask_again(2 * SECOND)
+    again = subscription.due(2 * SECOND)
     assert [keys(list(request.wanted)) for request in again] == [keys(some(60))[57:]]
     subscription.asked(2 * SECOND)
     assert subscription.name_silent(4 * SECOND - 1) == []
     assert subscription.name_silent(4 * SECOND) == keys(some(60))[57:]
     assert subscription.silent == tuple(keys(some(60))[57:])
-    assert subscription.ask_again(9 * SECOND) == []
+    assert subscription.due(9 * SECOND) == []
     assert subscription.name_silent(9 * SECOND) == []
     assert subscription.deadline_ns is None
 
 
 def test_nothing_is_asked_again_when_all_have_answered() -> None:
     subscription = Subscription(some(2))
-    subscription.requests()
+    subscription.due(0)
     subscription.asked(0)
     assert subscription.deadline_ns == 2 * SECOND
     subscription.serve(keys(some(2)))
     assert subscription.complete
     assert subscription.deadline_ns is None
-    assert subscription.ask_again(5 * SECOND) == []
+    assert subscription.due(5 * SECOND) == []
 
 
 def test_a_late_answer_ends_silence() -> None:
     subscription = Subscription(some(2))
-    subscription.requests()
+    subscription.due(0)
     subscription.asked(0)
-    subscription.ask_again(2 * SECOND)
+    subscription.due(2 * SECOND)
     subscription.asked(2 * SECOND)
     subscription.name_silent(4 * SECOND)
     subscription.serve(keys(some(1)))
@@ -122,14 +120,50 @@ def test_a_late_answer_ends_silence() -> None:
 
 def test_a_new_connection_asks_for_everything_and_forgets_answers() -> None:
     subscription = Subscription(some(3))
-    subscription.requests()
+    subscription.due(0)
     subscription.asked(0)
     subscription.serve(keys(some(3)))
-    assert [len(request.wanted) for request in subscription.requests()] == [3]
+    assert subscription.due(100 * SECOND) == []
+    subscription.begin()
     assert subscription.unanswered == tuple(keys(some(3)))
-    assert subscription.ask_again(100 * SECOND) == []
+    assert [len(request.wanted) for request in subscription.due(100 * SECOND)] == [3]
     subscription.asked(100 * SECOND)
-    assert len(subscription.ask_again(102 * SECOND)) == 1
+    assert subscription.due(102 * SECOND - 1) == []
+    assert len(subscription.due(102 * SECOND)) == 1
+
+
+def test_what_is_added_is_asked_for_at_once_and_by_itself() -> None:
+    subscription = Subscription(some(3))
+    subscription.due(0)
+    subscription.asked(0)
+    subscription.serve(keys(some(2)))
+    assert subscription.add(some(5)) == some(5)[3:]
+    assert subscription.wanted == tuple(some(5))
+    assert (subscription.count, subscription.answered, subscription.complete) == (5, 2, False)
+    assert [request.wanted for request in subscription.due(SECOND)] == [tuple(some(5)[3:])]
+    subscription.asked(SECOND)
+    assert [request.wanted for request in subscription.due(2 * SECOND)] == [tuple(some(3)[2:])]
+    subscription.asked(2 * SECOND)
+    subscription.serve(keys(some(5))[3:])
+    assert subscription.name_silent(4 * SECOND) == keys(some(3))[2:]
+    subscription.begin()
+    assert [request.wanted for request in subscription.due(5 * SECOND)] == [tuple(some(5))]
+
+
+def test_what_is_added_while_requests_are_sent_is_asked_for_next() -> None:
+    subscription = Subscription(some(1))
+    subscription.due(0)
+    subscription.add(some(2))
+    subscription.asked(0)
+    assert [request.wanted for request in subscription.due(0)] == [tuple(some(2)[1:])]
+
+
+def test_what_is_wanted_already_is_not_added() -> None:
+    subscription = Subscription(some(2))
+    subscription.due(0)
+    subscription.asked(0)
+    assert subscription.add(some(2)) == []
+    assert subscription.due(SECOND) == []
 
 
 @pytest.mark.parametrize(
@@ -299,17 +333,3 @@ def test_every_end_of_a_connection_is_named_and_retried(
     assert failure.reason == reason
     assert classify(failure) is Verdict.RETRY
     assert failure.code == received or failure.code == 1006
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_delays_begin_below_a_second_double_and_stay_below_thirty(seed: int) -> None:
-    backoff = Backoff(random.Random(seed))
-    delays = [backoff.next_seconds() for _ in range(12)]
-    for delay, ceiling in zip(delays, [1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30, 30], strict=True):
-        assert ceiling / 2 <= delay <= ceiling
-    backoff.reset()
-    assert backoff.next_seconds() <= 1
-
-
-def test_delays_are_not_the_same_for_everybody() -> None:
-    assert len({Backoff(random.Random(seed)).next_seconds() for seed in range(20)}) == 20

@@ -13,7 +13,8 @@ class EntryKind(IntEnum):
     CONNECTED = 2
     """A websocket was opened: {"host", "attempt", "keys"}."""
     SUBSCRIBED = 3
-    """Keys were asked for: {"mode", "keys": [[instrument_key, symbol], ...]}, one entry a request."""
+    """Keys were asked for: {"mode", "keys": [[instrument_key, symbol], ...]}, one entry a request, and "followed":
+    [key, ...], those of them that were asked for because the money moved, if there are any."""
     DISCONNECTED = 4
     """A websocket ended: {"code", "reason", "since_ns", "stopped"}: since when data is missing, and whether the run
     wanted that end and left nothing behind. Journals of earlier versions have the first two."""
@@ -23,7 +24,8 @@ class EntryKind(IntEnum):
     """Anything else worth keeping: {"event", ...}.
 
     "start" begins a run. "wanted": {"keys": [[instrument_key, symbol, mode], ...]} of a connection that the run has,
-    before its first attempt. "silent": {"keys"} without an answer. "attempt": {"reason", "retry_s"} of one to connect
+    before its first attempt, "added": {"keys"} in the same way of what it wants besides from here on, both with
+    "followed" as above. "silent": {"keys"} without an answer. "attempt": {"reason", "retry_s"} of one to connect
     that failed; in journals of earlier versions the first of a run has {"since_ns", "keys"} too. "lost": {"reason"} of
     a connection that is not recorded since "since_ns", or since the entry itself, with its "keys" if it was not wanted
     before. "missed": {"reason", "since_ns", "until_ns", "keys"} of data that turned out to be missing after the date

@@ -42,6 +42,7 @@ class _Asked:
     mode: str
     asked_ns: int | None
     """None: it could not be asked for, as there never was a connection."""
+    followed: bool = False
 
 
 @dataclass(slots=True)
@@ -61,12 +62,14 @@ class History:
     def __init__(self) -> None:
         self.symbols: dict[str, str] = {}
         """Trading symbol of every key asked for so far."""
+        self.followed: set[str] = set()
+        """The keys that were asked for because the money moved."""
         self._last_seq = 0
         self._last_ns = 0
         self._lines: dict[int, Line] = {}
         self._connections: dict[int, _Connection] = {}
         self._unasked: dict[int, dict[str, _Asked]] = {}
-        """The keys of connections that the run has not opened yet."""
+        """The keys of connections that the run has not opened yet, or that were added and have not been asked for."""
         self._rows: dict[str, list[Row]] = defaultdict(list)
 
     def feed(self, entry: Entry, data: bool = False, answered: Collection[str] = ()) -> Sequence[Gap]:
@@ -170,8 +173,11 @@ class History:
     def _note(self, entry: Entry) -> list[Gap]:
         facts = entry.facts()
         keys = facts.get("keys")
-        if isinstance(keys, list) and facts["event"] in ("wanted", "attempt", "lost"):
-            self._unasked[entry.conn] = {key: _Asked(symbol, mode, None) for key, symbol, mode in keys}
+        if isinstance(keys, list) and facts["event"] in ("wanted", "added", "attempt", "lost"):
+            followed = facts.get("followed", ())
+            named = {key: _Asked(symbol, mode, None, key in followed) for key, symbol, mode in keys}
+            added = facts["event"] == "added"
+            self._unasked[entry.conn] = (self._unasked.get(entry.conn, {}) if added else {}) | named
         match facts.get("event"):
             case "start":
                 self._settle_all(entry, DIED, at_last_message=True)
@@ -231,16 +237,21 @@ class History:
 
     def _subscribed(self, entry: Entry) -> None:
         facts = entry.facts()
+        followed = facts.get("followed", ())
+        self.followed.update(followed)
         connection = self._connections.setdefault(entry.conn, _Connection(entry.wall_ns, entry.wall_ns))
         for key, symbol in facts["keys"]:
             if symbol is not None:
                 self.symbols[key] = symbol
+            self._unasked.get(entry.conn, {}).pop(key, None)
             again = connection.silent.get(key)
             if again is None:
                 connection.keys += 1
-                connection.silent[key] = _Asked(symbol, facts["mode"], entry.wall_ns)
+                connection.silent[key] = _Asked(symbol, facts["mode"], entry.wall_ns, key in followed)
             else:  # the broker serves the mode asked for last
                 again.mode = facts["mode"]
+        if (line := self._lines.get(entry.conn)) is not None:
+            line.keys = max(line.keys, connection.keys)  # instruments may be added to a connection that is open
 
     # Rows
 
@@ -277,7 +288,7 @@ class History:
         unasked = {conn: _asked_state(keys) for conn, keys in self._unasked.items()}
         lines = [line.to_state() for line in self._lines.values()]
         state = {"symbols": self.symbols, "last": [self._last_seq, self._last_ns], "lines": lines}
-        state |= {"connections": connections, "unasked": unasked}
+        state |= {"connections": connections, "unasked": unasked, "followed": sorted(self.followed)}
         packed = zlib.compress(json.dumps(state, separators=(",", ":"), ensure_ascii=False).encode())
         return base64.b64encode(packed).decode("ascii")
 
@@ -287,7 +298,7 @@ class History:
         history = cls()
         if text:
             state: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(text)))
-            history.symbols = state["symbols"]
+            history.symbols, history.followed = state["symbols"], set(state.get("followed", ()))
             for conn, (opened, last, messages, keys, silent) in state["connections"].items():
                 history._connections[int(conn)] = _Connection(opened, last, messages, keys, _asked(silent))
             history._unasked = {int(conn): _asked(keys) for conn, keys in state.get("unasked", {}).items()}
@@ -324,7 +335,7 @@ def _connection_state(connection: _Connection) -> list[Any]:
 
 
 def _asked_state(keys: dict[str, _Asked]) -> dict[str, list[Any]]:
-    return {key: [asked.symbol, asked.mode, asked.asked_ns] for key, asked in keys.items()}
+    return {key: [asked.symbol, asked.mode, asked.asked_ns, asked.followed] for key, asked in keys.items()}
 
 
 def _asked(state: dict[str, list[Any]]) -> dict[str, _Asked]:
@@ -343,7 +354,7 @@ def _gap_row(gap: Gap) -> Row:
 
 def _subscription_row(seq: int | None, conn: int, key: str, asked: _Asked, answered_ns: int | None) -> Row:
     times = (None if ns is None else us(ns) for ns in (asked.asked_ns, answered_ns))
-    return seq, conn, key, asked.symbol, asked.mode, *times
+    return seq, conn, key, asked.symbol, asked.mode, *times, asked.followed
 
 
 def _table(name: str, rows: Sequence[Row]) -> pa.Table:

@@ -136,6 +136,8 @@ class Day:
         match entry.kind:
             case EntryKind.NOTE if entry.facts()["event"] == "wanted":
                 said[:] = [entry]
+            case EntryKind.NOTE if said and entry.facts()["event"] == "added":
+                said[0] = _with_more(said[0], entry)
             case EntryKind.CONNECTED | EntryKind.SUBSCRIBED:
                 said.append(entry)
             case EntryKind.DISCONNECTED:
@@ -202,6 +204,15 @@ class Day:
     def _own(self, kind: EntryKind, **facts: object) -> Entry:
         """An entry of the run itself."""
         return Entry(kind, 0, self._clock.wall_ns(), self._clock.monotonic_ns(), encode_facts(**facts))
+
+
+def _with_more(wanted: Entry, added: Entry) -> Entry:
+    """The note of what is wanted on a connection, with what was added."""
+    facts, more = wanted.facts(), added.facts()
+    facts["keys"] += more["keys"]
+    if followed := [*facts.get("followed", ()), *more.get("followed", ())]:
+        facts["followed"] = followed
+    return wanted._replace(payload=encode_facts(**facts))
 
 
 def _ticks(entry: Entry) -> int:

@@ -37,6 +37,7 @@ from tickrec.status.runstatus import STOPPED, RunStatus
 from tickrec.store.paths import Store
 from tickrec.upstox.decode.quotes import quotes
 from tickrec.upstox.feed import Feed
+from tickrec.upstox.protocol import named
 
 log = logging.getLogger("tickrec")
 
@@ -155,8 +156,7 @@ class Recorder:
         wall_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
         since_ns = max(self._late.since_ns, self._rollover.current.begin_ns)
         for conn, wanted in enumerate(self._plan.connections, 1):
-            keys = [list(each) for each in wanted]
-            facts = encode_facts(event="lost", reason=self._late.reason, keys=keys, since_ns=since_ns)
+            facts = encode_facts(event="lost", reason=self._late.reason, since_ns=since_ns, **named(wanted))
             self._rollover.current.append(Entry(EntryKind.NOTE, conn, wall_ns, mono_ns, facts))
 
     def _warn_of_repair(self) -> None:

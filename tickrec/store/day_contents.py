@@ -59,9 +59,10 @@ def differing_tables(path: Path, files: Mapping[str, Sequence[Path]], below: int
 
 
 def _same_rows(session: duckdb.DuckDBPyConnection, table: str, paths: Sequence[Path], below: int | None) -> bool:
-    columns = ", ".join(schema.TABLES[table].names)
     where = "" if below is None else f"WHERE seq <= {below}"
     sources = f"day.{table}", parquet_source(paths) if paths else f"(FROM day.{table} LIMIT 0)"
+    have = [{name for name, *_ in session.execute(f"DESCRIBE FROM {source}").fetchall()} for source in sources]
+    columns = ", ".join(name for name in schema.TABLES[table].names if all(name in names for names in have))
     rows = (f"(SELECT {columns} FROM {source} {where})" for source in sources)
     sums = [session.execute(f"SELECT count(*), sum(hash(row)::HUGEINT) FROM {each} AS row").fetchone() for each in rows]
     return sums[0] == sums[1]

@@ -11,6 +11,7 @@ from typing import Final
 from tickrec.clock import Clock
 from tickrec.errors import TokenError
 from tickrec.upstox.auth import Access, Token, TokenSource
+from tickrec.upstox.limits import Limits
 from tickrec.upstox.link import ConnectionState, Link, SinkFailed
 from tickrec.upstox.protocol import BATCH, Subscription, Wanted
 from tickrec.upstox.rest import Rest
@@ -24,8 +25,8 @@ TIMING: Final = Timing()
 class Feed:
     """The market data of `plan`, one list of instruments per connection.
 
-    `quiet` tells when silence is normal, so that a mute feed is not replaced then. Must be used inside a running event
-    loop; `stop` and the properties belong to the loop's thread.
+    `limits` bound what may be added to it; without any, nothing. `quiet` tells when silence is normal, so that a mute
+    feed is not replaced then. Must be used inside a running event loop; everything belongs to the loop's thread.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Feed:
         plan: Sequence[Sequence[Wanted]],
         clock: Clock,
         *,
+        limits: Limits | None = None,
         batch_size: int = BATCH,
         quiet: Quiet = lambda _wall_ns: False,
         timing: Timing = TIMING,
@@ -50,10 +52,15 @@ class Feed:
             chance=chance or random.Random(),
             stopping=asyncio.Event(),
         )
-        self._links = [
-            Link(conn, Subscription(wanted, batch_size=batch_size), self._shared)
-            for conn, wanted in enumerate(_without_repeats(plan), 1)
-        ]
+        self._limits = limits or Limits(0, 0)
+        self._batch_size = batch_size
+        self._links = [self._link(conn, wanted) for conn, wanted in enumerate(_without_repeats(plan), 1)]
+        self._sink: Sink | None = None
+        self._group: asyncio.TaskGroup | None = None
+        """Of the connections, while the feed runs."""
+
+    def _link(self, conn: int, wanted: Sequence[Wanted]) -> Link:
+        return Link(conn, Subscription(wanted, batch_size=self._batch_size), self._shared)
 
     @property
     def ever_connected(self) -> bool:
@@ -92,6 +99,35 @@ class Feed:
         """Keys that could not be asked for in this run: their connection has never been opened, after two attempts."""
         return [key for link in self._links for key in link.unasked]
 
+    @property
+    def room(self) -> int:
+        """How many instruments may be added."""
+        keys, connections = self._limits
+        free = sum(max(0, keys - link.subscription.count) for link in self._links)
+        return free + keys * max(0, connections - len(self._links))
+
+    def add(self, wanted: Sequence[Wanted]) -> None:
+        """Subscribe to more instruments of the one mode, of which there may be `room` at most, while the feed runs.
+
+        Each goes to the connection with the fewest; there is another connection only when all are full. Those that the
+        feed has are passed over, and all when it has been stopped. Raises what the sink raises.
+        """
+        known = {each.instrument_key for link in self._links for each in link.subscription.wanted}
+        new = [each for each in wanted if each.instrument_key not in known]
+        if len(new) > self.room:
+            raise ValueError(f"{len(new)} instruments, and room for {self.room}")
+        while new and self._group is not None and self._sink is not None and not self._shared.stopping.is_set():
+            link = min(self._links, key=lambda link: link.subscription.count, default=None)
+            free = self._limits.keys - link.subscription.count if link is not None else 0
+            if link is not None and free > 0:
+                link.add(new[:free], self._sink)
+                new = new[free:]
+            else:
+                link = self._link(len(self._links) + 1, new[: self._limits.keys])
+                self._links.append(link)
+                self._group.create_task(self._keep(link, self._sink))
+                new = new[self._limits.keys :]
+
     def stop(self) -> None:
         """Say goodbye to the broker; `run` returns when everything received has gone to the sink."""
         self._shared.stopping.set()
@@ -104,10 +140,13 @@ class Feed:
         """
         try:
             async with asyncio.TaskGroup() as group:
+                self._sink, self._group = sink, group
                 for link in self._links:
                     group.create_task(self._keep(link, sink))
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
+        finally:
+            self._sink = self._group = None
         if self._fatal is not None:
             raise self._fatal
 

@@ -1,7 +1,7 @@
 """Limits: what each of the broker's plans allows: how many connections, which modes, how many keys."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 CONNECTIONS: Final[Mapping[str, int]] = {"normal": 2, "plus": 5}
 """Websockets a user may hold, per plan (docs: v3/get-market-data-feed, 2026-09)."""
@@ -15,3 +15,11 @@ KEY_CAPS: Final[Mapping[str, tuple[int, int]]] = {
 beyond the cap gets no data, no error and no close (observed 2026-09)."""
 PLUS_MODES: Final = ("full_d30",)
 """Modes that stay silent without an Upstox Plus plan (observed 2026-09)."""
+
+
+class Limits(NamedTuple):
+    """What a feed of one mode may have."""
+
+    keys: int
+    """Instruments a connection."""
+    connections: int

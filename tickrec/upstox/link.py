@@ -17,7 +17,8 @@ from tickrec.errors import TickrecError, TokenError, leaves
 from tickrec.formatting import plural
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.upstox.auth import Token, expired_error, in_thread, token_hint
-from tickrec.upstox.protocol import Backoff, Failure, Situation, Subscription, Verdict, classify
+from tickrec.upstox.protocol import Failure, Situation, Subscription, Verdict, Wanted, classify, named
+from tickrec.upstox.reconnect import Backoff
 from tickrec.upstox.rest import RestError
 from tickrec.upstox.subscriber import Shared, Sink, Subscriber
 from tickrec.upstox.websocket import Refused, Websocket, open_websocket
@@ -88,7 +89,7 @@ class Link:
 
     def state(self) -> ConnectionState:
         """The connection as it is now."""
-        keys, connected = len(self.subscription.wanted), self._state == CONNECTED
+        keys, connected = self.subscription.count, self._state == CONNECTED
         return ConnectionState(
             self.conn,
             self._state,
@@ -118,6 +119,13 @@ class Link:
     def _proven(self) -> bool:
         return self._subscriber is not None and self._subscriber.liveness.proven
 
+    def add(self, wanted: Sequence[Wanted], sink: Sink) -> None:
+        """Want more instruments from now on, and say so to the sink; raises what that raises."""
+        new = self.subscription.add(wanted)
+        self._write(sink, EntryKind.NOTE, event="added", **named(new))
+        if self._subscriber is not None:
+            self._subscriber.ask_for_more()
+
     async def run(self, sink: Sink) -> None:
         """Connect, receive, and connect again, until stopped. Raises TokenError, and SinkFailed from what it raised."""
 
@@ -127,7 +135,7 @@ class Link:
             except Exception as error:
                 raise SinkFailed from error
 
-        self._write(guarded, EntryKind.NOTE, event="wanted", keys=[list(each) for each in self.subscription.wanted])
+        self._write(guarded, EntryKind.NOTE, event="wanted", **named(self.subscription.wanted))
         with contextlib.suppress(Stopped):
             while not self._shared.stopping.is_set():
                 failure = await self._attempt_once(guarded)
@@ -197,7 +205,7 @@ class Link:
         log.info("conn %d connected in %.1fs%s", self.conn, took, tries)
         self.opened += 1
         self._refused_token, self._renewals = None, 0
-        keys = len(self.subscription.wanted)
+        keys = self.subscription.count
         self._write(sink, EntryKind.CONNECTED, host=host, attempt=self._attempt + 1, keys=keys)
         self._subscriber = Subscriber(
             socket, self.conn, self.subscription, self._shared, self._token, sink, self._patience

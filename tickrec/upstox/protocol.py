@@ -1,17 +1,17 @@
 """Protocol: what to ask of the broker's market data feed, within which limits, and what its failures mean.
 
-Owns the desired subscriptions of a connection and who has not answered, the key caps, the delays between attempts,
+Owns the desired subscriptions of a connection and who has not answered, the key caps,
 and the verdict on everything that can go wrong. Opens no socket and reads no clock: it is told what happened and when,
 and says what to do.
 """
 
 import itertools
 import json
-import random
 import socket
 import ssl
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -24,6 +24,8 @@ BATCH: Final = 50
 """Keys in one subscribe message, unless configured."""
 ANSWER_NS: Final = 2 * SECOND
 """A key is answered within this time, or asked for again; and once more this long, or it is named as silent."""
+MOST_ASKED: Final = 2
+"""How often a key is asked for on a connection."""
 
 
 class Wanted(NamedTuple):
@@ -32,6 +34,20 @@ class Wanted(NamedTuple):
     instrument_key: str
     symbol: str
     mode: str
+    followed: bool = False
+    """Asked for because the money moved to it."""
+
+
+def named(wanted: Iterable[Wanted]) -> dict[str, object]:
+    """What a note in the journal says of instruments."""
+    wanted = tuple(wanted)
+    return {"keys": [[each.instrument_key, each.symbol, each.mode] for each in wanted], **followed(wanted)}
+
+
+def followed(wanted: Iterable[Wanted]) -> dict[str, list[str]]:
+    """What an entry adds about those that follow the money; nothing where none does."""
+    keys = [each.instrument_key for each in wanted if each.followed]
+    return {"followed": keys} if keys else {}
 
 
 class Request(NamedTuple):
@@ -50,6 +66,18 @@ def subscribe(mode: str, wanted: Sequence[Wanted]) -> Request:
     return Request(json.dumps(message, separators=(",", ":")).encode(), mode, tuple(wanted))
 
 
+@dataclass(slots=True)
+class _Round:
+    """Keys that are asked for together."""
+
+    open: dict[str, None]
+    """Those that have not been answered."""
+    asked: int = 0
+    """How often they have been asked for."""
+    deadline_ns: int = 0
+    """Monotonic time by which they should have been answered; at once as long as they have not been asked for."""
+
+
 class Subscription:
     """The instruments wanted on one connection, and which of them the broker has not answered yet.
 
@@ -57,27 +85,38 @@ class Subscription:
     """
 
     def __init__(self, wanted: Iterable[Wanted], *, batch_size: int = BATCH) -> None:
-        self.wanted: Final = tuple({each.instrument_key: each for each in wanted}.values())
+        self._wanted = {each.instrument_key: each for each in wanted}
         self._batch_size = batch_size
-        self._open = dict.fromkeys(each.instrument_key for each in self.wanted)
         self._silent: dict[str, None] = {}
-        self._asked = 0
-        self._deadline_ns: int | None = None
+        self._rounds: list[_Round] = []
+        self._asking: list[_Round] = []
+        """Those that the requests returned last ask for."""
+        self.begin()
+
+    @property
+    def wanted(self) -> tuple[Wanted, ...]:
+        """The instruments, in the order wanted."""
+        return tuple(self._wanted.values())
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        return len(self._wanted)
 
     @property
     def answered(self) -> int:
         """How many keys have been answered on the current connection."""
-        return len(self.wanted) - len(self._open)
+        return len(self._wanted) - len(self.unanswered)
 
     @property
     def unanswered(self) -> tuple[str, ...]:
         """Keys without an answer on the current connection."""
-        return tuple(self._open)
+        return tuple(key for each in self._rounds for key in each.open)
 
     @property
     def complete(self) -> bool:
         """Whether every key has been answered."""
-        return not self._open
+        return not self._rounds
 
     @property
     def silent(self) -> tuple[str, ...]:
@@ -86,44 +125,47 @@ class Subscription:
 
     @property
     def deadline_ns(self) -> int | None:
-        """Monotonic time at which `ask_again` or `name_silent` has something to say; None: never."""
-        return self._deadline_ns
+        """Monotonic time at which `due` or `name_silent` has something to say; None: never."""
+        return min((each.deadline_ns for each in self._rounds if each.asked <= MOST_ASKED), default=None)
 
-    def requests(self) -> list[Request]:
-        """All messages that a new connection has to send, in the order wanted; earlier answers are forgotten."""
-        self._open = dict.fromkeys(each.instrument_key for each in self.wanted)
-        self._asked, self._deadline_ns = 0, None
-        return self._batches(self.wanted)
+    def begin(self) -> None:
+        """A new connection: everything is to be asked for, and earlier answers are forgotten."""
+        self._rounds = [_Round(dict.fromkeys(self._wanted))] if self._wanted else []
+
+    def add(self, wanted: Iterable[Wanted]) -> list[Wanted]:
+        """Want more instruments; returns those that were not wanted yet."""
+        new = {each.instrument_key: each for each in wanted if each.instrument_key not in self._wanted}
+        if new:
+            self._wanted |= new
+            self._rounds.append(_Round(dict.fromkeys(new)))
+        return list(new.values())
+
+    def due(self, now_ns: int) -> list[Request]:
+        """The messages to send now: for keys not asked for yet, in the order wanted, and once again for those that
+        were not answered in time."""
+        self._asking = [each for each in self._rounds if each.asked < MOST_ASKED and now_ns >= each.deadline_ns]
+        return self._batches(self._wanted[key] for each in self._asking for key in each.open)
 
     def asked(self, now_ns: int) -> None:
-        """The last message returned by `requests` or `ask_again` has been sent."""
-        self._asked += 1
-        self._deadline_ns = now_ns + ANSWER_NS if self._open else None
+        """The last message returned by `due` has been sent."""
+        for each in self._asking:
+            each.asked, each.deadline_ns = each.asked + 1, now_ns + ANSWER_NS
 
     def serve(self, keys: Iterable[str]) -> None:
         """Data has come for these keys."""
         for key in keys:
-            self._open.pop(key, None)
             self._silent.pop(key, None)
-        if not self._open:
-            self._deadline_ns = None
-
-    def ask_again(self, now_ns: int) -> list[Request]:
-        """The messages that repeat the question for unanswered keys, once, when their time has passed."""
-        if self._asked != 1 or not self._due(now_ns):
-            return []
-        return self._batches([each for each in self.wanted if each.instrument_key in self._open])
+            for each in self._rounds:
+                each.open.pop(key, None)
+        self._rounds = [each for each in self._rounds if each.open]
 
     def name_silent(self, now_ns: int) -> list[str]:
         """The keys that have been asked for twice in vain, once."""
-        if self._asked < 2 or not self._due(now_ns):
-            return []
-        self._deadline_ns = None
-        self._silent |= self._open
-        return list(self._open)
-
-    def _due(self, now_ns: int) -> bool:
-        return self._deadline_ns is not None and now_ns >= self._deadline_ns
+        named = [each for each in self._rounds if each.asked == MOST_ASKED and now_ns >= each.deadline_ns]
+        for each in named:
+            each.asked += 1
+            self._silent |= each.open
+        return [key for each in named for key in each.open]
 
     def _batches(self, wanted: Iterable[Wanted]) -> list[Request]:
         size = self._batch_size
@@ -348,24 +390,3 @@ def of_close(received: int | None, sent: int | None, *, reset: bool, had_data: b
     if not had_data:
         return Failure(Situation.CLOSED_AT_ONCE, code=1006, detail=detail)
     return Failure(Situation.RESET if reset else Situation.DROPPED, code=1006, detail=detail)
-
-
-class Backoff:
-    """The delays between attempts: at most 1 s first, then doubling, with jitter, to at most 30 s."""
-
-    FIRST: Final = 1.0
-    LONGEST: Final = 30.0
-
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
-        self._ceiling = self.FIRST
-
-    def next_seconds(self) -> float:
-        """How long to wait before the next attempt: between half of the ceiling and the ceiling, which doubles."""
-        ceiling = self._ceiling
-        self._ceiling = min(2 * ceiling, self.LONGEST)
-        return ceiling * self._chance.uniform(0.5, 1.0)
-
-    def reset(self) -> None:
-        """The connection has proven itself: start again from the shortest delay."""
-        self._ceiling = self.FIRST

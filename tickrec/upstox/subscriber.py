@@ -6,6 +6,7 @@ instruments answer.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable, Sequence
@@ -14,14 +15,14 @@ from typing import Final
 
 from websockets.exceptions import ConnectionClosed
 
-from tickrec.clock import SECOND, Clock
+from tickrec.clock import SECOND, Clock, Stopped, unless_stopped
 from tickrec.formatting import grouped, plural
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.journal.history import NO_CLOSE_FRAME
 from tickrec.upstox.auth import Access, Token
 from tickrec.upstox.decode.peek import carries_feeds, sent_ms, served_keys
 from tickrec.upstox.liveness import Liveness, Look, Now
-from tickrec.upstox.protocol import Failure, Request, Situation, Subscription
+from tickrec.upstox.protocol import Failure, Situation, Subscription, followed
 from tickrec.upstox.rest import Rest
 from tickrec.upstox.websocket import Message, Websocket, of_closed
 
@@ -100,6 +101,8 @@ class Subscriber:
         self._verdict = Look.NOTHING
         self._stop_ns: int | None = None
         self._look_ns = 0
+        self._more = asyncio.Event()
+        """Set when the subscription has grown."""
         timing = shared.timing
         self.liveness = Liveness(
             self._now(),
@@ -188,16 +191,19 @@ class Subscriber:
         self._look_ns = now.mono_ns + LOOK_NS
         self._subscription.serve(served_keys(message))
         if self._subscription.complete:
-            keys = len(self._subscription.wanted)
+            keys = self._subscription.count
             log.info("conn %d: %s of %s answered", self._conn, grouped(keys), plural(keys, "instrument"))
 
     async def _watch(self) -> None:
         """Subscribe, then look after instruments that do not answer, and whether the websocket lives."""
         try:
-            await self._ask(self._subscription.requests())
+            self._subscription.begin()
+            await self._ask()
             while self._verdict not in (Look.MUTE, Look.NO_PONG):
-                await self._clock.sleep(self._pause())
-                await self._ask(self._subscription.ask_again(self._clock.monotonic_ns()))
+                with contextlib.suppress(Stopped):  # there is more to ask for before the pause is over
+                    await unless_stopped(self._more, self._clock.sleep(self._pause()))
+                self._more.clear()
+                await self._ask()
                 self._name_silent()
                 now = self._now()
                 self._verdict = self.liveness.look(now, quiet=self._quiet(now.wall_ns))
@@ -207,10 +213,15 @@ class Subscriber:
         except ConnectionClosed:
             return  # the receiving side says why
 
-    async def _ask(self, requests: Sequence[Request]) -> None:
+    def ask_for_more(self) -> None:
+        """The subscription has grown: ask for what is new in it."""
+        self._more.set()
+
+    async def _ask(self) -> None:
+        requests = self._subscription.due(self._clock.monotonic_ns())
         for request in requests:
             keys = [[each.instrument_key, each.symbol] for each in request.wanted]
-            self._write(EntryKind.SUBSCRIBED, mode=request.mode, keys=keys)
+            self._write(EntryKind.SUBSCRIBED, mode=request.mode, keys=keys, **followed(request.wanted))
             await self._socket.send(request.payload)
         if requests:
             self._subscription.asked(self._clock.monotonic_ns())
