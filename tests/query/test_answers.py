@@ -1,7 +1,6 @@
 """Rows as tables, csv, json, jsonl, markdown and files."""
 
 import csv
-import datetime as dt
 import io
 import json
 import subprocess
@@ -21,12 +20,11 @@ from tickrec import formatting as fmt
 from tickrec.errors import UsageError
 from tickrec.query import answers
 from tickrec.query.answers import Written, write_file, write_stdout
-from tickrec.query.cells import plain, readable
+from tickrec.query.cells import readable
 from tickrec.query.session import Result, Session
 from tickrec.store.paths import Store
 
 DATE = days.DATE
-UTC = pa.timestamp("us", tz="UTC")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +50,7 @@ COLUMNS = "SELECT date, seq, recv_ts, symbol, snapshot, ltp, ltt, vtt, bid_price
 
 def printed(session: Session, sql: str, format: str = "table", **options: Any) -> str:
     out = io.StringIO()
-    write_stdout(session.execute(sql), format, out=out, **options)
+    write_stdout(session.execute(sql, format=format), out=out, **options)
     return out.getvalue()
 
 
@@ -80,7 +78,7 @@ def test_a_table_fits_its_width(session: Session) -> None:
 def test_columns_that_do_not_fit_are_marked_and_counted(session: Session) -> None:
     sql = "SELECT seq, ltp, vtt, seq * 1000000 AS a, seq + 12345678 AS b FROM ticks"
     out = io.StringIO()
-    written = write_stdout(session.execute(sql), width=30, is_tty=True, out=out)
+    written = write_stdout(session.execute(sql, format="table"), width=30, is_tty=True, out=out)
     assert out.getvalue().splitlines()[0].split() == ["seq", "ltp", "vtt", "…"]
     assert written.line(0.04) == "3 rows (0.04 s); 3 of 5 columns fit: name the others, or --format csv"
 
@@ -97,14 +95,14 @@ def test_one_row_that_does_not_fit_is_a_list(session: Session) -> None:
 def test_a_terminal_shows_some_rows_and_counts_all(session: Session) -> None:
     sql = "SELECT range AS n FROM range(95000)"
     out = io.StringIO()
-    written = write_stdout(session.execute(sql), is_tty=True, width=80, out=out)
+    written = write_stdout(session.execute(sql, format="table"), is_tty=True, width=80, out=out)
     assert len(out.getvalue().splitlines()) == answers.SCREEN_ROWS + 1
     assert written.line(1.239) == "100 of 95,000 rows, --limit shows more (1.24 s)"
     assert len(printed(session, sql).splitlines()) == 95_001
 
 
 def test_counting_gives_up_when_there_are_very_many(session: Session) -> None:
-    result = session.execute("SELECT range AS n FROM range(100000000000)")
+    result = session.execute("SELECT range AS n FROM range(100000000000)", format="table")
     written = write_stdout(result, is_tty=True, width=80, out=io.StringIO())
     assert written.line(0) == "100 of more than 1,00,000 rows, --limit shows more (0.00 s)"
 
@@ -112,8 +110,8 @@ def test_counting_gives_up_when_there_are_very_many(session: Session) -> None:
 @pytest.mark.parametrize("format", answers.FORMATS)
 @pytest.mark.parametrize("limit", [0, 1, 7, 20000, 30001])
 def test_a_limit_is_exact_in_every_format(session: Session, format: str, limit: int) -> None:
-    result = session.execute("SELECT range AS n FROM range(30000)")
-    written = write_stdout(result, format, limit=limit, is_tty=True, out=io.StringIO())
+    result = session.execute("SELECT range AS n FROM range(30000)", format=format)
+    written = write_stdout(result, limit=limit, is_tty=True, out=io.StringIO())
     assert written[:3] == (min(limit, 30_000), min(limit, 30_000), False)
 
 
@@ -150,32 +148,41 @@ def test_an_empty_result_has_its_columns(session: Session) -> None:
         ([-0.001], pa.float64(), ["-0.0010"]),
         ([123456.0, 5.0], pa.float64(), ["1,23,456", "5"]),
         ([float("nan"), float("inf"), 1.5], pa.float64(), ["nan", "inf", "1.50"]),
-        ([True, None], pa.bool_(), ["true", "NULL"]),
         (["a\tb\x1b[31m", "é"], pa.string(), ["a\\tb\\x1b[31m", "é"]),
-        ([[1, None], []], pa.list_(pa.int64()), ["[1, null]", "[]"]),
-        ([{"a": 1}], pa.struct([("a", pa.int64())]), ['{"a": 1}']),
-        ([b"\x01\xff"], pa.binary(), ["01ff"]),
-        ([dt.date(2026, 11, 23)], pa.date32(), ["2026-11-23"]),
-        ([dt.time(9, 15)], pa.time64("us"), ["09:15:00"]),
-        ([at("09:15"), at("09:16")], UTC, ["2026-11-23 09:15", "2026-11-23 09:16"]),
-        ([at("09:15:01"), None], UTC, ["2026-11-23 09:15:01", "NULL"]),
-        ([at("09:15:01.000002")], UTC, ["2026-11-23 09:15:01.000002"]),
-        ([at("00:00")], UTC, ["2026-11-23"]),
-        ([dt.datetime(2026, 11, 23, 9, 15)], pa.timestamp("ms"), ["2026-11-23 09:15"]),  # noqa: DTZ001
-        ([None], pa.null(), ["NULL"]),
-        ([pa.MonthDayNano((0, 0, -78_000_000))], pa.month_day_nano_interval(), ["-0:00:00.078000"]),
-        ([pa.MonthDayNano((1, 2, 10**9))], pa.month_day_nano_interval(), ["1 months 2 days 0:00:01"]),
+        ([None], pa.string(), ["NULL"]),
     ],
 )
 def test_values_are_shown_without_noise(values: Sequence[Any], kind: pa.DataType, texts: list[str]) -> None:
-    assert readable(pa.array(values, kind)).texts == texts
+    assert readable(pa.array(values, kind), "").texts == texts
+
+
+DAY = "2026-11-23"
+MOMENTS = [f"{DAY}T09:15:00.000000+05:30", f"{DAY}T09:16:00.000000+05:30"]
+
+
+@pytest.mark.parametrize(
+    ("times", "texts"),
+    [
+        (MOMENTS, [f"{DAY} 09:15", f"{DAY} 09:16"]),
+        ([f"{DAY}T09:15:01.000000+05:30", None], [f"{DAY} 09:15:01", "NULL"]),
+        ([f"{DAY}T09:15:01.250000", MOMENTS[0]], [f"{DAY} 09:15:01.250", f"{DAY} 09:15:00.000"]),
+        ([f"{DAY}T09:15:01.000002+05:30"], [f"{DAY} 09:15:01.000002"]),
+        ([f"{DAY}T00:00:00.000000+05:30"], [DAY]),
+        (
+            [MOMENTS[0], "infinity", "0044-03-15 (BC) 10:00:00.5"],
+            [f"{DAY} 09:15", "infinity", "0044-03-15 (BC) 10:00:00.5"],
+        ),
+        ([None], ["NULL"]),
+    ],
+)
+def test_times_are_shown_without_noise(times: list[str | None], texts: list[str]) -> None:
+    assert readable(pa.array(times, pa.string()), "timestamp with time zone").texts == texts
 
 
 def test_a_time_keeps_its_date_unless_it_is_beside_it() -> None:
-    column = pa.array([at("09:15"), at("09:16")], UTC)
-    other = dt.date(2026, 11, 22)
-    assert readable(column, [DATE, DATE]).texts == ["09:15", "09:16"]
-    assert readable(column, [DATE, other]).texts == ["2026-11-23 09:15", "2026-11-23 09:16"]
+    column = pa.array(MOMENTS)
+    assert readable(column, "timestamp", [DAY, DAY]).texts == ["09:15", "09:16"]
+    assert readable(column, "timestamp", [DAY, "2026-11-22"]).texts == [f"{DAY} 09:15", f"{DAY} 09:16"]
 
 
 # For programs
@@ -226,16 +233,9 @@ def test_markdown_is_a_table(session: Session) -> None:
     )
 
 
-def test_times_for_programs_are_instants_with_their_offset() -> None:
-    assert plain(pa.array([at("09:15"), None], pa.timestamp("ms", tz="Asia/Kolkata"))) == [
-        "2026-11-23T09:15:00.000000+05:30",
-        None,
-    ]
-
-
-def test_an_unknown_format_is_refused(session: Session) -> None:
+def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(UsageError, match="unknown format xml"):
-        printed(session, "SELECT 1", "xml")
+        answers.check_format("xml")
 
 
 # Files
@@ -245,7 +245,7 @@ def test_an_unknown_format_is_refused(session: Session) -> None:
 def test_a_file_holds_the_rows(session: Session, tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"rows{ending}"
     path.write_text("old")
-    written = write_file(session.execute(COLUMNS), path)
+    written = write_file(session.execute(COLUMNS, format=ending[1:]), path)
     assert written.line(0) == f"{path}, {fmt.size(path.stat().st_size)}: 3 rows (0.00 s)"
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
     match ending:
@@ -265,7 +265,7 @@ def test_a_file_holds_the_rows(session: Session, tmp_path: Path, ending: str) ->
 
 
 def test_a_limit_holds_for_files(session: Session, tmp_path: Path) -> None:
-    result = session.execute("SELECT range AS n FROM range(100000000)")
+    result = session.execute("SELECT range AS n FROM range(100000000)", format="parquet")
     assert write_file(result, tmp_path / "n.parquet", limit=20_000).rows == 20_000
     assert pq.read_metadata(tmp_path / "n.parquet").num_rows == 20_000
 
@@ -275,7 +275,7 @@ def test_a_query_that_fails_half_way_leaves_the_old_file(session: Session, tmp_p
     path.write_text("old")
     sql = "SELECT repeat('x', 1000) || CASE WHEN range < 90000 THEN '' ELSE error('boom') END AS t FROM range(100000)"
     with pytest.raises(UsageError, match="boom"):
-        write_file(session.execute(sql), path)
+        write_file(session.execute(sql, format="csv"), path)
     assert tree(tmp_path).keys() == {"rows.csv"}
     assert path.read_text() == "old"
 
@@ -292,7 +292,7 @@ def test_files_are_refused_by_name_and_place(session: Session, store: Store, tmp
         (tmp_path / "nowhere" / "rows.csv", "does not exist"),
     ]:
         with pytest.raises(UsageError, match=message):
-            write_file(session.execute("SELECT 1 AS one"), path)
+            write_file(session.execute("SELECT 1 AS one", format="csv"), path)
     assert tree(store.root) == before
 
 
@@ -314,10 +314,9 @@ class _Closed(io.StringIO):
 @pytest.mark.parametrize("format", answers.FORMATS)
 def test_a_reader_that_leaves_ends_the_query_silently(session: Session, tmp_path: Path, format: str) -> None:
     out = _Closed(tmp_path / "pipe")
-    result = session.execute("SELECT range FROM range(100000000000)")
-    if format == "markdown":
-        result = session.execute("SELECT range FROM range(10)")
-    assert write_stdout(result, format, out=out).rows == 0
+    count = 10 if format == "markdown" else 100000000000
+    result = session.execute(f"SELECT range FROM range({count})", format=format)
+    assert write_stdout(result, out=out).rows == 0
 
 
 HEAD = """
@@ -327,7 +326,7 @@ from tickrec.store.paths import Store
 from tickrec.query.answers import write_stdout
 from tickrec.query.session import Session
 with Session(Store(Path(sys.argv[1]))) as session:
-    write_stdout(session.execute("SELECT range FROM range(100000000000)"), sys.argv[2])
+    write_stdout(session.execute("SELECT range FROM range(100000000000)", format=sys.argv[2]))
 """
 
 

@@ -4,22 +4,33 @@ import datetime as dt
 import io
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
 from tests.query.fixtures import at
 from tickrec import schema
+from tickrec.query.forms import for_people
 from tickrec.query.grid import Grid
 
 DATE = dt.date(2026, 11, 23)
 UTC = pa.timestamp("us", tz="UTC")
 
 
+def laid_out(table: pa.Table, width: int | None, whole: bool = True) -> tuple[Grid, pa.Table]:
+    """The table as a query makes it for people, and its grid."""
+    with duckdb.connect() as connection:
+        rows = connection.from_arrow(table)
+        kinds = [kind.id for kind in rows.types]
+        cells = for_people(rows).to_arrow_table()
+    return Grid(cells, kinds, width, whole), cells
+
+
 def shown(table: pa.Table, width: int | None, whole: bool = True) -> list[str]:
     out = io.StringIO()
-    grid = Grid(table, width, whole)
+    grid, cells = laid_out(table, width, whole)
     grid.head(out)
-    grid.rows(table, out)
+    grid.rows(cells, out)
     return out.getvalue().splitlines()
 
 
@@ -38,13 +49,31 @@ def ticks(rows: int = 3, **columns: Any) -> pa.Table:
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     lines = shown(ticks(), width)
     assert max(map(len, lines)) <= max(width, len("NIFTY 26350 CE 24 NOV 26"))
-    assert len(lines) <= 2 + 1 + 3
+    assert len(lines) <= 2 + 1 + 1 + 3
 
 
 def test_what_fits_is_shown_as_it_is() -> None:
-    table = pa.table({"symbol": ["A", "A"], "date": [DATE, DATE], "empty": [None, None]})
+    table = pa.table({"symbol": ["A", "A"], "date": [DATE, DATE], "empty": [None, 1]})
     assert shown(table, 40) == shown(table, None)
     assert shown(table, 40)[0].split() == ["symbol", "date", "empty"]
+
+
+def test_no_column_stands_there_for_nothing() -> None:
+    table = pa.table({"symbol": ["A", "B"], "oi": pa.nulls(2, pa.float64()), "iv": pa.nulls(2, pa.float64())})
+    assert shown(table, 40) == ["NULL in oi, iv", "symbol", "A", "B"]
+    assert laid_out(table, 40)[0].counts == (3, 3)
+    assert shown(table, None)[0].split() == ["symbol", "oi", "iv"]
+    assert shown(table.select(["oi"]), 40) == ["  oi", "NULL", "NULL"]
+    assert shown(table.slice(0, 1), 40)[0].split() == ["symbol", "oi", "iv"]
+
+
+def test_many_columns_without_content_are_told_in_a_line() -> None:
+    names = [f"column{n:02}" for n in range(30)]
+    table = pa.table({"seq": [1, 2]} | {name: pa.nulls(2) for name in names})
+    lines = shown(table, 60)
+    assert lines[1:] == ["seq", "  1", "  2"]
+    assert lines[0] == "NULL in column00, column01, column02, column03 and 26 more"
+    assert laid_out(table, 60)[0].counts == (31, 31)
 
 
 def test_keys_clocks_and_lists_give_way_to_prices() -> None:
@@ -63,15 +92,15 @@ def test_symbols_and_numbers_are_never_cut() -> None:
 
 def test_what_is_left_out_is_marked_and_counted() -> None:
     table = pa.table({name: [1000 + n, 2000 + n] for n, name in enumerate(("first", "second", "third", "fourth"))})
-    grid = Grid(table, 22)
+    grid, _ = laid_out(table, 22)
     assert grid.counts == (2, 4)
     assert shown(table, 22)[0].split() == ["first", "second", "…"]
-    assert Grid(table, 80).counts == (4, 4)
+    assert laid_out(table, 80)[0].counts == (4, 4)
 
 
 def test_what_is_said_once_is_not_left_out() -> None:
     table = pa.table({"date": [DATE, DATE], "symbol": ["A", "B"], "ltp": [1.5, 2.5], "volume": [10**9, 10**9 + 1]})
-    grid = Grid(table, 34)
+    grid, _ = laid_out(table, 34)
     assert grid.counts == (4, 4)
     assert shown(table, 34) == [
         "shown once: date 2026-11-23",

@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import math
+import random
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.query.values import statements
 from tickrec.errors import UsageError
 from tickrec.query import answers
 from tickrec.query.answers import write_file, write_stdout
@@ -49,7 +53,7 @@ VALUES = {
     "'infinity'::TIMESTAMP_MS": "infinity",
     "'infinity'::TIMESTAMP_NS": "infinity",
     "'2026-01-01 10:00:00.123456789'::TIMESTAMP_NS": "2026-01-01T10:00:00.123456",
-    "TIMESTAMP '0044-03-15 (BC) 10:00:00.5'": "0044-03-15 (BC) 10:00:00.500000",
+    "TIMESTAMP '0044-03-15 (BC) 10:00:00.5'": "0044-03-15 (BC) 10:00:00.5",
     "TIMESTAMPTZ '9999-12-31 23:00:00+00'": "10000-01-01 04:30:00+05:30",
     "[1, 2]::INT[2]": "[1, 2]",
     "[1, NULL]": "[1, null]",
@@ -80,8 +84,31 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 
 def printed(session: Session, sql: str, format: str) -> str:
     out = io.StringIO()
-    write_stdout(session.execute(sql), format, out=out)
+    write_stdout(session.execute(sql, format=format), out=out)
     return out.getvalue()
+
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize("format", ["csv", "json", "jsonl"])
+def test_every_value_is_written_byte_for_byte_as_ever(session: Session, format: str) -> None:
+    text = "".join(printed(session, sql, format) for sql in statements())
+    assert text.splitlines() == (GOLDEN / f"values.{format}").read_bytes().decode().splitlines()
+
+
+def test_text_that_is_read_as_another_line_is_in_quotes(session: Session) -> None:
+    assert printed(session, "SELECT 'a' || chr(13) || 'b' AS t, 1 AS n", "csv") == 't,n\n"a\rb",1\n'
+
+
+def test_numbers_are_written_as_python_writes_them(session: Session) -> None:
+    chance = random.Random(1)
+    numbers = [struct.unpack("d", chance.randbytes(8))[0] for _ in range(2_000)]
+    numbers += [chance.uniform(-1, 1) * 10.0 ** chance.randint(-12, 20) for _ in range(2_000)]
+    numbers = [number for number in numbers if math.isfinite(number)]
+    listed = ", ".join(f"'{number!r}'::DOUBLE" for number in numbers)
+    lines = printed(session, f"SELECT unnest([{listed}]) AS number", "csv").splitlines()
+    assert lines == ["number", *map(repr, numbers)]
 
 
 def test_every_type_is_written_as_sql_would(session: Session) -> None:
@@ -107,7 +134,7 @@ def test_no_type_is_too_much_for_a_format(session: Session, format: str) -> None
 def test_no_type_is_too_much_for_a_file(session: Session, tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"rows{ending}"
     values = FOR_PARQUET if ending == ".parquet" else ALL + DEEP
-    assert write_file(session.execute(statement(values)), path).rows == 1
+    assert write_file(session.execute(statement(values), format=ending[1:]), path).rows == 1
     match ending:
         case ".parquet":
             assert pq.read_table(path, columns=["c1"])["c1"].to_pylist() == [VALUES[ALL[1]]]
@@ -122,10 +149,11 @@ def test_what_parquet_cannot_hold_is_refused_by_column(session: Session, tmp_pat
     path = tmp_path / "rows.parquet"
     path.write_text("old")
     with pytest.raises(UsageError, match=r"Parquet cannot hold the column lasts: .*\. Make it text with ::VARCHAR"):
-        write_file(session.execute(f"SELECT 1 AS n, {value} AS lasts"), path)
+        write_file(session.execute(f"SELECT 1 AS n, {value} AS lasts", format="parquet"), path)
     assert [file.name for file in tmp_path.iterdir()] == ["rows.parquet"]
     assert path.read_text() == "old"
-    assert write_file(session.execute(f"SELECT 1 AS n, ({value})::VARCHAR AS lasts"), path).rows == 1
+    result = session.execute(f"SELECT 1 AS n, ({value})::VARCHAR AS lasts", format="parquet")
+    assert write_file(result, path).rows == 1
 
 
 def test_columns_made_text_keep_their_names_and_order(session: Session) -> None:

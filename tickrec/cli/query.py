@@ -68,8 +68,9 @@ def query(
     with Session(store, dates, memory_limit=memory) as session:
         if (notice := session.notice()) is not None:
             say(notice)
-        with progress_line() as progress, session.execute(statement, seconds, progress) as result:
-            written = _write(result, form, output, limit)
+        written_as = form if output is None else output.suffix[1:].lower()
+        with progress_line() as progress, session.execute(statement, seconds, progress, format=written_as) as result:
+            written = _write(result, output, limit)
         if written.rows == 0 and limit != 0 and not written.left:
             from tickrec.query.hints import why_empty
 
@@ -91,13 +92,13 @@ def _end_in_order() -> None:
             signal.signal(number, end)
 
 
-def _write(result: "Result", form: str, output: Path | None, limit: int | None) -> "Written":
+def _write(result: "Result", output: Path | None, limit: int | None) -> "Written":
     from tickrec.query import answers as out
 
     if output is not None:
         return out.write_file(result, output, limit)
     is_tty = sys.stdout.isatty()
-    return out.write_stdout(result, form, limit, shutil.get_terminal_size().columns if is_tty else None, is_tty)
+    return out.write_stdout(result, limit, shutil.get_terminal_size().columns if is_tty else None, is_tty)
 
 
 def _format(form: str | None, as_json: bool, output: Path | None) -> str:

@@ -1,24 +1,25 @@
 """Write the rows of a query: a table for people, csv, json, jsonl or markdown to stdout, or a file of any format.
 
 Owns the formats and how many rows there are. Rows are written as they come, so that a result larger than memory
-can be written. Does not know DuckDB.
+can be written; lines of text come as such (`forms`) and go as they are.
 """
 
 import csv
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple, Protocol
+from typing import IO, Any, Final, NamedTuple, Protocol, TypeAlias
 
 import pyarrow as pa
 
 from tickrec.errors import UsageError
 from tickrec.files import publish
 from tickrec.formatting import grouped, size
-from tickrec.query.cells import plain, to_json
 from tickrec.query.grid import Grid, columns_of
+from tickrec.query.running import Columns
 
 FORMATS: Final = ("table", "csv", "json", "jsonl", "markdown")
 """What `write_stdout` writes."""
@@ -31,19 +32,25 @@ _COUNTED: Final = 100_000
 """Rows behind the shown ones that are counted before giving up."""
 _LAID_OUT: Final = 10_000
 """Rows after which the widths of a table are fixed."""
-_WORDS: Final = frozenset("NTF'\"{")
-"""What a list holds that is not only numbers: None, True, False, text, structures."""
+Write: TypeAlias = Callable[[memoryview], Any]
+"""Takes whole lines, in UTF-8."""
 
 
 class Rows(Protocol):
     """What is written: `tickrec.query.Result`."""
 
     plan: bool
+    format: str
+    """What they are to be written as: one of `forms.FORMS`."""
     store_root: Path
 
     @property
+    def columns(self) -> Columns:
+        """The columns of the statement."""
+
+    @property
     def schema(self) -> pa.Schema:
-        """The columns."""
+        """The columns of the batches."""
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows, once."""
@@ -85,27 +92,27 @@ class Written(NamedTuple):
 
 def write_stdout(
     result: Rows,
-    format: str = "table",
     limit: int | None = None,
     width: int | None = None,
     is_tty: bool = False,
     out: IO[str] | None = None,
 ) -> Written:
-    """Write a result to stdout (or `out`) in one of `FORMATS`.
+    """Write a result to stdout (or `out`) in its format, which is one of `FORMATS`.
 
     `limit` is the number of rows, None all; a table in a terminal shows `SCREEN_ROWS` then and counts the rest.
-    `width` is the terminal's, None for no limit. A reader that closes the pipe ends it silently. Raises UsageError
-    for an unknown format, and what the result raises.
+    `width` is the terminal's, None for no limit. A reader that closes the pipe ends it silently. Raises what the
+    result raises.
     """
-    check_format(format)
     out = out or sys.stdout
     try:
-        if format == "table":
+        if result.format == "table":
             written = _write_table(result, limit, width, is_tty, out)
+        elif result.format == "markdown":
+            written = _markdown(result, limit, out)
         else:
-            writer = {"csv": _csv, "json": _json, "jsonl": _jsonl, "markdown": _markdown}[format]
+            text = out
             counted = _Counted(result, limit)
-            writer(counted, out)
+            _LINES[result.format](counted, lambda lines: text.write(str(lines, "utf-8")))
             written = Written(counted.rows, counted.rows)
         out.flush()
         return written
@@ -133,6 +140,7 @@ class _Counted:
     """The batches of a result up to a limit, counted."""
 
     def __init__(self, result: Rows, limit: int | None) -> None:
+        self.columns = result.columns
         self.schema = result.schema
         self.rows = 0
         self._result = result
@@ -148,50 +156,49 @@ class _Counted:
                 return
 
 
-def _csv(batches: _Counted, out: IO[str]) -> None:
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(batches.schema.names)
+def _csv(batches: _Counted, write: Write) -> None:
+    head = io.StringIO()
+    csv.writer(head, lineterminator="\n").writerow(batches.columns.names)
+    write(memoryview(head.getvalue().encode()))
     for batch in batches:
-        writer.writerows(zip(*map(_csv_column, batch.columns), strict=True))
+        write(_lines(batch))
 
 
-def _csv_column(column: pa.Array) -> list[Any]:
-    values = plain(column)
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_string(column.type):
-        return values
-    return [value if value is None or isinstance(value, str) else _csv_text(value) for value in values]
-
-
-def _csv_text(value: Any) -> str:
-    """JSON; lists of numbers look the same in Python, where they are written in a fifth of the time."""
-    text = str(value)
-    return text if text.startswith("[") and text.isascii() and not _WORDS & set(text) else to_json(value)
-
-
-def _objects(batches: _Counted) -> Iterator[str]:
-    names = batches.schema.names
+def _json(batches: _Counted, write: Write) -> None:
+    """An array: the end of each line but the last is a comma and the end of a line."""
+    begin = b"[\n"
     for batch in batches:
-        for row in zip(*map(plain, batch.columns), strict=True):
-            yield to_json(dict(zip(names, row, strict=True)))
+        if batch.num_rows:
+            write(memoryview(begin + bytes(_lines(batch)[:-1]).replace(b"\n", b",\n")))
+            begin = b",\n"
+    write(memoryview(b"[]\n" if begin == b"[\n" else b"\n]\n"))
 
 
-def _json(batches: _Counted, out: IO[str]) -> None:
-    separator = "[\n"
-    for text in _objects(batches):
-        out.write(separator + text)
-        separator = ",\n"
-    out.write("[]\n" if separator == "[\n" else "\n]\n")
+def _jsonl(batches: _Counted, write: Write) -> None:
+    for batch in batches:
+        write(_lines(batch))
 
 
-def _jsonl(batches: _Counted, out: IO[str]) -> None:
-    out.writelines(text + "\n" for text in _objects(batches))
+def _lines(batch: pa.RecordBatch) -> memoryview:
+    """The lines of a batch, of which Arrow has one after the other in memory."""
+    _, offsets, text = batch.column(0).buffers()
+    if not batch.num_rows or text is None:
+        return memoryview(b"")
+    first = batch.column(0).offset
+    ends = memoryview(offsets).cast("i")
+    return memoryview(text)[ends[first] : ends[first + batch.num_rows]]
 
 
-def _markdown(batches: _Counted, out: IO[str]) -> None:
-    columns = columns_of(pa.Table.from_batches(batches, batches.schema))
+_LINES: Final[dict[str, Callable[[_Counted, Write], None]]] = {"csv": _csv, "json": _json, "jsonl": _jsonl}
+
+
+def _markdown(result: Rows, limit: int | None, out: IO[str]) -> Written:
+    batches = _Counted(result, limit)
+    columns = columns_of(pa.Table.from_batches(batches, batches.schema), batches.columns.kinds)
     rule = ["---:" if cells.number else "---" for cells in columns]
-    for row in (batches.schema.names, rule, *zip(*(cells.texts for cells in columns), strict=True)):
+    for row in (batches.columns.names, rule, *zip(*(cells.texts for cells in columns), strict=True)):
         out.write("| " + " | ".join(text.replace("|", "\\|") for text in row) + " |\n")
+    return Written(batches.rows, batches.rows)
 
 
 # Tables
@@ -204,7 +211,7 @@ def _write_table(result: Rows, limit: int | None, width: int | None, is_tty: boo
     if result.plan:
         out.writelines(f"{text}\n" for text in first.columns[-1].to_pylist())
         return Written(first.num_rows, first.num_rows)
-    layout = Grid(first, width, whole=rest is None or (shown is not None and shown <= _LAID_OUT))
+    layout = Grid(first, result.columns.kinds, width, whole=rest is None or (shown is not None and shown <= _LAID_OUT))
     layout.head(out)
     layout.rows(first, out)
     rows = first.num_rows
@@ -271,6 +278,8 @@ def write_file(result: Rows, path: Path, limit: int | None = None) -> Written:
             raise UsageError("the folder of the output does not exist", where=str(path.parent), hint="Make it first")
         if result.store_root.resolve() in path.resolve().parents:
             raise UsageError("a query writes nothing into the store", where=str(path), hint="Choose another folder")
+        if result.format != file_format(path)[1:]:
+            raise ValueError(f"rows in the form of {result.format} are no {path.suffix}")
         counted = _Counted(result, limit)
         try:
             publish(path, partial(write, counted))
@@ -281,9 +290,9 @@ def write_file(result: Rows, path: Path, limit: int | None = None) -> Written:
         result.close()
 
 
-def _text_file(write: Callable[[_Counted, IO[str]], None], batches: _Counted, path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        write(batches, file)
+def _text_file(format: str, batches: _Counted, path: Path) -> None:
+    with path.open("wb") as file:
+        _LINES[format](batches, file.write)
 
 
 def _parquet(batches: _Counted, path: Path) -> None:
@@ -319,9 +328,7 @@ def _arrow(batches: _Counted, path: Path) -> None:
 
 
 _WRITERS: Final[dict[str, Callable[[_Counted, Path], Any]]] = {
-    ".csv": partial(_text_file, _csv),
-    ".json": partial(_text_file, _json),
-    ".jsonl": partial(_text_file, _jsonl),
+    **{f".{format}": partial(_text_file, format) for format in _LINES},
     ".parquet": _parquet,
     ".arrow": _arrow,
 }

@@ -10,7 +10,8 @@ from typing import IO, Final
 
 import pyarrow as pa
 
-from tickrec.query.cells import NULL, Cells, dates, readable
+from tickrec.query.cells import NULL, Cells, readable
+from tickrec.query.forms import NESTED, SOFT
 
 _GAP: Final = 2
 _CUT: Final = "…"
@@ -41,12 +42,14 @@ _MINOR: Final = (
 class Grid:
     """A table laid out by its first rows, which are all of them if `whole`.
 
-    In a width, columns give way: first those that say little, then from the right. What is the same in all rows is
-    said once above them. One row that does not fit is shown as a list instead.
+    In a width, columns that hold nothing are only named; others give way when there is no room: first those that say
+    little, then from the right. What is the same in all rows is said once above them. One row that does not fit is
+    shown as a list instead.
     """
 
-    def __init__(self, first: pa.Table, width: int | None, whole: bool = True) -> None:
-        columns = columns_of(first)
+    def __init__(self, first: pa.Table, kinds: Sequence[str], width: int | None, whole: bool = True) -> None:
+        columns = columns_of(first, kinds)
+        self._kinds = kinds
         self._names = [_header(name) for name in first.schema.names]
         self._numbers = [cells.number for cells in columns]
         self._limited = width is not None
@@ -55,12 +58,15 @@ class Grid:
         self._listed = width is not None and first.num_rows == 1 and _total(natural) > width
         self._same: list[tuple[str, str]] = []
         """Names and texts of what is said once."""
+        self._empty: list[str] = []
+        """Names of what holds nothing."""
         self._widths = dict(enumerate(natural))
         if width is not None and not self._listed:
-            fit = _Fit(first.schema, columns, natural, width, whole and first.num_rows > 1)
+            fit = _Fit(first.schema.names, kinds, columns, natural, width, whole and first.num_rows > 1)
             self._widths = fit.widths()
             self._same = _worth_saying([(self._names[at], columns[at].texts[0]) for at in sorted(fit.same)], width)
-        self.counts = (len(self._widths) + len(self._same), len(self._names))
+            self._empty = [self._names[at] for at in fit.empty]
+        self.counts = (len(self._widths) + len(self._same) + len(self._empty), len(self._names))
         """Columns shown, and all there are."""
 
     def head(self, out: IO[str]) -> None:
@@ -69,12 +75,14 @@ class Grid:
             return
         if self._same:
             out.writelines(f"{line}\n" for line in _said(self._same, self._width))
+        if self._empty:
+            out.write(_named(self._empty, self._width) + "\n")
         tail = _CUT if self.counts[0] < self.counts[1] else ""
         self._line([self._names[index] for index in self._widths], out, tail)
 
     def rows(self, table: pa.Table, out: IO[str]) -> None:
         """Some rows."""
-        columns = columns_of(table)
+        columns = columns_of(table, self._kinds)
         if self._listed:
             return self._list(columns, out)
         for row in zip(*(columns[index].texts for index in self._widths), strict=True):
@@ -95,52 +103,63 @@ class Grid:
                 out.write(f"{name:<{label + _GAP}}{_cell(text, min(len(text), room), False, True)}\n")
 
 
-def columns_of(table: pa.Table) -> list[Cells]:
-    """The columns as text; times beside a date do not repeat it."""
-    columns = [_in_one(column) for column in table.columns]
-    day = next((dates(column) for column in columns if pa.types.is_date(column.type)), None)
-    return [readable(column, day) for column in columns]
-
-
-def _in_one(column: pa.ChunkedArray) -> pa.Array:
-    """A column in one piece. Arrow makes none of no pieces where the type is a union."""
-    if column.num_chunks > 1:
-        return column.combine_chunks()
-    return column.chunk(0) if column.num_chunks else pa.nulls(0, column.type)
+def columns_of(table: pa.Table, kinds: Sequence[str]) -> list[Cells]:
+    """The columns as text; times beside a date do not repeat it. `kinds` are their types in DuckDB."""
+    days = (column.to_pylist() for column, kind in zip(table.columns, kinds, strict=True) if kind == "date")
+    day = next(days, None)
+    return [readable(column, kind, day) for column, kind in zip(table.columns, kinds, strict=True)]
 
 
 def _worth_saying(same: Sequence[tuple[str, str]], width: int) -> list[tuple[str, str]]:
-    """As many as two lines hold: what tells most first, what has no value last."""
+    """As many as two lines hold: what tells most first."""
     told: list[tuple[str, str]] = []
-    for each in sorted(same, key=lambda each: (each[1] == NULL, each[0] not in (_NAMES_ROWS, _KEY, *_FRAME))):
+    for each in sorted(same, key=lambda each: each[0] not in (_NAMES_ROWS, _KEY, *_FRAME)):
         if len(_said([*told, each], width)) <= _SAID_LINES:
             told.append(each)
     return told
 
 
 def _said(same: Sequence[tuple[str, str]], width: int) -> list[str]:
-    values = [f"{name} {text}" for name, text in same if text != NULL]
-    empty = [name for name, text in same if text == NULL]
-    text = ", ".join(values + [f"NULL in {', '.join(empty)}"] * bool(empty))
+    text = ", ".join(f"{name} {text}" for name, text in same)
     return textwrap.wrap(f"shown once: {text}", width, subsequent_indent=" " * _GAP)
+
+
+def _named(empty: Sequence[str], width: int) -> str:
+    """As many names as a line holds, and how many more there are."""
+    for count in range(len(empty), 0, -1):
+        more = f" and {len(empty) - count} more" if count < len(empty) else ""
+        line = f"NULL in {', '.join(empty[:count])}{more}"
+        if len(line) <= width:
+            return line
+    return f"NULL in {len(empty)} columns"[:width]
 
 
 class _Fit:
     """Which columns of a table stand in a width, which are the same in all rows and said once, and which are not."""
 
     def __init__(
-        self, columns: pa.Schema, cells: Sequence[Cells], natural: Sequence[int], width: int, whole: bool
+        self,
+        names: Sequence[str],
+        kinds: Sequence[str],
+        cells: Sequence[Cells],
+        natural: Sequence[int],
+        width: int,
+        whole: bool,
     ) -> None:
         self.same: set[int] = set()
-        self._names = columns.names
+        self.empty: list[int] = []
+        self._names = names
         self._natural = natural
         self._width = width
-        self._soft = [_soft(field) for field in columns]
-        self._nested = [pa.types.is_nested(field.type) for field in columns]
-        self._dates = [pa.types.is_date(field.type) for field in columns]
+        self._soft = [kind in SOFT and name != _NAMES_ROWS for name, kind in zip(names, kinds, strict=True)]
+        self._nested = [kind in NESTED for kind in kinds]
+        self._dates = [kind == "date" for kind in kinds]
         self._constant = [whole and len(set(each.texts)) == 1 for each in cells]
-        self._empty = [self._constant[index] and each.texts[0] == NULL for index, each in enumerate(cells)]
         self._shown = list(range(len(natural)))
+        nothing = [index for index in self._shown if self._constant[index] and cells[index].texts[0] == NULL]
+        if len(nothing) < len(self._shown):
+            self.empty = nothing
+            self._shown = [index for index in self._shown if index not in nothing]
         for group in self._lesser():
             if self._fits(_COMFORTABLE):
                 break
@@ -168,7 +187,6 @@ class _Fit:
         if _NAMES_ROWS in self._names:
             yield self._named((_KEY,))
         yield [index for index in self._named(_FRAME) if self._constant[index]]
-        yield [index for index, empty in enumerate(self._empty) if empty]
         yield [index for index, nested in enumerate(self._nested) if nested]
         yield from map(self._named, _MINOR)
 
@@ -196,18 +214,12 @@ class _Fit:
 
     def _room(self) -> int:
         """The width that is left when a mark stands for what is not shown."""
-        whole = len(self._shown) + len(self.same) == len(self._names)
+        whole = len(self._shown) + len(self.same) + len(self.empty) == len(self._names)
         return self._width if whole else self._width - _GAP - len(_CUT)
 
 
 def _header(name: str) -> str:
     return name if name.isprintable() else repr(name)
-
-
-def _soft(field: pa.Field) -> bool:
-    """Whether a column's cells may be cut: text and lists, not numbers, times, dates and truths."""
-    tests = (pa.types.is_string, pa.types.is_binary, pa.types.is_nested, pa.types.is_dictionary)
-    return field.name != _NAMES_ROWS and any(bool(test(field.type)) for test in tests)
 
 
 def _total(widths: Sequence[int]) -> int:

@@ -8,27 +8,38 @@ rows. Owns that, and the first rows, which are held back. Does not know the stor
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import duckdb
 import pyarrow as pa
 
+from tickrec.clock import SECOND, SystemClock
 from tickrec.errors import UsageError
+from tickrec.query.forms import Form, for_arrow, unique
 
 _BATCH_ROWS: Final = 16_384
 _POLL_S: Final = 0.1
-_PATIENT_POLLS: Final = 10
-"""Waits after which somebody may want to know how far the statement is."""
-_NOT_IN_ARROW: Final = ("uhugeint", "bignum", "bit", "variant", "time with time zone")
-"""Types of which Arrow gets another value, or bytes that mean nothing outside DuckDB."""
-_NESTED: Final = ("list", "array", "struct", "map", "union")
+_PATIENCE_NS: Final = 2 * SECOND
+"""After which somebody may want to know how far the statement is."""
+_BETWEEN_NS: Final = SECOND // 5
+"""Between two reports of that."""
+
+
+class Columns(NamedTuple):
+    """The columns of a result, as the statement made them."""
+
+    names: list[str]
+    """All different."""
+    kinds: list[str]
+    """Their types, by DuckDB's names for them in small letters."""
 
 
 class Running:
     """A statement on a connection of its own to the same database. Close it.
 
-    `timeout` is in seconds, until the last row was taken. `progress` is called with the percentage done, from the
-    thread that waits, when that takes longer than a second. `on_close` is called when nobody wants more rows.
+    `form` is the form of its rows. `timeout` is in seconds, until the last row was taken. `progress` is called with
+    the percentage done, from the thread that takes the rows, when that takes longer than two seconds. `on_close` is
+    called when nobody wants more rows.
     """
 
     def __init__(
@@ -38,9 +49,11 @@ class Running:
         timeout: float | None,
         progress: Callable[[float], None] | None = None,
         *,
+        form: Form = for_arrow,
         values: Mapping[str, object] | None = None,
         on_close: Callable[[], None] | None = None,
     ) -> None:
+        self.columns = Columns([], [])
         self.schema: pa.Schema = pa.schema([])
         self.complete = False
         """All rows were taken from DuckDB."""
@@ -48,13 +61,17 @@ class Running:
         if progress is not None:
             self._connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
         self._sql = sql
+        self._form = form
         self._values = values or {}
         self._on_close = on_close
         self._timeout = timeout
         self._progress = progress
-        self._polls = 0
+        self._report_ns = SystemClock.monotonic_ns() + _PATIENCE_NS
+        """When to say how far the statement is."""
         self._held: list[pa.RecordBatch] = []
-        self._items: queue.Queue[pa.Schema | pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=2)
+        self._items: queue.Queue[tuple[Columns, pa.Schema] | pa.RecordBatch | BaseException | None] = queue.Queue(
+            maxsize=2
+        )
         self._stopping = threading.Event()
         self._late = threading.Event()
         self._alarm = threading.Timer(timeout, self._late.set) if timeout else None
@@ -69,9 +86,7 @@ class Running:
 
         Raises duckdb.Error, UsageError when the time is up.
         """
-        first = self._take()
-        assert isinstance(first, pa.Schema)
-        self.schema = _with_unique_names(first)
+        self.columns, self.schema = self._take()
         held = 0
         while not self.complete and held < size:
             batch = self._take()
@@ -104,10 +119,10 @@ class Running:
         while True:
             if self._late.is_set():
                 raise self._too_late()
+            self._report_progress()
             try:
                 item = self._items.get(timeout=_POLL_S)
             except queue.Empty:
-                self._report_progress()
                 continue
             if isinstance(item, BaseException):
                 raise item
@@ -115,8 +130,8 @@ class Running:
             return item
 
     def _report_progress(self) -> None:
-        self._polls += 1
-        if self._progress is not None and self._polls >= _PATIENT_POLLS:
+        if self._progress is not None and SystemClock.monotonic_ns() >= self._report_ns:
+            self._report_ns = SystemClock.monotonic_ns() + _BETWEEN_NS
             percent = self._connection.query_progress()
             if percent >= 0:  # negative: DuckDB does not know yet
                 self._progress(percent)
@@ -127,10 +142,12 @@ class Running:
     def _run(self) -> None:
         """The thread: what goes wrong is raised where the rows are taken."""
         try:
-            reader = _as_arrow_carries(self._connection.sql(self._sql, params=self._values)).to_arrow_reader(
-                _BATCH_ROWS
-            )
-            self._put(reader.schema)
+            rows = self._connection.sql(self._sql, params=self._values)
+            columns = Columns(unique(rows.columns), [kind.id for kind in rows.types])
+            reader = self._form(rows).to_arrow_reader(_BATCH_ROWS)
+            names = unique(reader.schema.names)
+            fields = pa.schema([field.with_name(name) for field, name in zip(reader.schema, names, strict=True)])
+            self._put((columns, fields))
             for batch in reader:
                 self._put(batch)
                 if self._stopping.is_set():
@@ -141,40 +158,9 @@ class Running:
         except BaseException as error:  # noqa: BLE001 - the boundary of this thread
             self._put(error)
 
-    def _put(self, item: pa.Schema | pa.RecordBatch | BaseException | None) -> None:
+    def _put(self, item: tuple[Columns, pa.Schema] | pa.RecordBatch | BaseException | None) -> None:
         while not self._stopping.is_set():
             try:
                 return self._items.put(item, timeout=_POLL_S)
             except queue.Full:
                 continue
-
-
-def _as_arrow_carries(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-    """The same rows, with text in the columns whose type Arrow cannot carry."""
-    lost = [not _in_arrow(kind) for kind in rows.types]
-    if not any(lost):
-        return rows
-    names = [name.replace('"', '""') for name in rows.columns]
-    columns = [f"CAST(#{at} AS VARCHAR)" if each else f"#{at}" for at, each in enumerate(lost, 1)]
-    return rows.project(", ".join(f'{column} AS "{name}"' for column, name in zip(columns, names, strict=True)))
-
-
-def _in_arrow(kind: Any) -> bool:
-    """Whether Arrow carries a type, and all that are in it."""
-    if kind.id in _NESTED:  # the children of an array are a type and a number
-        return all(_in_arrow(child) for _, child in kind.children if not isinstance(child, int))
-    return kind.id not in _NOT_IN_ARROW
-
-
-def _with_unique_names(columns: pa.Schema) -> pa.Schema:
-    """The same columns with all names different: `a, a` becomes `a, a_1`."""
-    seen: set[str] = set()
-    names = []
-    for name in columns.names:
-        unique, number = name, 0
-        while unique in seen:
-            number += 1
-            unique = f"{name}_{number}"
-        seen.add(unique)
-        names.append(unique)
-    return pa.schema([field.with_name(name) for field, name in zip(columns, names, strict=True)])

@@ -25,6 +25,7 @@ from tickrec.errors import DataError, TickrecError, UsageError, to_run
 from tickrec.query import views
 from tickrec.query.database import MEMORY_LIMIT, check_memory, connect, lock
 from tickrec.query.duckdb_errors import EXPLAIN, usage_error
+from tickrec.query.forms import FORMS
 from tickrec.query.locations import Locations
 from tickrec.query.running import Running
 from tickrec.query.sandbox import Statement, check
@@ -170,17 +171,19 @@ class Session:
         sql: str,
         timeout: float | None = None,
         progress: Callable[[float], None] | None = None,
+        *,
+        format: str = "arrow",
     ) -> "Result":
         """Run one reading statement and return its rows, the first of them at hand.
 
         `timeout` is in seconds, counted until the last row was taken. `progress` is called some times a second with
-        the percentage done, from the thread that waits, once that takes longer than a second. Ctrl-C cancels. Raises
-        UsageError, with the place in the text, for a statement that is refused or wrong or takes too long; DataError
-        when stored data cannot be read.
+        the percentage done, from the thread that takes the rows, once that takes longer than two seconds. `format` is
+        what they are to be written as, one of `forms.FORMS`. Ctrl-C cancels. Raises UsageError, with the place in the
+        text, for a statement that is refused or wrong or takes too long; DataError when stored data cannot be read.
         """
         statement = self._checked(sql)
         for _ in range(_ATTEMPTS):
-            rows = self._start(statement, timeout, progress)
+            rows = self._start(statement, timeout, progress, format)
             if rows is not None:
                 return rows
         raise self._too_fast()
@@ -212,13 +215,14 @@ class Session:
         return check(self._connection, sql, views.TABLES, views.MACROS)
 
     def _start(
-        self, statement: Statement, timeout: float | None, progress: Callable[[float], None] | None
+        self, statement: Statement, timeout: float | None, progress: Callable[[float], None] | None, format: str
     ) -> "Result | None":
         """One attempt; None when the files have changed and it has to be made again."""
         listing = Listing(self.store, self.dates(), self._spill.path)
         if not self._prepare(statement, listing):
             return None
-        rows = Running(self._connection, statement.sql, timeout, progress, on_close=listing.cancel)
+        form = FORMS[format]
+        rows = Running(self._connection, statement.sql, timeout, progress, form=form, on_close=listing.cancel)
         try:
             rows.prefetch(_HELD_BYTES)
         except duckdb.Error as error:
@@ -232,7 +236,7 @@ class Session:
         if rows.complete and listing.replaced():
             rows.close()
             return None
-        return Result(self, statement, listing, rows)
+        return Result(self, statement, listing, rows, format)
 
     def _prepare(self, statement: Statement, listing: Listing) -> bool:
         """Make the tables, views and macros that a statement uses. False when a file is gone and the listing old."""
@@ -288,19 +292,28 @@ def _close_all() -> None:
 class Result:
     """The rows of a query, handed out once, in batches. It ends when all are taken, when closed, and when dropped."""
 
-    def __init__(self, session: Session, statement: Statement, listing: Listing, rows: Running) -> None:
+    def __init__(self, session: Session, statement: Statement, listing: Listing, rows: Running, format: str) -> None:
         self.plan = statement.plan
         """The rows are a plan (EXPLAIN): text."""
+        self.format = format
+        """What they are to be written as."""
+        self.columns = rows.columns
+        """The columns as the statement made them."""
         self.store_root = session.store.root
         self.statement = statement
         self._session = session
         self._listing = listing
         self._rows = rows
+        self._settled = rows.complete
+        """All rows are at hand, and were looked at: what happens to the files is nothing to them."""
         weakref.finalize(self, rows.close)
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns, under names that are all different. Times are instants, shown in Asia/Kolkata."""
+        """The columns of the batches, under names that are all different.
+
+        Of format arrow and parquet they are those of the statement; times are instants, shown in Asia/Kolkata.
+        """
         return self._rows.schema
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -311,7 +324,7 @@ class Result:
         """
         try:
             yield from self._rows
-            if not self._listing.replaced():
+            if self._settled or not self._listing.replaced():
                 return
         except duckdb.Error as error:
             if not self._listing.vanished():
