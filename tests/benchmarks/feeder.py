@@ -53,11 +53,12 @@ class Feeder:
             tell(api_url=f"http://{host}", assets_url=f"http://{host}")
             await server.serve_forever()
 
-    def _process(self, _connection: ServerConnection, received: Received) -> Response | None:
+    async def _process(self, _connection: ServerConnection, received: Received) -> Response | None:
         request = read(received)
         if request.path == FEED_PATH:
             return None
-        return self._rest.answer(request).response(self._clock.wall_ns())
+        answer = await self._rest.answer(request)
+        return answer.response(self._clock.wall_ns())
 
     async def _websocket(self, connection: ServerConnection) -> None:
         """One websocket: subscriptions, their snapshots, then the live messages and a ping to know when they were

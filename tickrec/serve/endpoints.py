@@ -6,6 +6,7 @@ Bodies have the shape of the broker's own (pages Market information, Market quot
 
 import datetime as dt
 import json
+import logging
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
@@ -17,8 +18,10 @@ from websockets.http11 import Request as Received
 from websockets.http11 import Response
 
 from tickrec.clock import Clock
+from tickrec.errors import TickrecError
 from tickrec.serve.access import Access
 from tickrec.serve.faults import Fault, Lasting, fault_from_json
+from tickrec.serve.intervals import Interval
 from tickrec.serve.source import Moment, Source
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.rest import SOURCE_HEADER
@@ -42,6 +45,8 @@ _SEGMENTS: Final = {
 _STATUS: Final = pb.DESCRIPTOR.enum_types_by_name["MarketStatus"]
 _JSON: Final = {"Content-Type": "application/json"}
 _PLAIN: Final = {"Content-Type": "text/plain"}
+
+log = logging.getLogger("tickrec")
 
 
 class Request(NamedTuple):
@@ -128,7 +133,7 @@ class Endpoints:
         self._stats = stats
         self._strike = strike
 
-    def answer(self, request: Request) -> Answer:
+    async def answer(self, request: Request) -> Answer:
         """The answer to any request but the upgrade of an authorized address."""
         try:
             if not request.from_here:
@@ -136,6 +141,9 @@ class Endpoints:
             if (own := self._own(request)) is not None:
                 return own
             self._fail_on_demand()
+            match request.path.strip("/").split("/"):
+                case ["v3", "historical-candle", *rest]:
+                    return await self._candles(rest)
             return self._route(request)
         except RestError as error:
             return error.answer
@@ -201,6 +209,33 @@ class Endpoints:
             raise RestError(400, "UDAPI1089", "Invalid exchange")
         word = _STATUS.values_by_number[number].name
         return _success({"exchange": exchange, "status": word, "last_updated": info.currentTs})
+
+    async def _candles(self, path: list[str]) -> Answer:
+        """Bars of earlier days, or of today. No token is needed (observed 2026-09)."""
+        today = self._source.today(self._now())
+        match path:
+            case ["intraday", key, unit, count]:
+                first = last = today
+            case ["intraday", *_]:
+                raise RestError(400, "UDAPI10000", "This request is not supported by Upstox API")
+            case [key, unit, count, to, *since] if len(since) <= 1:
+                last = _candle_date(to)
+                first = _candle_date(since[0]) if since else last
+                _check_span(first, last, _interval(unit, count))
+                last = min(last, today - dt.timedelta(days=1))  # those of today are on the other endpoint
+            case [_, _, _]:
+                raise RestError(400, "UDAPI1022", "to_date is required")
+            case _:
+                raise RestError(400, "UDAPI10000", "This request is not supported by Upstox API")
+        interval = _interval(unit, count)
+        try:
+            minutes = await self._source.minutes(key, first, last, self._now())
+        except (TickrecError, OSError) as error:
+            log.warning("candles of %s cannot be had: %s", key, error)
+            raise RestError(500, "UDAPI100500", "Something went wrong") from None
+        if minutes is None:
+            raise RestError(400, "UDAPI100011", "Invalid Instrument key")
+        return _success({"candles": interval.bars(minutes, key.partition("|")[0])})
 
     def _instruments(self, request: Request, name: str) -> Answer:
         if not request.headers.get("user-agent"):
@@ -286,6 +321,28 @@ def _date(text: str) -> dt.date:
         return dt.date.fromisoformat(text)
     except ValueError:
         raise RestError(400, "UDAPI1088", "Invalid date") from None
+
+
+def _candle_date(text: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise RestError(400, "UDAPI1015", "Invalid date") from None
+
+
+def _check_span(first: dt.date, last: dt.date, interval: Interval) -> None:
+    if first > last or (interval.longest is not None and last - first > interval.longest):
+        raise RestError(400, "UDAPI1148", "Invalid date range")
+
+
+def _interval(unit: str, count: str) -> Interval:
+    """The length of the bars that are asked for. Raises RestError."""
+    interval = Interval(unit, int(count) if count.isascii() and count.isdecimal() and len(count) < 5 else 0)
+    if not interval.unit_fits:
+        raise RestError(400, "UDAPI1146", "Invalid unit")
+    if not interval.fits:
+        raise RestError(400, "UDAPI1147", "Invalid interval")
+    return interval
 
 
 def _host(netloc: str) -> str:

@@ -16,7 +16,8 @@ from tickrec.journal import Follow
 from tickrec.journal.entry import Entry
 from tickrec.market.calendar import trading_date
 from tickrec.serve.recorded_market import Recorded, instruments_file, timings
-from tickrec.serve.source import Moment, Update
+from tickrec.serve.recorded_minutes import RecordedMinutes
+from tickrec.serve.source import Minute, Moment, Update
 from tickrec.store.paths import Store
 
 POLL_S: Final = 0.01
@@ -38,6 +39,7 @@ class Relay:
         """Read what the day of `now_ns` (wall time) has so far, without sending it. Raises DataError, OSError."""
         self._store = store
         self._recorded = Recorded()
+        self._minutes = RecordedMinutes(store)
         self._date = trading_date(now_ns)
         self._follow = Follow(store.journal(self._date))
         self._next_date_ns = start_of_date(now_ns) + 86_400 * SECOND
@@ -142,6 +144,16 @@ class Relay:
     def last_price(self, key: str, _now: Moment) -> tuple[str, dict[str, Any]] | None:
         """The newest price of an instrument."""
         return self._recorded.last_price(key)
+
+    def today(self, _now: Moment) -> dt.date:
+        """The date that is relayed."""
+        return self._date
+
+    async def minutes(self, key: str, first: dt.date, last: dt.date, _now: Moment) -> list[Minute] | None:
+        """The minutes of an instrument, as recorded."""
+        if key not in self._recorded.symbols:
+            return None
+        return await self._minutes.between(key, first, last, self._recorded.sent_ms)
 
     def key_of(self, symbol: str) -> str | None:
         """The instrument that a trading symbol or a key stands for."""

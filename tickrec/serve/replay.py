@@ -15,7 +15,8 @@ from tickrec.journal import Journal
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.market.hours import at
 from tickrec.serve.recorded_market import Recorded, closed, instruments_file, timings
-from tickrec.serve.source import Moment, Update
+from tickrec.serve.recorded_minutes import RecordedMinutes
+from tickrec.serve.source import Minute, Moment, Update
 from tickrec.store.paths import Store
 
 START_NS: Final = SECOND
@@ -61,6 +62,7 @@ class Replay:
         self._date = date
         self._pace = pace
         self._journal = _journal(store, date)
+        self._minutes = RecordedMinutes(store)
         self._begin_ns = at(date, pace.start) if pace.start else 0
         self._end_ns = at(date, pace.until) if pace.until else 0
         self._wanted: Collection[str] = ()
@@ -206,6 +208,16 @@ class Replay:
     def last_price(self, key: str, _now: Moment) -> tuple[str, dict[str, Any]] | None:
         """The last price at this place of the day, or the first one of the day before there is any."""
         return self._recorded.last_price(key) or self._opening.last_price(key)
+
+    def today(self, _now: Moment) -> dt.date:
+        """The date that is replayed."""
+        return self._date
+
+    async def minutes(self, key: str, first: dt.date, last: dt.date, _now: Moment) -> list[Minute] | None:
+        """The minutes of an instrument before this place of the day, as recorded."""
+        if self.key_of(key) != key:
+            return None
+        return await self._minutes.between(key, first, last, self._recorded.sent_ms)
 
     def key_of(self, symbol: str) -> str | None:
         """The instrument that a trading symbol or a key stands for."""

@@ -194,7 +194,7 @@ class Server:
             await self._clock.sleep(max(0.0, fault.at - passed))
             self.strike(fault)
 
-    def _process(self, _connection: ServerConnection, received: Received) -> Response | None:
+    async def _process(self, _connection: ServerConnection, received: Received) -> Response | None:
         """The answer to a request; None: it becomes a websocket."""
         assert self._endpoints is not None
         assert self._listener is not None
@@ -202,7 +202,8 @@ class Server:
             return Answer(503, b"too many connections").response(self._clock.wall_ns())
         request = read(received)
         if request.path != FEED_PATH or not request.upgrade or not request.from_here:
-            return self._endpoints.answer(request).response(self._clock.wall_ns(), self._source.name)
+            answer = await self._endpoints.answer(request)
+            return answer.response(self._clock.wall_ns(), self._source.name)
         refusal = self._refusal(request)
         return Answer(403, refusal.encode()).response(self._clock.wall_ns()) if refusal else None
 

@@ -33,6 +33,18 @@ class Update(NamedTuple):
     """It is sent as a text message."""
 
 
+class Minute(NamedTuple):
+    """One minute of an exchange: prices in rupees, volume and open interest in units."""
+
+    start_ms: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: int
+    oi: float
+
+
 class Source(Protocol):
     """The market behind a server."""
 
@@ -77,6 +89,12 @@ class Source(Protocol):
 
     def last_price(self, key: str, now: Moment) -> tuple[str, dict[str, Any]] | None:
         """An instrument's name in the data of /v3/market-quote/ltp, and its row; None: unknown."""
+
+    def today(self, now: Moment) -> dt.date:
+        """The trading date that the market is at."""
+
+    async def minutes(self, key: str, first: dt.date, last: dt.date, now: Moment) -> list[Minute] | None:
+        """The finished minutes of an instrument on the dates from `first` to `last`, in order; None: unknown."""
 
     def key_of(self, symbol: str) -> str | None:
         """The instrument that a trading symbol or a key stands for; None: unknown."""

@@ -1,10 +1,12 @@
-"""Limits: what each of the broker's plans allows: how many connections, which modes, how many keys."""
+"""Limits: what the broker and each of its plans allow: how many requests, connections and keys, and which modes."""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 CONNECTIONS: Final[Mapping[str, int]] = {"normal": 2, "plus": 5}
 """Websockets a user may hold, per plan (docs: v3/get-market-data-feed, 2026-09)."""
+RATES: Final = ((50, 1.0), (500, 60.0), (2000, 1800.0))
+"""Requests that a user may make over REST, and within how many seconds (docs: rate-limiting, 2026-02 and 2026-09)."""
 KEY_CAPS: Final[Mapping[str, tuple[int, int]]] = {
     "ltpc": (5000, 2000),
     "option_greeks": (3000, 2000),

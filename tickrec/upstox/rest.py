@@ -230,6 +230,10 @@ class Rest:
         found = [(quote.get("instrument_token"), quote.get("last_price")) for quote in filter(_is_map, quotes.values())]
         return {key: float(price) for key, price in found if isinstance(key, str) and isinstance(price, int | float)}
 
+    def data(self, path: str, token: Token | None = None) -> Any:
+        """The `data` of the answer to GET `path`."""
+        return self._get(self.api_url + path, token=token)
+
     def server_date(self) -> dt.datetime:
         """The broker's clock, in whole seconds: what it wrote into the Date header of an answer."""
         url = self.api_url + "/v2/market/status/NSE"

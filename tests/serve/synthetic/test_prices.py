@@ -18,9 +18,10 @@ from tickrec.serve.subscriptions import SEGMENTS
 from tickrec.serve.synthetic.listings import Listing, Master
 from tickrec.serve.synthetic.market import Market, Wheel
 from tickrec.serve.synthetic.messages import FeedEncoder, market_info_frame
+from tickrec.serve.synthetic.minutes import MINUTE_MS
 from tickrec.serve.synthetic.options import RATE, smile, value
 from tickrec.serve.synthetic.phases import HOLIDAYS, Hours, Phase
-from tickrec.serve.synthetic.prices import MINUTE_MS, Security
+from tickrec.serve.synthetic.prices import Security
 from tickrec.serve.synthetic.records import FILES, master_file, record
 from tickrec.serve.synthetic.stocks import stocks
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb

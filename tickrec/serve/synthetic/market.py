@@ -6,11 +6,20 @@ A value is computed only for an instrument that somebody asks for. Knows nothing
 import datetime as dt
 import random
 from collections.abc import Iterable
+from typing import Final
 
 from tickrec.clock import ist
 from tickrec.serve.synthetic.listings import master_of
+from tickrec.serve.synthetic.minutes import Minute
 from tickrec.serve.synthetic.phases import Hours, Phase
 from tickrec.serve.synthetic.prices import Security
+
+_STEP_MS: Final = 10_000
+"""Between two trades of an instrument that was left alone."""
+_STEPS: Final = 400
+"""Of those at most."""
+_REMEMBERED: Final = dt.timedelta(days=40)
+"""How far back there are candles."""
 
 
 class Market:
@@ -58,6 +67,30 @@ class Market:
                 security.move(now, phase)
                 moved.append(security)
         return moved
+
+    def catch_up(self, key: str, wall_ns: int) -> None:
+        """Let an instrument that exists, and was left alone, have traded until now as the hours allowed."""
+        security = self._securities.get(key)
+        if security is None:
+            return
+        now = wall_ns // 1_000_000
+        step = max(_STEP_MS, (now - security.ltt) // _STEPS)
+        for moment in range(security.ltt + step, now - step, step):
+            if self.phase(security, moment * 1_000_000) is Phase.OPEN:
+                security.move(moment)
+
+    def minutes(self, key: str, first: dt.date, last: dt.date, wall_ns: int) -> list[Minute] | None:
+        """The exchange's bars of an instrument on the dates from `first` to `last`, as far as they are over."""
+        security = self.security(key, wall_ns)
+        if security is None:
+            return None
+        found: list[Minute] = []
+        first = max(first, self.master.date - _REMEMBERED)
+        for date in (first + dt.timedelta(days=n) for n in range((last - first).days + 1)):
+            if self.hours.trades_on(date):
+                start, end = self.hours.session(security.listing.segment, date)
+                found += security.minutes(start, end, wall_ns // 1_000_000)
+        return found
 
     def turn(self, wall_ns: int) -> None:
         """Start the next date, with new expiries, and the next session, with volumes from zero, when they have come."""

@@ -10,12 +10,12 @@ import random
 from typing import Final, NamedTuple
 
 from tickrec.serve.synthetic.listings import Listing
+from tickrec.serve.synthetic.minutes import MINUTE_MS, Before, Minute, Minutes
 from tickrec.serve.synthetic.options import RATE, YEAR_MS, Valuation, smile, value
 from tickrec.serve.synthetic.phases import Phase
 
 DEPTH: Final = 30
 """Levels kept of a book."""
-MINUTE_MS: Final = 60_000
 _IST_MS: Final = 19_800_000
 _ROUGHNESS: Final = 1.1e-4
 """Standard deviation of a spot's return over one second: about 25 % a year of trading hours."""
@@ -26,12 +26,14 @@ _PULL: Final = 1e-5
 class Bar:
     """Open, high, low, close in paise and volume of a day or a minute beginning at `start` (ms)."""
 
-    __slots__ = ("close", "high", "low", "open", "start", "volume")
+    __slots__ = ("close", "high", "low", "oi", "open", "start", "volume")
 
-    def __init__(self, start: int, price: int, volume: int = 0) -> None:
+    def __init__(self, start: int, price: int, volume: int = 0, oi: int = 0) -> None:
         self.start = start
         self.open = self.high = self.low = self.close = price
         self.volume = volume
+        self.oi = oi
+        """Open interest at the end."""
 
     def trade(self, price: int, volume: int) -> None:
         """Take one trade in."""
@@ -117,6 +119,10 @@ class Security:
         self.auction: Auction | None = None
         """The latest state of a call auction."""
         self._random = rng = random.Random(f"{seed} {listing.key}")
+        self._seed = f"{seed} {listing.key}"
+        self._minutes = Minutes(self._seed)
+        self._begin = start
+        """The first session that there was."""
         self._seen = now
         self._level = listing.price
         """The spot's walk in paise; unused when something else is followed."""
@@ -157,9 +163,33 @@ class Security:
         self.tbq = sum(self.book.bid_qtys) * 12
         self.tsq = sum(self.book.ask_qtys) * 12
         minute = self.ltt // MINUTE_MS * MINUTE_MS
-        self._minute = Bar(minute, self.ltp, self.ltq)
+        self._minute = Bar(minute, self.ltp, self.ltq, self.oi)
+        self._minutes.begin(self._before(start, minute))
         self.last_minute = Bar(minute - MINUTE_MS, self.ltp, min(self.ltq * 3, self.vtt - self.ltq))
         self.last_minute.trade(min(self.ltp + self._tick, self.day.high), 0)
+
+    def _before(self, start: int, until: int) -> Before:
+        """The day until the minute in which it is first seen."""
+        day, listing = self.day, self.listing
+        prices = day.open, max(day.high, self.ltp), min(day.low, self.ltp), self.ltp
+        return Before(start, until, *prices, self.vtt - self.ltq, self.oi, listing.lot, listing.tick)
+
+    def minutes(self, start: int, end: int, now: int) -> list[Minute]:
+        """The exchange's bars of the minutes from `start` to before `end` that are over `now`, without empty ones."""
+        if end <= self._begin:
+            return list(self._never_seen(start, end).minutes(f"{self._seed} {start}"))
+        found = self._minutes.between(start, min(end, now - MINUTE_MS + 1))
+        last = _finished(self._minute)
+        return [*found, last] if start <= last.start < end and last.start + MINUTE_MS <= now else found
+
+    def _never_seen(self, start: int, end: int) -> Before:
+        """A whole session before the first that there was."""
+        rng, listing = random.Random(f"{self._seed} {start} day"), self.listing
+        opened, closed = (self._grid(self.cp * rng.gauss(1.0, 0.012)) for _ in range(2))
+        span = abs(opened - closed) + 4 * self._tick
+        high, low = max(opened, closed) + span, max(min(opened, closed) - span, self._tick)
+        volume = 0 if self._is_index else int(self.vtt * rng.uniform(0.5, 2.0))
+        return Before(start, end, opened, high, low, closed, volume, self.oi, listing.lot, listing.tick)
 
     @property
     def atp(self) -> float:
@@ -219,15 +249,18 @@ class Security:
         bar = self._minute
         if bar.start == minute:
             bar.trade(price, volume)
+            bar.oi = self.oi
             return
+        self._minutes.add(_finished(bar))
         if bar.start != minute - MINUTE_MS:
             bar = Bar(minute - MINUTE_MS, bar.close)
         self.last_minute = bar
-        self._minute = Bar(minute, price, volume)
+        self._minute = Bar(minute, price, volume, self.oi)
 
     def new_day(self, now: int, start: int) -> None:
         """The next trading date: yesterday's close becomes the previous close, volumes start again."""
         self.version += 1
+        self._minutes.add(_finished(self._minute))
         self.cp = self.ltp
         open_interest = self.oi
         self._start_day(now, start)
@@ -263,6 +296,10 @@ class Security:
 
     def _grid(self, price: float) -> int:
         return max(1, round(price / self._tick)) * self._tick
+
+
+def _finished(bar: Bar) -> Minute:
+    return Minute(bar.start, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.oi)
 
 
 def midnight(moment: int) -> int:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tickrec.clock import SECOND, Clock, SystemClock
+from tickrec.clock import SECOND, Clock, SystemClock, ist
 from tickrec.errors import UsageError
 from tickrec.serve.faults import Fault
 from tickrec.serve.server import Server, Terms
-from tickrec.serve.source import Moment, Update
+from tickrec.serve.source import Minute, Moment, Update
 from tickrec.serve.subscriptions import NORMAL_CAPS
 from tickrec.serve.synthetic.market import Market, Wheel
 from tickrec.serve.synthetic.messages import FeedEncoder, empty_entry, market_info_frame
@@ -23,6 +23,9 @@ from tickrec.upstox.limits import CONNECTIONS, KEY_CAPS
 
 _CATCH_UP_S: Final = 1.0
 """Of a clock that jumped, the most that the market makes up for, unless its interval is longer."""
+
+_BAR_LATE_NS: Final = 19 * SECOND
+"""After its end a minute's bar is served (observed 2026-09: 6 to 36 s, mostly 19)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +133,10 @@ class Synthetic:
             self._info = info
             yield Update(self.sent_ms(now), payload=self.market_info(now))
 
-    def want(self, keys: Collection[str], _now: Moment) -> None:
-        """Be told which instruments move."""
+    def want(self, keys: Collection[str], now: Moment) -> None:
+        """Be told which instruments move; those that nobody wanted before catch up with the clock."""
+        for key in set(keys).difference(self._wanted):
+            self._market.catch_up(key, now.wall_ns)
         self._wanted = keys
         self._wheel = None
 
@@ -183,7 +188,8 @@ class Synthetic:
         security = self._market.security(key, now.wall_ns)
         if security is None:
             return None
-        if self.sent_ms(now) - security.ltt > 1000 and self._market.phase(security, now.wall_ns) is Phase.OPEN:
+        left_alone = key not in self._wanted and self.sent_ms(now) - security.ltt > 1000
+        if left_alone and self._market.phase(security, now.wall_ns) is Phase.OPEN:
             security.move(self.sent_ms(now))
         listing = security.listing
         row = {
@@ -194,6 +200,22 @@ class Synthetic:
             "cp": security.cp / 100,
         }
         return f"{listing.segment}:{listing.symbol.replace(' ', '')}", row
+
+    def today(self, now: Moment) -> dt.date:
+        """The date of the clock."""
+        return ist(now.wall_ns).date()
+
+    async def minutes(self, key: str, first: dt.date, last: dt.date, now: Moment) -> list[Minute] | None:
+        """The finished minutes of an instrument; the newest is there some seconds after its end, as at the broker."""
+        if key not in self._wanted:
+            self._market.catch_up(key, now.wall_ns)
+        found = self._market.minutes(key, first, last, now.wall_ns - _BAR_LATE_NS)
+        if found is None:
+            return None
+        return [
+            Minute(start, opened / 100, high / 100, low / 100, close / 100, volume, oi)
+            for start, opened, high, low, close, volume, oi in found
+        ]
 
     def key_of(self, symbol: str) -> str | None:
         """The instrument that a trading symbol or a key stands for; of several the one that comes first."""
