@@ -1,4 +1,3 @@
-import asyncio
 import datetime as dt
 import subprocess
 import sys
@@ -9,11 +8,9 @@ import pytest
 
 from tests.clocks import HandClock
 from tests.days import DATE, Recording, write_day
-from tickrec.clock import SystemClock, from_datetime
+from tickrec.clock import from_datetime
 from tickrec.errors import ExitCode
 from tickrec.files import Lock
-from tickrec.formatting import size as size_text
-from tickrec.record.flush import Flushing
 from tickrec.seal.retention import Expired, expire
 from tickrec.seal.seal import seal
 from tickrec.seal.verify import verify
@@ -29,32 +26,28 @@ def after(days: int) -> HandClock:
     return HandClock(from_datetime(noon + dt.timedelta(days=days)))
 
 
-def test_the_journal_of_an_old_sealed_date_goes_and_everything_else_stays(store: Store) -> None:
-    write_day(store)
-    seal(store, DATE)
-    size = sum(path.stat().st_size for path in store.journal_files(DATE))
-    kept = {path for path in store.root.rglob("*") if path.is_file() and "journal" not in path.parts}
-    (expired,) = expire(store, MONTH, after(31))
+def test_the_journal_of_an_old_sealed_date_goes_and_everything_else_stays(sealed: Store) -> None:
+    size = sum(path.stat().st_size for path in sealed.journal_files(DATE))
+    kept = {path for path in sealed.root.rglob("*") if path.is_file() and "journal" not in path.parts}
+    (expired,) = expire(sealed, MONTH, after(31))
     assert (expired.date, expired.bytes, expired.removed) == (DATE, size, True)
-    assert store.journal_files(DATE) == []
-    assert not store.journal(DATE).exists()
-    assert {path for path in store.root.rglob("*") if path.is_file()} == kept
-    assert verify(store, DATE).differences == ()
-    assert list(expire(store, MONTH, after(31))) == []
+    assert sealed.journal_files(DATE) == []
+    assert not sealed.journal(DATE).exists()
+    assert {path for path in sealed.root.rglob("*") if path.is_file()} == kept
+    assert verify(sealed, DATE).differences == ()
+    assert list(expire(sealed, MONTH, after(31))) == []
 
 
-def test_a_date_is_kept_for_as_long_as_asked(store: Store) -> None:
-    write_day(store)
-    seal(store, DATE)
-    assert list(expire(store, MONTH, after(30))) == []
-    assert len(store.journal_files(DATE)) == 2
+def test_a_date_is_kept_for_as_long_as_asked(sealed: Store) -> None:
+    assert list(expire(sealed, MONTH, after(30))) == []
+    assert len(sealed.journal_files(DATE)) == 2
 
 
 def test_a_date_that_is_not_sealed_is_kept(store: Store) -> None:
     last = write_day(store).last_seq
     PartWriter(store, DATE).flush(last, final=True)
     assert list(expire(store, MONTH, after(365))) == []
-    seal(store, DATE)
+    seal(store, DATE, duckdb=False)
     recording = Recording(store)
     recording.written.last_seq = last
     recording.run()
@@ -63,21 +56,19 @@ def test_a_date_that_is_not_sealed_is_kept(store: Store) -> None:
     assert len(store.journal_files(DATE)) == 3
 
 
-def test_a_date_whose_files_do_not_agree_is_kept_and_named(store: Store) -> None:
-    write_day(store)
-    seal(store, DATE)
-    store.sealed_path("gaps", DATE).unlink()
-    (expired,) = expire(store, MONTH, after(31))
+def test_a_date_whose_files_do_not_agree_is_kept_and_named(sealed: Store) -> None:
+    sealed.sealed_path("gaps", DATE).unlink()
+    (expired,) = expire(sealed, MONTH, after(31))
     assert not expired.removed
     assert any("gaps.parquet" in line for line in expired.differences)
-    assert len(store.journal_files(DATE)) == 2
+    assert len(sealed.journal_files(DATE)) == 2
 
 
 def test_one_date_that_cannot_be_read_does_not_keep_the_others(store: Store) -> None:
     dates = [DATE - dt.timedelta(days=days) for days in (4, 3, 0)]
     for date in dates:
         write_day(store, date, messages=6)
-        seal(store, date)
+        seal(store, date, duckdb=False)
     store.manifest_path(dates[0]).write_bytes(b"[]")
     store.sealed_path("ticks", dates[1]).write_bytes(b"PAR1")
     expired = list(expire(store, MONTH, after(31)))
@@ -101,86 +92,36 @@ def test_what_its_owner_does_with_the_day_file_is_no_reason_to_keep_the_journal(
 
 
 @pytest.mark.parametrize("table", ["ticks", "gaps"])
-def test_a_parquet_file_that_is_not_the_sealed_one_keeps_the_journal(store: Store, table: str) -> None:
-    write_day(store, messages=6)
-    seal(store, DATE)
-    path = store.sealed_path(table, DATE)
+def test_a_parquet_file_that_is_not_the_sealed_one_keeps_the_journal(sealed: Store, table: str) -> None:
+    path = sealed.sealed_path(table, DATE)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    (expired,) = expire(store, MONTH, after(31))
+    (expired,) = expire(sealed, MONTH, after(31))
     assert expired.differences == (f"{table}/date={DATE}/{table}.parquet: not the file that was sealed",)
-    assert len(store.journal_files(DATE)) == 2
+    assert len(sealed.journal_files(DATE)) == 2
 
 
-def test_a_journal_on_another_disk_goes_with_its_link(store: Store, tmp_path: Path) -> None:
-    write_day(store, messages=6)
-    seal(store, DATE)
+def test_a_journal_on_another_disk_goes_with_its_link(sealed: Store, tmp_path: Path) -> None:
     elsewhere = tmp_path / "disk"
-    store.journal(DATE).rename(elsewhere)
-    store.journal(DATE).symlink_to(elsewhere)
-    (expired,) = expire(store, MONTH, after(31))
+    sealed.journal(DATE).rename(elsewhere)
+    sealed.journal(DATE).symlink_to(elsewhere)
+    (expired,) = expire(sealed, MONTH, after(31))
     assert expired.removed
     assert not elsewhere.exists()
-    assert list(store.journals.iterdir()) == []
+    assert list(sealed.journals.iterdir()) == []
 
 
-def test_a_date_that_somebody_works_on_is_left_alone(store: Store) -> None:
-    write_day(store)
-    seal(store, DATE)
-    with Lock(store.day_lock(DATE)) as lock:
+def test_a_date_that_somebody_works_on_is_left_alone(sealed: Store) -> None:
+    with Lock(sealed.day_lock(DATE)) as lock:
         lock.acquire({"doing": "sealing 2026-11-23"})
-        assert list(expire(store, MONTH, after(31))) == []
-    assert len(store.journal_files(DATE)) == 2
+        assert list(expire(sealed, MONTH, after(31))) == []
+    assert len(sealed.journal_files(DATE)) == 2
 
 
-def test_a_removal_that_was_interrupted_is_finished(store: Store) -> None:
-    write_day(store)
-    seal(store, DATE)
-    leaving = store.journals / f".{DATE}.expired"
-    store.journal(DATE).rename(leaving)
-    assert store.dates() == [DATE]
-    assert list(expire(store, MONTH, after(31))) == []
+def test_a_removal_that_was_interrupted_is_finished(sealed: Store) -> None:
+    leaving = sealed.journals / f".{DATE}.expired"
+    sealed.journal(DATE).rename(leaving)
+    assert sealed.dates() == [DATE]
+    assert list(expire(sealed, MONTH, after(31))) == []
     assert not leaving.exists()
-
-
-def test_the_recorder_logs_what_was_removed_and_why_something_was_not(
-    store: Store, caplog: pytest.LogCaptureFixture
-) -> None:
-    dates = [dt.date(2020, 1, day) for day in (6, 7, 8)]
-    for date in dates:
-        write_day(store, date, messages=6)
-        seal(store, date)
-    store.sealed_path("gaps", dates[0]).unlink()
-    store.sealed_path("ticks", dates[2]).write_bytes(b"PAR1")
-    size = sum(path.stat().st_size for path in store.journal_files(dates[1]))
-    with caplog.at_level("INFO", "tickrec"):
-        _expire(store)
-    kept, removed, unreadable = [(record.levelname, record.getMessage()) for record in caplog.records]
-    assert kept[0] == unreadable[0] == "WARNING"
-    assert kept[1].startswith("kept the old journal of 2020-01-06: gaps/date=2020-01-06/gaps.parquet: ")
-    assert kept[1].endswith("; `tickrec verify 2020-01-06` tells more")
-    assert removed == ("INFO", f"removed the journal of 2020-01-07, {size_text(size)}")
-    assert unreadable[1].startswith("kept the old journal of 2020-01-08: ")
-    assert [bool(store.journal_files(date)) for date in dates] == [True, False, True]
-
-
-def test_the_recorder_logs_what_ended_the_removal(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    write_day(store, dt.date(2020, 1, 6))
-    seal(store, dt.date(2020, 1, 6))
-    (store.journals / ".2020-01-05.expired").write_bytes(b"no folder")
-    _expire(store)
-    (record,) = caplog.records
-    assert record.levelname == "WARNING"
-    assert record.getMessage().startswith("old journals could not be removed: ")
-    assert "2020-01-05.expired" in record.getMessage()
-    assert "Traceback" not in caplog.text
-
-
-def _expire(store: Store) -> None:
-    """Remove journals as the recorder does."""
-    flushing = Flushing(store, SystemClock(), interval=60.0, duckdb=True)
-    try:
-        asyncio.run(flushing.expire(MONTH))
-    finally:
-        flushing.close()

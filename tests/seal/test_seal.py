@@ -1,10 +1,8 @@
-import asyncio
 import contextlib
 import datetime as dt
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,10 +22,9 @@ from tickrec.errors import AlreadyRecording, DataError, ExitCode
 from tickrec.files import Lock
 from tickrec.journal import Journal
 from tickrec.journal.gaps import DIED
-from tickrec.record.flush import Flushing
 from tickrec.seal.build import NewFiles
 from tickrec.seal.lost_entries import may_have
-from tickrec.seal.seal import rebuild, seal
+from tickrec.seal.seal import Sealing, rebuild, seal
 from tickrec.seal.verify import verify
 from tickrec.store import day_contents, dayfile
 from tickrec.store.coverage import Footer, coverage, read_footer
@@ -125,58 +122,53 @@ def test_the_manifest_says_what_was_sealed(store: Store) -> None:
 
 
 def test_sealed_files_only_depend_on_the_journal(store: Store) -> None:
-    last = write_day(store).last_seq
+    last = write_day(store, messages=9, each=6, instruments=12).last_seq
     stores = [copy(store, f"step{step}") for step in (1, 13, 400)]
     for step, each in zip((1, 13, 400), stores, strict=True):
         flush(each, last, step)
-        seal(each, DATE)
-    resealed = copy(store, "resealed")
-    flush(resealed, last // 2)
-    files = [parquet_files(each) for each in stores]
-    assert files[0] == files[1] == files[2]
-    assert len({bytes(repr(day_rows(each, "ticks")), "utf-8") for each in stores}) == 1
+        seal(each, DATE, duckdb=step > 1)
+    one, _, all_at_once = files = [parquet_files(each) for each in stores]
+    assert one == files[1] == all_at_once
+    assert day_rows(stores[1], "ticks") == day_rows(stores[2], "ticks")
     for path in stores[0].root.rglob("*.parquet"):
         path.unlink()
-    stores[0].duckdb_path(DATE).unlink()
     rebuild(stores[0], DATE)
-    assert parquet_files(stores[0]) == files[1]
+    assert parquet_files(stores[0]) == all_at_once
     assert day_rows(stores[0], "ticks") == day_rows(stores[1], "ticks")
 
 
-def test_the_day_file_has_the_rows_of_parquet_in_their_order(store: Store) -> None:
-    write_day(store)
-    seal(store, DATE)
+def test_the_day_file_has_the_rows_of_parquet_in_their_order(with_day_file: Store) -> None:
     for table in ("ticks", *schema.SMALL_TABLES):
-        sealed = pq.ParquetFile(store.sealed_path(table, DATE)).read().to_pylist()
+        sealed = pq.ParquetFile(with_day_file.sealed_path(table, DATE)).read().to_pylist()
         assert len(sealed) > 0
-        stored = [{name: value for name, value in row.items() if name != "date"} for row in day_rows(store, table)]
+        stored = [
+            {name: value for name, value in row.items() if name != "date"} for row in day_rows(with_day_file, table)
+        ]
         assert stored == sealed
 
 
 def test_a_compressed_journal_can_be_rebuilt_from(store: Store) -> None:
     written = write_day(store)
-    seal(store, DATE)
+    seal(store, DATE, duckdb=False)
     before = tree(store)
     for path in store.root.rglob("*.parquet"):
         path.unlink()
     store.manifest_path(DATE).unlink()
-    assert rebuild(store, DATE).rows["ticks"] == written.ticks
+    assert rebuild(store, DATE, duckdb=False).rows["ticks"] == written.ticks
     after = tree(store)
     assert after.keys() == before.keys()
     assert all(after[name] == before[name] for name in before if name.endswith((".parquet", ".zst")))
     assert verify(store, DATE).differences == ()
 
 
-def test_a_date_whose_journal_is_gone_is_not_touched(store: Store) -> None:
-    write_day(store)
-    seal(store, DATE)
-    shutil.rmtree(store.journal(DATE))
-    before = tree(store)
+def test_a_date_whose_journal_is_gone_is_not_touched(sealed: Store) -> None:
+    shutil.rmtree(sealed.journal(DATE))
+    before = tree(sealed)
     with pytest.raises(DataError, match="the journal of 2026-11-23 is gone"):
-        rebuild(store, DATE)
-    assert tree(store) == before
-    seal(store, DATE)  # nothing is left to do
-    assert tree(store) == before
+        rebuild(sealed, DATE, duckdb=False)
+    assert tree(sealed) == before
+    seal(sealed, DATE, duckdb=False)  # nothing is left to do
+    assert tree(sealed) == before
 
 
 def test_a_journal_with_a_file_missing_is_not_sealed(store: Store) -> None:
@@ -185,22 +177,20 @@ def test_a_journal_with_a_file_missing_is_not_sealed(store: Store) -> None:
     store.journal_files(DATE)[0].unlink()
     before = tree(store)
     with pytest.raises(DataError, match="file 1 of the journal is gone"):
-        seal(store, DATE)
+        seal(store, DATE, duckdb=False)
     assert tree(store) == before
 
 
-def test_a_journal_that_lost_messages_does_not_replace_what_was_sealed(store: Store) -> None:
-    write_day(store)
-    seal(store, DATE)
-    for path in store.journal_files(DATE):
+def test_a_journal_that_lost_messages_does_not_replace_what_was_sealed(sealed: Store) -> None:
+    for path in sealed.journal_files(DATE):
         data = bytearray(pa.input_stream(str(path), compression="zstd").read())
         data[len(data) * 3 // 4] ^= 1
         path.unlink()
         path.with_suffix("").write_bytes(data)
-    before = tree(store)
+    before = tree(sealed)
     with pytest.raises(DataError, match=r"lost \d+ ticks that are still stored.*Nothing was replaced"):
-        rebuild(store, DATE)
-    assert tree(store) == before
+        rebuild(sealed, DATE, duckdb=False)
+    assert tree(sealed) == before
 
 
 def test_parts_keep_what_the_journal_has_lost_since(store: Store) -> None:
@@ -218,7 +208,7 @@ def test_parts_keep_what_the_journal_has_lost_since(store: Store) -> None:
     later = aside.with_name(".part-000000000021-000000000040.parquet.damaged")
     aside.touch()
     later.touch()
-    manifest = seal(store, DATE)
+    manifest = seal(store, DATE, duckdb=False)
     assert entry.seq <= 20
     assert aside.exists()  # it may hold what the journal has lost
     assert not later.exists()  # in its range nothing is lost
@@ -231,7 +221,7 @@ def test_parts_keep_what_the_journal_has_lost_since(store: Store) -> None:
     assert f"entry {entry.seq} is lost" in line
     before = tree(store)
     with pytest.raises(DataError, match=r"lost \d+ ticks that are still stored"):
-        rebuild(store, DATE)
+        rebuild(store, DATE, duckdb=False)
     assert tree(store) == before
 
 
@@ -253,15 +243,15 @@ def test_a_file_may_have_what_was_lost_in_its_range(name: str, lost: list[tuple[
 
 def test_nothing_to_seal_is_said_so(store: Store) -> None:
     with pytest.raises(DataError, match="nothing was recorded on 2026-11-23"):
-        seal(store, DATE)
+        seal(store, DATE, duckdb=False)
     assert tree(store) == {}
 
 
 def test_sealing_again_changes_nothing(store: Store) -> None:
     write_day(store)
-    first = seal(store, DATE)
+    first = seal(store, DATE, duckdb=False)
     before = tree(store)
-    assert seal(store, DATE) == first
+    assert seal(store, DATE, duckdb=False) == first
     assert tree(store) == before
 
 
@@ -301,7 +291,7 @@ def test_a_run_that_died_leaves_a_gap_without_an_end(store: Store) -> None:
     recording.connect(silent=["NSE_EQ|SILENT"])
     last = recording.now_ns
     recording.die()
-    seal(store, DATE)
+    seal(store, DATE, duckdb=False)
     sealed = rows(store)
     gap = sealed["gaps"][0]
     assert (gap["reason"], gap["seq"], gap["end_ts"]) == (DIED, None, None)
@@ -315,21 +305,19 @@ def test_a_date_without_ticks_has_every_table(store: Store) -> None:
     recording = Recording(store)
     recording.run()
     recording.close()
-    manifest = seal(store, DATE)
+    manifest = seal(store, DATE, duckdb=False)
     assert manifest.rows == {name: 0 for name in ("ticks", *schema.SMALL_TABLES)}
     for table in ("ticks", *schema.SMALL_TABLES):
         assert pq.read_schema(store.sealed_path(table, DATE)).equals(schema.TABLES[table])
     assert verify(store, DATE).differences == ()
 
 
-def test_a_day_file_is_made_only_if_wanted(store: Store) -> None:
-    write_day(store)
-    seal(store, DATE, duckdb=False)
-    assert not store.duckdb_path(DATE).exists()
-    assert verify(store, DATE).differences == ()
-    seal(store, DATE)
-    assert store.duckdb_path(DATE).exists()
-    assert verify(store, DATE).differences == ()
+def test_a_day_file_is_made_only_if_wanted(sealed: Store) -> None:
+    assert not sealed.duckdb_path(DATE).exists()
+    assert verify(sealed, DATE).differences == ()
+    seal(sealed, DATE)
+    assert sealed.duckdb_path(DATE).exists()
+    assert verify(sealed, DATE).differences == ()
 
 
 def test_a_date_that_is_recorded_cannot_be_sealed(store: Store) -> None:
@@ -344,37 +332,6 @@ def test_a_date_that_is_recorded_cannot_be_sealed(store: Store) -> None:
     assert refused.returncode == ExitCode.LOCKED
     assert "already recording 2026-11-23" in refused.stderr
     assert tree(store) == before
-
-
-def test_the_child_seals_and_says_why_it_could_not(store: Store) -> None:
-    write_day(store)
-    done = child(store)
-    assert (done.returncode, done.stdout, done.stderr) == (ExitCode.DONE, "", "")
-    assert store.settled(DATE)
-    store.sealed_path("ticks", DATE).unlink()
-    shutil.rmtree(store.journal(DATE))
-    refused = child(store)
-    assert refused.returncode == ExitCode.DATA
-    assert "the journal of 2026-11-23 is gone" in refused.stderr
-
-
-def test_the_recorder_logs_what_sealing_warns_of(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    flush(store, write_day(store).last_seq, 30)
-    part = coverage(store, DATE).parts[0].path
-    part.write_bytes(part.read_bytes()[:-50])
-    flushing = Flushing(store, SystemClock(), interval=60.0, duckdb=True)
-    try:
-        assert asyncio.run(flushing.seal(DATE))
-        (warned,) = caplog.messages
-        assert warned.startswith(f"sealing {DATE}: the Parquet file cannot be read")
-        assert f"set aside as {part.with_name(f'.{part.name}.damaged')}" in warned
-        shutil.rmtree(store.journal(DATE))
-        store.sealed_path("gaps", DATE).unlink()
-        assert not asyncio.run(flushing.seal(DATE))
-    finally:
-        flushing.close()
-    (failed,) = caplog.messages[1:]
-    assert failed.startswith(f"{DATE} is not sealed: the journal of {DATE} is gone")
 
 
 @contextlib.contextmanager
@@ -428,9 +385,9 @@ def test_parts_that_do_not_agree_with_the_journal_are_not_sealed(store: Store) -
         writer.add_key_value_metadata(metadata)
     before = tree(store)
     with pytest.raises(DataError, match=r"does not add up.*719 ticks, the journal has 720.*has \d+ of \d+ ticks"):
-        seal(store, DATE)
+        seal(store, DATE, duckdb=False)
     assert tree(store) == before
-    assert rebuild(store, DATE).rows["ticks"] == 720
+    assert rebuild(store, DATE, duckdb=False).rows["ticks"] == 720
     assert verify(store, DATE).differences == ()
 
 
@@ -447,11 +404,11 @@ def test_a_damaged_part_is_set_aside_and_sealed_from_the_journal(
     rebuilt = copy(store, "rebuilt")
     older = part.with_name(f"{part.name}.damaged")
     older.touch()
-    seal(store, DATE)
+    seal(store, DATE, duckdb=False)
     assert rows(store) == whole
     assert f"set aside as {part.with_name(f'.{part.name}.damaged')}" in caplog.text
     assert [path.name for path in part.parent.iterdir()] == ["ticks.parquet"]
-    rebuild(rebuilt, DATE)
+    rebuild(rebuilt, DATE, duckdb=False)
     assert parquet_files(rebuilt) == parquet_files(store)
 
 
@@ -462,7 +419,7 @@ def test_rows_of_a_small_table_that_have_gone_are_sealed_all_the_same(store: Sto
     whole = rows(store)
     for path in store.folder(table, DATE).iterdir():
         path.unlink()
-    seal(store, DATE)
+    seal(store, DATE, duckdb=False)
     assert rows(store) == whole
 
 
@@ -486,7 +443,7 @@ def test_a_flipped_bit_anywhere_in_the_parts_is_not_sealed(store: Store) -> None
     reference = copy(store, "reference")
     seal(reference, DATE, duckdb=False)
     names = [path.relative_to(store.root) for path in sorted(store.root.rglob("part-*.parquet"))]
-    for number in range(24):
+    for number in range(9):
         harmed = copy(store, f"harmed{number}")
         path = harmed.root / names[number % len(names)]
         data = bytearray(path.read_bytes())
@@ -507,80 +464,31 @@ def test_parts_of_an_older_schema_are_made_anew(store: Store) -> None:
     with pq.ParquetWriter(part, held.schema) as writer:
         writer.write_table(held)
         writer.add_key_value_metadata(old.to_metadata())
-    seal(store, DATE)
-    seal(new, DATE)
+    seal(store, DATE, duckdb=False)
+    seal(new, DATE, duckdb=False)
     assert parquet_files(store) == parquet_files(new)
 
 
 STEPS = ("prepare", "flush", "sort", "check", "publish", "clean", "compress")
-KILLED_AFTER = """
-import os, signal, sys, datetime as dt
-from pathlib import Path
-from tickrec.clock import SystemClock
-from tickrec.store.paths import Store
-from tickrec.seal.seal import Sealing
-if __name__ == "__main__":
-    store, date = Store(Path(sys.argv[1])), dt.date.fromisoformat(sys.argv[2])
-    for step in Sealing(store, date, print, duckdb=True, anew=False, clock=SystemClock()).steps():
-        step.run()
-        if step.name == sys.argv[3]:
-            os.kill(os.getpid(), signal.SIGKILL)
-"""
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
-def test_sealing_killed_after_any_step_is_seen_whole_and_can_be_repeated(store: Store) -> None:
-    last = write_day(store).last_seq
+def test_sealing_that_ends_after_any_step_is_seen_whole_and_can_be_repeated(store: Store) -> None:
+    last = write_day(store, messages=12).last_seq
     flush(store, last, 30)
     whole = rows(store)
     reference = copy(store, "reference")
-    seal(reference, DATE)
-    sealing = {}
-    for step in STEPS:
-        command = [sys.executable, "-c", KILLED_AFTER, str(copy(store, step).root), str(DATE), step]
-        sealing[step] = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    for step, process in sealing.items():
-        broken = Store(store.root.parent / step)
-        assert process.wait() == -signal.SIGKILL
+    seal(reference, DATE, duckdb=False)
+    for last_step in STEPS:
+        broken, duckdb = copy(store, last_step), last_step == "publish"
+        sealing = Sealing(broken, DATE, lambda _what, _share: None, duckdb=duckdb, anew=False, clock=SystemClock())
+        for step in sealing.steps():
+            step.run()
+            if step.name == last_step:
+                break
         assert rows(broken) == whole
-        seal(broken, DATE)
+        seal(broken, DATE, duckdb=duckdb)
         assert parquet_files(broken) == parquet_files(reference)
         assert verify(broken, DATE).differences == ()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
-def test_sealing_killed_at_any_moment_is_seen_whole_and_can_be_repeated(store: Store) -> None:
-    seed = 1123
-    print("seed", seed)
-    rng = random.Random(seed)
-    last = write_day(store).last_seq
-    flush(store, last, 30)
-    whole = rows(store)
-    for _ in range(4):
-        process = subprocess.Popen([sys.executable, "-m", "tickrec.seal.seal", str(store.root), str(DATE)])
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(rng.uniform(0.3, 1.5))
-        process.kill()
-        process.wait()
-        assert rows(store) == whole
-    seal(store, DATE)
-    assert rows(store) == whole
-    assert verify(store, DATE).differences == ()
-
-
-def test_readers_see_every_tick_once_while_a_date_is_sealed(store: Store) -> None:
-    written = write_day(store)
-    flush(store, written.last_seq, 10)
-    whole = rows(store)
-    process = subprocess.Popen([sys.executable, "-m", "tickrec.seal.seal", str(store.root), str(DATE)])
-    looks = 0
-    while process.poll() is None:
-        with contextlib.suppress(FileNotFoundError):  # a part was removed: a reader lists again
-            assert rows(store) == whole
-            looks += 1
-    assert process.returncode == 0
-    assert looks > 3
-    assert rows(store) == whole
 
 
 def test_progress_goes_from_nothing_to_all(store: Store) -> None:
@@ -661,5 +569,5 @@ def test_dates_do_not_meet(store: Store) -> None:
     write_day(store)
     write_day(store, other, seed=2)
     before = {name: data for name, data in tree(store).items() if "2026-11-20" in name}
-    seal(store, DATE)
+    seal(store, DATE, duckdb=False)
     assert {name: data for name, data in tree(store).items() if "2026-11-20" in name} == before
