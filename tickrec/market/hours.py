@@ -7,6 +7,7 @@ derivatives, CDS and BCD their currencies, MCX and NSCOM commodities.
 """
 
 import datetime as dt
+import functools
 from typing import Final
 
 from tickrec.clock import IST, from_datetime
@@ -30,8 +31,9 @@ def at(date: dt.date, time: dt.time) -> int:
     return from_datetime(dt.datetime.combine(date, time, IST))
 
 
+@functools.lru_cache(maxsize=16)
 def regular(date: dt.date) -> Sessions:
-    """The sessions of an ordinary trading day, by exchange."""
+    """The sessions of an ordinary trading day, by exchange. Kept, as a recorder asks several times a second."""
     derivatives = next(end for since, end in _DERIVATIVES if date >= since)
     commodities = "23:55" if _is_us_winter(date) else "23:30"
     return {

@@ -145,8 +145,8 @@ class Subscriber:
 
     def _take(self, messages: Sequence[Message]) -> None:
         """Stamp what has come and hand it to the sink."""
-        now = self._now()
-        place = self._place_of_skip(messages, now)
+        now, stamp_ns = self._now(), _stamp_ns(messages[-1])
+        place = self._place_of_skip(messages, now, stamp_ns)
         if place is not None:
             self._pass_on(messages[:place], now)
             since_ns = min(self.liveness.sent_ns, now.wall_ns)
@@ -154,12 +154,15 @@ class Subscriber:
             self._write(EntryKind.NOTE, event="lost", reason=SKIPPED, since_ns=since_ns)
             self.liveness.received(now, _stamp_ns(messages[place]), 0)
             return self._take(messages[place:])
-        self.liveness.received(now, _stamp_ns(messages[-1]), sum(len(data) for data, _ in messages))
+        self.liveness.received(now, stamp_ns, sum(len(data) for data, _ in messages))
         self._pass_on(messages, now)
 
-    def _place_of_skip(self, messages: Sequence[Message], now: Now) -> int | None:
-        """The first of the messages before which the broker has left something out; None, as nearly always."""
-        if not self.liveness.may_have_skipped(now, _stamp_ns(messages[-1])):
+    def _place_of_skip(self, messages: Sequence[Message], now: Now, newest_ns: int | None) -> int | None:
+        """The first of the messages before which the broker has left something out; None, as nearly always.
+
+        `newest_ns` is when it sent the last of them.
+        """
+        if not self.liveness.may_have_skipped(now, newest_ns):
             return None
         for place, message in enumerate(messages):
             stamp_ns = _stamp_ns(message)

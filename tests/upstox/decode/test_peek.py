@@ -11,7 +11,7 @@ from tests.upstox.decode.agreement import MESSAGES, SYMBOLS, entries, sample
 from tests.upstox.decode.random_messages import Maker
 from tickrec import schema
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
-from tickrec.upstox.decode.peek import carries_feeds, count_feeds, served_keys
+from tickrec.upstox.decode.peek import carries_feeds, count_feeds, sent_ms, served_keys
 from tickrec.upstox.decode.quotes import quotes
 from tickrec.upstox.decode.tables import decode, served
 
@@ -30,12 +30,15 @@ def test_samples_have_the_feeds_that_decode_finds(path: pathlib.Path) -> None:
     seqs = decode(entries(payloads), SYMBOLS).ticks["seq"].to_pylist()
     assert [count_feeds(payload) for payload in payloads] == [seqs.count(n + 1) for n in range(len(payloads))]
     assert [carries_feeds(payload) for payload in payloads] == [n + 1 in seqs for n in range(len(payloads))]
+    times = [pb.FeedResponse.FromString(payload).currentTs for payload in payloads]
+    assert [sent_ms(payload) or 0 for payload in payloads] == times
 
 
 def test_entries_of_every_size_are_counted() -> None:
     sizes = (0, 1, 124, 125, 126, 127, 128, 129, 16_200, 16_400, 3_000_000)
     payloads = [message(**{"k" * size: pb.Feed()}) for size in sizes]
     assert [count_feeds(payload) for payload in payloads] == [1] * len(sizes)
+    assert [sent_ms(payload) for payload in payloads] == [5] * len(sizes)
     assert count_feeds(b"".join(payloads)) == len(sizes)
     assert count_feeds(message()) == count_feeds(b"") == count_feeds(INFO) == 0
 
@@ -55,6 +58,7 @@ def test_counts_agree_on_random_messages(seed: int) -> None:
 def test_garbage_has_no_feeds(payload: bytes) -> None:
     assert count_feeds(payload) == 0
     assert not carries_feeds(payload)
+    assert sent_ms(payload) is None
     assert served_keys(payload) == set()
     assert quotes(payload) == []
 

@@ -54,7 +54,9 @@ def sent_ms(payload: bytes) -> int | None:
     at, end, found = 0, len(payload), 0
     try:
         while at < end:
-            if payload[at] == CURRENT_TS:
+            if payload[at] == FEEDS and (low := payload[at + 1]) > 0x7F > (high := payload[at + 2]):
+                at += 3 + low - 0x80 + (high << 7)  # as in count_feeds: this runs for every message, too
+            elif payload[at] == CURRENT_TS:
                 found, at = read_varint(payload, at + 1)
             else:
                 _, at = read_field(payload, at)
