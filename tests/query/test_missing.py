@@ -386,3 +386,13 @@ def test_random_days_are_as_the_model_says(store: Store, seed: int) -> None:
             assert told[whole[0] : whole[1]] == [None] * (whole[1] - whole[0])
             told[whole[0] : whole[1]] = [why] * (whole[1] - whole[0])
         assert told == expected, key
+
+
+def test_a_key_that_was_followed_is_missing_from_when_it_was_asked_for(store: Store) -> None:
+    write(
+        store,
+        connections=[connected(9, "09:00", "15:45")],
+        subscriptions=[asked(2, "11:00", "11:00:02") | {"followed": True}, asked(2, "09:00", "09:00:01", key=OTHER)],
+    )
+    assert missing(store) == [("11:00", "11:00:02", NOT_YET)]
+    assert missing(store, now="10:00") == []

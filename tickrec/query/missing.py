@@ -28,8 +28,8 @@ WHYS: Final = (NOT_YET, NEVER, GAP, ENDED, STALE)
 
 _US: Final = 1000
 _MINUTE_US: Final = MINUTE_NS // _US
-_CELL_US: Final = LEAST_NS // _US // 2
-_CELLS_A_MINUTE: Final = _MINUTE_US // _CELL_US
+CELL_US: Final = LEAST_NS // _US // 2
+_CELLS_A_MINUTE: Final = _MINUTE_US // CELL_US
 _FOREVER: Final = 1 << 62
 _AT_ONCE_US: Final = 2_000_000
 """A key that has not answered so long after it was asked for is asked for again."""
@@ -49,7 +49,7 @@ FROM known WHERE epoch_us(start_ts) < least(epoch_us(end_ts), {now})
 ASKED: Final = """
 CREATE OR REPLACE VIEW stored.asked AS
 SELECT s.date, s.instrument_key, s.symbol, s.conn, epoch_us(s.asked_ts) AS asked, epoch_us(s.answered_ts) AS answered,
-    epoch_us(c.closed_ts) AS closed,
+    epoch_us(c.closed_ts) AS closed, coalesce(s.followed, false) AS followed,
     row_number() OVER w = 1 AS is_first, lead(epoch_us(s.asked_ts)) OVER w AS asked_next
 FROM main.subscriptions s
 ASOF LEFT JOIN main.connections c ON s.date = c.date AND s.conn = c.conn AND s.asked_ts >= c.opened_ts
@@ -59,29 +59,33 @@ WINDOW w AS (PARTITION BY s.date, s.instrument_key ORDER BY s.asked_ts NULLS FIR
 
 KEY_SESSIONS: Final = """
 CREATE OR REPLACE VIEW stored.key_sessions AS
-SELECT date, instrument_key, symbol, begins, ends
+SELECT date, instrument_key, greatest(begins, wanted_from) AS begins, ends
 FROM (
-    SELECT date, instrument_key, any_value(symbol) AS symbol, split_part(instrument_key, '|', 1) AS segment
-    FROM stored.asked GROUP BY date, instrument_key
+    SELECT date, instrument_key, split_part(instrument_key, '|', 1) AS segment,
+        CASE WHEN followed THEN asked ELSE 0 END AS wanted_from
+    FROM stored.asked WHERE is_first
 )
 JOIN stored.session_rows USING (date, segment)
+WHERE greatest(begins, wanted_from) < ends
 """
-"""The sessions of every instrument that was asked for."""
+"""The sessions of every instrument that was asked for; of one that was followed, from then on."""
 
 CELLS: Final = f"""
 CREATE OR REPLACE VIEW stored.cells AS
-SELECT date, instrument_key, epoch_us(recv_ts) // {_CELL_US} AS cell, max(conn) AS conn, count(*) AS ticks,
-    min(epoch_us(recv_ts)) AS first_at, max(epoch_us(recv_ts)) AS last_at,
-    arg_min(vtt, seq) AS first_vtt, arg_max(vtt, seq) AS last_vtt, arg_min(ltq, seq) AS first_ltq
-FROM main.ticks WHERE NOT snapshot
-GROUP BY date, instrument_key, cell
+SELECT date, instrument_key, epoch_us(recv_ts) // {CELL_US} AS cell, snapshot, max(conn) AS conn, count(*) AS ticks,
+    epoch_us(min(recv_ts)) AS first_at, epoch_us(max(recv_ts)) AS last_at,
+    arg_min(vtt, seq) AS first_vtt, arg_min(ltq, seq) AS first_ltq,
+    CASE WHEN epoch_us(max(ltt)) < epoch_us(date) - 19800000000 THEN 0 * max(vtt) ELSE arg_max(vtt, seq) END AS last_vtt
+FROM main.ticks
+GROUP BY date, instrument_key, cell, snapshot
 """
-"""The quarters of a minute in which an instrument ticked."""
+"""What came of an instrument in a quarter of a minute: its ticks, and apart from them its snapshots. While it repeats
+the last trade of an earlier day nothing has been traded on this one."""
 
 STALE_TIMES: Final = f"""
 CREATE OR REPLACE VIEW stored.stale_times AS
 WITH cells AS MATERIALIZED (
-    FROM stored.cells
+    FROM stored.cells WHERE NOT snapshot
 ), silences AS (
     SELECT date, instrument_key, conn, cell, last_at AS silent_from, least(coalesce(next_at, ends), ends) AS silent_to,
         ticks_before, last_at - greatest((cell // {_CELLS_A_MINUTE} - {MINUTES}) * {_MINUTE_US}, begins) AS span,
@@ -110,9 +114,9 @@ WITH cells AS MATERIALIZED (
 SELECT s.date, instrument_key, silent_from, silent_to
 FROM strange s
 LEFT JOIN lively l
-    ON l.date = s.date AND l.conn = s.conn AND l.cell > s.cell AND l.cell < silent_to // {_CELL_US}
+    ON l.date = s.date AND l.conn = s.conn AND l.cell > s.cell AND l.cell < silent_to // {CELL_US}
 GROUP BY s.date, instrument_key, silent_from, silent_to, s.cell, patience
-HAVING silent_to - silent_from - (silent_to // {_CELL_US} - s.cell - 1 - count(l.cell)) * {_CELL_US} >= patience
+HAVING silent_to - silent_from - (silent_to // {CELL_US} - s.cell - 1 - count(l.cell)) * {CELL_US} >= patience
 """
 """The silences of an instrument that are strange, and that its volume does not explain: from its last tick to its next,
 or to the end of the session."""

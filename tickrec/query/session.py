@@ -146,19 +146,33 @@ class Session:
         return f"nothing is recorded in {self.store.root} yet. {elsewhere(self.store.root)}"
 
     def look_up(self, sql: str, names: Collection[str], values: Mapping[str, object] | None = None) -> list[Any]:
+        """The rows of a quick statement of our own; as `read`."""
+        found = self.read(sql, names, values=values, timeout=_LOOK_UP_SECONDS)
+        return [tuple(row.values()) for row in found.to_pylist()]
+
+    def read(
+        self,
+        sql: str,
+        names: Collection[str],
+        *,
+        values: Mapping[str, object] | None = None,
+        given: Mapping[str, pa.Table] | None = None,
+        timeout: float | None = None,
+    ) -> pa.Table:
         """The rows of a statement of our own, which is not checked, over the tables, views and macros `names`.
 
-        Raises as `execute` does.
+        `given` are rows that stand for a view, such as those of an earlier statement that had to work for them.
+        `timeout` is in seconds. Raises as `execute` does.
         """
         statement = Statement(sql, frozenset(names), catalog=False, plan=False)
         for _ in range(_ATTEMPTS):
             listing = Listing(self.store, self.dates(), self._spill.path)
-            if not self._prepare(statement, listing):
+            if not self._prepare(statement, listing, given):
                 continue
-            rows = Running(self._connection, sql, _LOOK_UP_SECONDS, values=values, on_close=listing.cancel)
+            rows = Running(self._connection, sql, timeout, values=values, on_close=listing.cancel)
             try:
                 rows.prefetch(_HELD_BYTES)
-                return [tuple(row.values()) for batch in rows for row in batch.to_pylist()]
+                return pa.Table.from_batches(rows, rows.schema)
             except duckdb.Error as error:
                 if not listing.vanished():
                     raise self._failure(error, sql, listing) from None
@@ -238,10 +252,10 @@ class Session:
             return None
         return Result(self, statement, listing, rows, format)
 
-    def _prepare(self, statement: Statement, listing: Listing) -> bool:
+    def _prepare(self, statement: Statement, listing: Listing, given: Mapping[str, pa.Table] | None = None) -> bool:
         """Make the tables, views and macros that a statement uses. False when a file is gone and the listing old."""
         try:
-            self._stored_views.bind(views.RELATIONS if statement.catalog else statement.names, listing)
+            self._stored_views.bind(views.RELATIONS if statement.catalog else statement.names, listing, given or {})
         except UNREADABLE as error:
             if listing.vanished():
                 return False

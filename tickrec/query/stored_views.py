@@ -5,10 +5,11 @@ them. Does not run the statement. What is made is out of a query's sight in the 
 a query may use.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import duckdb
+import pyarrow as pa
 
 from tickrec import schema
 from tickrec.config import SIMULATED
@@ -43,13 +44,15 @@ class StoredViews:
         """Let go of the second connection."""
         self._stored.close()
 
-    def bind(self, names: Collection[str], listing: Listing) -> None:
-        """Make the tables, views and macros that `names` come down to. Raises duckdb.Error, DataError.
+    def bind(self, names: Collection[str], listing: Listing, given: Mapping[str, pa.Table]) -> None:
+        """Make the tables, views and macros that `names` come down to, but for those that rows are `given` of.
+
+        Raises duckdb.Error, DataError.
 
         Views over views are made while the tables are still empty: each is bound once more when it is made, and
         hundreds of files make that slow.
         """
-        tables, views = catalog.needed(names)
+        tables, views = catalog.needed(names, given)
         newest = listing.newest() if any(view.of_newest_date for view in views) else None
         for table in tables:
             columns = ", ".join(f"{name} {catalog.duckdb_type(table, name)}" for name in schema.TABLES[table].names)
@@ -58,6 +61,8 @@ class StoredViews:
         if any(view.of_calendar for view in views):
             rows = sessions_by_calendar(self._store, listing.dates if self._real else ())
             self._stored.from_arrow(rows).create_view("calendar", replace=True)
+        for name, rows in given.items():
+            self._stored.from_arrow(rows).create_view(name.removeprefix("stored."), replace=True)
         for view in views:
             text = catalog.statement(view, newest=newest, now_ns=self._now_ns(), pre_open=self._real)
             self._connection.execute(text)
