@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -20,7 +19,7 @@ import pytest
 
 import tickrec
 from tests import days
-from tests.query.fixtures import Row, answer, at, feeds, seal_parts, tick, tree, write_sealed
+from tests.query.fixtures import answer, at, feeds, seal_parts, tick, tree, write_sealed
 from tickrec import schema
 from tickrec.errors import DataError, UsageError
 from tickrec.journal.history import History
@@ -299,67 +298,6 @@ def test_an_index_of_the_files_goes_stale_when_they_change(store: Store) -> None
     seal_parts(store, DATE)
     assert listing.vanished()
     assert listing.replaced()
-
-
-RECORDER = """
-import sys
-from pathlib import Path
-from tests import days
-from tickrec.store.paths import Store
-from tickrec.seal.seal import seal
-from tickrec.store.parts import PartWriter
-store = Store(Path(sys.argv[1]))
-recording = days.Recording(store, instruments=8)
-recording.run()
-recording.connect()
-print("ready", flush=True)
-for step in range(90):
-    recording.updates(2, 4)
-    if step % 3 == 0:
-        PartWriter(store, days.DATE).flush(recording.written.last_seq)
-    if step % 18 == 17:
-        recording.die()
-        seal(store, days.DATE, duckdb=False)
-        recording.run()
-        recording.connect()
-recording.close()
-print(recording.written.last_seq, recording.written.ticks, flush=True)
-"""
-
-
-@pytest.fixture
-def recorder(store: Store) -> Iterator[subprocess.Popen[str]]:
-    """A process that records, flushes and seals as fast as it can."""
-    command = [sys.executable, "-c", RECORDER, str(store.root)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        yield process
-        process.kill()
-
-
-def test_nothing_is_twice_or_missing_while_another_process_records_flushes_and_seals(
-    store: Store, recorder: subprocess.Popen[str]
-) -> None:
-    sql = "SELECT seq, count(*) AS n, count(DISTINCT instrument_key) AS keys FROM ticks GROUP BY seq ORDER BY seq"
-    answers: list[list[Row]] = []
-    with Session(store) as session:
-        while recorder.poll() is None:
-            answers.append(answer(session, sql))
-        answers.append(answer(session, sql))
-    per_message = Counter(seq for seq, _, _, _, _ in feeds(store))
-    lasts = []
-    for rows in answers:
-        lasts.append(rows[-1]["seq"])
-        expected = {seq: n for seq, n in per_message.items() if seq <= lasts[-1]}
-        assert {row["seq"]: row["n"] for row in rows} == expected
-        assert all(row["n"] == row["keys"] for row in rows)
-    assert lasts == sorted(lasts)
-    assert len(set(lasts)) > 5
-    assert recorder.stdout is not None
-    last_seq, ticks = map(int, recorder.stdout.read().split())
-    assert sum(per_message.values()) == ticks
-    assert lasts[-1] <= last_seq
 
 
 # Cancelling

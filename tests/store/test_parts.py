@@ -178,8 +178,10 @@ def cut_part(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
 
-@pytest.mark.parametrize("harm", [remove_part, empty_part, cut_part])
-@pytest.mark.parametrize("name", sorted(schema.SMALL_TABLES))
+@pytest.mark.parametrize(
+    ("name", "harm"),
+    [*((name, remove_part) for name in sorted(schema.SMALL_TABLES)), ("gaps", empty_part), ("rejected", cut_part)],
+)
 def test_rows_of_a_small_table_that_are_gone_are_written_again(
     store: Store, name: str, harm: Callable[[Path], None]
 ) -> None:
