@@ -35,7 +35,7 @@ ROOF = ["tickrec", "tickrec.__main__"]
 NOT_FOR = {
     "store": ("upstox",),
     "upstox": ("config",),
-    "record": ("query", "screen.report", "screen.table"),
+    "record": ("query", "screen"),
 }
 """What a room does not import although it lies below: `store` knows only how messages become columns, `upstox` takes
 values, and the recorder leaves reporting to others."""
@@ -214,9 +214,15 @@ def test_a_query_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
 
 
 def test_the_recorder_never_loads_duckdb() -> None:
-    loaded = loaded_after("import tickrec.record.run, tickrec.record.plan, tickrec.screen.display")
+    loaded = loaded_after("import tickrec.record.start, tickrec.screen.beside")
     assert "pyarrow" in loaded
     assert "duckdb" not in loaded
+
+
+def test_the_viewer_loads_neither_arrow_nor_duckdb() -> None:
+    loaded = loaded_after("import tickrec.screen.viewer, tickrec.screen.watch")
+    assert {"rich", "google"} <= loaded
+    assert not loaded & {"pyarrow", "duckdb", "asyncio", "websockets"}
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

@@ -72,11 +72,12 @@ def test_an_error_is_kept_in_the_file_alone(tmp_path: Path, capsys: pytest.Captu
     assert capsys.readouterr().err == ""
 
 
-def test_the_newest_line_is_remembered() -> None:
-    latest = logs.Latest()
-    log.info("first")
-    log.info("second")
-    assert latest.line.endswith("INFO  second")
+def test_the_newest_warnings_are_remembered() -> None:
+    warnings = logs.Warnings(2)
+    log.info("nothing")
+    for text in ("first", "second", "third"):
+        log.warning(text)
+    assert [line.partition(" WARN  ")[2] for line in warnings.lines] == ["second", "third"]
 
 
 def test_a_line_that_is_repeated_in_attempts_is_logged_once(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import traceback
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -128,15 +129,20 @@ class Once(logging.Filter):
         logging.getLogger("tickrec").removeFilter(self)
 
 
-class Latest(logging.Handler):
-    """Remembers the newest line, for a live table that has no room for a log."""
+class Warnings(logging.Handler):
+    """Remembers the newest lines that were warnings or worse, for whoever has no log before them."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.line = ""
+    def __init__(self, most: int = 20) -> None:
+        super().__init__(logging.WARNING)
+        self._lines: deque[str] = deque(maxlen=most)
         self.setFormatter(_IstFormatter(dated=False))
         _add(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a line."""
-        self.line = self.format(record)
+        self._lines.append(self.format(record))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines, each with its clock time, the newest last."""
+        return tuple(self._lines)

@@ -17,6 +17,7 @@ import pytest
 
 from tests.clocks import ShiftedClock
 from tests.query.fixtures import write_sealed
+from tests.screen.drawn import lines
 from tests.upstox.feed_fixtures import CERTIFICATE
 from tests.upstox.rest_fixtures import jwt
 from tickrec.clock import IST, SECOND, SystemClock, from_datetime, ist
@@ -280,7 +281,11 @@ def test_the_token_is_in_no_check_whatever_goes_wrong(tmp_path: Path, instrument
             if fault is not None:
                 simulator.strike(fault)
             checks = [*examined(config, with_token(tmp_path, secret)).values()]
-            shown = json.dumps(to_json(checks)) + "".join(page_of(each, 200).text for each in checks) + repr(checks)
+            shown = (
+                json.dumps(to_json(checks))
+                + "".join(line for each in checks for line in lines(page_of(each, 200), 200))
+                + repr(checks)
+            )
             assert secret not in shown
             assert "[token]" in shown, "the alert's command, which has it, is shown"
             assert "Traceback" not in shown
@@ -505,21 +510,21 @@ def test_a_timer_is_found_and_has_to_be_enabled(tmp_path: Path, scheduled: Calla
 def test_a_check_says_what_to_do_and_the_last_line_sums_up() -> None:
     token = Check("token", "fail", "the token expired at 03:30 today", "Run `tickrec login`")
     store = Check("store", "ok", "x")
-    assert [line.rstrip() for line in page_of(token, 50).lines] == [
+    assert lines(page_of(token, 50), 50) == [
         "fail  token     the token expired at 03:30 today",
         "                Run `tickrec login`",
     ]
-    assert [line.rstrip() for line in page_of(store, 50).lines] == ["ok    store     x"]
-    assert summary([token, store], 50).text.rstrip() == "1 of 2 checks failed"
-    assert summary([store], 50).text.rstrip() == "ready to record"
-    narrow = page_of(token, 10)
-    assert [line[:16].rstrip() for line in narrow.lines] == ["fail  token", "", ""]
-    assert "".join(line[16:].rstrip() + " " for line in narrow.lines[:2]) == "the token expired at 03:30 today "
+    assert lines(page_of(store, 50), 50) == ["ok    store     x"]
+    assert lines(summary([token, store], 50)) == ["1 of 2 checks failed"]
+    assert lines(summary([store], 50)) == ["ready to record"]
+    narrow = lines(page_of(token, 10))
+    assert [line[:16].rstrip() for line in narrow] == ["fail  token", "", ""]
+    assert "".join(line[16:].rstrip() + " " for line in narrow[:2]) == "the token expired at 03:30 today "
 
 
 def test_checks_have_names_that_fit_into_their_column(tmp_path: Path) -> None:
     config = config_for(tmp_path, "http://127.0.0.1:9")
-    heads = [page_of(check, 200).lines[0][:16] for check in examined(config, {"HOME": str(tmp_path)}).values()]
+    heads = [lines(page_of(check, 200), 200)[0][:16] for check in examined(config, {"HOME": str(tmp_path)}).values()]
     assert all(head.endswith("  ") for head in heads)
 
 

@@ -15,6 +15,7 @@ from tests.upstox.rest_fixtures import running
 from tickrec.clock import Stopped
 from tickrec.config import Config, load
 from tickrec.errors import TokenError
+from tickrec.logs import Warnings
 from tickrec.record.alerts import Alerts
 from tickrec.record.plan import Options, no_bar
 from tickrec.record.start import Record
@@ -95,7 +96,8 @@ class Early:
             self.stopping,
             self.alerts,
             bar=no_bar,
-            show=None,
+            warnings=Warnings(),
+            planned=lambda: None,
         )
 
 

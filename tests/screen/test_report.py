@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from tests.record.fixtures import DATE, NOW, START, connection, run_status
+from tests.screen import drawn
 from tickrec.clock import SECOND
 from tickrec.journal.gaps import Gap
-from tickrec.screen.page import Page, Tone
+from tickrec.screen.lines import Page
 from tickrec.screen.report import status_page, summary_page
 from tickrec.status.disk_use import DiskUse
 from tickrec.status.runstatus import STOPPED, WAITING, RunStatus
@@ -26,11 +27,15 @@ def report(state: str = "recording", run: RunStatus | None = None, **facts: Any)
 
 
 def lines(page: Page) -> list[str]:
-    return [line.rstrip() for line in page.lines]
+    return drawn.lines(page, page.width)
+
+
+def said(page: Page) -> str:
+    return "\n".join(lines(page))
 
 
 def alarms(page: Page) -> str:
-    return " ".join(page.text[begin:end] for begin, end, tone in page.marks if tone is Tone.ALARM)
+    return " ".join(drawn.styled(page, width=page.width))
 
 
 def test_a_recording_is_told_in_four_lines() -> None:
@@ -51,7 +56,7 @@ def test_nothing_recording_while_the_exchange_is_open_comes_first_and_needs_a_pe
     assert lines(page)[0] == "nothing is recording, and the exchange is open"
     assert "nothing is recording" in alarms(page)
     for calm in (report("stopped", run_status(state=STOPPED), ended_ns=NOW), report(open=True)):
-        assert "nothing is recording" not in status_page(calm, 110).text
+        assert "nothing is recording" not in said(status_page(calm, 110))
 
 
 def test_a_connection_that_was_never_heard_needs_a_person() -> None:
@@ -91,7 +96,7 @@ def test_no_width_loses_a_word(width: int) -> None:
         "handshake",
     ):
         assert words in said
-    assert {len(line) for line in page.lines} == {width}
+    assert max(map(len, lines(page))) <= width
 
 
 def test_before_the_session_it_says_when_it_begins() -> None:
@@ -115,12 +120,12 @@ def test_a_run_that_died_says_since_when_what_is_safe_and_what_to_do() -> None:
 
 def test_the_command_to_start_again_is_for_the_same_store() -> None:
     page = status_page(report("stale", died=True, ended_ns=NOW), 120, option=" --simulate")
-    assert "tickrec record --simulate" in page.text
+    assert "tickrec record --simulate" in said(page)
 
 
 def test_a_run_that_died_on_another_day_is_told_with_its_date() -> None:
     page = status_page(report("stale", died=True, ended_ns=NOW - 86_400 * SECOND), 160)
-    assert "ended at 2026-11-22 09:41:07 without a goodbye; nothing is recording" in page.text
+    assert "ended at 2026-11-22 09:41:07 without a goodbye; nothing is recording" in said(page)
 
 
 def test_a_clean_end_is_calm_and_a_failed_one_is_not() -> None:
@@ -189,12 +194,12 @@ def test_what_is_kept_and_what_a_day_costs() -> None:
         "",
         "kept 8 days since 2026-11-16: journals 818 MB, parquet 2.1 GB, duckdb 4.2 GB",
         "a sealed day costs about 1.0 GB: 61 GB free, enough for about 61 more",
-        "  date                   journal parquet  duckdb        ticks               gaps",
-        "  2026-11-23  not sealed  118 MB   10 MB     0 B            -                  -",
-        "  2026-11-22  sealed      100 MB  300 MB  600 MB  1,02,44,871           1 (3.4s)",
-        "  2026-11-21  sealed      100 MB  300 MB  600 MB            1                  0",
-        "  2026-11-20  sealed      100 MB  300 MB  600 MB            1         1 (no end)",
-        "  2026-11-19  sealed      100 MB  300 MB  600 MB            1  2 (1 without end)",
+        "  date                    journal  parquet  duckdb        ticks               gaps",
+        "  2026-11-23  not sealed   118 MB    10 MB     0 B            -                  -",
+        "  2026-11-22  sealed       100 MB   300 MB  600 MB  1,02,44,871           1 (3.4s)",
+        "  2026-11-21  sealed       100 MB   300 MB  600 MB            1                  0",
+        "  2026-11-20  sealed       100 MB   300 MB  600 MB            1         1 (no end)",
+        "  2026-11-19  sealed       100 MB   300 MB  600 MB            1  2 (1 without end)",
     ]
 
 
@@ -209,8 +214,8 @@ def test_a_date_of_several_runs_is_told_apart_from_the_run() -> None:
 
 def test_a_date_of_one_run_is_told_once() -> None:
     page = status_page(report(date_ticks=962_747), 120)
-    assert "this run" not in page.text
-    assert "all of" not in page.text
+    assert "this run" not in said(page)
+    assert "all of" not in said(page)
 
 
 def test_a_gap_without_an_end_is_not_told_as_a_short_one() -> None:
@@ -222,7 +227,7 @@ def test_a_gap_without_an_end_is_not_told_as_a_short_one() -> None:
     ]
     both = lines(status_page(report("stale", run_status(gaps=(GAP, endless)), **died), 120))
     assert "gaps 2 (3.4s, 1 without end)" in both
-    lasting = status_page(report(run=run_status(gaps=(endless,))), 120).text
+    lasting = said(status_page(report(run=run_status(gaps=(endless,))), 120))
     assert "gaps 1 (1m 00s): 09:40:07 - now conn 1: the recorder died" in lasting
 
 

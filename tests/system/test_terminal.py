@@ -1,62 +1,22 @@
 """What a recording shows on a terminal before there is anything to put into the live table."""
 
-import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
 
 from tests.days import DATE, write_day
 from tests.processes import environment, simulated_broker, wait_for
+from tests.terminals import in_terminal
 from tickrec.errors import ExitCode
-from tickrec.screen.painter import ENTER, LEAVE
+from tickrec.screen.terminal import LEAVE
 from tickrec.store.coverage import coverage
 from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
 
 BAR = "instruments #"
-
-
-class Session:
-    """A command whose stdout and stderr are one terminal; `seen` is everything that appeared on it."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]", inner: int) -> None:
-        self.process = process
-        self._inner = inner
-        self.seen = ""
-
-    def shows(self, text: str) -> bool:
-        """Whether a text has appeared; takes in what came since."""
-        with open(self._inner, "rb", buffering=0, closefd=False) as terminal:
-            os.set_blocking(self._inner, False)
-            try:
-                while data := terminal.read(1 << 16):
-                    self.seen += data.decode("utf-8", "replace")
-            except OSError:  # nobody writes there any more
-                pass
-        return text in self.seen
-
-
-@contextmanager
-def in_terminal(folder: Path, *arguments: object) -> Iterator[Session]:
-    pty = pytest.importorskip("pty")
-    inner, outer = pty.openpty()
-    command = [sys.executable, "-m", "tickrec", *map(str, arguments)]
-    env = {**environment(folder), "TERM": "xterm"}
-    with subprocess.Popen(
-        command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=outer, stderr=outer
-    ) as process:
-        os.close(outer)
-        try:
-            yield Session(process, inner)
-        finally:
-            process.kill()
-            os.close(inner)
+ENTER = "\x1b[?1049h"
 
 
 def test_the_download_has_a_bar_that_is_gone_before_the_live_table(tmp_path: Path) -> None:
@@ -67,7 +27,7 @@ def test_the_download_has_a_bar_that_is_gone_before_the_live_table(tmp_path: Pat
     before, _, after = session.seen.partition(ENTER)
     assert BAR in before
     assert "100 %" in before
-    assert before.endswith("\r\x1b[K")
+    assert before.removesuffix("\x1b[?2026h").endswith("\r\x1b[K")
     assert BAR not in after
 
 

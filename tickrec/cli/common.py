@@ -32,6 +32,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ModeOption = Annotated[
     str | None, typer.Option("--mode", metavar="MODE", help="ltpc, option_greeks, full or full_d30.")
 ]
+ColoursOption = Annotated[
+    str | None, typer.Option("--colours", metavar="NAME", help="Of the live table: calm, or market for green and red.")
+]
 
 _COMMON: Final = {"context": typer.Context, "config": ConfigOption, "data": DataOption, "simulate": SimulateOption}
 """What every command takes beside what is its own."""

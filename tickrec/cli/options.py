@@ -23,6 +23,14 @@ def mode_of(text: str) -> str:
     return str(read(text, Path()))
 
 
+def colours_of(text: str | None) -> str:
+    """The name of the live table's colours, checked. Raises UsageError."""
+    from tickrec import values
+
+    read = values.choice("calm", "market")
+    return str(value_of("--colours", lambda given: read(given, Path()), text) or "calm")
+
+
 def value_of(name: str, read: Callable[[str], Result], text: str | None) -> Result | None:
     """The value that an option's text stands for. Raises UsageError."""
     try:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tickrec.cli.common import Common, ModeOption, command, say
-from tickrec.cli.options import mode_of, value_of
+from tickrec.cli.common import ColoursOption, Common, ModeOption, command, say
+from tickrec.cli.options import colours_of, mode_of, value_of
 from tickrec.errors import AlreadyRecording, ExitCode, NothingToRecord, TickrecError, UsageError, options_given
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def record(
         bool, typer.Option("--now", help="Begin at once, without the calendar; end at --until, --for or `stop`.")
     ] = False,
     live: Annotated[bool | None, typer.Option("--live/--no-live", help="The live table.")] = None,
+    colours: ColoursOption = None,
     scheduled: Annotated[
         bool,
         typer.Option("--scheduled", hidden=True, help="Started by a schedule: silent when there is nothing to do."),
@@ -69,17 +70,20 @@ def record(
         kept=not symbols,
         scheduled=scheduled,
     )
+    palette = colours_of(colours)
     with common.broker() as (settings, environ):
         if not scheduled:
-            raise SystemExit(_record(settings, options, environ, live))
+            raise SystemExit(_record(settings, options, environ, live, palette))
         keep_cron_log_short(settings)
         try:
-            raise SystemExit(_record(settings, options, environ, live))
+            raise SystemExit(_record(settings, options, environ, live, palette))
         except (AlreadyRecording, NothingToRecord) as error:  # as for most starts of a day
             raise SystemExit(error.code) from None
 
 
-def _record(config: "Config", options: "Options", environ: Mapping[str, str], live: bool | None) -> ExitCode:
+def _record(
+    config: "Config", options: "Options", environ: Mapping[str, str], live: bool | None, colours: str
+) -> ExitCode:
     """Run the recorder with a log or a live table; its exit code."""
     import asyncio
 
@@ -89,11 +93,12 @@ def _record(config: "Config", options: "Options", environ: Mapping[str, str], li
     from tickrec.record.signals import Signals
     from tickrec.record.start import Record
     from tickrec.screen import display
+    from tickrec.screen.beside import can_show, suits_viewer
     from tickrec.store.paths import Store
 
     file = logs.log_to_file(config.store.data / "state" / "tickrec.log")
-    wanted = display.suits_live(sys.stdout, environ) if live is None else live and display.can_show(sys.stdout, environ)
-    with Terminal(environ, live=wanted) as terminal:
+    wanted = suits_viewer(sys.stdout, environ) if live is None else live and can_show(sys.stdout, environ)
+    with Terminal(config.store.data, live=wanted, colours=colours) as terminal:
 
         def abandon() -> None:
             terminal.close()
@@ -102,7 +107,8 @@ def _record(config: "Config", options: "Options", environ: Mapping[str, str], li
 
         async def run() -> "RunStatus":
             clock, stopping = SystemClock(), signals.event()
-            return await Record(config, options, environ, clock, stopping, terminal.show, bar=terminal.bar).run()
+            record = Record(config, options, environ, clock, stopping, planned=terminal.show, bar=terminal.bar)
+            return await record.run()
 
         try:
             with Signals(abandon) as signals:

@@ -1,50 +1,55 @@
-"""What a recording has of the terminal: lines and a progress bar first, the live table once there is one to show."""
+"""What a recording has of the terminal: lines and a progress bar first, the viewer once there is something to see."""
 
 import contextlib
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from tickrec import logs
 from tickrec.cli.progress_bars import download_line
-from tickrec.screen import display
+from tickrec.screen.beside import Beside
 
 if TYPE_CHECKING:
-    from tickrec.record.run import Show
-    from tickrec.screen.live import LiveView
     from tickrec.upstox.rest import Progress
+
+log = logging.getLogger("tickrec")
 
 
 class Terminal:
     """stdout and stderr, from `with` to the end of it.
 
-    With `live`, `show` takes the screen when it is first called: until then, and it can be long when the broker does
-    not answer, warnings are on stderr as they are without it.
+    With `live`, the viewer takes the screen at `show`: until then, and it can be long when the broker does not answer,
+    warnings are on stderr as they are without it. When the viewer is gone, whoever ended it, every line is.
     """
 
-    def __init__(self, environ: Mapping[str, str], *, live: bool) -> None:
-        self._screen = display.Screen(sys.stdout, environ) if live else None
+    def __init__(self, data: Path, *, live: bool, colours: str) -> None:
+        self._viewer = Beside(data, colours=colours, gone=self._gone) if live else None
         self._log = logs.log_to_stderr()
         self._log.setLevel(logging.WARNING if live else logging.INFO)
-        self._lines = True
-        """Whether lines may still be written."""
+        self._log.addFilter(lambda _: not self._hidden)
         self._drawing = False
 
     @property
-    def show(self) -> "Show | None":
-        """Shows a view on the screen; None without a live table."""
-        return None if self._screen is None else self._show
+    def _hidden(self) -> bool:
+        """Whether the viewer has the terminal that lines would go to."""
+        return self._viewer is not None and self._viewer.is_shown and sys.stderr.isatty()
+
+    def show(self) -> None:
+        """Let the viewer have the screen, if there is to be one. Can be repeated."""
+        if self._viewer is not None:
+            self._viewer.start()
 
     @contextlib.contextmanager
     def bar(self) -> "Iterator[Progress | None]":
         """A bar for a download, unless the screen is taken or nobody looks."""
         with contextlib.ExitStack() as stack:
-            draw = stack.enter_context(download_line()) if self._lines else None
+            draw = None if self._hidden else stack.enter_context(download_line())
 
             def progress(received: int, total: int | None) -> None:
-                if self._lines and draw is not None:
+                if draw is not None and not self._hidden:
                     self._drawing = True
                     draw(received, total)
 
@@ -53,12 +58,12 @@ class Terminal:
             yield None if draw is None else progress
 
     def close(self) -> None:
-        """Give the screen back. Can be repeated."""
-        self._lines = False
+        """Have the terminal as it was found. Can be repeated."""
         if self._drawing:  # the download is given up, and its thread with it
+            self._drawing = False
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-        if self._screen is not None:
-            self._screen.close()
+        if self._viewer is not None:
+            self._viewer.close()
 
     def __enter__(self) -> Self:
         return self
@@ -68,10 +73,9 @@ class Terminal:
     ) -> None:
         self.close()
 
-    def _show(self, view: "LiveView") -> None:
-        assert self._screen is not None
-        if self._lines:
-            self._lines = False
-            logging.getLogger("tickrec").removeHandler(self._log)
-            self._screen.__enter__()
-        self._screen.show(view)
+    def _gone(self, said: str) -> None:
+        self._log.setLevel(logging.INFO)
+        if said:
+            log.warning("the live table has ended, the recording goes on: %s", said)
+        else:
+            log.info("the live table has ended, the recording goes on")

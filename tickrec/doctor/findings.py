@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from tickrec.errors import ExitCode
 from tickrec.formatting import plural
-from tickrec.screen.page import Mark, Page, Tone
+from tickrec.screen.lines import Page, Piece, Tone
 
 OK: Final = "ok"
 WARN: Final = "warn"
@@ -62,9 +62,9 @@ def page_of(check: Check, width: int) -> Page:
     head = _head(check.result, check.name)
     room = shown.width - len(head)
     lines = textwrap.wrap(check.text, room) or [""]
-    shown.add(head + lines[0], [Mark(0, len(check.result), _TONES[check.result])])
+    shown.spread(Piece(check.result, _TONES[check.result]), Piece((head + lines[0])[len(check.result) + 2 :]))
     for line in [*lines[1:], *(textwrap.wrap(check.hint, room) if check.hint else [])]:
-        shown.add(" " * len(head) + line)
+        shown.spread(Piece(" " * len(head) + line))
     return shown
 
 

@@ -5,7 +5,7 @@ Owns the counters and rates. Reads the day, the feed, the flushing and the plan;
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from tickrec.market.calendar import trading_date
 from tickrec.record.day import Day
 from tickrec.record.flush import Flushing
 from tickrec.record.plan import Plan
-from tickrec.screen.live import Rate
+from tickrec.record.rate import Rate
 from tickrec.status.disk_use import disk_use
 from tickrec.status.runstatus import CONNECTED, RECORDING, STOPPED, WAITING, ConnectionStatus, RunStatus
 from tickrec.status.totals import newest_totals, usual_day
@@ -65,7 +65,10 @@ def unplanned(
 class RunProgress:
     """Counts messages and ticks of a run; `frames`, `ticks` and `bytes` are totals since it began."""
 
-    def __init__(self, store: Store, plan: Plan, clock: Clock, *, min_free: int) -> None:
+    def __init__(
+        self, store: Store, plan: Plan, clock: Clock, *, min_free: int, news: Callable[[], tuple[str, ...]] = tuple
+    ) -> None:
+        """`news`: the last warnings that were logged."""
         self.frames = 0
         self.ticks = 0
         self.bytes = 0
@@ -76,6 +79,7 @@ class RunProgress:
         self._plan = plan
         self._clock = clock
         self._min_free = min_free
+        self._news = news
         self._lines: dict[int, _Line] = {}
         self._rates: dict[str, Rate] = {}
         self._free: tuple[int, int] | None = None
@@ -166,6 +170,7 @@ class RunProgress:
             "segments": tuple(sorted(self._plan.segments)),
             "session": self._plan.session_text(now_ns),
             "stop_ns": self._plan.times.stop_ns,
+            "news": self._news(),
         }
 
     def _connection(self, state: ConnectionState, mono_ns: int, *, over: bool) -> ConnectionStatus:

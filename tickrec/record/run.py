@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from enum import Enum
 from typing import Any, Final, NoReturn
@@ -20,7 +19,6 @@ from tickrec.errors import BrokerUnreachable, ExitCode, StorageError, TickrecErr
 from tickrec.formatting import duration, plural
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.journal.gaps import Gap
-from tickrec.logs import Latest
 from tickrec.record.alert_rules import AlertRules, run_alerts
 from tickrec.record.alerts import Alert, Alerts
 from tickrec.record.background import Background
@@ -31,11 +29,9 @@ from tickrec.record.plan import Plan
 from tickrec.record.progress import RunProgress, unplanned
 from tickrec.record.rollover import SEALING, Rollover
 from tickrec.record.waiting import Late
-from tickrec.screen.live import FRAME_SECONDS, Live, LiveView
 from tickrec.status import status
 from tickrec.status.runstatus import STOPPED, RunStatus
 from tickrec.store.paths import Store
-from tickrec.upstox.decode.quotes import quotes
 from tickrec.upstox.feed import Feed
 from tickrec.upstox.protocol import named
 
@@ -45,10 +41,6 @@ SWITCH_SECONDS: Final = 0.0005
 """How long a thread keeps the interpreter's lock while another wants it. A flush gives the lock away hundreds of times
 a part; with Python's 5 ms it would stand still while a burst comes in."""
 REPORT_SECONDS: Final = 1.0
-FRAME_BUDGET_NS: Final = 5_000_000
-"""How long the loop may be held for a frame of the live table; what is left over waits for the next."""
-TAP_MESSAGES: Final = 2_000
-"""Messages that may wait for the live table before it skips the oldest."""
 SYNC_SHARE: Final = 0.8
 """The rest of `sync_interval` is for the syncing itself, so that no message waits longer for the disk."""
 FINAL_ALERT_SECONDS: Final = 40
@@ -66,14 +58,10 @@ class Stop(Enum):
 _WHY: Final = {Stop.PLANNED: "the planned end", Stop.SIGNAL: "a signal came", Stop.ERROR: "an error"}
 
 
-Show = Callable[[LiveView], None]
-"""Takes what the live table shows; must return at once."""
-
-
 class Recorder:
     """One run: what `feed` yields, into `store`, until `stopping` is set or the plan says so.
 
-    The caller holds the store's recording lock. `show` is given when there is somebody to look at the live table.
+    The caller holds the store's recording lock. `warnings` has those that were logged.
     """
 
     def __init__(
@@ -89,7 +77,7 @@ class Recorder:
         *,
         ending: Ending | None = None,
         late: Late | None = None,
-        show: Show | None = None,
+        warnings: logs.Warnings,
     ) -> None:
         self._config = config
         self._store = store
@@ -99,15 +87,11 @@ class Recorder:
         self._plan = plan
         self._clock = clock
         self._stopping = stopping
-        self._show = show
-        self._latest = Latest()
         self._alerts = alerts
-        self._progress = RunProgress(store, plan, clock, min_free=config.store.min_free)
+        self._progress = RunProgress(store, plan, clock, min_free=config.store.min_free, news=lambda: warnings.lines)
         self._flushing = Flushing(
             store, clock, interval=config.record.flush_interval.total_seconds(), duckdb=config.store.duckdb
         )
-        self._live = Live(plan.symbols)
-        self._tap: deque[Entry] = deque(maxlen=TAP_MESSAGES)
         self._alert_rules = AlertRules(plan.quiet)
         self._background = Background(clock)
         self._stop = Stop.SIGNAL
@@ -122,7 +106,7 @@ class Recorder:
         error = await self._record()
         final = await self._wind_down(error)
         if final.exit_code == ExitCode.DONE and self._stop is Stop.PLANNED:
-            self._announce_sealing(final)
+            log.info("sealing %s", self._rollover.current.date)
             await self._seal()
             await self._finish_alerts()
         self._flushing.close()
@@ -201,8 +185,6 @@ class Recorder:
         yield "the calendar", self._ending.keep_asking
         yield "finishing dates", self._rollover.keep_finishing
         yield "housekeeping", self._rollover.keep_house
-        if self._show is not None:
-            yield "the live table", self._draw
 
     def _take(self, entries: Sequence[Entry]) -> None:
         """Journal entries that came together, then count them. Raises StorageError, which ends the run."""
@@ -212,8 +194,6 @@ class Recorder:
             return
         self._progress.messages(entries, self._rollover.append_messages(entries))
         self._ending.hear(entries)
-        if self._show is not None:
-            self._tap.extend(entries)
 
     async def _sync(self) -> None:
         """Make the journal durable every `sync_interval`. Raises StorageError when the disk refuses."""
@@ -251,18 +231,6 @@ class Recorder:
         of_run = run_alerts(run, self._store.root, silent, not_flushed=self._flushing.failure, unexpected=failing)
         gaps = self._alert_rules.gaps(self._rollover.gaps(), run.written_ns)
         self._alerts.report([*first, *gaps, *of_run], judged=_is_of_run)
-
-    async def _draw(self) -> NoReturn:
-        """The live table, from what arrived since the last frame."""
-        assert self._show is not None
-        while True:
-            end_ns = self._clock.monotonic_ns() + FRAME_BUDGET_NS
-            while self._tap and self._clock.monotonic_ns() < end_ns:
-                entry = self._tap.popleft()
-                self._live.update(quotes(entry.payload), entry.wall_ns)
-            run = self._status()
-            self._show(self._live.view(run, run.written_ns, news=self._latest.line))
-            await self._clock.sleep(FRAME_SECONDS)
 
     async def _until_over(self) -> Stop:
         """Why the run is to end, when it is. Looks at the wall clock, which may be set while the run waits."""
@@ -345,12 +313,6 @@ class Recorder:
 
     async def _close(self) -> None:
         self._rollover.current.close()
-
-    def _announce_sealing(self, final: RunStatus) -> None:
-        log.info("sealing %s", self._rollover.current.date)
-        if self._show is not None:
-            news = f"sealing {self._rollover.current.date}; Ctrl-C leaves that to the next recording"
-            self._show(self._live.view(final, final.written_ns, news=news))
 
     async def _seal(self) -> None:
         """Seal the day, unless a signal comes: the next recording does it then."""

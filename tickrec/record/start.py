@@ -9,7 +9,7 @@ import contextlib
 import logging
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +26,7 @@ from tickrec.record.ending import Ending
 from tickrec.record.plan import Bar, Options, Plan, Times, no_bar
 from tickrec.record.planning import ask_hours
 from tickrec.record.rollover import open_today
-from tickrec.record.run import Recorder, Show
+from tickrec.record.run import Recorder
 from tickrec.record.waiting import Waiting
 from tickrec.status.runstatus import RunStatus
 from tickrec.store.paths import Store
@@ -43,7 +43,8 @@ SHORT_LIFE_NS: Final = 3600 * SECOND
 class Record:
     """One `tickrec record`. `stopping` is set by whoever wants it to end.
 
-    `timing` is how long the feed waits for what.
+    `planned` is called, perhaps again and again, as soon as there is something to see. `timing` is how long the feed
+    waits for what.
     """
 
     def __init__(
@@ -53,8 +54,8 @@ class Record:
         environ: Mapping[str, str],
         clock: Clock,
         stopping: asyncio.Event,
-        show: Show | None = None,
         *,
+        planned: Callable[[], None] = lambda: None,
         bar: Bar = no_bar,
         timing: Timing = TIMING,
     ) -> None:
@@ -62,7 +63,8 @@ class Record:
         self._options = options
         self._clock = clock
         self._stopping = stopping
-        self._show = show
+        self._planned = planned
+        self._warnings = logs.Warnings()
         self._timing = timing
         self._store = Store(config.store.data)
         self._rest = Rest(config.upstox.api_url, config.upstox.assets_url)
@@ -78,7 +80,8 @@ class Record:
             stopping,
             self._alerts,
             bar=bar,
-            show=show,
+            warnings=self._warnings,
+            planned=planned,
         )
 
     async def run(self) -> RunStatus:
@@ -123,6 +126,7 @@ class Record:
 
     async def _record(self, plan: Plan | None) -> RunStatus:
         plan = await self._waiting.until_session(plan)
+        self._planned()
         self._warn_of_expiry(plan)
         feed = Feed(
             self._rest,
@@ -146,7 +150,7 @@ class Record:
             ),
             ending=Ending(plan, self._clock, partial(self._ask_hours, plan)),
             late=self._waiting.missed(plan),
-            show=self._show,
+            warnings=self._warnings,
         )
         return await recorder.run()
 

@@ -24,7 +24,7 @@ from tickrec.errors import (
     to_run,
 )
 from tickrec.formatting import duration
-from tickrec.logs import Once
+from tickrec.logs import Once, Warnings
 from tickrec.market.calendar import trading_date
 from tickrec.market.hours import at
 from tickrec.record.alerts import Alert, Alerts
@@ -32,7 +32,6 @@ from tickrec.record.horizon import earliest_start, latest_end
 from tickrec.record.plan import Bar, Options, Plan, plan_times
 from tickrec.record.planning import make_plan
 from tickrec.record.progress import RunProgress, unplanned
-from tickrec.screen.live import Live, LiveView
 from tickrec.status import status
 from tickrec.status.runstatus import STOPPED
 from tickrec.store.paths import Store
@@ -70,7 +69,7 @@ class Late(NamedTuple):
 
 
 class Waiting:
-    """One process before its recording. `show` is given when there is somebody to look at the live table."""
+    """One process before its recording. `planned` is called when there is a plan to wait with."""
 
     def __init__(
         self,
@@ -84,7 +83,8 @@ class Waiting:
         alerts: Alerts,
         *,
         bar: Bar,
-        show: Callable[[LiveView], None] | None,
+        warnings: Warnings,
+        planned: Callable[[], None],
     ) -> None:
         self._config = config
         self._options = options
@@ -95,7 +95,8 @@ class Waiting:
         self._stopping = stopping
         self._alerts = alerts
         self._bar = bar
-        self._show = show
+        self._warnings = warnings
+        self._tell_planned = planned
         self._once = Once()
         """Every attempt to plan finds the same calendar missing."""
         self._started_ns = clock.wall_ns()
@@ -236,7 +237,7 @@ class Waiting:
 
     async def _wait(self, plan: Plan) -> Plan:
         """Until the session begins; the plan for it. However it ends, the status does not say `waiting` for ever."""
-        progress = RunProgress(self._store, plan, self._clock, min_free=self._config.store.min_free)
+        progress = self._progress(plan)
         try:
             return await self._until_begin(plan, progress)
         except BaseException as error:
@@ -244,9 +245,12 @@ class Waiting:
             status.write(self._store.status_path, last)
             raise
 
+    def _progress(self, plan: Plan) -> RunProgress:
+        min_free, news = self._config.store.min_free, lambda: self._warnings.lines
+        return RunProgress(self._store, plan, self._clock, min_free=min_free, news=news)
+
     async def _until_begin(self, plan: Plan, progress: RunProgress) -> Plan:
         start_ns, planned_ns = plan.times.start_ns, self._clock.wall_ns()
-        live = Live(plan.symbols)
         log.info("waiting until %s: %s", f"{ist(start_ns):%H:%M:%S}", plan.session_text(planned_ns))
         pause_ns = FIRST_RENEWAL_NS
         renew_ns = planned_ns + pause_ns
@@ -254,13 +258,12 @@ class Waiting:
             if plan.is_unsure(trading_date(start_ns)) and now_ns >= renew_ns:
                 plan = await self._renewed(plan)
                 start_ns, planned_ns = plan.times.start_ns, now_ns
-                progress = RunProgress(self._store, plan, self._clock, min_free=self._config.store.min_free)
+                progress = self._progress(plan)
                 pause_ns = min(2 * pause_ns, LONGEST_RENEWAL_NS)
                 renew_ns = now_ns + pause_ns
             waiting = progress.waiting()
             await asyncio.to_thread(status.write, self._store.status_path, waiting)
-            if self._show is not None:
-                self._show(live.view(waiting, now_ns, limit=0))
+            self._tell_planned()
             await unless_stopped(self._stopping, self._clock.sleep(min(REPORT_SECONDS, (start_ns - now_ns) / SECOND)))
         if start_ns - planned_ns > STALE_PLAN_NS:
             return await self._planned()

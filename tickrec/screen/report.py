@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from rich.table import Table
+
 from tickrec import formatting as fmt
 from tickrec.clock import SECOND, from_datetime, ist
 from tickrec.errors import DataError
 from tickrec.journal.gaps import Gap
-from tickrec.screen.page import Chunk, Page, Tone
-from tickrec.screen.table import connection_chunks, disk_lasting, is_unheard
+from tickrec.screen.header import connection_pieces, disk_lasting, is_unheard
+from tickrec.screen.lines import NOTHING, Page, Piece, Tone
 from tickrec.status.runstatus import CONNECTED, RECORDING, STALE, WAITING, ConnectionStatus, RunStatus
 from tickrec.status.status import StatusReport
 from tickrec.status.totals import Totals
@@ -27,14 +29,14 @@ _GAPS: Final = 3
 """Gaps that are named."""
 _DAYS: Final = 5
 """Days whose files are listed."""
-_WIDTHS: Final = (8, 8, 8, 13, 19)
-"""Of the columns of the table of days, after date and state."""
+_LEFT_COLUMNS: Final = 2
+"""Of the table of days, date and state; numbers stand at the right."""
 _NAMED: Final = 5
 """Instruments that are named."""
 _LOST: Final = 3
 """Ranges of lost entries that are named."""
 
-Pair = tuple[Chunk, Chunk]
+Pair = tuple[Piece, Piece]
 
 
 def status_page(report: StatusReport, width: int, *, option: str = "") -> Page:
@@ -52,8 +54,7 @@ def status_page(report: StatusReport, width: int, *, option: str = "") -> Page:
     if run is not None:
         for text in _not_recorded(run):
             page.say(text, Tone.ALARM)
-    for line in _kept(report):
-        page.say(line.text, line.tone)
+    _kept(page, report)
     return page
 
 
@@ -105,25 +106,25 @@ def _going(page: Page, report: StatusReport, run: RunStatus) -> None:
     if report.reason:
         page.say(f"{report.state}: {report.reason}", Tone.ALARM)
     word = WAITING if run.state == WAITING else RECORDING
-    since = Chunk(f"{word} since {fmt.clock_time(run.started_ns)} (pid {run.pid})", Tone.STRONG)
+    since = Piece(f"{word} since {fmt.clock_time(run.started_ns)} (pid {run.pid})", Tone.STRONG)
     session = f"{run.date}, {run.session}" if run.session else run.date
-    pairs: list[Pair] = [(since, Chunk(f"{session}, simulated" if run.simulated else session))]
+    pairs: list[Pair] = [(since, Piece(f"{session}, simulated" if run.simulated else session))]
     if run.state == WAITING:
         begin = run.start_ns
         wait = "" if begin is None else fmt.duration((begin - now_ns) / SECOND)
         words = f"recording begins at {fmt.moment(begin, now_ns)}, in {wait}" if begin is not None else ""
-        pairs.append((Chunk(words), _token(run, now_ns)))
-        pairs.append((Chunk(""), _disk(run)))
+        pairs.append((Piece(words), _token(run, now_ns)))
+        pairs.append((NOTHING, _disk(run)))
     else:
         counts = f"{_counts(run, report.date_ticks, 'this run')}, {fmt.rate(run.rate)}/s now"
-        pairs.append((Chunk(counts), Chunk(_freshness(run, now_ns))))
+        pairs.append((Piece(counts), Piece(_freshness(run, now_ns))))
         pairs += _facts(
             [*_connections(run, now_ns)],
             _gaps(run, report.gap_seconds, report.date_ticks),
             [_token(run, now_ns), _disk(run)],
         )
         if run.rejected:
-            pairs.append((Chunk(f"rejected {fmt.plural(run.rejected, 'message')}", Tone.ALARM), Chunk("")))
+            pairs.append((Piece(f"rejected {fmt.plural(run.rejected, 'message')}", Tone.ALARM), NOTHING))
     _columns(page, pairs)
 
 
@@ -142,7 +143,7 @@ def _over(page: Page, report: StatusReport, run: RunStatus, option: str) -> None
         because = f": {report.reason}" if report.reason else ""
         page.say(f"{words}{because}", Tone.ALARM if run.exit_code else Tone.STRONG)
     counts = _counts(run, report.date_ticks, "the last run")
-    pairs = [(Chunk(counts), Chunk(f"{run.date}, from {fmt.clock_time(run.started_ns)}"))]
+    pairs = [(Piece(counts), Piece(f"{run.date}, from {fmt.clock_time(run.started_ns)}"))]
     gaps = _gaps(run, report.gap_seconds, report.date_ticks, report.endless_gaps)
     pairs += _facts([], gaps, [_disk(run)])
     _columns(page, pairs)
@@ -153,27 +154,27 @@ def _columns(page: Page, pairs: Sequence[Pair]) -> None:
     wide = all(not right.text or _LEFT + len(right.text) <= page.width for _, right in pairs)
     for left, right in pairs:
         if wide and len(left.text) < _LEFT:
-            page.spread([left._replace(text=left.text.ljust(_LEFT - 2)), right])
+            page.spread(left._replace(text=left.text.ljust(_LEFT - 2)), right)
         else:
-            for chunk in (left, right):
-                if chunk.text:
-                    page.say(chunk.text, chunk.tone)
+            for piece in (left, right):
+                if piece.text:
+                    page.say(piece.text, piece.tone)
 
 
-def _facts(left: Sequence[Chunk], gaps: Iterable[Chunk], right: Sequence[Chunk]) -> list[Pair]:
+def _facts(left: Sequence[Piece], gaps: Iterable[Piece], right: Sequence[Piece]) -> list[Pair]:
     """What stands on the left and on the right, gaps below both when they do not fit beside them."""
     gaps = list(gaps)
     if len(gaps) == 1 and len(gaps[0].text) < _LEFT:
         return _beside([*left, *gaps], right)
-    return [*_beside(left, right), *((gap, Chunk("")) for gap in gaps)]
+    return [*_beside(left, right), *((gap, NOTHING) for gap in gaps)]
 
 
-def _beside(left: Sequence[Chunk], right: Sequence[Chunk]) -> list[Pair]:
-    right = [chunk for chunk in right if chunk.text]
+def _beside(left: Sequence[Piece], right: Sequence[Piece]) -> list[Pair]:
+    right = [piece for piece in right if piece.text]
     if not left:
-        return [(chunk, Chunk("")) for chunk in right]
+        return [(piece, NOTHING) for piece in right]
     length = max(len(left), len(right))
-    filler = [Chunk("")] * length
+    filler = [NOTHING] * length
     return list(zip([*left, *filler][:length], [*right, *filler][:length], strict=True))
 
 
@@ -199,14 +200,14 @@ def _freshness(run: RunStatus, now_ns: int) -> str:
     return words
 
 
-def _connections(run: RunStatus, now_ns: int) -> Iterator[Chunk]:
+def _connections(run: RunStatus, now_ns: int) -> Iterator[Piece]:
     for connection in run.connections:
         if connection.state == CONNECTED:
             tone = Tone.ALARM if is_unheard(connection, run, now_ns) else Tone.PLAIN
-            yield Chunk(_connected(connection, now_ns), tone)
+            yield Piece(_connected(connection, now_ns), tone)
         else:
-            chunks = connection_chunks(connection, run, now_ns)
-            yield Chunk("  ".join(chunk.text for chunk in chunks if chunk.text), chunks[1].tone)
+            pieces = connection_pieces(connection, run, now_ns)
+            yield Piece("  ".join(piece.text for piece in pieces if piece.text), pieces[1].tone)
 
 
 def _connected(connection: ConnectionStatus, now_ns: int) -> str:
@@ -214,7 +215,7 @@ def _connected(connection: ConnectionStatus, now_ns: int) -> str:
     return f"conn {connection.conn}  up {up}  {connection.answered}/{connection.keys} answered"
 
 
-def _gaps(run: RunStatus, seconds: float, date_ticks: int | None, endless: int = 0) -> Iterator[Chunk]:
+def _gaps(run: RunStatus, seconds: float, date_ticks: int | None, endless: int = 0) -> Iterator[Piece]:
     """`gaps 1 (3.4s): 09:12:01 connection reset`, or a line for each of the newest; all those of the date.
 
     `seconds` is how long they are together, without the `endless` ones.
@@ -222,17 +223,17 @@ def _gaps(run: RunStatus, seconds: float, date_ticks: int | None, endless: int =
     several = _several(run, date_ticks)
     head = f"all of {run.date}: ticks {fmt.grouped(date_ticks)}, gaps" if several else "gaps"
     if not run.gaps:
-        yield Chunk(f"{head} 0")
+        yield Piece(f"{head} 0")
         return
     lengths = [fmt.duration(seconds)] if run.gap_count > endless else []
     head += f" {run.gap_count} ({', '.join([*lengths, *_endless(endless, run.gap_count)])})"
     if run.gap_count == 1:
-        yield Chunk(f"{head}: {_gap(run.gaps[0], over=endless > 0)}")
+        yield Piece(f"{head}: {_gap(run.gaps[0], over=endless > 0)}")
         return
     newest = run.gaps[-_GAPS:]
-    yield Chunk(head if len(newest) == run.gap_count else f"{head}, the last {len(newest)}:")
+    yield Piece(head if len(newest) == run.gap_count else f"{head}, the last {len(newest)}:")
     for gap in newest:
-        yield Chunk(f"  {_gap(gap, over=endless > 0)}")
+        yield Piece(f"  {_gap(gap, over=endless > 0)}")
 
 
 def _endless(endless: int, count: int) -> list[str]:
@@ -248,21 +249,21 @@ def _gap(gap: Gap, *, over: bool) -> str:
     return f"from {start} on, {conn}{gap.reason}" if over else f"{start} - now {conn}{gap.reason}"
 
 
-def _token(run: RunStatus, now_ns: int) -> Chunk:
+def _token(run: RunStatus, now_ns: int) -> Piece:
     expires_ns = run.token_expires_ns
     if expires_ns is None:
-        return Chunk("")
+        return NOTHING
     if expires_ns <= now_ns:
-        return Chunk(f"token expired {fmt.moment(expires_ns, now_ns)}: tickrec login", Tone.ALARM)
-    return Chunk(f"token valid until {fmt.moment(expires_ns, now_ns)}")
+        return Piece(f"token expired {fmt.moment(expires_ns, now_ns)}: tickrec login", Tone.ALARM)
+    return Piece(f"token valid until {fmt.moment(expires_ns, now_ns)}")
 
 
-def _disk(run: RunStatus) -> Chunk:
+def _disk(run: RunStatus) -> Piece:
     if run.disk_free_bytes is None:
-        return Chunk("")
+        return NOTHING
     lasting = disk_lasting(run)
     words = f"disk {fmt.size(run.disk_free_bytes)} free{f', about {lasting}' if lasting else ''}"
-    return Chunk(f"{words}: low", Tone.ALARM) if run.disk_low else Chunk(words)
+    return Piece(f"{words}: low", Tone.ALARM) if run.disk_low else Piece(words)
 
 
 def _not_recorded(run: RunStatus) -> Iterator[str]:
@@ -275,26 +276,29 @@ def _not_recorded(run: RunStatus) -> Iterator[str]:
             yield f"{word} {len(names)}: {shown}{f' and {more} more' if more > 0 else ''}"
 
 
-def _kept(report: StatusReport) -> Iterator[Chunk]:
+def _kept(page: Page, report: StatusReport) -> None:
     """What is on the disk, and what a day costs."""
     kept, free = report.kept, report.disk_free_bytes
     if not kept:
         return
     journal, parquet, duckdb = (sum(getattr(each, name) for each in kept) for name in ("journal", "parquet", "duckdb"))
-    yield Chunk("")
-    yield Chunk(
+    page.say("")
+    page.say(
         f"kept {fmt.plural(len(kept), 'day')} since {kept[0].date}: "
         f"journals {fmt.size(journal)}, parquet {fmt.size(parquet)}, duckdb {fmt.size(duckdb)}"
     )
     day = report.usual_day
     if day:
         more = fmt.grouped(int(free / day))
-        yield Chunk(f"a sealed day costs about {fmt.size(day)}: {fmt.size(free)} free, enough for about {more} more")
-    yield Chunk(_row("date", "", "journal", "parquet", "duckdb", "ticks", "gaps"), Tone.FAINT)
+        page.say(f"a sealed day costs about {fmt.size(day)}: {fmt.size(free)} free, enough for about {more} more")
+    table = Table(box=None, padding=(0, 0, 0, 2), show_edge=False, header_style=Tone.FAINT)
+    for number, title in enumerate(("date", "", "journal", "parquet", "duckdb", "ticks", "gaps")):
+        table.add_column(title, justify="left" if number < _LEFT_COLUMNS else "right")
     for each in kept[: -_DAYS - 1 : -1]:
         sizes = [fmt.size(size) for size in (each.journal, each.parquet, each.duckdb)]
         state = "sealed" if each.sealed else "not sealed"
-        yield Chunk(_row(str(each.date), state, *sizes, *_recorded(report.totals.get(each.date))))
+        table.add_row(str(each.date), state, *sizes, *_recorded(report.totals.get(each.date)))
+    page.lines.append(table)
 
 
 def day_words(totals: Totals) -> str:
@@ -310,13 +314,6 @@ def _recorded(totals: Totals | None) -> tuple[str, str]:
     count, endless = len(totals.gaps), totals.endless_gaps
     lost = _endless(endless, count) or [fmt.duration(totals.gap_ns / SECOND)]
     return fmt.grouped(totals.ticks), f"{count} ({lost[0]})" if count else "0"
-
-
-def _row(date: str, state: str, *cells: str) -> str:
-    """A line of the table of days."""
-    return f"  {date:<10}  {state:<10}" + "".join(
-        f"{cell:>{width}}" for cell, width in zip(cells, _WIDTHS, strict=True)
-    )
 
 
 def _files(run: RunStatus, store: Store, option: str) -> Iterator[list[str]]:

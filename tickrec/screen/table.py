@@ -1,318 +1,178 @@
-"""The live table: a LiveView laid out for a terminal of any size.
+"""The table: instruments, a line each, in as many columns and panels as a terminal has room for.
 
-Owns what stands where and what is left out when there is little room. Does not know colours or terminals.
+Owns which columns there are and which give way. Each column is one cell of rich's Table, of as many lines as there are
+rows: a cell for every value takes three times as long to draw.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from tickrec import formatting as fmt
-from tickrec.clock import SECOND
-from tickrec.screen.live import Extent, LiveView, Row
-from tickrec.screen.page import Chunk, Mark, Page, Tone
-from tickrec.status.runstatus import CONNECTED, STALE, WAITING, ConnectionStatus, RunStatus
+from rich.table import Table
+from rich.text import Text
 
-_QUIET_S: Final = 30.0
-"""Silence longer than this, while data is expected, needs a person."""
-_ATTEMPTS: Final = 3
-"""So does a connection that has failed so often in a row."""
-_LAG_S: Final = 5.0
-"""So does a disk that takes longer than this to make data durable."""
-_TOKEN_S: Final = 1800.0
-"""So does a token that expires within this time, or before the planned end."""
+from tickrec import formatting as fmt
+from tickrec.screen.lines import Tone, clean
+from tickrec.screen.live import Extent, Instrument
+
 _OLD_S: Final = 60.0
 """Rows without news for longer are faint."""
-
 _MIN_SYMBOL: Final = 8
 _MIN_VALUE: Final = 9
 """Characters of a price, volume or open interest column at least, so that columns rarely move."""
-_PERCENT: Final = 7
-_AGE: Final = 4
 _BETWEEN: Final = 5
 """Spaces between panels."""
 _ARROWS: Final = {1: "▲", -1: "▼", 0: " "}
+_SELECTED: Final = "reverse"
 
 
-def live_page(view: LiveView, width: int, height: int) -> Page:
-    """The view as exactly `height` lines of `width` characters."""
-    page = Page(width)
-    _header(page, view)
-    below = Page(width)
-    _instruments(below, view, height - len(page.lines))
-    at = len(page.lines) * (width + 1)
-    page.lines += below.lines
-    page.marks += [Mark(at + begin, at + end, tone) for begin, end, tone in below.marks]
-    page.cut(height)
-    return page
+class Palette(NamedTuple):
+    """How an instrument that has gone up looks, and one that has gone down; the arrow says the same."""
+
+    up: str
+    down: str
+    whole: bool
+    """Price and change, too, and not the arrow alone."""
 
 
-def _header(page: Page, view: LiveView) -> None:
-    run, now_ns = view.run, view.now_ns
-    page.spread(_title(run, now_ns), [_disk(run)])
-    if run.state == WAITING and run.start_ns is not None:
-        wait = fmt.duration((run.start_ns - now_ns) / SECOND)
-        page.spread([Chunk(f"recording begins at {fmt.moment(run.start_ns, now_ns)}, in {wait}", Tone.STRONG)])
-        return
-    if run.reason:
-        page.spread([Chunk(run.reason, Tone.ALARM)])
-    for connection in run.connections:
-        first = connection is run.connections[0]
-        page.spread(connection_chunks(connection, run, now_ns), [_gaps(run, now_ns)] if first else [])
-    page.spread(_storage(run, now_ns), _token(run, now_ns))
+CALM: Final = Palette("bold cyan", "", whole=False)
+MARKET: Final = Palette("green", "red", whole=True)
+"""What traders are used to."""
 
 
-def _title(run: RunStatus, now_ns: int) -> list[Chunk]:
-    state = Chunk(f"{run.state} {run.date}", Tone.ALARM if run.state == STALE else Tone.STRONG)
-    return [
-        Chunk("tickrec", Tone.ACCENT),
-        state,
-        Chunk("simulated" if run.simulated else "", Tone.ACCENT),
-        Chunk(run.session, rank=5, short=run.session.partition(",")[0]),
-        Chunk(fmt.clock_time(now_ns), rank=2),
-        Chunk(f"up {fmt.duration((now_ns - run.started_ns) / SECOND)}", Tone.FAINT, rank=4),
-    ]
+class _Column(NamedTuple):
+    title: str
+    width: int
+    text: Callable[[Instrument, int], str]
+    left: bool = False
 
 
-def _disk(run: RunStatus) -> Chunk:
-    """`disk 61 GB (~24 days)`, or hours when it is less than two days, or the size alone while that is not known."""
-    if run.disk_free_bytes is None:
-        return Chunk("")
-    words = "disk low:" if run.disk_low else "disk"
-    short = f"{words} {fmt.size(run.disk_free_bytes)}"
-    tone = Tone.ALARM if run.disk_low else Tone.PLAIN
-    return Chunk(f"{short} (~{lasting})" if (lasting := disk_lasting(run)) else short, tone, rank=3, short=short)
+class Arrangement(NamedTuple):
+    """The columns of one panel, how far apart they are, and how many panels stand side by side."""
 
-
-def disk_lasting(run: RunStatus) -> str:
-    """About how long the free space lasts: `24 days`, or `5 hours` when it is less than two days; may be empty."""
-    days, hours = run.disk_days, run.disk_hours
-    if days is not None and (days >= 2 or hours is None):
-        return fmt.plural(max(int(days), 1), "day")
-    if hours is None:
-        return ""
-    return fmt.plural(int(hours), "hour") if hours >= 2 else fmt.plural(int(hours * 60), "minute")
-
-
-def connection_chunks(connection: ConnectionStatus, run: RunStatus, now_ns: int) -> list[Chunk]:
-    """The line of a connection: how it does, or when the next attempt is and why."""
-    name = Chunk(f"conn {connection.conn}")
-    if connection.state != CONNECTED:
-        return [name, *_lost(connection, now_ns)]
-    last_s = None if connection.last_message_ns is None else (now_ns - connection.last_message_ns) / SECOND
-    quiet = is_unheard(connection, run, now_ns)
-    return [
-        name,
-        Chunk(f"up {fmt.age((now_ns - connection.since_ns) / SECOND)}", rank=4),
-        Chunk(f"{connection.answered}/{connection.keys} keys", rank=2),
-        Chunk(f"{fmt.rate(connection.message_rate)} msg/s", rank=5),
-        Chunk(f"{fmt.rate(connection.rate)} ticks/s"),
-        Chunk(f"last {fmt.age(last_s)}", Tone.ALARM if quiet else Tone.PLAIN),
-    ]
-
-
-def is_unheard(connection: ConnectionStatus, run: RunStatus, now_ns: int) -> bool:
-    """Whether an open connection has said nothing for long, though data is expected; also one that never has."""
-    heard_ns = max(connection.last_message_ns or 0, connection.since_ns)
-    return run.expects_data and now_ns - heard_ns > _QUIET_S * SECOND
-
-
-def _lost(connection: ConnectionStatus, now_ns: int) -> list[Chunk]:
-    """`retry in 4s (3rd)  403 on handshake`."""
-    retry_ns = connection.retry_ns
-    words = connection.state
-    if retry_ns is not None and retry_ns > now_ns:
-        words = f"retry in {fmt.countdown((retry_ns - now_ns) / SECOND)}"
-    if connection.attempt:
-        words += f" ({fmt.ordinal(connection.attempt)})"
-    tone = Tone.ALARM if connection.attempt >= _ATTEMPTS else Tone.STRONG
-    return [Chunk(words, tone), Chunk(connection.reason)]
-
-
-def _gaps(run: RunStatus, now_ns: int) -> Chunk:
-    short = f"gaps {run.gap_count}"
-    if not run.gaps:
-        return Chunk(short, rank=3, short=short)
-    total = fmt.duration(run.gap_seconds(now_ns))
-    lasts = ", one lasts" if any(gap.end_ns is None for gap in run.gaps) else ""
-    return Chunk(f"{short} ({total}{lasts})", rank=3, short=short)
-
-
-def _storage(run: RunStatus, now_ns: int) -> list[Chunk]:
-    chunks = [Chunk(f"journal {fmt.size(run.journal_bytes)}")]
-    if run.durable_ns is not None:
-        lag = (now_ns - run.durable_ns) / SECOND
-        chunks.append(Chunk(f"synced {fmt.age(lag)} ago", Tone.ALARM if lag > _LAG_S else Tone.PLAIN, rank=2))
-    chunks += [
-        Chunk(f"unflushed {fmt.grouped(run.unflushed_ticks)}", rank=3),
-        Chunk(f"parquet {fmt.grouped(run.parquet_ticks)}", rank=4),
-    ]
-    if run.duckdb_lag_ticks is not None:
-        chunks.append(Chunk(f"duckdb {fmt.grouped(-run.duckdb_lag_ticks)}", rank=5))
-    chunks.append(Chunk(f"rejected {fmt.grouped(run.rejected)}", rank=0 if run.rejected else 6))
-    return chunks
-
-
-def _token(run: RunStatus, now_ns: int) -> list[Chunk]:
-    """A warning when the token does not last."""
-    expires_ns = run.token_expires_ns
-    if expires_ns is None or expires_ns > max(now_ns + _TOKEN_S * SECOND, run.stop_ns or 0):
-        return []
-    words = "expired" if expires_ns <= now_ns else "expires"
-    return [Chunk(f"token {words} {fmt.moment(expires_ns, now_ns)}", Tone.ALARM)]
-
-
-class _Layout(NamedTuple):
-    """Columns of one panel, and how many panels stand side by side."""
-
-    symbol: int
-    price: int
-    volume: int
-    oi: int
-    """0: the column is left out, here and in the others."""
-    book: bool
-    change: bool
+    columns: tuple[_Column, ...]
     between: int
     panels: int = 1
 
     @property
-    def space(self) -> str:
-        """What stands between two columns."""
-        return " " * self.between
-
-    @property
     def width(self) -> int:
         """Characters of a panel."""
-        columns = [self.price + 2, _PERCENT * self.change, *(self.price * self.book,) * 2, self.volume, self.oi, _AGE]
-        return self.symbol + sum(column + self.between for column in columns if column)
+        return sum(column.width for column in self.columns) + self.between * (len(self.columns) - 1)
 
 
-def _layout(extent: Extent, width: int, panels: int) -> _Layout:
-    """The most columns that fit: oi is left out first, then volume, the book and the change.
+def arrange(extent: Extent, width: int, panels: int = 1) -> Arrangement:
+    """The most columns that fit: open interest is left out first, then volume, the book and the change.
 
-    Columns move closer together before one is left out, except for open interest that no instrument has.
+    Columns move closer together before one is left out. Open interest that no instrument has takes no room.
     """
-    whole = _Layout(
-        max(_MIN_SYMBOL, extent.symbol),
-        max(_MIN_VALUE, len(fmt.price(extent.price))),
-        max(_MIN_VALUE, len(fmt.grouped(extent.volume))),
-        max(_MIN_VALUE, len(fmt.grouped(int(extent.oi)))),
-        book=True,
-        change=True,
-        between=2,
-    )
-    small = whole._replace(oi=0, volume=0)
-    bare = small._replace(book=False)
-    columns = [whole, whole._replace(oi=0), small, bare, bare._replace(change=False)]
-    fewer = [each._replace(between=between) for each in columns for between in (2, 1)]
-    if not extent.oi:
-        del fewer[1]
-    for layout in fewer:
-        if layout.width <= width:
-            return _widened(layout, width, panels)
-    rest = layout.width - layout.symbol
-    return layout._replace(symbol=max(_MIN_SYMBOL, width - rest))
+    symbol = _symbol_column(max(_MIN_SYMBOL, extent.symbol))
+    price = max(_MIN_VALUE, len(fmt.price(extent.price)))
+    ltp, change, book = _Column("ltp  ", price + 2, _ltp), _Column("chg%", 7, _change), _book(price)
+    volume = _Column("volume", max(_MIN_VALUE, len(fmt.grouped(extent.volume))), _volume)
+    oi = _Column("oi", max(_MIN_VALUE, len(fmt.grouped(int(extent.oi)))), _oi)
+    age = _Column("age", 4, _age)
+    sets = [
+        *([(symbol, ltp, change, *book, volume, oi, age)] if extent.oi else []),
+        (symbol, ltp, change, *book, volume, age),
+        (symbol, ltp, change, *book, age),
+        (symbol, ltp, change, age),
+        (symbol, ltp, age),
+    ]
+    for columns in sets:
+        for between in (2, 1):
+            if (found := Arrangement(columns, between)).width <= width:
+                return _widened(found, width, panels)
+    room = max(_MIN_SYMBOL, width - (found.width - symbol.width))
+    return Arrangement((_symbol_column(room), *columns[1:]), 1)
 
 
-def _widened(layout: _Layout, width: int, panels: int) -> _Layout:
-    panels = max(1, min(panels, (width + _BETWEEN) // (layout.width + _BETWEEN)))
+def _widened(found: Arrangement, width: int, panels: int) -> Arrangement:
+    panels = max(1, min(panels, (width + _BETWEEN) // (found.width + _BETWEEN)))
     for between in (4, 3):
-        wider = layout._replace(between=between)
-        if layout.between > 1 and (wider.width + _BETWEEN) * panels - _BETWEEN <= width:
+        wider = found._replace(between=between)
+        if found.between > 1 and (wider.width + _BETWEEN) * panels - _BETWEEN <= width:
             return wider._replace(panels=panels)
-    return layout._replace(panels=panels)
+    return found._replace(panels=panels)
 
 
-def _instruments(page: Page, view: LiveView, height: int) -> None:
-    """The rows and what stands below them, in `height` lines."""
-    if not view.rows:
-        _footer(page, view, view.hidden)
-        return
-    spacious = height >= 12
-    total = len(view.rows) + view.hidden
-    room = max(height - 2 - spacious - bool(view.news), 1)
-    layout = _layout(view.extent, page.width, -(-total // room))
-    shown = view.rows[: room * layout.panels]
-    if spacious:
-        page.add()
-    page.add((" " * _BETWEEN).join([_titles(layout)] * -(-len(shown) // room)), [Mark(0, page.width, Tone.FAINT)])
-    for at in range(min(room, len(shown))):
-        _line(page, layout, shown[at::room])
-    _footer(page, view, total - len(shown))
+def instruments_table(
+    rows: Sequence[Instrument],
+    found: Arrangement,
+    height: int,
+    now_ns: int,
+    palette: Palette = CALM,
+    selected: str = "",
+) -> Table:
+    """The rows, `height` of them below each other, under their titles; `selected` is a key."""
+    table = Table(box=None, padding=0, pad_edge=False, show_edge=False, header_style="dim")
+    cells = []
+    for panel in range(min(found.panels, -(-len(rows) // height)) if rows else 1):
+        shown = rows[panel * height : (panel + 1) * height]
+        for at, column in enumerate(found.columns):
+            before = (_BETWEEN if panel else 0) if at == 0 else found.between
+            title = column.title.ljust(column.width) if column.left else column.title.rjust(column.width)
+            table.add_column(Text(" " * before + title, end=""), width=before + column.width, no_wrap=True)
+            cells.append(_cell(shown, column, before, now_ns, palette, selected))
+    if rows:
+        table.add_row(*cells)
+    return table
 
 
-def _line(page: Page, layout: _Layout, rows: Sequence[Row]) -> None:
-    """One line of rows side by side."""
-    marks, at = [], 0
-    width, arrow = layout.width, layout.symbol + layout.between + layout.price + 1
-    for row in rows:
-        if row.age_s is None or row.age_s > _OLD_S:
-            marks.append(Mark(at, at + width, Tone.FAINT))
-        elif row.direction > 0:
-            marks.append(Mark(at + arrow, at + arrow + 1, Tone.ACCENT))
-        at += width + _BETWEEN
-    page.add((" " * _BETWEEN).join([_cells(layout, row) for row in rows]), marks)
+def _cell(
+    rows: Sequence[Instrument], column: _Column, before: int, now_ns: int, palette: Palette, selected: str
+) -> Text:
+    """One column of all rows."""
+    width = before + column.width
+    values = [column.text(row, now_ns) for row in rows]
+    lines = [" " * before + value.ljust(column.width) if column.left else value.rjust(width) for value in values]
+    cell = Text("\n".join(lines), no_wrap=True)
+    for number, row in enumerate(rows):
+        begin, end = number * (width + 1), number * (width + 1) + width
+        if row.key == selected:
+            cell.stylize(_SELECTED, begin, end)
+        age_s = row.age_s(now_ns)
+        if age_s is None or age_s > _OLD_S:
+            cell.stylize(Tone.FAINT, begin, end)
+        elif row.direction and column.text in ((_ltp, _change) if palette.whole else (_ltp,)):
+            style = palette.up if row.direction > 0 else palette.down
+            if style:
+                cell.stylize(style, begin if palette.whole else end - 1, end)
+    return cell
 
 
-def _cells(layout: _Layout, row: Row) -> str:
-    decimals = fmt.decimals(row.ltp, row.bid, row.ask)
-    symbol = row.symbol if len(row.symbol) <= layout.symbol else row.symbol[: layout.symbol - 1] + "…"
-    return _joined(
-        layout,
-        symbol,
-        f"{fmt.price(row.ltp, decimals)} {_ARROWS[row.direction]}",
-        fmt.percent(row.change),
-        fmt.price(row.bid or None, decimals),
-        fmt.price(row.ask or None, decimals),
-        fmt.grouped(row.volume),
-        fmt.grouped(int(row.oi)) if row.oi else fmt.NONE,
-        fmt.age(row.age_s),
+def _symbol_column(width: int) -> _Column:
+    def symbol(row: Instrument, _now_ns: int) -> str:
+        text = clean(row.symbol)
+        return text if len(text) <= width else text[: width - 1] + "…"
+
+    return _Column("symbol", width, symbol, left=True)
+
+
+def _book(width: int) -> tuple[_Column, _Column]:
+    return (
+        _Column("bid", width, lambda row, _: fmt.price(row.bid or None, _decimals(row))),
+        _Column("ask", width, lambda row, _: fmt.price(row.ask or None, _decimals(row))),
     )
 
 
-def _titles(layout: _Layout) -> str:
-    return _joined(layout, "symbol", "ltp  ", "chg%", "bid", "ask", "volume", "oi", "age")
+def _decimals(row: Instrument) -> int:
+    return fmt.decimals(row.ltp, row.bid, row.ask)
 
 
-def _joined(
-    layout: _Layout, symbol: str, ltp: str, change: str, bid: str, ask: str, volume: str, oi: str, age: str
-) -> str:
-    width = layout.price
-    cells = [symbol.ljust(layout.symbol), ltp.rjust(width + 2)]
-    if layout.change:
-        cells.append(change.rjust(_PERCENT))
-    if layout.book:
-        cells += (bid.rjust(width), ask.rjust(width))
-    if layout.volume:
-        cells.append(volume.rjust(layout.volume))
-    if layout.oi:
-        cells.append(oi.rjust(layout.oi))
-    cells.append(age.rjust(_AGE))
-    return layout.space.join(cells)
+def _ltp(row: Instrument, _now_ns: int) -> str:
+    return f"{fmt.price(row.ltp, _decimals(row))} {_ARROWS[row.direction]}"
 
 
-def _footer(page: Page, view: LiveView, hidden: int) -> None:
-    """Who is silent, how many of all are shown and in what order, and the news."""
-    right = _shown(view, hidden)
-    silent = view.run.silent
-    if silent:
-        names = ", ".join(f"{symbol} ({key})" for key, symbol in silent[:20])
-        words = f"silent {len(silent)}: {names}" if len(silent) > 1 else f"silent: {names}"
-        room = page.width - sum(len(chunk.short) + 2 for chunk in right)
-        page.spread([Chunk(words if len(words) <= room else words[: room - 1] + "…", Tone.ALARM)], right)
-    elif right:
-        page.spread([], right)
-    if view.news:
-        page.spread([Chunk(view.news, Tone.FAINT)])
+def _change(row: Instrument, _now_ns: int) -> str:
+    return fmt.percent(row.change)
 
 
-def _shown(view: LiveView, hidden: int) -> list[Chunk]:
-    """`17 of 213 instruments: indices, then what trades most`; the order gives way to who is silent."""
-    total = len(view.rows) + view.hidden
-    count = fmt.plural(total, "instrument")
-    if not view.rows or total == 1:
-        return [Chunk(count, Tone.FAINT)] if total else []
-    order = "indices, then what trades most" if view.pinned else "what trades most first"
-    if not hidden:
-        return [Chunk(f"{count}: {order}", Tone.FAINT, rank=5)]
-    short = f"{fmt.grouped(total - hidden)} of {fmt.grouped(total)} shown"
-    return [Chunk(f"{fmt.grouped(total - hidden)} of {count}: {order}", Tone.FAINT, rank=5, short=short)]
+def _volume(row: Instrument, _now_ns: int) -> str:
+    return fmt.grouped(row.volume)
+
+
+def _oi(row: Instrument, _now_ns: int) -> str:
+    return fmt.grouped(int(row.oi)) if row.oi else fmt.NONE
+
+
+def _age(row: Instrument, now_ns: int) -> str:
+    return fmt.age(row.age_s(now_ns))

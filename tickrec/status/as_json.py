@@ -60,6 +60,7 @@ def to_json(report: StatusReport) -> dict[str, Any]:
             }
             for gap in run.gaps
         ],
+        "news": list(run.news),
         "gap_count": run.gap_count,
         "gap_s": round(report.gap_seconds, 3),
         "token_expires": _iso(run.token_expires_ns),

@@ -120,6 +120,8 @@ class RunStatus:
     stop_ns: int | None = None
     """The planned end."""
 
+    news: tuple[str, ...] = ()
+    """The last lines of the log that were warnings or worse, each with its clock time."""
     reason: str = ""
     """Why it stopped; empty at the planned end and after a signal. While WAITING: why the broker cannot be asked."""
     exit_code: int = 0
@@ -166,6 +168,7 @@ def decode(text: bytes) -> RunStatus:
         facts["gaps"] = tuple(Gap(*each) for each in facts.get("gaps", ()))
         facts["silent"] = tuple((str(key), str(symbol)) for key, symbol in facts.get("silent", ()))
         facts["unknown"] = tuple(map(str, facts.get("unknown", ())))
+        facts["news"] = tuple(map(str, facts.get("news", ())))
         facts["segments"] = tuple(map(str, facts.get("segments", ())))
         if facts.get("position") is not None:
             number, offset = facts["position"]

@@ -1,0 +1,131 @@
+"""The viewer beside a recorder: whatever happens to one, the recording goes on and the terminal is as it was."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.days import everything
+from tests.processes import simulated_broker, wait_for
+from tests.terminals import Session, in_terminal
+from tickrec.clock import SystemClock
+from tickrec.journal.reader import Journal
+from tickrec.market.calendar import trading_date
+from tickrec.screen.terminal import LEAVE
+from tickrec.store.paths import Store
+
+ENTER = "\x1b[?1049h"
+RECORD = ("record", "--now", "--symbols", "RELIANCE,NIFTY,TCS")
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Path]:
+    with simulated_broker(tmp_path):
+        yield tmp_path
+
+
+def entries(folder: Path) -> int:
+    """How many entries the journals have."""
+    store = Store(folder / "data")
+    return sum(1 for date in store.dates() for _ in Journal(store.journal(date)).entries())
+
+
+def ended(session: Session) -> bool:
+    """Whether the command has ended; reads what it still writes."""
+    session.shows("")
+    return session.process.poll() is not None
+
+
+def recording(session: Session) -> None:
+    wait_for(lambda: session.shows("3/3 keys"), "the table is there")
+
+
+def test_a_killed_viewer_gives_way_to_the_log(broker: Path) -> None:
+    with in_terminal(broker, *RECORD) as session:
+        before = session.attributes
+        recording(session)
+        assert session.attributes != before
+        viewer = session.viewer
+        assert viewer is not None
+        os.kill(viewer, signal.SIGKILL)
+        wait_for(lambda: session.shows("the live table has ended, the recording goes on"), "it is said")
+        assert session.attributes == before
+        assert LEAVE in session.seen
+        count = entries(broker)
+        wait_for(lambda: entries(broker) > count, "the recording goes on")
+        session.process.send_signal(signal.SIGINT)
+        wait_for(lambda: ended(session), "it ends")
+    assert session.process.returncode == 0
+    assert "recorded " in session.seen.rpartition(LEAVE)[2]
+
+
+def test_a_killed_recorder_takes_the_viewer_with_it(broker: Path) -> None:
+    with in_terminal(broker, *RECORD) as session:
+        before = session.attributes
+        recording(session)
+        viewer = session.viewer
+        assert viewer is not None
+        os.kill(session.process.pid, signal.SIGKILL)
+        wait_for(lambda: not Path(f"/proc/{viewer}").exists() or _is_zombie(viewer), "the viewer has ended")
+        assert session.shows(LEAVE)
+        assert session.attributes == before
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] == "Z"
+    except OSError:
+        return True
+
+
+def test_a_terminal_that_is_stopped_stops_nothing_else(broker: Path) -> None:
+    with in_terminal(broker, *RECORD) as session:
+        before = session.attributes
+        recording(session)
+        session.type("\x13")  # Ctrl-S
+        count = entries(broker)
+        wait_for(lambda: entries(broker) > count + 20, "the recording goes on")
+        session.process.send_signal(signal.SIGINT)
+        wait_for(lambda: ended(session), "it ends without waiting for the terminal")
+        assert session.process.returncode == 0
+        assert session.shows(LEAVE)
+        assert session.attributes == before
+
+
+def test_ctrl_c_ends_the_recording_and_ctrl_z_does_not_stop_it(broker: Path) -> None:
+    with in_terminal(broker, *RECORD) as session:
+        before = session.attributes
+        recording(session)
+        session.type("\x1a")  # Ctrl-Z
+        count = entries(broker)
+        wait_for(lambda: entries(broker) > count + 4, "the recording goes on")
+        session.type("\x03")  # Ctrl-C
+        wait_for(lambda: ended(session), "it ends")
+        assert session.process.returncode == 0
+        assert session.attributes == before
+    assert "ticks of 3 instruments" in session.seen.rpartition(LEAVE)[2]
+    date = trading_date(SystemClock.wall_ns())
+    assert everything(Store(broker / "data"), date)["ticks"].num_rows > 0
+
+
+def test_keys_are_for_the_table_and_nothing_is_left_for_the_shell(broker: Path) -> None:
+    with in_terminal(broker, *RECORD) as session:
+        recording(session)
+        session.type("rel")
+        wait_for(lambda: session.shows("filter: rel"), "what is typed is shown")
+        session.type("\x1b")
+        session.type("\x1b[B")
+        wait_for(lambda: session.shows("NSE_INDEX|Nifty 50"), "the detail is there")
+        session.process.send_signal(signal.SIGINT)
+        wait_for(lambda: ended(session), "it ends")
+
+
+def test_a_recorder_in_the_background_draws_nothing(broker: Path) -> None:
+    with in_terminal(broker, *RECORD, "--no-live") as session:
+        wait_for(lambda: session.shows("3 of 3 instruments answered"), "lines are written")
+        assert session.viewer is None
+        assert ENTER not in session.seen
+        session.process.send_signal(signal.SIGINT)
+        wait_for(lambda: ended(session), "it ends")
