@@ -213,10 +213,10 @@ def test_a_query_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
     assert not loaded & {"pydantic", "websockets", "rich", "ptars", "google", "pandas", "numpy", "asyncio"}
 
 
-def test_the_recorder_never_loads_duckdb() -> None:
-    loaded = loaded_after("import tickrec.record.start, tickrec.screen.beside")
+def test_the_recorder_loads_neither_duckdb_nor_rich() -> None:
+    loaded = loaded_after("import tickrec.record.start, tickrec.cli.terminal")
     assert "pyarrow" in loaded
-    assert "duckdb" not in loaded
+    assert not loaded & {"duckdb", "rich"}
 
 
 def test_the_viewer_loads_neither_arrow_nor_duckdb() -> None:

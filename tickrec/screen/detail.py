@@ -16,8 +16,9 @@ LINES: Final = 6
 """Of the detail, an empty one above it included."""
 LEVELS: Final = 5
 _BARS: Final = "▁▂▃▄▅▆▇█"
-_RANGE: Final = 16
-"""Characters of the day's range."""
+_RANGES: Final = (8, 16)
+"""Characters of the day's range, on a narrow terminal and on one of at least _WIDE characters."""
+_WIDE: Final = 100
 
 
 def detail(row: Instrument, now_ns: int, width: int) -> Table:
@@ -28,7 +29,7 @@ def detail(row: Instrument, now_ns: int, width: int) -> Table:
     facts = [
         Text.assemble((clean(row.symbol), Tone.STRONG), (f"  {clean(row.key)}", Tone.FAINT)),
         Text(f"{fmt.price(row.ltp, decimals)}  {fmt.percent(row.change)} % of {fmt.price(row.cp, decimals)}"),
-        Text(_day(row, said.day, decimals)),
+        Text(_day(row, said.day, decimals, _RANGES[width >= _WIDE])),
         Text("  ".join(_traded(row, said.atp, said.iv, decimals))),
         Text(_line(row, now_ns, decimals)),
     ]
@@ -73,14 +74,14 @@ def _book(levels: Sequence[Level], decimals: int) -> Text:
     return Text("\n".join(lines), no_wrap=True)
 
 
-def _day(row: Instrument, day: tuple[float, float, float] | None, decimals: int) -> str:
+def _day(row: Instrument, day: tuple[float, float, float] | None, decimals: int, length: int) -> str:
     """`day 1,401.00 ├────●───┤ 1,420.50  open 1,405.00`."""
     if day is None or row.ltp is None:
         return "day -"
     opened, high, low = day
     high, low = max(high, row.ltp), min(low, row.ltp)
-    at = round((row.ltp - low) / (high - low) * (_RANGE - 1)) if high > low else 0
-    bar = "─" * at + "●" + "─" * (_RANGE - 1 - at)
+    at = round((row.ltp - low) / (high - low) * (length - 1)) if high > low else 0
+    bar = "─" * at + "●" + "─" * (length - 1 - at)
     return f"day {fmt.price(low, decimals)} ├{bar}┤ {fmt.price(high, decimals)}  open {fmt.price(opened, decimals)}"
 
 

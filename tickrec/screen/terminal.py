@@ -10,9 +10,7 @@ import select
 import signal
 import sys
 from types import TracebackType
-from typing import Any, Final, Self
-
-from rich.console import ConsoleDimensions
+from typing import Any, Final, NamedTuple, Self
 
 LEAVE: Final = "\x1b[?2026l\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
 """Back from the alternate screen, with everything that a frame may have left on."""
@@ -24,6 +22,13 @@ _LEAVE_S: Final = 0.3
 
 Attributes = list[Any]
 """What termios knows of a terminal."""
+
+
+class Size(NamedTuple):
+    """Of a terminal."""
+
+    width: int
+    height: int
 
 
 class Ended(Exception):
@@ -54,13 +59,13 @@ class Terminal:
         return self._keyboard is not None
 
     @property
-    def size(self) -> ConsoleDimensions:
+    def size(self) -> Size:
         """Columns and lines."""
         try:
             width, height = os.get_terminal_size(self._fd)
         except OSError:
             width, height = 0, 0
-        return ConsoleDimensions(width or 80, height or 24)
+        return Size(width or 80, height or 24)
 
     @property
     def foreground(self) -> bool:

@@ -31,6 +31,7 @@ FRAME_SECONDS: Final = 0.5
 ESCAPE_SECONDS: Final = 0.05
 """How long the rest of a key's sequence may take to come."""
 PALETTES: Final[Mapping[str, Palette]] = {"calm": CALM, "market": MARKET}
+_ENDING: Final = "ending: what is left is written"
 _SEALING: Final = "sealing {date}; Ctrl-C leaves that to the next recording"
 
 
@@ -74,8 +75,10 @@ class Viewer:
     def _frame(self) -> Frame:
         run = self._watch.run
         said = ""
-        if self._watch.report.leaving and self._beside and not run.reason:
-            said = _SEALING.format(date=run.date)
+        if self._watch.report.leaving:
+            said = _SEALING.format(date=run.date) if self._beside and not run.reason else ""
+        elif self._watch.is_closing:
+            said = _ENDING
         return Frame(run, self._clock.wall_ns(), said, self._terminal.has_keyboard, self._palette)
 
     def _listen(self) -> None:

@@ -49,6 +49,8 @@ class Watch:
         self._follow: Follow | None = None
         self._heard: dict[int, int] = {}
         """When each connection last brought a message, which is newer than what the status file says."""
+        self.is_closing = False
+        """Whether the run has said goodbye in the journal, and has still to write what is left."""
         self.report: StatusReport = observe(store, clock)
         self._reported_ns = clock.monotonic_ns()
 
@@ -108,6 +110,7 @@ class Watch:
         self._begun = (run.date, run.started_ns)
         self._snapshot = self._follow = None
         self._heard = {}
+        self.is_closing = False
         self.live = Live()
         if not run.date:
             return
@@ -156,6 +159,8 @@ class Watch:
                 case EntryKind.MESSAGE:
                     self.live.hear(entry.payload, entry.wall_ns)
                     self._heard[entry.conn] = entry.wall_ns
+                case EntryKind.CLOSED:
+                    self.is_closing = True
                 case EntryKind.SUBSCRIBED | EntryKind.NOTE:
                     facts = entry.facts()
                     if entry.kind is EntryKind.SUBSCRIBED or facts.get("event") == "wanted":

@@ -7,9 +7,7 @@ import time
 from types import TracebackType
 from typing import Final, Self, TextIO
 
-from rich.console import ConsoleDimensions
-
-from tickrec.screen.terminal import LEAVE, Ended
+from tickrec.screen.terminal import LEAVE, Ended, Size
 
 _POLL_S: Final = 0.02
 """Between two looks at the keyboard, which cannot be waited for together with a pipe."""
@@ -31,12 +29,12 @@ class WindowsConsole:
             threading.Thread(target=self._watch, args=(recorder,), daemon=True).start()
 
     @property
-    def size(self) -> ConsoleDimensions:
+    def size(self) -> Size:
         """Columns and lines."""
         try:
-            return ConsoleDimensions(*os.get_terminal_size(self._stream.fileno()))
+            return Size(*os.get_terminal_size(self._stream.fileno()))
         except OSError:
-            return ConsoleDimensions(80, 24)
+            return Size(80, 24)
 
     def isatty(self) -> bool:
         """For rich."""
