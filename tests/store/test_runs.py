@@ -1,6 +1,9 @@
 """Sorting rows of `ticks`, and where they are cut."""
 
+from pathlib import Path
+
 import pyarrow as pa
+import pytest
 
 from tickrec import schema
 from tickrec.store import runs
@@ -25,8 +28,24 @@ def test_rows_of_several_tables_are_sorted_by_instrument_and_seq() -> None:
     assert tables == []
 
 
-def test_groups_end_with_an_instrument_unless_it_is_larger() -> None:
-    run = runs.sort([table("A" * 2 + "B" * 3 + "C" * 12 + "D" + "E" * 5, 1)])
-    groups = ["".join(group["instrument_key"].to_pylist()) for group in run.groups(5)]
-    assert groups == ["AABBB", "CCCCC", "CCCCC", "CCD", "EEEEE"]
-    assert "".join(groups) == "".join(run.rows["instrument_key"].to_pylist())
+@pytest.mark.parametrize("sizes", [[28], [9, 11, 8], [1] * 28, [27, 1]])
+def test_runs_are_merged_into_groups_of_whole_instruments(tmp_path: Path, sizes: list[int]) -> None:
+    keys = "ACBCDCECACBCECECBCECCCEFFFFF"
+    merged = runs.Runs(tmp_path, 5)
+    first = 0
+    for size in sizes:
+        merged.add([table(keys[first : first + size], first + 1)])
+        first += size
+    groups = list(merged.groups())
+    merged.close()
+    assert list(tmp_path.iterdir()) == []
+    assert ["".join(group["instrument_key"].to_pylist()) for group in groups] == [
+        *("AABBB", "CCCCC", "CCCCC", "CC", "D", "EEEEE", "FFFFF")
+    ]
+    rows = pa.concat_tables(groups)
+    assert rows.equals(rows.sort_by([("instrument_key", "ascending"), ("seq", "ascending")]))
+    assert sorted(rows["seq"].to_pylist()) == list(range(1, len(keys) + 1))
+    assert all(
+        len(prices) == seq % 3
+        for seq, prices in zip(*(rows[name].to_pylist() for name in ("seq", "bid_prices")), strict=True)
+    )

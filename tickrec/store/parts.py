@@ -7,7 +7,6 @@ published. How entries become rows is in `rows`.
 import datetime as dt
 import logging
 import os
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ import pyarrow as pa
 from tickrec import schema
 from tickrec.files import make_folder, publish
 from tickrec.journal.history import Tables
-from tickrec.store import parquet, runs
+from tickrec.store import parquet
 from tickrec.store.coverage import (
     Coverage,
     Footer,
@@ -34,6 +33,7 @@ from tickrec.store.coverage import (
 from tickrec.store.parquet import UnreadableFile
 from tickrec.store.paths import Store
 from tickrec.store.rows import Piece, RowReader, require_small_tables
+from tickrec.store.runs import Runs
 from tickrec.upstox.decode.tables import PIECE
 
 log = logging.getLogger("tickrec")
@@ -69,7 +69,7 @@ class Flushed:
 class Draft:
     """A part of `ticks` that is being written, and the rows of the small tables that go with it."""
 
-    def __init__(self, store: Store, date: dt.date, first: int, encoder: Executor | None) -> None:
+    def __init__(self, store: Store, date: dt.date, first: int, sorter: Executor | None) -> None:
         self.ticks = 0
         self._store = store
         self._date = date
@@ -78,17 +78,18 @@ class Draft:
         self._file = parquet.part_file(self._path)
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
-        self._counts: Counter[str] = Counter()
+        self._runs = Runs(self._path.parent, parquet.PART_ROWS)
         self._small: dict[str, list[pa.Table]] = {"market_status": [], "rejected": []}
-        self._encoder = encoder
-        self._encoded: Future[None] | None = None
+        self._sorter = sorter
+        self._sorted: Future[None] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._encoded is not None:
-            wait((self._encoded,))
+        if self._sorted is not None:
+            wait((self._sorted,))
+        self._runs.close()
         self._file.close()
         self._path.unlink(missing_ok=True)
 
@@ -99,8 +100,8 @@ class Draft:
         self._waiting_rows += piece.ticks.num_rows
         self._small["market_status"].append(piece.market_status)
         self._small["rejected"].append(piece.rejected)
-        if self._waiting_rows >= (_RUN_ROWS if self._encoder is None else _LARGE_RUN_ROWS):
-            self._write()
+        if self._waiting_rows >= (_RUN_ROWS if self._sorter is None else _LARGE_RUN_ROWS):
+            self._sort()
 
     def small_tables(self) -> Tables:
         """The rows of the small tables that messages brought."""
@@ -111,9 +112,11 @@ class Draft:
 
     def publish(self, footer: Footer, small: Tables, *, empty: bool = False) -> Part:
         """Publish the small tables, `empty` ones only if asked, then the ticks, which makes the range count."""
-        self._write()
-        self._finish_encoding()
-        self._file.close(replace(footer, counts=dict(sorted(self._counts.items()))).to_metadata())
+        self._sort()
+        self._finish_sorting()
+        for group in self._runs.groups():
+            self._file.write(group)
+        self._file.close(replace(footer, counts=dict(sorted(self._runs.counts.items()))).to_metadata())
         for name, table in small.items():
             if table.num_rows or empty:
                 publish(self._target(name, footer), partial(parquet.write_small, table))
@@ -124,27 +127,21 @@ class Draft:
     def _target(self, table: str, footer: Footer) -> Path:
         return self._store.part_path(table, self._date, footer.first, footer.last)
 
-    def _write(self) -> None:
-        """Write a run of what waits."""
+    def _sort(self) -> None:
+        """Sort what waits."""
         if self._waiting_rows:
-            self._finish_encoding()
+            self._finish_sorting()
             tables, self._waiting, self._waiting_rows = self._waiting, [], 0
-            if self._encoder is None:
-                self._write_run(tables)
+            if self._sorter is None:
+                self._runs.add(tables)
             else:
-                self._encoded = self._encoder.submit(self._write_run, tables)
+                self._sorted = self._sorter.submit(self._runs.add, tables)
 
-    def _write_run(self, tables: list[pa.Table]) -> None:
-        run = runs.sort(tables)
-        for group in run.groups(parquet.PART_ROWS):
-            self._file.write(group)
-        self._counts.update(run.counts)
-
-    def _finish_encoding(self) -> None:
-        """Wait for the run that is being written: only one may be in memory. Raises what went wrong."""
-        if self._encoded is not None:
-            self._encoded.result()
-            self._encoded = None
+    def _finish_sorting(self) -> None:
+        """Wait for the run that is being sorted: only one may be in memory. Raises what went wrong."""
+        if self._sorted is not None:
+            self._sorted.result()
+            self._sorted = None
 
 
 class PartWriter:
@@ -162,7 +159,7 @@ class PartWriter:
         """Whether the last flush left something for another part."""
         self._damaged: set[Path] = set()
         self._covered = self._mended_coverage()
-        self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encode")
+        self._sorter = ThreadPoolExecutor(1, thread_name_prefix="sort")
 
     @property
     def next_seq(self) -> int:
@@ -196,9 +193,9 @@ class PartWriter:
     def _part(self, last_seq: int, sizes: Iterator[int], final: bool) -> Flushed | None:
         awaited = self._covered.awaited
         reader = RowReader(self._store, self._covered, last_seq if awaited is None else awaited)
-        # When behind, a run is encoded, which needs no lock, while the next is decoded; that costs 40 MB.
-        encoder = self._encoder if self._behind else None
-        with Draft(self._store, self._date, self.next_seq, encoder) as draft:
+        # When behind, a run is sorted, which needs no lock, while the next is decoded; that costs 40 MB.
+        sorter = self._sorter if self._behind else None
+        with Draft(self._store, self._date, self.next_seq, sorter) as draft:
             for piece in reader.pieces(sizes):
                 draft.add(piece)
                 if draft.ticks >= self._part_ticks:
