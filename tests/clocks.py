@@ -99,11 +99,11 @@ class HastyClock(ShiftedClock):
 
 
 class FastClock:
-    """The machine's clock, running `speed` times as fast."""
+    """The machine's clock, running `speed` times as fast, from now or from an IST time such as 2026-11-23T10:00."""
 
-    def __init__(self, speed: float = 20.0) -> None:
+    def __init__(self, speed: float = 20.0, start: str | None = None) -> None:
         self.speed = speed
-        self._begin, self._wall = time.monotonic_ns(), time.time_ns()
+        self._begin, self._wall = time.monotonic_ns(), at(start) if start else time.time_ns()
 
     def wall_ns(self) -> int:
         return self._wall + self.monotonic_ns()

@@ -106,12 +106,15 @@ long as the rows from this one on reach it; if none does, the volume begins anew
 growth. `moment` is when the trade was: the last trade time; when the message was made, if that time is more than a
 minute ahead of our clock or behind the trade before, or not of the date."""
 
+OPENING: Final = """CASE WHEN instrument_key[2:4] = 'SE_' AND instrument_key[5:6] IN ('EQ', 'FO', 'IN')
+         THEN 33300000000 ELSE 32400000000 END"""
+"""When the segment of an instrument opens."""
+
 PRICES: Final = f"""
 CREATE OR REPLACE VIEW stored.prices AS
 SELECT {{ticks}}, CASE WHEN kind = 0 THEN growth END AS qty, make_timestamptz(moment) AS moment_ts, midnight,
     moment - midnight AS time_of_day,
-    CASE WHEN instrument_key[2:4] = 'SE_' AND instrument_key[5:6] IN ('EQ', 'FO', 'IN')
-         THEN 33300000000 ELSE 32400000000 END AS opening
+    {OPENING} AS opening
 FROM ({_GROWTH})
 WHERE growth > 0 OR (growth IS NULL AND kind > 0 AND NOT snapshot)
 """

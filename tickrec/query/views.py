@@ -7,7 +7,7 @@ statements.
 
 from typing import Final, NamedTuple, TypeAlias
 
-from tickrec.query import missing
+from tickrec.query import bars, missing
 from tickrec.query.trades import PRICES
 
 
@@ -58,6 +58,18 @@ class Relation(NamedTuple):
 _WHO: Final = ("symbol", "instrument_key", "date")
 _TIME: Final = "TIMESTAMP WITH TIME ZONE"
 _INTERVAL: Final = "Write it as '30 seconds', '5 minutes' or '1 hour'"
+CANDLE: Final[Columns] = (
+    *_WHO,
+    Column("start", _TIME, "start of the bar; of a daily bar, the date"),
+    Column("open", "DOUBLE", "first price, rupees"),
+    Column("high", "DOUBLE", "highest price, rupees"),
+    Column("low", "DOUBLE", "lowest price, rupees"),
+    Column("close", "DOUBLE", "last price, rupees"),
+    Column("volume", "BIGINT", "units traded; NULL for indices"),
+    Column("vwap", "DOUBLE", "price weighted by quantity, rupees; NULL for indices"),
+    Column("oi", "DOUBLE", "open interest at the end, units"),
+    Column("ticks", "BIGINT", "rows of ticks the bar is made of"),
+)
 CHAIN_SIDE: Final = ("oi", "vtt", "iv", "delta", "bid", "ask", "ltp")
 """What an option chain shows of a call, from the outside in; of a put, the other way round."""
 
@@ -230,18 +242,7 @@ VIEWS: Final = (
                 _INTERVAL,
             ),
         ),
-        columns=(
-            *_WHO,
-            Column("start", _TIME, "start of the bar; of a daily bar, the date"),
-            Column("open", "DOUBLE", "first price, rupees"),
-            Column("high", "DOUBLE", "highest price, rupees"),
-            Column("low", "DOUBLE", "lowest price, rupees"),
-            Column("close", "DOUBLE", "last price, rupees"),
-            Column("volume", "BIGINT", "units traded; NULL for indices"),
-            Column("vwap", "DOUBLE", "price weighted by quantity, rupees; NULL for indices"),
-            Column("oi", "DOUBLE", "open interest at the end, units"),
-            Column("ticks", "BIGINT", "rows of ticks the bar is made of"),
-        ),
+        columns=CANDLE,
         needs=("stored.prices", "stored.width"),
         sql=_CANDLES,
     ),
@@ -333,6 +334,29 @@ VIEWS: Final = (
         ),
         needs=("gaps", "stored.asked", "stored.key_sessions", "stored.stale_times"),
         sql=missing.MISSING,
+    ),
+    Relation("stored.bar_width", sql=bars.WIDTH),
+    Relation("stored.filled", needs=("exchange_bars", "missing"), sql=bars.FILLED),
+    Relation(
+        "bars",
+        "candles, with the exchange's bars where nothing was recorded",
+        "`tickrec backfill` fetches those; 1 minute to 1 day",
+        usage="bars('5 minutes')",
+        parameters=(
+            Parameter(
+                "interval",
+                "epoch_us(TRY_CAST($text AS INTERVAL)) BETWEEN 60000000 AND 86400000000"
+                " AND epoch_us(TRY_CAST($text AS INTERVAL)) % 60000000 = 0",
+                "no interval of whole minutes up to 1 day",
+                "Write it as '5 minutes' or '1 hour'",
+            ),
+        ),
+        columns=(
+            *CANDLE,
+            Column("source", "VARCHAR", "ticks, or exchange: with minutes of the exchange in it, and no vwap"),
+        ),
+        needs=("stored.prices", "stored.filled", "stored.bar_width"),
+        sql=bars.BARS,
     ),
 )
 """Views and macros, every one after what it needs."""
