@@ -28,8 +28,9 @@ from tickrec.doctor.findings import Finding, page_of, summary
 from tickrec.doctor.local import days, disk, store_folder
 from tickrec.doctor.scheduled import look
 from tickrec.errors import ExitCode
-from tickrec.schedule.crontab import Crontab
-from tickrec.schedule.schedule import Machine, crontab_lines, plan_schedule, service_unit
+from tickrec.schedule.crontab import Crontab, crontab_lines
+from tickrec.schedule.schedule import Machine, plan_schedule
+from tickrec.schedule.systemd import service_unit
 from tickrec.serve.faults import Fault
 from tickrec.serve.synthetic.simulator import Settings, Simulator
 from tickrec.store.manifest import Manifest

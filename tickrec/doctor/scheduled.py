@@ -13,9 +13,10 @@ from typing import Final
 from tickrec.config import Config
 from tickrec.doctor.findings import FAIL, OK, WARN, Finding
 from tickrec.errors import UsageError, to_run
-from tickrec.schedule.crontab import MARK, Crontab, entry
-from tickrec.schedule.notation import cron_command, offset_text, unit_text
+from tickrec.schedule.crontab import MARK, Crontab, cron_command, entry
 from tickrec.schedule.schedule import NAME, Machine, Schedule, plan_schedule
+from tickrec.schedule.systemd import unit_text
+from tickrec.schedule.times import offset_text
 
 SYSTEM_UNITS: Final = Path("/etc/systemd/system")
 LINGER: Final = Path("/var/lib/systemd/linger")

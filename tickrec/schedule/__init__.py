@@ -1,5 +1,5 @@
 """Schedule: having the machine start the recorder, by cron, a systemd timer or Windows' Task Scheduler.
 
-Owns when it is to be started (`starts`), how a line of cron, a unit or a task is written (`notation`), and putting
-lines into the crontab (`crontab`). Read `schedule` first.
+Owns when it is to be started (`starts`), the line of cron and the user's crontab (`crontab`), the units of systemd
+(`systemd`) and the task of Windows (`task_scheduler`). Read `schedule` first.
 """

@@ -1,6 +1,6 @@
-"""Schedule: having the machine start the recorder, by cron, a systemd timer or Windows' Task Scheduler.
+"""Schedule: what is to be started, when, on which machine, and what the user should know of it.
 
-Owns what is started, when, and how that is told and put into the crontab. The recorder is started often and daily:
+The recorder is started often and daily:
 the exchange calendar decides whether there is something to record, and a start beside a running recorder ends at once
 (exit code 7). So a crash, a reboot or a late login heals by itself.
 """
@@ -16,29 +16,16 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import tickrec
 from tickrec.clock import machine_offsets
 from tickrec.config import SIMULATED, Config, account_home, config_folder
-from tickrec.errors import UsageError, to_run
-from tickrec.files import make_folder
+from tickrec.errors import to_run
 from tickrec.logs import keep_short
 from tickrec.market.calendar import trading_date
-from tickrec.schedule.crontab import Crontab, cron_runs
-from tickrec.schedule.notation import (
-    Job,
-    calendar_events,
-    clock_text,
-    cron_command,
-    cron_times,
-    offset_text,
-    task_command,
-    unit_command,
-    unit_environment,
-    unit_text,
-)
 from tickrec.schedule.starts import EVERY, recorded_segments, starts
+from tickrec.schedule.times import clock_text
 from tickrec.upstox.auth import VARIABLE
 
 NAME: Final = "tickrec"
@@ -46,7 +33,16 @@ NAME: Final = "tickrec"
 LOG: Final = "cron.log"
 """Beside the recorder's own log, which has what a run logs; here is what comes before that, such as a missing token."""
 CRON_PATH: Final = os.pathsep.join(("/usr/bin", "/bin"))
+_DAEMONS: Final = ("cron", "crond", "cronie", "fcron")
 _PROXIES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+
+
+class Job(NamedTuple):
+    """What is started."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    """Variables that it is given beside what the scheduler sets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,13 +154,26 @@ def mark_of(config: Config) -> str:
     return f"{NAME}-{hashlib.sha256(which.encode()).hexdigest()[:8]}"
 
 
+def relay_job(config: Config, machine: Machine, *, simulate: bool) -> Job:
+    """The relay of the store, to be kept running."""
+    command = (machine.python, "-m", "tickrec", "relay", *_common(config, simulate))
+    return Job(command, machine.environment)
+
+
 def _command(config: Config, machine: Machine, simulate: bool) -> tuple[str, ...]:
+    return (
+        *(machine.python, "-m", "tickrec", "record", "--scheduled"),
+        *(("--no-live",) if machine.system == "win32" else ()),
+        *_common(config, simulate),
+    )
+
+
+def _common(config: Config, simulate: bool) -> tuple[str, ...]:
+    """The options of every command that select this store and configuration."""
     data = config.store.data
     if simulate and data.name == SIMULATED:
         data = data.parent
     return (
-        *(machine.python, "-m", "tickrec", "record", "--scheduled"),
-        *(("--no-live",) if machine.system == "win32" else ()),
         *(("--config", str(config.path)) if config.path else ()),
         *("--data", str(data)),
         *(("--simulate",) if simulate else ()),
@@ -209,142 +218,14 @@ def _unknown_to_cron(command: str) -> str | None:
     return None if known else word
 
 
-def crontab_lines(schedule: Schedule) -> list[str]:
-    """The entry in the crontab: a comment and the lines.
-
-    Raises UsageError on Windows, in a zone with daylight saving time, and for paths that cron cannot take.
-    """
-    machine = schedule.machine
-    if machine.system == "win32":
-        raise UsageError("there is no crontab on Windows", hint=f"Use the schtasks command of {to_run('schedule')}")
-    if schedule.daylight_saving:
-        hint = f"Use the systemd timer of {to_run('schedule')}, or set the machine's zone to UTC or Asia/Kolkata"
-        raise UsageError(_daylight_text(machine), hint=hint)
-    command = cron_command(schedule.job, str(schedule.log), schedule.mark)
-    zone = offset_text(machine.offsets[0])
-    return [
-        f"# tickrec record, {schedule.times}, for a clock at {zone} # {schedule.mark}",
-        *(f"{times} {command}" for times in cron_times(schedule.minutes, machine.offsets[0])),
-    ]
+def cron_runs() -> bool | None:
+    """Whether a cron daemon runs on this machine; None where that cannot be told."""
+    names = [_name(process) for process in Path("/proc").glob("[0-9]*")]
+    return any(name in _DAEMONS for name in names) if any(names) else None
 
 
-def _daylight_text(machine: Machine) -> str:
-    zones = " and ".join(map(offset_text, sorted(machine.offsets)))
-    return (
-        f"no crontab line is right all year, as this machine's clock has daylight saving time ({zones}) and India's "
-        "has not"
-    )
-
-
-def service_unit(schedule: Schedule) -> str:
-    """The systemd service. Exit codes 3 (closed today) and 7 (already recording) are no failure.
-
-    A crash is healed at once; what needs a person (configuration, token, disk) is left to the next start of the timer.
-    """
-    lines = [
-        "[Unit]",
-        f"Description=Record the Upstox market data feed into {unit_text(str(schedule.log.parent.parent))}",
-        "",
-        "[Service]",
-        "Type=exec",
-        *(("User=root",) if schedule.machine.root else ()),
-        *(f"Environment={each}" for each in unit_environment(schedule.job)),
-        f"ExecStart={unit_command(schedule.job)}",
-        "SuccessExitStatus=3 7",
-        "Restart=on-failure",
-        "RestartSec=10",
-        "RestartPreventExitStatus=2 4 5 6 8",
-        "KillMode=mixed",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def timer_unit(schedule: Schedule) -> str:
-    """The systemd timer: in India's time, to the second, and at once after a boot that came too late for a start."""
-    lines = [
-        "[Unit]",
-        f"Description=Start the tickrec recorder {schedule.times}",
-        "",
-        "[Timer]",
-        *(f"OnCalendar={event}" for event in calendar_events(schedule.minutes)),
-        "AccuracySec=1s",
-        "Persistent=true",
-        "",
-        "[Install]",
-        "WantedBy=timers.target",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def unit_folder(machine: Machine) -> str:
-    """Where the unit files go, as a shell takes it."""
-    return "/etc/systemd/system" if machine.root else "~/.config/systemd/user"
-
-
-def unit_commands(machine: Machine) -> list[str]:
-    """What makes systemd use the unit files. A user's units run without a login only when lingering is enabled."""
-    option = "" if machine.root else "--user "
-    enable = [f"systemctl {option}daemon-reload", f"systemctl {option}enable --now {NAME}.timer"]
-    return enable if machine.root else [*enable, "loginctl enable-linger"]
-
-
-def text(schedule: Schedule) -> str:
-    """The schedule in every form that this machine knows; all but the lines and units are comments."""
-    return "\n\n".join("\n".join(section).rstrip() for section in _sections(schedule)) + "\n"
-
-
-def _sections(schedule: Schedule) -> Iterator[list[str]]:
-    machine = schedule.machine
-    if machine.system == "win32":
-        yield [task_command(schedule.job, NAME, schedule.minutes, machine.offsets)]
-        return
-    if schedule.daylight_saving:
-        yield [f"# {_daylight_text(machine)}"]
-    else:
-        made = [] if schedule.log.parent.is_dir() else [f"# once: mkdir -p {shlex.quote(str(schedule.log.parent))}"]
-        yield [f"# for `crontab -e`, or let {to_run('schedule', '--install')} do it", *made, *crontab_lines(schedule)]
-    if machine.system == "linux":
-        folder = unit_folder(machine)
-        yield ["# or with systemd, which needs no zone:", f"# {folder}/{NAME}.service", service_unit(schedule)]
-        yield [f"# {folder}/{NAME}.timer", timer_unit(schedule)]
-        yield ["# then", *(f"#   {command}" for command in unit_commands(machine))]
-
-
-def to_json(schedule: Schedule) -> dict[str, Any]:
-    """The schedule as JSON values. `starts` are IST; what a machine does not know is null."""
-    machine = schedule.machine
-    unix, linux = machine.system != "win32", machine.system == "linux"
-    return {
-        "starts": [clock_text(minute) for minute in schedule.minutes],
-        "offsets": [offset_text(offset) for offset in machine.offsets],
-        "command": list(schedule.job.command),
-        "environment": dict(schedule.job.environment),
-        "log": str(schedule.log) if unix else None,
-        "crontab": crontab_lines(schedule) if unix and not schedule.daylight_saving else None,
-        "service": service_unit(schedule) if linux else None,
-        "timer": timer_unit(schedule) if linux else None,
-        "schtasks": None if unix else task_command(schedule.job, NAME, schedule.minutes, machine.offsets),
-        "notes": list(schedule.notes),
-    }
-
-
-def install(schedule: Schedule, crontab: Crontab) -> str:
-    """Put the entry into the user's crontab, in place of an earlier one; what was done, in a line.
-
-    Makes the folder of the log, without which the shell would not start anything. Raises UsageError.
-    """
-    lines = crontab_lines(schedule)
+def _name(process: Path) -> str:
     try:
-        make_folder(schedule.log.parent)
-    except OSError as error:
-        raise UsageError(
-            f"the store's folder cannot be made: {error.strerror}", where=str(schedule.log.parent)
-        ) from None
-    changed = crontab.put(lines, schedule.mark)
-    said = f"{'put into' if changed else 'already in'} the crontab: {schedule.times}, output to {schedule.log}"
-    return said if schedule.machine.cron_runs is not False else f"{said}\nBut no cron daemon runs on this machine."
-
-
-def remove(mark: str, crontab: Crontab) -> str:
-    """Take the entry with this mark out of the user's crontab; what was done, in a line. Raises UsageError."""
-    return "taken out of the crontab" if crontab.take_out(mark) else "the crontab has no entry of this store"
+        return (process / "comm").read_text().strip()
+    except OSError:  # it ended meanwhile
+        return ""

@@ -14,7 +14,7 @@ from tickrec.config import Config
 from tickrec.errors import DataError, UsageError
 from tickrec.market.calendar import Calendar
 from tickrec.market.hours import at, regular
-from tickrec.schedule.notation import clock_text
+from tickrec.schedule.times import clock_text
 from tickrec.store.paths import Store
 
 EVERY: Final = 5
