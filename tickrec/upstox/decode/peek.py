@@ -9,7 +9,7 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError
 
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
-from tickrec.upstox.decode.wire import CURRENT_TS, FEEDS, LAST_INSTANT, read_field, read_varint
+from tickrec.upstox.decode.wire import CURRENT_TS, FEEDS, KEY, LAST_INSTANT, outline, read_field, read_varint
 
 STATUS: Final = {value.number: value.name for value in pb.DESCRIPTOR.enum_types_by_name["MarketStatus"].values}
 """What the number of a segment's status stands for."""
@@ -34,6 +34,29 @@ def count_feeds(payload: bytes) -> int:
     except (IndexError, ValueError):
         return 0
     return count if at == end else 0
+
+
+def feed_keys(payload: bytes) -> list[bytes]:
+    """The instrument keys of a message's feed entries, as the bytes they are; none of market_info and garbage."""
+    keys: list[bytes] = []
+    at, end = 0, len(payload)
+    try:
+        while at < end:
+            if payload[at] != FEEDS:
+                _, at = read_field(payload, at)
+                continue
+            if (low := payload[at + 1]) > 0x7F > (high := payload[at + 2]):  # as in `count_feeds`
+                size, at = low - 0x80 + (high << 7), at + 3
+            else:
+                size, at = read_varint(payload, at + 1)
+            if payload[at] != KEY:  # in an order that nobody writes
+                found = outline(payload)
+                return [feed.instrument_key.encode() for feed in found.feeds] if found else []
+            keys.append(payload[at + 2 : at + 2 + payload[at + 1]])
+            at += size
+    except (IndexError, ValueError):
+        return []
+    return keys if at == end else []
 
 
 def carries_feeds(payload: bytes) -> bool:

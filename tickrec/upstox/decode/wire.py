@@ -21,7 +21,9 @@ MARKET_INFO: Final = 2
 """The type of a message about the state of the segments."""
 _LIVE: Final = b"\x08\x01"
 """The type of a live_feed; that of an initial_feed is zero, which proto3 does not send."""
-_KEY, _VALUE, _MODE, _INFO = 0x0A, 0x12, 0x20, 0x22
+KEY: Final = 0x0A
+"""The tag of the key of an entry of a map: field 1, length-delimited."""
+_VALUE, _MODE, _INFO = 0x12, 0x20, 0x22
 _BRANCHES: Final = (0x0A, 0x12, 0x1A)
 _BITS: Final = 0xFFFF_FFFF_FFFF_FFFF
 _NEGATIVE: Final = 1 << 63
@@ -85,7 +87,7 @@ def outline(payload: bytes, skipped: Collection[bytes] = ()) -> Outline | None:
 
 def _feed(payload: bytes, start: int, at: int, end: int) -> Feed | None:
     """The entry whose content is from `at` to `end`; None when it is not written as the broker writes it."""
-    if end > len(payload) or payload[at] != _KEY or (length := payload[at + 1]) > 0x7F:
+    if end > len(payload) or payload[at] != KEY or (length := payload[at + 1]) > 0x7F:
         return None
     value = at + 2 + length
     if payload[value] != _VALUE:
