@@ -7,7 +7,7 @@ import pytest
 from tests.record.fixtures import NOW, run_status
 from tickrec.clock import SECOND
 from tickrec.journal.gaps import Gap
-from tickrec.record.alert_rules import AlertRules, run_alerts
+from tickrec.record.alert_rules import MOST_STALE, AlertRules, run_alerts
 from tickrec.record.alerts import Alert
 
 CLOSE = NOW + 100 * SECOND
@@ -62,10 +62,16 @@ def test_a_run_that_is_well_needs_nobody() -> None:
 
 
 def test_everything_that_is_wrong_is_told() -> None:
-    low = run_status(disk_free_bytes=1_500_000_000, unknown=("GONE", "RENAMED"))
+    stale = tuple((f"NSE_EQ|{number}", f"S{number}", NOW) for number in range(MOST_STALE + 2))
+    low = run_status(disk_free_bytes=1_500_000_000, unknown=("GONE", "RENAMED"), stale=stale)
     found = list(run_alerts(low, Path("data"), 3, not_flushed="no space", unexpected=["ValueError: x"]))
     assert found == [
         Alert("silent", "3 instruments did not answer"),
+        *(
+            Alert(f"stale NSE_EQ|{number}", f"S{number} has not ticked since 09:41:07, though it is traded")
+            for number in range(MOST_STALE)
+        ),
+        Alert("stale", "2 more instruments stopped ticking"),
         Alert("unknown", "2 symbols unknown today and not recorded: GONE, RENAMED"),
         Alert("disk", "only 1.5 GB free for data"),
         Alert("flush", "not flushed: no space"),

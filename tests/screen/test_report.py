@@ -169,6 +169,7 @@ def test_many_gaps_are_counted_and_the_newest_named() -> None:
         ({"disk_free_bytes": 1_000_000_000, "day_bytes": None}, "disk 1.0 GB free, about 55 hours: low"),
         ({"rejected": 3}, "rejected 3 messages"),
         ({"silent": (("NSE_EQ|INE0", "071XYZ"),)}, "silent 1: 071XYZ (NSE_EQ|INE0)"),
+        ({"stale": (("NSE_EQ|INE0", "071XYZ", NOW - 600 * SECOND),)}, "stale 1: 071XYZ (since 09:31:07)"),
         ({"unknown": ("GONE", "NIFTY25NOVFUT")}, "unknown today 2: GONE, NIFTY25NOVFUT"),
         ({"connections": (connection(state="waiting", attempt=4, reason="403"),)}, "conn 1  waiting (4th)  403"),
     ],

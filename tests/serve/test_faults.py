@@ -308,6 +308,17 @@ class TestMessages:
             await strike(simulator, "silent")
             assert set((await client.subscribe([RELIANCE])).feeds) == {RELIANCE}
 
+    async def test_a_stale_key_is_answered_and_does_not_tick(self) -> None:
+        async with simulated() as (simulator, clock), connected(simulator) as client:
+            await client.subscribe([RELIANCE, TCS])
+            await strike(simulator, "stale", RELIANCE)
+            for _ in range(8):
+                assert set((await live(client, clock)).feeds) == {TCS}
+            assert set((await client.subscribe([RELIANCE])).feeds) == {RELIANCE}
+            await strike(simulator, "stale")
+            while RELIANCE not in (await live(client, clock)).feeds:
+                pass
+
     async def test_a_duplicate_snapshot(self) -> None:
         async with simulated() as (simulator, _), connected(simulator) as client:
             first = await client.subscribe([RELIANCE, NIFTY])

@@ -14,6 +14,7 @@ def test_facts_come_back_as_they_were() -> None:
     run = run_status(
         connections=(connection(1), connection(2, state="waiting", retry_ns=NOW, reason='403 "forbidden"')),
         silent=(("NSE_EQ|INE0", "071XYZ"),),
+        stale=(("NSE_EQ|INE1", "072XYZ", NOW - SECOND),),
         gaps=(Gap(7, 1, NOW - SECOND, NOW, "connection reset", 220), Gap(None, 2, NOW, None, "no data", 5)),
         position=(3, 4096),
         reason="Ende \u2013 \u0930",

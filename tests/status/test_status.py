@@ -376,19 +376,27 @@ def test_json_has_every_promised_field_for_every_state(store: Store, clock: Hand
     for report in (collect(store, clock), report_of(), replace(report_of(), state="stale", died=True)):
         told = to_json(report)
         assert told.keys() >= JSON_FIELDS
-        assert told["instruments"].keys() == {"wanted", "answered", "silent", "unknown"}
+        assert told["instruments"].keys() == {"wanted", "answered", "silent", "stale", "unknown"}
         assert json.loads(json.dumps(told)) == told
     assert told["connections"][0].keys() >= {"conn", "state", "keys", "answered", "frames", "ticks", "since"}
 
 
 def test_json_tells_the_facts_in_seconds_and_ist() -> None:
     gap = Gap(7, 1, NOW - 60 * SECOND, NOW - 56_600_000_000, "connection reset", 220)
-    told = to_json(report_of(gaps=(gap,), silent=(("NSE_EQ|INE0", "071XYZ"),)))
+    stale = (("NSE_EQ|INE1", "072XYZ", NOW - SECOND),)
+    told = to_json(report_of(gaps=(gap,), silent=(("NSE_EQ|INE0", "071XYZ"),), stale=stale))
     assert told["state"] == "recording"
     assert told["started"] == "2026-11-23T09:15:00.000+05:30"
     assert told["token_expires"] == "2026-11-24T03:30:00.000+05:30"
     assert (told["last_message_age_s"], told["durable_lag_s"]) == (0.2, 0.3)
-    assert told["instruments"] == {"wanted": 220, "answered": 220, "silent": ["NSE_EQ|INE0"], "unknown": []}
+    of_instruments = {
+        "wanted": 220,
+        "answered": 220,
+        "silent": ["NSE_EQ|INE0"],
+        "stale": ["NSE_EQ|INE1"],
+        "unknown": [],
+    }
+    assert told["instruments"] == of_instruments
     assert told["gaps"] == [
         {
             "conn": 1,

@@ -1083,6 +1083,20 @@ async def test_more_is_asked_for_on_the_open_connection_and_again_on_the_next() 
     assert feed.silent() == []
 
 
+async def test_instruments_are_asked_for_once_more_on_their_connections_and_answers_stay_answers() -> None:
+    broker = Broker()
+    async with broker.running(), recording(make_feed(broker.url, [[RELIANCE], [TCS, NIFTY]])) as found:
+        await found.until(lambda: [each.answered for each in found.feed.states()] == [1, 2])
+        found.feed.ask_again([TCS.instrument_key, RELIANCE.instrument_key, "NSE_EQ|NOT WANTED"])
+        assert [each.answered for each in found.feed.states()] == [1, 2]
+        await found.until(lambda: len(broker.subscribed) == 4)
+    again = sorted(facts["data"]["instrumentKeys"] for _, facts in broker.subscribed[2:])
+    assert again == sorted([[RELIANCE.instrument_key], [TCS.instrument_key]])
+    assert sorted(facts["keys"] for facts in found.notes("again")) == again
+    assert len(found.of(SUBSCRIBED)) == 2
+    assert found.feed.silent() == []
+
+
 async def test_more_that_stays_silent_is_asked_for_twice_and_named() -> None:
     broker = Broker()
     broker.mute_keys = {STRIKES[0].instrument_key}

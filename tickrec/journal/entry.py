@@ -25,12 +25,13 @@ class EntryKind(IntEnum):
 
     "start" begins a run. "wanted": {"keys": [[instrument_key, symbol, mode], ...]} of a connection that the run has,
     before its first attempt, "added": {"keys"} in the same way of what it wants besides from here on, both with
-    "followed" as above. "silent": {"keys"} without an answer. "attempt": {"reason", "retry_s"} of one to connect
-    that failed; in journals of earlier versions the first of a run has {"since_ns", "keys"} too. "lost": {"reason"} of
-    a connection that is not recorded since "since_ns", or since the entry itself, with its "keys" if it was not wanted
-    before. "missed": {"reason", "since_ns", "until_ns", "keys"} of data that turned out to be missing after the date
-    had been left; here the keys are a number. "sessions": {"sessions": [[segment, start_ns, end_ns, source], ...]}:
-    the sessions of the date that the run goes by from here on, those of all its segments; connection 0.
+    "followed" as above. "silent": {"keys"} without an answer. "again": {"keys"} that had stopped ticking and were
+    asked for once more. "attempt": {"reason", "retry_s"} of one to connect that failed; in journals of earlier
+    versions the first of a run has {"since_ns", "keys"} too. "lost": {"reason"} of a connection that is not recorded
+    since "since_ns", or since the entry itself, with its "keys" if it was not wanted before. "missed": {"reason",
+    "since_ns", "until_ns", "keys"} of data that turned out to be missing after the date had been left; here the keys
+    are a number. "sessions": {"sessions": [[segment, start_ns, end_ns, source], ...]}: the sessions of the date that
+    the run goes by from here on, those of all its segments; connection 0.
     """
 
 

@@ -2,8 +2,8 @@
 
 Owns the rule and its numbers, for whoever asks while recording and afterwards; counts nothing itself. Ticks are
 counted in whole minutes, as a recorder can afford no more: those in the minute of the last tick and in the MINUTES
-before it, as far as these lie in the session. Snapshots are no ticks. Whether the segment trades and others on the
-connection tick, without which silence means nothing, is for the caller to know.
+before it, as far as these lie in the session and it was recorded by then. Snapshots are no ticks. Whether the segment
+trades and others on the connection tick, without which silence means nothing, is for the caller to know.
 """
 
 from typing import Final
@@ -21,10 +21,12 @@ LEAST_NS: Final = 30 * SECOND
 """A shorter silence is never strange."""
 
 
-def window_start(last_ns: int, session_ns: int) -> int:
-    """From when on the ticks of an instrument tell its spacing: the last one came at `last_ns`, in a session that began
-    at `session_ns`."""
-    return max(last_ns // MINUTE_NS * MINUTE_NS - MINUTES * MINUTE_NS, session_ns)
+def window_start(last_ns: int, begin_ns: int) -> int:
+    """From when on the ticks of an instrument tell its spacing: the last one came at `last_ns`.
+
+    `begin_ns`: when its session began, or when it began to be recorded, whichever was later.
+    """
+    return max(last_ns // MINUTE_NS * MINUTE_NS - MINUTES * MINUTE_NS, begin_ns)
 
 
 def patience_ns(ticks: int, span_ns: int) -> int | None:

@@ -16,6 +16,9 @@ from tickrec.status.runstatus import RunStatus
 LONG_GAP_SECONDS: Final = 60
 """A gap of less than this in a session is not worth an alert."""
 
+MOST_STALE: Final = 5
+"""Stale instruments that are told of one by one."""
+
 STEPS: Final = 10
 
 Quiet = Callable[[int], bool]
@@ -52,9 +55,13 @@ class AlertRules:
 def run_alerts(
     run: RunStatus, store: Path, silent: int, *, not_flushed: str = "", unexpected: Iterable[str] = ()
 ) -> Iterator[Alert]:
-    """What the counters of a run into `store` say: `silent` instruments of open connections, disk, flush, bugs."""
+    """What a run says of itself: `silent` instruments of open connections, stale ones, the disk of `store`, bugs."""
     if silent:  # a connection that is not there is told as a gap
         yield Alert("silent", f"{plural(silent, 'instrument')} did not answer")
+    for key, symbol, last_ns in run.stale[:MOST_STALE]:
+        yield Alert(f"stale {key}", f"{symbol} has not ticked since {ist(last_ns):%H:%M:%S}, though it is traded")
+    if (more := len(run.stale) - MOST_STALE) > 0:
+        yield Alert("stale", f"{plural(more, 'more instrument')} stopped ticking")
     if run.unknown:
         names = ", ".join(run.unknown)
         yield Alert("unknown", f"{plural(len(run.unknown), 'symbol')} unknown today and not recorded: {names}")

@@ -72,6 +72,10 @@ class Ending:
                 segments = {key.partition("|")[0] for key in served_keys(entry.payload)}
                 self._ticked_ns |= dict.fromkeys(segments, entry.wall_ns)
 
+    def is_open(self, segment: str) -> bool:
+        """Whether a segment trades as far as the feed says; also where it has said nothing of it."""
+        return self._status.get(segment, OPEN[0]) in OPEN
+
     def _is_to_be_looked_at(self, entry: Entry) -> bool:
         """Whether the instruments of a message matter: once a second, in the last minutes of a run whose end moves."""
         times = self._plan.times

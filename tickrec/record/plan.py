@@ -99,6 +99,10 @@ class Plan:
         """Trading symbol by instrument key."""
         return {each.instrument_key: each.symbol for each in self.instruments}
 
+    def by_key(self) -> dict[str, Instrument]:
+        """The instruments by instrument key."""
+        return {each.instrument_key: each for each in self.instruments}
+
     @property
     def segments(self) -> set[str]:
         """The exchange segments that are recorded."""
@@ -110,6 +114,14 @@ class Plan:
         closed = wall_ns >= expiring_index_end(date)
         trading = {each.segment for each in self.instruments if not (closed and _is_expiring_index(each, date))}
         return self.calendar.quiet(trading, wall_ns)
+
+    def trading_since(self, instrument: Instrument, wall_ns: int) -> int | None:
+        """When the session of continuous trading began in which an instrument is at a moment; None: in none."""
+        date = trading_date(wall_ns)
+        if wall_ns >= expiring_index_end(date) and _is_expiring_index(instrument, date):
+            return None
+        sessions = self.calendar.sessions(date).get(exchange_of(instrument.segment) or "", ())
+        return next((each.start_ns for each in sessions if each.start_ns <= wall_ns < each.end_ns), None)
 
     def session_text(self, wall_ns: int) -> str:
         """What the recorded exchanges do at a moment: `NSE open until 15:30, F&O until 15:40`."""

@@ -18,6 +18,7 @@ from tickrec.record.day import Day
 from tickrec.record.flush import Flushing
 from tickrec.record.plan import Plan
 from tickrec.record.rate import Rate
+from tickrec.record.stale import Stopped
 from tickrec.status.disk_use import disk_use
 from tickrec.status.runstatus import CONNECTED, RECORDING, STOPPED, WAITING, ConnectionStatus, RunStatus
 from tickrec.status.totals import newest_totals, usual_day
@@ -112,6 +113,7 @@ class RunProgress:
         feed: Feed,
         flushing: Flushing,
         *,
+        stale: Sequence[Stopped] = (),
         state: str = RECORDING,
         reason: str = "",
         exit_code: int = 0,
@@ -145,6 +147,7 @@ class RunProgress:
             connections=connections,
             answered=sum(each.answered for each in connections),
             silent=tuple((key, symbols.get(key, key)) for key in (*feed.silent(), *feed.unasked())),
+            stale=tuple((each.instrument.instrument_key, each.instrument.symbol, each.since_ns) for each in stale),
             gaps=(*day.gaps, *day.lasting()),
             earlier_gaps=day.gaps_ended - len(day.gaps),
             earlier_gap_ns=day.gaps_ns - sum((gap.end_ns or gap.start_ns) - gap.start_ns for gap in day.gaps),

@@ -19,6 +19,7 @@ from tickrec.errors import BrokerUnreachable, ExitCode, StorageError, TickrecErr
 from tickrec.formatting import duration, plural
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.journal.gaps import Gap
+from tickrec.market.instruments import Instrument
 from tickrec.record.alert_rules import AlertRules, run_alerts
 from tickrec.record.alerts import Alert, Alerts
 from tickrec.record.background import Background
@@ -28,6 +29,7 @@ from tickrec.record.flush import Flushing
 from tickrec.record.plan import Plan
 from tickrec.record.progress import RunProgress, unplanned
 from tickrec.record.rollover import SEALING, Rollover
+from tickrec.record.stale import Staleness
 from tickrec.record.waiting import Late
 from tickrec.status import status
 from tickrec.status.runstatus import STOPPED, RunStatus
@@ -94,6 +96,7 @@ class Recorder:
         )
         self._alert_rules = AlertRules(plan.quiet)
         self._background = Background(clock)
+        self._staleness = Staleness(clock, plan.by_key, self._trading_since, feed.ask_again)
         self._stop = Stop.SIGNAL
         self._rollover = Rollover(store, clock, day, self._flushing, alerts, config.store.keep_journal)
 
@@ -183,6 +186,7 @@ class Recorder:
         yield "the status file", self._report
         yield "alerting", self._watch
         yield "the calendar", self._ending.keep_asking
+        yield "stale instruments", self._staleness.keep_looking
         yield "finishing dates", self._rollover.keep_finishing
         yield "housekeeping", self._rollover.keep_house
 
@@ -191,9 +195,11 @@ class Recorder:
         if entries[0].kind is not EntryKind.MESSAGE:
             for entry in entries:
                 self._rollover.append(entry)
+                self._staleness.happened(entry)
             return
         self._progress.messages(entries, self._rollover.append_messages(entries))
         self._ending.hear(entries)
+        self._staleness.hear(entries)
 
     async def _sync(self) -> None:
         """Make the journal durable every `sync_interval`. Raises StorageError when the disk refuses."""
@@ -214,8 +220,13 @@ class Recorder:
             await asyncio.to_thread(status.write, self._store.status_path, run)
             await self._clock.sleep(REPORT_SECONDS)
 
+    def _trading_since(self, instrument: Instrument, wall_ns: int) -> int | None:
+        """Since when an instrument trades at a moment, by the hours and by what the feed says; None: it does not."""
+        return self._plan.trading_since(instrument, wall_ns) if self._ending.is_open(instrument.segment) else None
+
     def _status(self, **last_word: Any) -> RunStatus:
-        return self._progress.status(self._rollover.current, self._feed, self._flushing, **last_word)
+        stale = tuple(self._staleness.stale())
+        return self._progress.status(self._rollover.current, self._feed, self._flushing, stale=stale, **last_word)
 
     async def _watch(self) -> NoReturn:
         """Tell the owner what needs a person."""

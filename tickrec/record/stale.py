@@ -97,8 +97,10 @@ class _Silence:
 class _Line:
     """One connection."""
 
+    begun_ns: int
+    """When it was opened first."""
     since_ns: int
-    """When it was opened; silence counts from here at the earliest."""
+    """When it was opened last; silence counts from here at the earliest."""
     ticked_ns: int = 0
     last_ns: dict[bytes, int] = field(default_factory=dict)
     """The last tick of each instrument."""
@@ -151,7 +153,7 @@ class Staleness:
     def happened(self, entry: Entry) -> None:
         """Take any other entry: the silence on a new connection begins with it."""
         if entry.kind in (EntryKind.CONNECTED, EntryKind.DISCONNECTED):
-            line = self._lines.setdefault(entry.conn, _Line(entry.wall_ns))
+            line = self._lines.setdefault(entry.conn, _Line(entry.wall_ns, entry.wall_ns))
             line.since_ns, line.ticked_ns = entry.wall_ns, 0
             for key in line.last_ns.keys() & self._silences.keys():
                 self._enter(key, Event.LOST)
@@ -164,7 +166,7 @@ class Staleness:
                 self._turn(minute)
         line = self._lines.get(conn)
         if line is None:
-            line = self._lines[conn] = _Line(wall_ns)
+            line = self._lines[conn] = _Line(wall_ns, wall_ns)
         line.ticked_ns = wall_ns
         if self._left <= 0:
             self._flooded_ns = wall_ns
@@ -228,7 +230,7 @@ class Staleness:
             return False
         silent_ns = now_ns - max(last_ns, line.since_ns, session_ns, self._flooded_ns)
         if silence is None:
-            allowed_ns = self._allowed_ns(key, last_ns, session_ns)
+            allowed_ns = self._allowed_ns(key, last_ns, max(session_ns, line.begun_ns))
             if allowed_ns is None or silent_ns < allowed_ns:
                 return False
             self._silences[key] = _Silence(last_ns, State.ASKED, now_ns, silent_ns)
@@ -260,9 +262,9 @@ class Staleness:
             silence.state = state
         return state
 
-    def _allowed_ns(self, key: bytes, last_ns: int, session_ns: int) -> int | None:
+    def _allowed_ns(self, key: bytes, last_ns: int, begin_ns: int) -> int | None:
         """How long an instrument may be silent after its last tick; None: nobody can tell."""
-        start_ns = window_start(last_ns, session_ns)
+        start_ns = window_start(last_ns, begin_ns)
         first, place = start_ns // MINUTE_NS, self._places.get(key)
         ticks = self._counts[key] if first <= self._minute else 0
         if place is not None:

@@ -267,9 +267,10 @@ def _disk(run: RunStatus) -> Piece:
 
 
 def _not_recorded(run: RunStatus) -> Iterator[str]:
-    """The instruments that were asked for and are not recorded, and the symbols that mean none."""
+    """The instruments that were asked for and are not recorded, or not any more, and the symbols that mean none."""
     silent = [f"{symbol} ({key})" for key, symbol in run.silent]
-    for word, names in (("silent", silent), ("unknown today", run.unknown)):
+    stale = [f"{symbol} (since {fmt.clock_time(last_ns)})" for _, symbol, last_ns in run.stale]
+    for word, names in (("silent", silent), ("stale", stale), ("unknown today", run.unknown)):
         if names:
             more = len(names) - _NAMED
             shown = ", ".join(names[:_NAMED])

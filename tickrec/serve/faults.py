@@ -25,6 +25,7 @@ KINDS: Final = {
     "partial": "feeds without a book, then without a last price, for 30 s; partial:N for N s",
     "late": "the server's times are up to a second old and out of order, for 30 s; late:N for N s",
     "silent": "silent:KEY is never answered; silent alone ends that",
+    "stale": "stale:KEY ticks no more, though it is answered; stale alone ends that",
     "snapshot": "every connection gets its snapshot again",
     "token": "token:VALUE becomes the only accepted token",
 }
@@ -115,6 +116,8 @@ class Lasting:
 
     silent: set[str] = field(default_factory=set)
     """Keys that are never answered."""
+    stale: set[str] = field(default_factory=set)
+    """Keys that do not tick."""
     _mute: int = 0
     _partial: int = 0
     _late: int = 0
@@ -139,11 +142,12 @@ class Lasting:
             case "error":
                 self._status, seconds = _status_and_seconds(fault.arg)
                 self._error = now + int(seconds * SECOND)
-            case "silent":
+            case "silent" | "stale":
+                keys = self.silent if fault.kind == "silent" else self.stale
                 if fault.arg:
-                    self.silent.add(fault.arg)
+                    keys.add(fault.arg)
                 else:
-                    self.silent.clear()
+                    keys.clear()
             case _:
                 return False
         return True

@@ -133,7 +133,7 @@ class Stream:
         if self._lasting.mute(now.mono_ns):
             return
         modes = client.subscriptions.modes
-        whole = bool(update.payload) and update.modes.items() <= modes.items()
+        whole = bool(update.payload) and update.modes.items() <= modes.items() and not self._lasting.stale
         keys = update.modes if whole else [key for key in update.modes if key in modes]
         if not self._source.lossless and (client.missed or not client.ready(now.mono_ns)):
             self._fell_behind += bool(keys) and not client.missed
@@ -155,10 +155,11 @@ class Stream:
     def _send_feeds(
         self, client: Client, keys: Iterable[str], now: Moment, *, snapshot: bool = False, sent_ms: int = 0
     ) -> None:
-        """Send the newest feeds of some instruments, unless they are kept silent."""
+        """Send the newest feeds of some instruments, unless they are kept silent, or stale, which answer."""
         if self._lasting.mute(now.mono_ns):
             return
-        feeds = self._feeds_of(client, [key for key in keys if key not in self._lasting.silent], now)
+        hidden = self._lasting.silent if snapshot else self._lasting.silent | self._lasting.stale
+        feeds = self._feeds_of(client, [key for key in keys if key not in hidden], now)
         if feeds and client.send(frame(feeds, self._time_of(now, sent_ms), snapshot=snapshot), now.mono_ns):
             self._feeds += len(feeds)
 

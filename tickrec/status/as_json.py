@@ -48,6 +48,7 @@ def to_json(report: StatusReport) -> dict[str, Any]:
             "wanted": run.wanted,
             "answered": run.answered,
             "silent": [key for key, _ in run.silent],
+            "stale": [key for key, *_ in run.stale],
             "unknown": list(run.unknown),
         },
         "gaps": [

@@ -97,6 +97,8 @@ class RunStatus:
     answered: int = 0
     silent: tuple[tuple[str, str], ...] = ()
     """Key and symbol of each instrument that was asked for twice and never answered, or could not be asked for."""
+    stale: tuple[tuple[str, str, int], ...] = ()
+    """Key, symbol and last tick of each instrument that is traded and has stopped ticking, the longest first."""
     unknown: tuple[str, ...] = ()
     """Selectors of watchlists and of the configuration that mean nothing today."""
     gaps: tuple[Gap, ...] = ()
@@ -167,6 +169,7 @@ def decode(text: bytes) -> RunStatus:
         facts["connections"] = tuple(_build(ConnectionStatus, each) for each in facts.get("connections", ()))
         facts["gaps"] = tuple(Gap(*each) for each in facts.get("gaps", ()))
         facts["silent"] = tuple((str(key), str(symbol)) for key, symbol in facts.get("silent", ()))
+        facts["stale"] = tuple((str(key), str(symbol), int(ns)) for key, symbol, ns in facts.get("stale", ()))
         facts["unknown"] = tuple(map(str, facts.get("unknown", ())))
         facts["news"] = tuple(map(str, facts.get("news", ())))
         facts["segments"] = tuple(map(str, facts.get("segments", ())))

@@ -128,6 +128,14 @@ class Feed:
                 self._group.create_task(self._keep(link, self._sink))
                 new = new[self._limits.keys :]
 
+    def ask_again(self, keys: Sequence[str]) -> None:
+        """Subscribe once more to instruments that the feed has, each on its connection; one that is down is left out.
+
+        Whoever asks reads the answers.
+        """
+        for link in self._links:
+            link.ask_again(keys)
+
     def stop(self) -> None:
         """Say goodbye to the broker; `run` returns when everything received has gone to the sink."""
         self._shared.stopping.set()

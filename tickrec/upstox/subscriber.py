@@ -217,7 +217,7 @@ class Subscriber:
             return  # the receiving side says why
 
     def ask_for_more(self) -> None:
-        """The subscription has grown: ask for what is new in it."""
+        """The subscription has grown, or something in it is to be asked for again: do that at once."""
         self._more.set()
 
     async def _ask(self) -> None:
@@ -228,6 +228,9 @@ class Subscriber:
             await self._socket.send(request.payload)
         if requests:
             self._subscription.asked(self._clock.monotonic_ns())
+        for request in self._subscription.repeats():
+            self._write(EntryKind.NOTE, event="again", keys=[each.instrument_key for each in request.wanted])
+            await self._socket.send(request.payload)
 
     async def _ping(self, now: Now) -> None:
         """Send a ping; the answer is noted whenever it comes."""
