@@ -128,9 +128,8 @@ class Link:
 
     def ask_again(self, keys: Sequence[str]) -> None:
         """Ask once more for those of the keys that are wanted here, if there is a websocket."""
-        self.subscription.ask_again(keys)
         if self._subscriber is not None:
-            self._subscriber.ask_for_more()
+            self._subscriber.ask_again(keys)
 
     async def run(self, sink: Sink) -> None:
         """Connect, receive, and connect again, until stopped. Raises TokenError, and SinkFailed from what it raised."""

@@ -91,8 +91,6 @@ class Subscription:
         self._rounds: list[_Round] = []
         self._asking: list[_Round] = []
         """Those that the requests returned last ask for."""
-        self._again: dict[str, None] = {}
-        """Keys that are to be asked for once more, whether or not they have been answered."""
         self.begin()
 
     @property
@@ -133,7 +131,6 @@ class Subscription:
     def begin(self) -> None:
         """A new connection: everything is to be asked for, and earlier answers are forgotten."""
         self._rounds = [_Round(dict.fromkeys(self._wanted))] if self._wanted else []
-        self._again.clear()
 
     def add(self, wanted: Iterable[Wanted]) -> list[Wanted]:
         """Want more instruments; returns those that were not wanted yet."""
@@ -170,14 +167,9 @@ class Subscription:
             self._silent |= each.open
         return [key for each in named for key in each.open]
 
-    def ask_again(self, keys: Iterable[str]) -> None:
-        """Have those of the keys that are wanted here asked for once more; that is no new question to be answered."""
-        self._again |= dict.fromkeys(key for key in keys if key in self._wanted)
-
-    def repeats(self) -> list[Request]:
-        """The messages that ask once more, each returned once."""
-        again, self._again = self._again, {}
-        return self._batches(self._wanted[key] for key in again)
+    def repeats(self, keys: Iterable[str]) -> list[Request]:
+        """The messages that ask once more for those of the keys that are wanted here; no answer is waited for."""
+        return self._batches(self._wanted[key] for key in keys if key in self._wanted)
 
     def _batches(self, wanted: Iterable[Wanted]) -> list[Request]:
         size = self._batch_size

@@ -22,7 +22,7 @@ from tickrec.journal.history import NO_CLOSE_FRAME
 from tickrec.upstox.auth import Access, Token
 from tickrec.upstox.decode.peek import carries_feeds, sent_ms, served_keys
 from tickrec.upstox.liveness import Liveness, Look, Now
-from tickrec.upstox.protocol import Failure, Situation, Subscription, followed
+from tickrec.upstox.protocol import Failure, Request, Situation, Subscription, followed
 from tickrec.upstox.rest import Rest
 from tickrec.upstox.websocket import Message, Websocket, of_closed
 
@@ -98,6 +98,8 @@ class Subscriber:
         self._stopping = shared.stopping
         self._token = token
         self._sink = sink
+        self._repeats: list[Request] = []
+        """What is to be asked once more."""
         self._verdict = Look.NOTHING
         self._stop_ns: int | None = None
         self._look_ns = 0
@@ -217,7 +219,12 @@ class Subscriber:
             return  # the receiving side says why
 
     def ask_for_more(self) -> None:
-        """The subscription has grown, or something in it is to be asked for again: do that at once."""
+        """The subscription has grown: ask for what is new in it."""
+        self._more.set()
+
+    def ask_again(self, keys: Sequence[str]) -> None:
+        """Ask once more for those of the keys that are wanted here."""
+        self._repeats += self._subscription.repeats(keys)
         self._more.set()
 
     async def _ask(self) -> None:
@@ -228,7 +235,8 @@ class Subscriber:
             await self._socket.send(request.payload)
         if requests:
             self._subscription.asked(self._clock.monotonic_ns())
-        for request in self._subscription.repeats():
+        repeats, self._repeats = self._repeats, []
+        for request in repeats:
             self._write(EntryKind.NOTE, event="again", keys=[each.instrument_key for each in request.wanted])
             await self._socket.send(request.payload)
 
