@@ -6,7 +6,7 @@ for `replay` and `relay` to say.
 
 import datetime as dt
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow.parquet as pq
@@ -34,6 +34,8 @@ class Recorded:
         """The newest market_info message; empty: none has come."""
         self.sent_ms = 0
         """currentTs of the newest message."""
+        self.last_ns = 0
+        """When the newest message was received, wall nanoseconds; 0: there is none."""
         self.symbols: dict[str, str] = {}
         """Trading symbols of the instruments that were asked for."""
         self._feeds: dict[str, tuple[str, bytes]] = {}
@@ -44,6 +46,7 @@ class Recorded:
         self._learn_symbols(entry)
         if entry.kind is not EntryKind.MESSAGE:
             return None
+        self.last_ns = entry.wall_ns
         found = None if entry.text else outline(entry.payload)
         if found is None:
             return Update(self.sent_ms, payload=entry.payload, text=entry.text)
@@ -60,20 +63,36 @@ class Recorded:
         """
         newest: dict[str, Feed] = {}
         known: set[bytes] = set()
-        sent_ms, info = 0, b""
+        sent_ms, info, last_ns = 0, b"", 0
         for entry in reversed(entries):
-            if entry.kind is not EntryKind.MESSAGE or entry.text:
+            if entry.kind is not EntryKind.MESSAGE:
                 continue
-            if (found := outline(entry.payload, known)) is not None:
+            last_ns = last_ns or entry.wall_ns
+            if not entry.text and (found := outline(entry.payload, known)) is not None:
                 newest |= {feed.instrument_key: feed for feed in found.feeds}
                 known.update(feed.instrument_key.encode() for feed in found.feeds)
                 sent_ms = sent_ms or found.sent_ms
                 info = info or (entry.payload if found.type == MARKET_INFO else b"")
-        self.sent_ms, self.info = sent_ms or self.sent_ms, info or self.info
+        self.sent_ms, self.info, self.last_ns = sent_ms or self.sent_ms, info or self.info, last_ns or self.last_ns
         for feed in newest.values():
             self._keep(feed)
         for entry in entries:
             self._learn_symbols(entry)
+
+    def precede(self, earlier: "Recorded") -> None:
+        """Take from what was read of earlier entries whatever is not known yet."""
+        self._feeds = earlier._feeds | self._feeds
+        self.symbols = earlier.symbols | self.symbols
+        self.info, self.sent_ms = self.info or earlier.info, self.sent_ms or earlier.sent_ms
+        self.last_ns = self.last_ns or earlier.last_ns
+
+    def learn(self, symbols: Mapping[str, str]) -> None:
+        """Be told of instruments that were asked for."""
+        self.symbols = {**symbols} | self.symbols
+
+    def unmet(self) -> set[str]:
+        """The instruments that were asked for, of which nothing has come."""
+        return self.symbols.keys() - self._feeds.keys()
 
     def _learn_symbols(self, entry: Entry) -> None:
         if entry.kind is EntryKind.SUBSCRIBED:

@@ -18,6 +18,7 @@ from tickrec.market.calendar import trading_date
 from tickrec.serve.recorded_market import Recorded, instruments_file, timings
 from tickrec.serve.recorded_minutes import RecordedMinutes
 from tickrec.serve.source import Minute, Moment, Update
+from tickrec.serve.standing import stand
 from tickrec.store.paths import Store
 
 POLL_S: Final = 0.01
@@ -41,7 +42,7 @@ class Relay:
         self._recorded = Recorded()
         self._minutes = RecordedMinutes(store)
         self._date = trading_date(now_ns)
-        self._follow = Follow(store.journal(self._date))
+        self._follow = stand(store, self._date, self._recorded)
         self._next_date_ns = start_of_date(now_ns) + 86_400 * SECOND
         self._newest: Path | None = None
         self._read = (0, 0)
@@ -49,14 +50,10 @@ class Relay:
         self._more = True
         """Whether there was more than a piece then."""
         self._messages = 0
-        self._last_ns: int | None = None
         self._wanted: Collection[str] = ()
         self._told: set[str] = set()
         if lock_holder(store.record_lock) is None:
             log.warning("nothing is recording into %s: the relay waits for it", store.root)
-        while entries := self._follow.poll(_PIECE):
-            self._recorded.skip(entries)
-            self._last_ns = entries[-1].wall_ns
 
     def pause_s(self, _now: Moment) -> float:
         """Seconds until the journal is looked at again."""
@@ -70,7 +67,6 @@ class Relay:
         for entry in entries:
             update = self._recorded.take(entry)
             if update is not None:
-                self._last_ns = entry.wall_ns
                 self._messages += 1
                 yield update
 
@@ -161,11 +157,12 @@ class Relay:
 
     def status(self, now: Moment) -> dict[str, Any]:
         """What is relayed, how old the newest message is, and what was asked for in vain."""
-        age = None if self._last_ns is None else (now.wall_ns - self._last_ns) / SECOND
+        last_ns = self._recorded.last_ns
         return {
             "source": self.name,
             "date": str(self._date),
             "messages": self._messages,
-            "last_message_age_s": age,
+            "last_message_age_s": (now.wall_ns - last_ns) / SECOND if last_ns else None,
+            "recording": lock_holder(self._store.record_lock) is not None,
             "not_recorded": self._unrecorded(),
         }
