@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from tests import days
-from tests.clocks import HandClock
 from tests.query.fixtures import Row, answer, at, tick, write_sealed
 from tests.query.test_missing import KEY, asked, connected, gap, session
 from tickrec.clock import from_datetime
@@ -38,7 +37,7 @@ def write(store: Store, ticks: list[Row], bars: list[Row], **tables: list[Row]) 
 
 
 def ask(store: Store, sql: str) -> list[Row]:
-    with Session(store, clock=HandClock(from_datetime(at("23:00")))) as asking:
+    with Session(store, now_ns=from_datetime(at("23:00"))) as asking:
         return answer(asking, sql)
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import pytest
 
 from tests import days
-from tests.clocks import HandClock
 from tests.query.fixtures import Row, answer, at, tick, write_sealed
 from tickrec.clock import IST, from_datetime
 from tickrec.query.missing import ENDED, GAP, NEVER, NOT_YET, STALE
@@ -56,7 +55,7 @@ def write(
 
 
 def missing_of_all(store: Store, now: str = "23:59") -> dict[str, list[Interval]]:
-    with Session(store, clock=HandClock(from_datetime(at(now)))) as asking:
+    with Session(store, now_ns=from_datetime(at(now))) as asking:
         rows = answer(asking, "FROM missing")
     found = defaultdict(list)
     for row in rows:

@@ -183,7 +183,7 @@ def test_what_is_kept_and_what_a_day_costs() -> None:
     kept.append(DiskUse(DATE, 118_000_000, 10**7, 0, sealed=False))
     endless = GAP._replace(end_ns=None)
     totals = {
-        kept[-2].date: Totals(10_244_871, (GAP,), dt.timedelta(hours=6)),
+        kept[-2].date: Totals(10_244_871, (GAP,), dt.timedelta(hours=6), grade="B"),
         kept[-3].date: Totals(1, (), dt.timedelta(minutes=5)),
         kept[-4].date: Totals(1, (endless,), dt.timedelta(minutes=5)),
         kept[-5].date: Totals(1, (GAP, endless), dt.timedelta(minutes=5)),
@@ -195,12 +195,12 @@ def test_what_is_kept_and_what_a_day_costs() -> None:
         "",
         "kept 8 days since 2026-11-16: journals 818 MB, parquet 2.1 GB, duckdb 4.2 GB",
         "a sealed day costs about 1.0 GB: 61 GB free, enough for about 61 more",
-        "  date                    journal  parquet  duckdb        ticks               gaps",
-        "  2026-11-23  not sealed   118 MB    10 MB     0 B            -                  -",
-        "  2026-11-22  sealed       100 MB   300 MB  600 MB  1,02,44,871           1 (3.4s)",
-        "  2026-11-21  sealed       100 MB   300 MB  600 MB            1                  0",
-        "  2026-11-20  sealed       100 MB   300 MB  600 MB            1         1 (no end)",
-        "  2026-11-19  sealed       100 MB   300 MB  600 MB            1  2 (1 without end)",
+        "  date                    grade  journal  parquet  duckdb        ticks               gaps",
+        "  2026-11-23  not sealed  -       118 MB    10 MB     0 B            -                  -",
+        "  2026-11-22  sealed      B       100 MB   300 MB  600 MB  1,02,44,871           1 (3.4s)",
+        "  2026-11-21  sealed      -       100 MB   300 MB  600 MB            1                  0",
+        "  2026-11-20  sealed      -       100 MB   300 MB  600 MB            1         1 (no end)",
+        "  2026-11-19  sealed      -       100 MB   300 MB  600 MB            1  2 (1 without end)",
     ]
 
 

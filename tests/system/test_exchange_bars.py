@@ -38,7 +38,7 @@ async def record(run: Recording, clock: FastClock) -> None:
 
 def rows(run: Recording, clock: FastClock, source: str) -> dict[tuple[str, str], list[Any]]:
     """Minutes by instrument and time."""
-    with Session(run.store, clock=clock) as session:
+    with Session(run.store, now_ns=clock.wall_ns()) as session:
         found = answer(session, BARS.format(source))
     return {(row.pop("instrument_key"), row.pop("minute")): list(row.values()) for row in found}
 
@@ -64,7 +64,7 @@ async def test_a_day_agrees_with_its_own_exchange_bars_but_for_its_faults(tmp_pa
     assert sources.count("exchange") >= 3 * len(instruments), "the beginning, the lost connection, the end"
     assert sources.count("ticks") >= 2 * len(instruments)
     assert any(candles.get(place, [])[:-1] != row[:-1] for place, row in exchange.items())
-    with Session(run.store, clock=clock) as session:
+    with Session(run.store, now_ns=clock.wall_ns()) as session:
         differences = bar_differences(session)
     assert len(differences) == len(instruments)
     assert {found.differing for found in differences.values()} == {0}

@@ -233,5 +233,6 @@ class Backfill:
 
 def _ask(store: Store, date: dt.date, clock: Clock, sql: str) -> list[tuple[Any, ...]]:
     """The rows of a question about a date. Raises DataError."""
-    with Session(store, DateRange(date, date), clock=clock) as session, session.execute(sql) as result:
+    now_ns = clock.wall_ns()
+    with Session(store, DateRange(date, date), now_ns=now_ns) as session, session.execute(sql) as result:
         return [tuple(row.values()) for batch in result.batches() for row in batch.to_pylist()]

@@ -20,6 +20,7 @@ from tickrec.cli import schedule  # noqa: F401
 from tickrec.cli import seal  # noqa: F401
 from tickrec.cli import rebuild  # noqa: F401
 from tickrec.cli import verify  # noqa: F401
+from tickrec.cli import check  # noqa: F401
 from tickrec.cli import backfill  # noqa: F401
 from tickrec.cli import simulate  # noqa: F401
 from tickrec.cli import replay  # noqa: F401

@@ -294,6 +294,12 @@ def kept_calendar(path: Path, date: dt.date) -> Calendar | None:
     return kept.calendar()
 
 
+def known_calendar(path: Path) -> Calendar:
+    """The calendar that follows from the answers kept in `path`, else the built-in one."""
+    kept = load(path)
+    return Calendar() if kept is None else kept.calendar()
+
+
 def ensure_calendar(
     path: Path, date: dt.date, holidays: Callable[[], Body], timings: Callable[[dt.date], Body], *, anew: bool = False
 ) -> Calendar:

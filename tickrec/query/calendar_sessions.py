@@ -9,14 +9,13 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from tickrec import schema
-from tickrec.market.calendar import SEGMENTS, Calendar, exchange_of, load
+from tickrec.market.calendar import SEGMENTS, exchange_of, known_calendar
 from tickrec.store.paths import Store
 
 
 def sessions_by_calendar(store: Store, dates: Sequence[dt.date]) -> pa.Table:
     """`date, segment, start_ts, end_ts` of every session of the dates. A date that nobody has listed is a usual one."""
-    kept = load(store.state / "calendar.json")
-    calendar = kept.calendar() if kept is not None else Calendar()
+    calendar = known_calendar(store.state / "calendar.json")
     rows = [
         (date, segment, each.start_ns // 1000, each.end_ns // 1000)
         for date in dates

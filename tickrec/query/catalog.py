@@ -52,15 +52,15 @@ def names(relation: Relation) -> str:
 # What a query needs
 
 
-def needed(used: Collection[str], given: Collection[str] = ()) -> tuple[list[str], list[Relation]]:
+def needed(used: Collection[str], kept: Collection[str] = ()) -> tuple[list[str], list[Relation]]:
     """The stored tables that the names `used` come down to, and the views and macros to make, in order.
 
-    Those that are `given` need not be made.
+    Those that are `kept` are there already.
     """
-    wanted = set(used) - set(given)
+    wanted = set(used) - set(kept)
     for view in reversed(VIEWS):
         if view.name in wanted:
-            wanted.update(each for each in view.needs if each not in given)
+            wanted.update(each for each in view.needs if each not in kept)
     return [name for name in schema.TABLES if name in wanted], [view for view in VIEWS if view.name in wanted]
 
 

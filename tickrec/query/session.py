@@ -19,7 +19,6 @@ import duckdb
 import pyarrow as pa
 
 from tickrec import schema
-from tickrec.clock import Clock, SystemClock
 from tickrec.config import SIMULATED
 from tickrec.errors import DataError, TickrecError, UsageError, to_run
 from tickrec.query import views
@@ -90,8 +89,8 @@ class Session:
     """A store that can be asked questions, as of the moment of each question.
 
     `dates` narrows every table. `memory_limit` is DuckDB's (`"2GB"`, `"50%"`). `locked` also keeps DuckDB itself from
-    files outside the store; statements are checked in any case. `clock` tells the present. Use it as a context manager,
-    or call `close`.
+    files outside the store; statements are checked in any case. `now_ns` is the present, wall nanoseconds, if not
+    that of each question. Use it as a context manager, or call `close`.
     """
 
     def __init__(
@@ -101,7 +100,7 @@ class Session:
         *,
         memory_limit: str | None = None,
         locked: bool = True,
-        clock: Clock | None = None,
+        now_ns: int | None = None,
     ) -> None:
         """Raises UsageError for a memory limit that is none."""
         self.store = store
@@ -112,7 +111,7 @@ class Session:
         few = len(self.dates()) <= _FEW_DATES
         self._connection = connect(self._spill.path, memory_limit or MEMORY_LIMIT, few_files=few)
         locations = Locations(store, self._spill.path)
-        self._stored_views = StoredViews(self._connection, store, locations, (clock or SystemClock()).wall_ns)
+        self._stored_views = StoredViews(self._connection, store, locations, now_ns)
         if locked:
             lock(self._connection, locations.folders())
         _open.add(self)
@@ -150,24 +149,27 @@ class Session:
         found = self.read(sql, names, values=values, timeout=_LOOK_UP_SECONDS)
         return [tuple(row.values()) for row in found.to_pylist()]
 
+    def keep(self, name: str) -> None:
+        """Work a view out once; every later statement sees it as it is now. Raises as `execute` does."""
+        self.read(f'CREATE OR REPLACE TABLE stored."kept {name}" AS FROM {name}', {name})
+        self._stored_views.keep(name)
+
     def read(
         self,
         sql: str,
         names: Collection[str],
         *,
         values: Mapping[str, object] | None = None,
-        given: Mapping[str, pa.Table] | None = None,
         timeout: float | None = None,
     ) -> pa.Table:
         """The rows of a statement of our own, which is not checked, over the tables, views and macros `names`.
 
-        `given` are rows that stand for a view, such as those of an earlier statement that had to work for them.
         `timeout` is in seconds. Raises as `execute` does.
         """
         statement = Statement(sql, frozenset(names), catalog=False, plan=False)
         for _ in range(_ATTEMPTS):
             listing = Listing(self.store, self.dates(), self._spill.path)
-            if not self._prepare(statement, listing, given):
+            if not self._prepare(statement, listing):
                 continue
             rows = Running(self._connection, sql, timeout, values=values, on_close=listing.cancel)
             try:
@@ -252,10 +254,10 @@ class Session:
             return None
         return Result(self, statement, listing, rows, format)
 
-    def _prepare(self, statement: Statement, listing: Listing, given: Mapping[str, pa.Table] | None = None) -> bool:
+    def _prepare(self, statement: Statement, listing: Listing) -> bool:
         """Make the tables, views and macros that a statement uses. False when a file is gone and the listing old."""
         try:
-            self._stored_views.bind(views.RELATIONS if statement.catalog else statement.names, listing, given or {})
+            self._stored_views.bind(views.RELATIONS if statement.catalog else statement.names, listing)
         except UNREADABLE as error:
             if listing.vanished():
                 return False

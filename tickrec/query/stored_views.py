@@ -5,13 +5,13 @@ them. Does not run the statement. What is made is out of a query's sight in the 
 a query may use.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from typing import Final
 
 import duckdb
-import pyarrow as pa
 
 from tickrec import schema
+from tickrec.clock import SystemClock
 from tickrec.config import SIMULATED
 from tickrec.query import catalog
 from tickrec.query.calendar_sessions import sessions_by_calendar
@@ -25,15 +25,16 @@ UNREADABLE: Final = (duckdb.IOException, duckdb.InvalidInputException)
 
 
 class StoredViews:
-    """The tables, views and macros of a connection. `now_ns` tells the present, wall nanoseconds."""
+    """The tables, views and macros of a connection. `now_ns` is the present, if not that of each statement."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, store: Store, locations: Locations, now_ns: Callable[[], int]
+        self, connection: duckdb.DuckDBPyConnection, store: Store, locations: Locations, now_ns: int | None
     ) -> None:
         self._connection = connection
         self._store = store
         self._locations = locations
         self._now_ns = now_ns
+        self._kept: set[str] = set()
         self._real = store.root.name != SIMULATED
         """The simulated market is always open: it has no call auction, and no calendar."""
         self._stored = connection.cursor()
@@ -44,15 +45,18 @@ class StoredViews:
         """Let go of the second connection."""
         self._stored.close()
 
-    def bind(self, names: Collection[str], listing: Listing, given: Mapping[str, pa.Table]) -> None:
-        """Make the tables, views and macros that `names` come down to, but for those that rows are `given` of.
+    def keep(self, name: str) -> None:
+        """Let a view stand for its rows in the table `stored."kept NAME"` from now on."""
+        self._connection.execute(f'CREATE OR REPLACE VIEW {name} AS FROM stored."kept {name}"')
+        self._kept.add(name)
 
-        Raises duckdb.Error, DataError.
+    def bind(self, names: Collection[str], listing: Listing) -> None:
+        """Make the tables, views and macros that `names` come down to. Raises duckdb.Error, DataError.
 
         Views over views are made while the tables are still empty: each is bound once more when it is made, and
         hundreds of files make that slow.
         """
-        tables, views = catalog.needed(names, given)
+        tables, views = catalog.needed(names, self._kept)
         newest = listing.newest() if any(view.of_newest_date for view in views) else None
         for table in tables:
             columns = ", ".join(f"{name} {catalog.duckdb_type(table, name)}" for name in schema.TABLES[table].names)
@@ -61,10 +65,9 @@ class StoredViews:
         if any(view.of_calendar for view in views):
             rows = sessions_by_calendar(self._store, listing.dates if self._real else ())
             self._stored.from_arrow(rows).create_view("calendar", replace=True)
-        for name, rows in given.items():
-            self._stored.from_arrow(rows).create_view(name.removeprefix("stored."), replace=True)
+        now_ns = SystemClock.wall_ns() if self._now_ns is None else self._now_ns
         for view in views:
-            text = catalog.statement(view, newest=newest, now_ns=self._now_ns(), pre_open=self._real)
+            text = catalog.statement(view, newest=newest, now_ns=now_ns, pre_open=self._real)
             self._connection.execute(text)
         for table in tables:
             self._bind_table(table, listing)

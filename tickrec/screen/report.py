@@ -29,7 +29,7 @@ _GAPS: Final = 3
 """Gaps that are named."""
 _DAYS: Final = 5
 """Days whose files are listed."""
-_LEFT_COLUMNS: Final = 2
+_LEFT_COLUMNS: Final = 3
 """Of the table of days, date and state; numbers stand at the right."""
 _NAMED: Final = 5
 """Instruments that are named."""
@@ -293,12 +293,14 @@ def _kept(page: Page, report: StatusReport) -> None:
         more = fmt.grouped(int(free / day))
         page.say(f"a sealed day costs about {fmt.size(day)}: {fmt.size(free)} free, enough for about {more} more")
     table = Table(box=None, padding=(0, 0, 0, 2), show_edge=False, header_style=Tone.FAINT)
-    for number, title in enumerate(("date", "", "journal", "parquet", "duckdb", "ticks", "gaps")):
+    for number, title in enumerate(("date", "", "grade", "journal", "parquet", "duckdb", "ticks", "gaps")):
         table.add_column(title, justify="left" if number < _LEFT_COLUMNS else "right")
     for each in kept[: -_DAYS - 1 : -1]:
         sizes = [fmt.size(size) for size in (each.journal, each.parquet, each.duckdb)]
         state = "sealed" if each.sealed else "not sealed"
-        table.add_row(str(each.date), state, *sizes, *_recorded(report.totals.get(each.date)))
+        totals = report.totals.get(each.date)
+        grade = totals.grade if totals is not None else None
+        table.add_row(str(each.date), state, grade or fmt.NONE, *sizes, *_recorded(totals))
     page.lines.append(table)
 
 

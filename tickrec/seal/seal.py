@@ -6,7 +6,7 @@ Owns the order of the steps, which can be interrupted between or inside any of t
     flush       publish what the parts lack
     sort        make the new files in a scratch folder, beside everything that is published
     check       hold them against a count of the journal made by other code
-    publish     put them in place one by one, `ticks` after the small tables, the manifest last
+    publish     put them in place one by one, `ticks` after the small tables; grade the date; the manifest last
     clean       remove the parts, what was set aside, and what is left over
     compress    the journal
 
@@ -27,6 +27,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -41,6 +42,7 @@ from tickrec.errors import DataError, ExitCode, StorageError, TickrecError, to_r
 from tickrec.files import Lock, make_folder, move, publish
 from tickrec.journal import compress, repair
 from tickrec.seal.build import NewFiles
+from tickrec.seal.grading import graded
 from tickrec.seal.leftovers import remove, remove_all
 from tickrec.seal.lost_entries import may_have, only_elsewhere
 from tickrec.seal.verify import SEALING, Progress
@@ -312,6 +314,8 @@ class Sealing:
             publish(self.store.sealed_path(table, self.date), partial(move, self.new_files.path(table)))
         if self.new_files.duckdb_path is not None:
             put_in_place(self.new_files.duckdb_path, self.store, self.date)
+        if (verdict := graded(self.store, self.date, self._clock)) is not None:
+            manifest = replace(manifest, grade=verdict.grade, why=verdict.words)
         manifest.publish(self.store)
         self._manifest = manifest
 

@@ -75,7 +75,7 @@ def to_json(report: StatusReport) -> dict[str, Any]:
 
 
 def _kept_json(use: DiskUse, totals: Totals | None) -> dict[str, Any]:
-    """What is kept of a date; ticks and gaps of the newest sealed ones."""
+    """What is kept of a date; ticks, gaps and grade of the newest sealed ones."""
     return {
         "date": str(use.date),
         "journal_bytes": use.journal,
@@ -86,6 +86,7 @@ def _kept_json(use: DiskUse, totals: Totals | None) -> dict[str, Any]:
         "gap_count": len(totals.gaps) if totals else None,
         "gap_s": round(totals.gap_ns / SECOND, 3) if totals else None,
         "endless_gaps": totals.endless_gaps if totals else None,
+        "grade": totals.grade if totals else None,
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from tickrec.errors import NothingToRecord
-from tickrec.market.calendar import Calendar, load, trading_date
+from tickrec.market.calendar import Calendar, known_calendar, trading_date
 from tickrec.store.paths import Store
 
 USUAL_SEGMENTS: Final = ("NSE_EQ", "NSE_FO")
@@ -29,8 +29,7 @@ class NextSession(NamedTuple):
 
 def next_session(store: Store, segments: Collection[str], now_ns: int, start: dt.time = USUAL_START) -> NextSession:
     """The next_session of a store whose last run recorded `segments`, if there was one; `start` is as configured."""
-    kept = load(store.state / "calendar.json")
-    calendar = kept.calendar() if kept is not None else Calendar()
+    calendar = known_calendar(store.state / "calendar.json")
     segments = segments or USUAL_SEGMENTS
     return NextSession(not calendar.quiet(segments, now_ns), _next_start(calendar, segments, now_ns, start))
 

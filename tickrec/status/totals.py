@@ -46,6 +46,8 @@ class Totals:
     """How long at least one connection was open."""
     span: tuple[dt.datetime, dt.datetime] | None = None
     """From when to when, all pauses included."""
+    grade: str | None = None
+    """How complete it was when it was sealed, A to F; None where nobody could tell."""
 
     @classmethod
     def of(cls, ticks: int, connections: Iterable[Row], gaps: Iterable[Row], until: dt.datetime | None = None) -> Self:
@@ -92,7 +94,7 @@ def totals(store: Store, date: dt.date) -> Totals | None:
             return None
         spans = connected(store, date)
         span = (spans[0][0], max(end for _, end in spans)) if spans else None
-        return Totals(sealed.rows["ticks"], tuple(map(_gap, sealed.gaps)), covered_time(spans), span)
+        return Totals(sealed.rows["ticks"], tuple(map(_gap, sealed.gaps)), covered_time(spans), span, sealed.grade)
     except (DataError, FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 

@@ -23,6 +23,8 @@ from tickrec.store.paths import Store
 _CHUNK: Final = 1024 * 1024
 _NUMBERS: Final = ("schema_version", "first_seq", "last_seq", "messages", "message_bytes")
 _TEXTS: Final = ("date", "sealed_at")
+_LATER: Final = ("grade", "why")
+"""What the manifests of earlier versions do not say."""
 _COUNTS: Final = ("rows", "instruments")
 
 
@@ -76,6 +78,10 @@ class Manifest:
     """By path inside the store."""
     instruments: Mapping[str, int]
     """Ticks of each instrument."""
+    grade: str | None = None
+    """How complete the day is, from A to F; None where nobody could tell, or an earlier version sealed it."""
+    why: str = ""
+    """Why it has this grade, in words."""
 
     def to_json(self) -> bytes:
         """The content of the file."""
@@ -86,9 +92,11 @@ class Manifest:
         """Raises ValueError, KeyError or TypeError when it is none."""
         facts = json.loads(data)
         _require(isinstance(facts, dict), "it is no object")
-        known = {name: facts[name] for name in cls.__dataclass_fields__}
+        known = {name: facts[name] for name in cls.__dataclass_fields__ if name in facts or name not in _LATER}
         _require(all(type(known[name]) is int for name in _NUMBERS), f"one of {', '.join(_NUMBERS)} is no number")
         _require(all(isinstance(known[name], str) for name in _TEXTS), f"one of {', '.join(_TEXTS)} is no text")
+        _require(known.get("grade") is None or isinstance(known["grade"], str), "grade is no text")
+        _require(isinstance(known.get("why", ""), str), "why is no text")
         for name in _COUNTS:
             _require(_maps_to(known[name], int), f"{name} are no counts")
         _require(_maps_to(known["versions"], str), "versions are no texts")

@@ -1,0 +1,101 @@
+"""The command check: is a day complete?"""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tickrec.cli.common import Common, JsonOption, answer, command
+from tickrec.cli.dates import each_date
+from tickrec.cli.options import date_of
+from tickrec.errors import ExitCode, NothingToRecord, UsageError, options_given
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from tickrec.check.completeness import DayReport, InstrumentReport, Verdict
+    from tickrec.store.paths import Store
+
+
+@command()
+def check(
+    common: Common,
+    date: Annotated[
+        str | None,
+        typer.Argument(metavar="[DATE]", help="2026-11-23, today or yesterday; without: the newest trading day."),
+    ] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help="A line for each day from this one.")
+    ] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="DATE", help="Until this one.")] = None,
+    symbol: Annotated[str | None, typer.Option("--symbol", metavar="NAME", help="Explain one instrument.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Grade a day: is it complete, and what is missing?
+
+    A: nothing is missing. B: at most 0.1 % of the session, or of the volume, C: 1 %, D: 10 %, F: more. The day has the
+    grade that 99 of 100 instruments reach. Exit code 0 for A and B, 5 for the others, 3 for a day without trading.
+    """
+    from tickrec.store.paths import Store
+
+    store = Store(common.settings.store.data)
+    if first or last:
+        if date or symbol:
+            raise UsageError("--from and --to take neither a date nor --symbol", hint="Ask for one day, or for several")
+        raise SystemExit(_check_range(store, date_of("--from", first), date_of("--to", last), as_json))
+    raise SystemExit(_check_day(store, _date_of(store, date), symbol, as_json))
+
+
+def _date_of(store: "Store", text: str | None) -> "dt.date":
+    from tickrec.check.completeness import newest_date
+    from tickrec.clock import SystemClock
+
+    date = date_of("DATE", text)
+    return newest_date(store, SystemClock.wall_ns()) if date is None else date
+
+
+def _check_day(store: "Store", date: "dt.date", symbol: str | None, as_json: bool) -> ExitCode:
+    from tickrec.check.completeness import check_date
+    from tickrec.screen import check_page, display
+
+    report = check_date(store, date)
+    one = None if symbol is None else report.instrument(symbol)
+    if as_json:
+        answer(json.dumps((report if one is None else report.only(one)).to_json(), indent=2, ensure_ascii=False))
+    else:
+        width = display.page_width(sys.stdout)
+        page = check_page.check_page(report, width, option=options_given())
+        display.put(page if one is None else check_page.instrument_page(report, one, width), sys.stdout)
+    return _exit_code(report if one is None else one)
+
+
+def _check_range(store: "Store", first: "dt.date | None", last: "dt.date | None", as_json: bool) -> ExitCode:
+    import datetime as dt
+
+    from tickrec.check.completeness import check_date, newest_date, verdict
+    from tickrec.clock import SystemClock
+
+    now_ns, stored = SystemClock.wall_ns(), store.dates()
+    end = last or newest_date(store, now_ns)
+    begin = first or min([*stored, end])
+    if begin > end:
+        raise UsageError(f"--from {begin} is after --to {end}")
+
+    def work(date: "dt.date") -> ExitCode | None:
+        try:
+            if as_json:
+                report = check_date(store, date)
+                answer(json.dumps(report.to_json(), ensure_ascii=False))
+                return _exit_code(report)
+            found = verdict(store, date)
+        except NothingToRecord:
+            return None  # nothing was traded
+        answer(f"{date}  {found.grade}  {found.words}")
+        return _exit_code(found)
+
+    return each_date([begin + dt.timedelta(days=days) for days in range((end - begin).days + 1)], work, as_json)
+
+
+def _exit_code(graded: "DayReport | InstrumentReport | Verdict") -> ExitCode:
+    return ExitCode.DONE if graded.grade.good else ExitCode.DATA
