@@ -6,14 +6,16 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from tests.processes import environment
+
+_JOB: Final = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:], process_group=0).returncode)"
 
 
 class Session:
@@ -51,19 +53,31 @@ class Session:
         return int(listed.stdout.split()[0]) if listed.stdout.strip() else None
 
 
+def foreground(terminal: int, command: Sequence[str]) -> list[str]:
+    """The command line that runs a command in the foreground of a terminal, when it begins a new session.
+
+    A session leader that opens a terminal has it as its own, and is in the foreground of it.
+    """
+    take = (
+        f"import os, sys; os.close(os.open({os.ttyname(terminal)!r}, os.O_RDWR)); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    return [sys.executable, "-c", take, *command]
+
+
 @contextmanager
-def in_terminal(folder: Path, *arguments: object, columns: int = 100, lines: int = 30) -> Iterator[Session]:
-    """A tickrec command in the foreground of a new terminal."""
+def in_terminal(
+    folder: Path, *arguments: object, columns: int = 100, lines: int = 30, background: bool = False
+) -> Iterator[Session]:
+    """A tickrec command in the foreground of a new terminal; in the `background`, as a shell's job that has `&`."""
     pty = pytest.importorskip("pty")
     inner, outer = pty.openpty()
     fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     command = [sys.executable, "-m", "tickrec", *map(str, arguments)]
-    # A session leader that opens a terminal has it as its own, which makes it the foreground of it.
-    shell = [sys.executable, "-c", f"import os, sys; os.close(os.open({os.ttyname(outer)!r}, os.O_RDWR)); "
-             "os.execv(sys.argv[1], sys.argv[1:])"]  # fmt: skip
+    if background:
+        command = [sys.executable, "-c", _JOB, *command]
     env = {**environment(folder), "TERM": "xterm"}
     with subprocess.Popen(
-        [*shell, *command], cwd=folder, env=env, stdin=outer, stdout=outer, stderr=outer, start_new_session=True
+        foreground(outer, command), cwd=folder, env=env, stdin=outer, stdout=outer, stderr=outer, start_new_session=True
     ) as process:
         try:
             yield Session(process, inner, outer)

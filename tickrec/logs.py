@@ -14,7 +14,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from tickrec.clock import ist
 from tickrec.errors import TickrecError
@@ -39,6 +39,16 @@ class _IstFormatter(logging.Formatter):
         return f"{text}\n{trace.rstrip()}" if trace else text
 
 
+class SupportsWrite(Protocol):
+    """What lines can be written to."""
+
+    def write(self, text: str, /) -> int:
+        """Take a text."""
+
+    def flush(self) -> None:
+        """Let it be seen."""
+
+
 class _LogFile(logging.handlers.RotatingFileHandler):
     """A rotated file that begins with the first line that finds its folder there."""
 
@@ -48,9 +58,9 @@ class _LogFile(logging.handlers.RotatingFileHandler):
             super().emit(record)
 
 
-def log_to_stderr() -> logging.Handler:
-    """Send the log to stderr; the returned handler can be taken away while a live table owns the terminal."""
-    handler = logging.StreamHandler(sys.stderr)
+def log_to_stderr(stream: SupportsWrite | None = None) -> logging.Handler:
+    """Send the log to stderr, or to a stream that writes there in its own way."""
+    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_IstFormatter(dated=False))
     _add(handler)
     return handler

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tests.benchmarks.bench import Bench, module, output
-from tests.benchmarks.machine import MB, Peaks, Usage, Watching, usage
+from tests.benchmarks.machine import MB, Peaks, Usage, Watching, usage, viewer_of
 from tests.benchmarks.pool import MESSAGES_A_SECOND, TICKS_A_MESSAGE
 from tests.benchmarks.running import Recorder, environment, feeding, recording, terminal
 from tests.benchmarks.table import Row, megabytes, times
@@ -16,7 +16,10 @@ from tests.benchmarks.table import Row, megabytes, times
 RATE: Final = MESSAGES_A_SECOND * TICKS_A_MESSAGE
 _SETTLE_SECONDS: Final = 10
 _NEWEST: Final = "SELECT epoch_ns(max(recv_ts))::BIGINT AS newest FROM latest"
-_TERMINALS: Final = {"table 220x70": (220, 70), "table 100x30": (100, 30)}
+_TERMINALS: Final = {"a viewer 220x70": (220, 70), "a viewer 100x30": (100, 30)}
+_TARGETS: Final = {"recorder": 0.025, "viewer": 0.05}
+_VIEWER_MEMORY: Final = 80
+"""MB."""
 
 
 class Cost(NamedTuple):
@@ -39,7 +42,7 @@ class Cost(NamedTuple):
 
 
 def rows(bench: Bench) -> Iterator[Row]:
-    """Recorders with and without the live table, and the SDK's streamer, side by side; none takes a tenth of a core."""
+    """Recorders with and without a viewer, and the SDK's streamer, side by side; none takes a tenth of a core."""
     with ExitStack() as stack:
         folder = stack.enter_context(bench.scratch("load"))
         seconds = bench.minutes * 60
@@ -48,9 +51,14 @@ def rows(bench: Bench) -> Iterator[Row]:
         assert isinstance(recorder, Recorder)
         time.sleep(_SETTLE_SECONDS)
         with Watching(recorder.pid) as watching:
-            costs = _costs({name: each.pid for name, each in started.items()}, seconds)
+            pids = {name: each.pid for name, each in started.items()}
+            viewers = {f"{name} itself": viewer_of(pids[name]) for name in _TERMINALS}
+            costs = _costs(pids | viewers, seconds)
         age = min(_newest_age(folder / "none") for _ in range(3))
     yield from _cpu_rows(costs)
+    resident = costs["a viewer 100x30 itself"].after.resident
+    what, target = "resident memory of a viewer 100x30", f"{_VIEWER_MEMORY} MB"
+    yield Row(what, megabytes(resident), target=target, met=resident < _VIEWER_MEMORY * MB)
     yield _memory_row(costs["none"], watching.peaks, bench.minutes)
     yield Row("newest tick in a query's answer while recording", f"{age:.2f} s old", target="0.5 s", met=age <= 0.5)
 
@@ -80,18 +88,21 @@ def _costs(pids: dict[str, int], seconds: float) -> dict[str, Cost]:
 
 
 def _cpu_rows(costs: dict[str, Cost]) -> Iterator[Row]:
-    sdk = costs.pop("sdk").share
-    for name, cost in costs.items():
-        target = 0.025 if name == "none" else 0.045
-        what = "no live table" if name == "none" else name
-        yield Row(
-            f"processor at {RATE} ticks/s, {what}",
-            f"{cost.share:.1%} of a core",
-            f"SDK, nothing stored: {sdk:.1%}; {cost.parts}",
-            times(sdk / cost.share),
-            f"{target:.1%}",
-            cost.share <= target,
-        )
+    """Of each recorder without its viewer, and of each viewer."""
+    sdk = costs["sdk"].share
+    for name in ("none", *_TERMINALS):
+        viewer = costs.get(f"{name} itself")
+        share = costs[name].share - (viewer.share if viewer else 0.0)
+        what = "no viewer" if viewer is None else f"with {name}"
+        said = f"SDK, nothing stored: {sdk:.1%}; {costs[name].parts}"
+        yield _cpu_row(f"processor at {RATE} ticks/s, {what}", share, said, times(sdk / share), _TARGETS["recorder"])
+    for name in _TERMINALS:
+        share = costs[f"{name} itself"].share
+        yield _cpu_row(f"processor of {name}", share, "", "", _TARGETS["viewer"])
+
+
+def _cpu_row(what: str, share: float, said: str, ratio: str, target: float) -> Row:
+    return Row(what, f"{share:.1%} of a core", said, ratio, f"{target:.1%}", share <= target)
 
 
 def _memory_row(cost: Cost, peaks: Peaks, minutes: float) -> Row:

@@ -57,6 +57,12 @@ def _children(pid: int) -> list[int]:
     return found
 
 
+def viewer_of(pid: int) -> int:
+    """The viewer beside a recorder."""
+    named = {child: Path(f"/proc/{child}/cmdline").read_bytes() for child in _children(pid)}
+    return next(child for child, command in named.items() if b"tickrec.screen.viewer" in command)
+
+
 @dataclass(slots=True)
 class Peaks:
     """The most memory that was seen, bytes."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests.benchmarks.pool import Pool, Quotes, Sums
+from tests.terminals import foreground
 from tickrec.clock import SystemClock
 from tickrec.store.paths import Store
 
@@ -93,7 +94,7 @@ def settings(folder: Path, feed: Feed, config: str = "") -> list[str]:
 def recording(
     folder: Path, feed: Feed, *, config: str = "", command: Sequence[str] = ("tickrec", "record"), terminal: int = -1
 ) -> Iterator[Recorder]:
-    """A recorder of a feeder, with the live table if it has a terminal.
+    """A recorder of a feeder, with a viewer if it has a terminal, in whose foreground it is then.
 
     `command` is a module and its first arguments.
     """
@@ -102,7 +103,12 @@ def recording(
     whole = [sys.executable, "-m", *command, *settings(folder, feed, config), *options, *live]
     output = subprocess.DEVNULL if terminal < 0 else terminal
     with subprocess.Popen(
-        whole, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL, env=environment(folder)
+        whole if terminal < 0 else foreground(terminal, whole),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.DEVNULL,
+        env=environment(folder),
+        start_new_session=terminal >= 0,
     ) as process:
         try:
             yield Recorder(process, Store(folder / "data"))

@@ -122,10 +122,24 @@ def test_keys_are_for_the_table_and_nothing_is_left_for_the_shell(broker: Path) 
         wait_for(lambda: ended(session), "it ends")
 
 
-def test_a_recorder_in_the_background_draws_nothing(broker: Path) -> None:
-    with in_terminal(broker, *RECORD, "--no-live") as session:
-        wait_for(lambda: session.shows("3 of 3 instruments answered"), "lines are written")
-        assert session.viewer is None
-        assert ENTER not in session.seen
+def test_a_viewer_that_hangs_does_not_hold_up_the_end(broker: Path) -> None:
+    with in_terminal(broker, *RECORD) as session:
+        before = session.attributes
+        recording(session)
+        viewer = session.viewer
+        assert viewer is not None
+        os.kill(viewer, signal.SIGSTOP)
         session.process.send_signal(signal.SIGINT)
         wait_for(lambda: ended(session), "it ends")
+        assert session.process.returncode == 0
+        assert session.attributes == before
+    assert "ticks of 3 instruments" in session.seen.rpartition(LEAVE)[2]
+
+
+def test_a_recorder_in_the_background_writes_lines(broker: Path) -> None:
+    with in_terminal(broker, *RECORD, "--for", "2s", background=True) as session:
+        before = session.attributes
+        wait_for(lambda: ended(session), "it ends")
+        assert session.attributes == before
+    assert "3 of 3 instruments answered" in session.seen
+    assert ENTER not in session.seen

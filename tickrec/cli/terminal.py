@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from tickrec import logs
 from tickrec.cli.progress_bars import download_line
 from tickrec.screen.beside import Beside
+from tickrec.screen.terminal import Lines
 
 if TYPE_CHECKING:
     from tickrec.upstox.rest import Progress
@@ -27,7 +28,7 @@ class Terminal:
 
     def __init__(self, data: Path, *, live: bool, colours: str) -> None:
         self._viewer = Beside(data, colours=colours, gone=self._gone) if live else None
-        self._log = logs.log_to_stderr()
+        self._log = logs.log_to_stderr(_lines() if sys.stderr.isatty() else None)
         self._log.setLevel(logging.WARNING if live else logging.INFO)
         self._log.addFilter(lambda _: not self._hidden)
         self._drawing = False
@@ -79,3 +80,8 @@ class Terminal:
             log.warning("the live table has ended, the recording goes on: %s", said)
         else:
             log.info("the live table has ended, the recording goes on")
+
+
+def _lines() -> Lines | None:
+    """Writes to the terminal of stderr without waiting for it, where there is such a thing."""
+    return None if sys.platform == "win32" else Lines(sys.stderr.fileno(), sys.stderr.encoding)

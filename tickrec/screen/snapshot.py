@@ -62,9 +62,14 @@ def take(store: Store, date: dt.date, started_ns: int) -> Snapshot:
 
 def _last_quotes(parts: list[Path], wanted: set[str]) -> Iterator[tuple[Quote, int]]:
     """The last quotes of the wanted instruments: the newest part has most of them, the run's first one the rest."""
+    from tickrec.store.coverage import read_footer
+
     for path in reversed(parts):
         if not wanted:
             return
+        counts = read_footer(path).counts
+        if counts is not None and wanted.isdisjoint(counts):
+            continue
         for row in _last_rows(path, wanted):
             key, received_us, *values = row.values()
             wanted.discard(key)

@@ -19,6 +19,8 @@ _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"
 _ASCII: Final = str.maketrans(dict(zip("▲▼…›─●├┤▁▂▃▄▅▆▇█", "^v~>-o||_...---^", strict=True)))
 _LEAVE_S: Final = 0.3
 """How long a terminal is waited for that does not take the text that gives it back."""
+_MOST_WAITING: Final = 65_536
+"""Bytes."""
 
 Attributes = list[Any]
 """What termios knows of a terminal."""
@@ -136,7 +138,7 @@ class Terminal:
         import termios
 
         if self._found is not None:
-            termios.tcsetattr(self._fd, termios.TCSANOW, taken(self._found))
+            termios.tcsetattr(self._fd, termios.TCSANOW, taken(self._fd, self._found))
 
     def __enter__(self) -> Self:
         for name in ("SIGTSTP", "SIGTTOU", "SIGTTIN"):
@@ -152,6 +154,31 @@ class Terminal:
         give_back(self._fd, self._found)
         with contextlib.suppress(OSError):
             os.close(self._out)
+
+
+class Lines:
+    """Text to a terminal that may stand still: what it does not take now waits for the next text.
+
+    So nobody who logs is held up by Ctrl-S. The oldest is given up when it has become much.
+    """
+
+    def __init__(self, fd: int, encoding: str) -> None:
+        self._out = reopened(fd)
+        self._encoding = encoding
+        self._waiting = b""
+
+    def write(self, text: str) -> int:
+        """Keep a text for `flush`."""
+        self._waiting += text.encode(self._encoding, "replace")
+        if len(self._waiting) > _MOST_WAITING:
+            self._waiting = self._waiting[-_MOST_WAITING:].partition(b"\n")[2]
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what the terminal takes."""
+        with contextlib.suppress(OSError):  # BlockingIOError among them; one that is gone takes nothing
+            while self._waiting:
+                self._waiting = self._waiting[os.write(self._out, self._waiting) :]
 
 
 def is_foreground(fd: int) -> bool:
@@ -176,16 +203,14 @@ def attributes(fd: int) -> Attributes | None:
         return None
 
 
-def taken(found: Attributes) -> Attributes:
+def taken(fd: int, found: Attributes) -> Attributes:
     """The attributes of a terminal that is drawn on: no echo, no lines, no Ctrl-Z; Ctrl-C stays."""
     import termios
 
     changed = [*found[:6], [*found[6]]]
     changed[3] &= ~(termios.ECHO | termios.ICANON)
     changed[6][termios.VMIN], changed[6][termios.VTIME] = 1, 0
-    changed[6][termios.VSUSP] = b"\0"  # _POSIX_VDISABLE of Linux; of macOS it is \xff
-    if sys.platform == "darwin":
-        changed[6][termios.VSUSP] = b"\xff"
+    changed[6][termios.VSUSP] = bytes([os.fpathconf(fd, "PC_VDISABLE")])
     return changed
 
 
@@ -205,13 +230,13 @@ def give_back(fd: int, found: Attributes | None) -> None:
         _write_shortly(out, LEAVE.encode())
         os.close(out)
     with contextlib.suppress(termios.error):
-        if found is not None and _is_taken(termios.tcgetattr(fd)):
+        if found is not None and _is_taken(fd, termios.tcgetattr(fd)):
             termios.tcsetattr(fd, termios.TCSANOW, found)
             termios.tcflush(fd, termios.TCIFLUSH)
 
 
-def _is_taken(present: Attributes) -> bool:
-    ours = taken(present)
+def _is_taken(fd: int, present: Attributes) -> bool:
+    ours = taken(fd, present)
     return bool(ours[3] == present[3] and ours[6] == present[6])
 
 
