@@ -29,16 +29,20 @@ _NAMED: Final = 5
 
 
 def _keys_message() -> Any:
-    """A message type that sees the keys of FeedResponse.feeds and nothing else: a map entry is a message whose field
-    1 is the key."""
+    """A message type that sees FeedResponse.feeds and nothing else, a map whose values stay bytes."""
     file = descriptor_pb2.FileDescriptorProto(name="counts.proto", syntax="proto3", package="counts")
-    string, message = descriptor_pb2.FieldDescriptorProto.TYPE_STRING, descriptor_pb2.FieldDescriptorProto.TYPE_MESSAGE
-    optional = descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL
-    repeated = descriptor_pb2.FieldDescriptorProto.LABEL_REPEATED
+    kind = descriptor_pb2.FieldDescriptorProto
     number = pb.FeedResponse.DESCRIPTOR.fields_by_name["feeds"].number
-    file.message_type.add(name="Feed").field.add(name="key", number=1, type=string, label=optional)
-    file.message_type.add(name="Keys").field.add(
-        name="feeds", number=number, type=message, label=repeated, type_name=".counts.Feed"
+    keys = file.message_type.add(name="Keys")
+    entry = keys.nested_type.add(name="FeedsEntry", options=descriptor_pb2.MessageOptions(map_entry=True))
+    for name, place, type_ in (("key", 1, kind.TYPE_STRING), ("value", 2, kind.TYPE_BYTES)):
+        entry.field.add(name=name, number=place, type=type_, label=kind.LABEL_OPTIONAL)
+    keys.field.add(
+        name="feeds",
+        number=number,
+        type=kind.TYPE_MESSAGE,
+        label=kind.LABEL_REPEATED,
+        type_name=".counts.Keys.FeedsEntry",
     )
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
@@ -116,13 +120,13 @@ class JournalCount:
             self.last_tick = entry.seq
 
 
-def _keys(entry: Entry, suspect: bool) -> set[str]:
+def _keys(entry: Entry, suspect: bool) -> list[str]:
     """The instruments of a message; of two entries of a map with the same key, protobuf keeps the last."""
     if entry.text:
         raise DecodeError("a text message")
     if suspect:
-        return set(pb.FeedResponse.FromString(entry.payload).feeds)
-    return {feed.key for feed in _KEYS.FromString(entry.payload).feeds}
+        return list(pb.FeedResponse.FromString(entry.payload).feeds)
+    return list(_KEYS.FromString(entry.payload).feeds)
 
 
 def count_journal(folder: Path, suspects: Collection[int] = ()) -> JournalCount:

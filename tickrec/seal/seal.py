@@ -26,7 +26,6 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -340,9 +339,9 @@ class Sealing:
     def _compress(self) -> None:
         plain = [path for path in self.store.journal_files(self.date) if path.suffix != ".zst"]
         start, share = _SHARES["compress"], 1.0 - _SHARES["compress"]
-        with ThreadPoolExecutor(2) as pool:
-            for number, _ in enumerate(pool.map(compress, plain), 1):
-                self.tell("compress", start + share * number / len(plain))
+        for number, path in enumerate(plain, 1):
+            compress(path)
+            self.tell("compress", start + share * number / len(plain))
 
     def _clean(self) -> None:
         covered = coverage(self.store, self.date)
