@@ -1,5 +1,7 @@
 import itertools
 import random
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,13 +10,21 @@ import pytest
 
 from tickrec import schema
 from tickrec.seal.sort import Sizes, SortedTicks
+from tickrec.store.coverage import Footer
 
 
-def part(path: Path, rows: list[tuple[str, int]]) -> Path:
-    """A Parquet file of ticks with these keys and seqs, and a value that tells rows apart."""
+def part(path: Path, rows: list[tuple[str, int]], *, counted: bool = False) -> Path:
+    """A Parquet file of ticks with these keys and seqs, and a value that tells rows apart; if `counted`, its footer
+    says how many each instrument has, as those of older versions do not."""
     records = [{"instrument_key": key, "seq": seq, "ltp": seq + len(key) / 100, "bid_qtys": [seq]} for key, seq in rows]
-    pq.write_table(pa.Table.from_pylist(records, schema.TICKS), path, row_group_size=20)
+    write(path, pa.Table.from_pylist(records, schema.TICKS), Counter(key for key, _ in rows) if counted else None)
     return path
+
+
+def write(path: Path, rows: pa.Table, counts: Mapping[str, int] | None = None) -> None:
+    with pq.ParquetWriter(path, rows.schema) as writer:
+        writer.write_table(rows, row_group_size=20)
+        writer.add_key_value_metadata(Footer(1, 1, counts=counts).to_metadata())
 
 
 def sorted_merge(paths: list[Path], scratch: Path, sizes: Sizes | None = None) -> SortedTicks:
@@ -67,7 +77,7 @@ def test_rows_come_in_order_whatever_is_held_at_a_time(tmp_path: Path, run_rows:
     ]
     cuts = [0, 40, 40, 41, 150, len(rows)]
     paths = [
-        part(tmp_path / f"{number}.parquet", rows[start:end])
+        part(tmp_path / f"{number}.parquet", rows[start:end], counted=number % 2 == 0)
         for number, (start, end) in enumerate(itertools.pairwise(cuts))
     ]
     merge = sorted_merge(paths, tmp_path / "scratch", Sizes(run_rows, 50))
@@ -94,8 +104,26 @@ def test_no_rows_are_no_groups(tmp_path: Path) -> None:
 
 def test_columns_that_an_older_version_did_not_write_are_null(tmp_path: Path) -> None:
     path = part(tmp_path / "old.parquet", [("B", 1), ("A", 2)])
-    pq.write_table(pq.ParquetFile(path).read().drop_columns(["vtt", "bid_qtys"]), path)
+    write(path, pq.ParquetFile(path).read().drop_columns(["vtt", "bid_qtys"]))
     (table,) = sorted_merge([path], tmp_path / "scratch").groups()
     assert table["vtt"].null_count == 2
     assert table["bid_qtys"].null_count == 2
     assert table["seq"].to_pylist() == [2, 1]
+
+
+def test_an_instrument_that_a_footer_does_not_count_is_not_left_out_in_silence(tmp_path: Path) -> None:
+    path = part(tmp_path / "wrong.parquet", [("A", 1), ("B", 1)])
+    write(path, pq.ParquetFile(path).read(), {"A": 2})
+    merge = SortedTicks([path], tmp_path / "scratch")
+    with pytest.raises(pa.ArrowInvalid, match="does not count"):
+        merge.sort_runs(lambda _share: None)
+
+
+def test_sorted_runs_and_rows_in_the_order_of_arrival_merge(tmp_path: Path) -> None:
+    """What is cut by slicing and what is cut by picking its rows."""
+    keys = [f"NSE_EQ|{number}" for number in range(30)]
+    arrived = [(key, seq) for seq in range(1, 40) for key in keys]
+    runs = sorted((key, seq) for key in keys for seq in range(40, 60)) + sorted((key, 60) for key in keys)
+    paths = [part(tmp_path / "arrived.parquet", arrived), part(tmp_path / "runs.parquet", runs, counted=True)]
+    found, _ = merged(sorted_merge(paths, tmp_path / "scratch", Sizes(500, 60)))
+    assert found == sorted(arrived + runs)

@@ -31,7 +31,7 @@ from tickrec.store.rows import small_tables
 
 _TICKS: Final = "ticks"
 _MANY_ROWS: Final = 200_000
-_UNWRITTEN_GROUPS: Final = 2
+_UNWRITTEN_GROUPS: Final = 1
 """Groups that DuckDB may be ahead of Parquet."""
 
 

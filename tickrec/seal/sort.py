@@ -1,29 +1,32 @@
 """Sort: the ticks of a date in the order (instrument_key, seq), out of core.
 
-Owns the sorting. Files come in the order of seq, so rows only have to be told apart by instrument: runs of rows are
-sorted one by one and kept in a scratch file, cut into ranges of instruments; then range after range is gathered over
-all runs. What is held in memory is a few runs or ranges, however large the day. Does not know where the files come
-from nor what becomes of the rows.
+Owns the sorting. Files come in the order of seq, so rows only have to be told apart by instrument: so many rows at a
+time are kept in a scratch file, cut into ranges of instruments, which for the sorted runs of our parts is no more than
+slicing them; then range after range is gathered over all of it. What is held in memory is a few such pieces or ranges,
+however large the day. Does not know where the files come from nor what becomes of the rows.
 """
 
 import itertools
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, Self, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tickrec import schema
 from tickrec.store import parquet
+from tickrec.store.coverage import read_footer
 
-RUN_ROWS: Final = 98_304
-"""Rows of a run: about 55 MB in full mode."""
+RUN_ROWS: Final = 65_536
+"""Rows that are cut at a time: about 36 MB in full mode."""
 GROUP_ROWS: Final = 65_536
 """Rows of a group at most. Groups become row groups: as they end with an instrument, reading one skips all others."""
 _WORKERS: Final = 2
+_FEW_SLICES: Final = 16
+"""Slices of a range that are put together; of more, as of rows in the order of arrival, the rows are picked."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -50,6 +53,26 @@ class _Portion(NamedTuple):
     places: Sequence[_Place]
 
 
+class _Ranges(NamedTuple):
+    """Which range an instrument is in."""
+
+    keys: pa.StringArray
+    numbers: pa.Int32Array
+    """Of each key, the number of its range."""
+
+    @classmethod
+    def of(cls, ranges: Sequence[Sequence[str]]) -> Self:
+        pairs = [(key, number) for number, keys in enumerate(ranges) for key in keys]
+        return cls(pa.array([key for key, _ in pairs], pa.string()), pa.array([each for _, each in pairs], pa.int32()))
+
+    def find(self, keys: pa.ChunkedArray) -> pa.Int32Array:
+        """The number of the range of each key. Raises pyarrow.ArrowInvalid for one that was not counted."""
+        codes = pc.index_in(keys, self.keys)
+        if codes.null_count:
+            raise pa.ArrowInvalid("it has instruments that its footer does not count")
+        return pc.take(self.numbers, codes.combine_chunks())
+
+
 class _Slice(NamedTuple):
     """Row groups of a Parquet file."""
 
@@ -71,7 +94,8 @@ class SortedTicks:
         counts: Counter[str] = Counter()
         for path in paths:
             parquet.require_whole(path)
-            counts += count_keys(path)
+            said = read_footer(path).counts
+            counts.update(count_keys(path) if said is None else said)
         self.counts = {key: counts[key] for key in sorted(counts)}
         """Rows of each instrument, in order."""
         self.rows = sum(self.counts.values())
@@ -81,8 +105,7 @@ class SortedTicks:
     def sort_runs(self, tell: Callable[[float], None]) -> None:
         """Sort run after run into the scratch file; `tell` is told the share that is done."""
         done = 0
-        keys = pa.array(itertools.chain.from_iterable(self._ranges), pa.string())
-        ends = list(itertools.accumulate(map(len, self._ranges)))
+        ranges = _Ranges.of(self._ranges)
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         scratch = pa.OSFile(str(self._scratch), "wb")
         written = 0
@@ -91,7 +114,7 @@ class SortedTicks:
             scratch,
             pa.ipc.new_file(scratch, schema.TICKS, options=options) as writer,
         ):
-            for batches in ahead(pool, lambda run: _cut(_read(run), keys, ends), _runs(self._paths, self._sizes.run)):
+            for batches in ahead(pool, lambda run: _cut(_read(run), ranges), _runs(self._paths, self._sizes.run)):
                 for number, batch in batches:
                     writer.write_batch(batch)
                     self._places[number].append(_Place(written, batch.num_rows))
@@ -110,7 +133,7 @@ class SortedTicks:
             for keys, found in zip(self._ranges, self._places, strict=True)
             for portion in _portions(found, self._sizes.group, one=len(keys) == 1)
         ]
-        with ThreadPoolExecutor(_WORKERS) as pool, pa.OSFile(str(self._scratch)) as file:
+        with ThreadPoolExecutor(1) as pool, pa.OSFile(str(self._scratch)) as file:  # whoever takes them is slower
             reader = pa.ipc.open_file(file)
             gathered = ahead(pool, lambda portion: _gather(reader, portion), portions)
             for keys, pairs in itertools.groupby(zip(portions, gathered, strict=True), lambda pair: pair[0].keys):
@@ -151,31 +174,36 @@ def _runs(paths: Iterable[Path], most: int) -> Iterator[list[_Slice]]:
         yield run
 
 
-def _read(run: Sequence[_Slice]) -> pa.RecordBatch:
+def _read(run: Sequence[_Slice]) -> pa.Table:
     tables = []
     for path, groups in run:
         with parquet.opened_ticks(path) as file:
             tables.append(parquet.conform(file.read_row_groups(groups, use_threads=False), schema.TICKS))
-    return pa.concat_tables(tables).combine_chunks().to_batches()[0]
+    return pa.concat_tables(tables)
 
 
-def _cut(run: pa.RecordBatch, keys: pa.Array, ends: Sequence[int]) -> list[tuple[int, pa.RecordBatch]]:
-    """A run sorted by instrument and cut at the ends of the ranges: (number of the range, its rows)."""
-    codes = pc.index_in(run.column("instrument_key"), keys)
-    rows = run.take(pc.sort_indices(codes))  # stable: an instrument's rows keep their order
-    counted = sorted((pair["values"], pair["counts"]) for pair in pc.value_counts(codes).to_pylist())
-    cut = []
-    number = start = length = 0
-    for code, count in counted:
-        if code >= ends[number] and length:
-            cut.append((number, rows.slice(start, length)))
-            start, length = start + length, 0
-        while code >= ends[number]:
-            number += 1
-        length += count
-    if length:
-        cut.append((number, rows.slice(start, length)))
-    return cut
+def _cut(rows: pa.Table, ranges: _Ranges) -> list[tuple[int, pa.RecordBatch]]:
+    """Rows by range: (number of the range, its rows in their order)."""
+    numbers = ranges.find(rows["instrument_key"])
+    slices = _slices(numbers)
+    if max(map(len, slices.values())) > _FEW_SLICES:
+        order = pc.sort_indices(numbers)  # stable
+        rows, slices = rows.combine_chunks().take(order), _slices(pc.take(numbers, order))
+    return [
+        (number, pa.concat_tables(rows.slice(*each) for each in slices[number]).combine_chunks().to_batches()[0])
+        for number in sorted(slices)
+    ]
+
+
+def _slices(numbers: pa.Int32Array) -> dict[int, list[tuple[int, int]]]:
+    """Where each number stands: (offset, length) of every stretch of it."""
+    encoded = pc.run_end_encode(numbers)
+    slices: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    begin = 0
+    for number, end in zip(encoded.values.to_pylist(), encoded.run_ends.to_pylist(), strict=True):
+        slices[number].append((begin, end - begin))
+        begin = end
+    return slices
 
 
 def _portions(places: Iterable[_Place], most: int, *, one: bool) -> Iterator[list[_Place]]:
@@ -231,8 +259,8 @@ def ahead(pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Itera
     """`work` done for each item in the pool, some in advance; the results in order."""
     under_way: deque[Future[Result]] = deque()
     for item in items:
-        under_way.append(pool.submit(work, item))
-        if len(under_way) > _WORKERS:
+        if len(under_way) == _WORKERS:
             yield under_way.popleft().result()
+        under_way.append(pool.submit(work, item))
     while under_way:
         yield under_way.popleft().result()
