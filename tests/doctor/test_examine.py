@@ -137,7 +137,9 @@ def test_all_is_well_with_a_broker_and_a_token(tmp_path: Path, market: Simulator
     assert set(results.values()) == {"ok"}, checks
     assert "accepted by the broker" in checks["token"].text
     assert checks["symbols"].text.startswith("2 instruments in mode full: 1 of 2 connections of plan normal")
-    assert checks["calendar"].text == "trading today from 00:00 to 23:59; recorded from 03:30 to 00:30 of the next day"
+    assert checks["calendar"].text == (
+        "trading today: NSE_EQ and NSE_INDEX 00:00 to 23:59; recorded from 03:30 to 00:30 of the next day"
+    )
     assert checks["clock"].text == "within a second of the broker's"
     assert "tickrec schedule --install" in checks["schedule"].hint
     assert "duckdb " in checks["versions"].text
@@ -154,7 +156,8 @@ def test_without_a_network_the_rest_is_looked_at_all_the_same(tmp_path: Path) ->
     assert checks["clock"].result == checks["token"].result == checks["feed"].result == "warn"
     assert "not tried, as 127.0.0.1 was not reached" in checks["token"].text
     assert checks["calendar"].result == "warn"
-    assert checks["calendar"].text.startswith("trading today from 09:15 to 15:30, 09:15 to 15:40; recorded from 09:00")
+    hours = "NSE_EQ 09:15 to 15:30, NSE_FO 09:15 to 15:40"
+    assert checks["calendar"].text.startswith(f"trading today: {hours}; recorded from 09:00")
     assert "the built-in one serves" in checks["calendar"].text
     assert checks["store"].result == checks["disk"].result == "ok"
     assert exit_code([*checks.values()]) is ExitCode.DATA
@@ -312,6 +315,19 @@ def test_symbols_that_cannot_be_recorded_fail(
     assert check.result == "fail"
     assert check.text.startswith(text)
     assert hint in check.hint
+
+
+def test_an_unknown_name_among_others_is_a_warning_that_names_it(
+    tmp_path: Path, market: Simulator, instruments: Path
+) -> None:
+    (tmp_path / "mine.txt").write_text("TCS\nINFI\n")
+    body = f'[record]\nsymbols = ["RELAINCE", "RELIANCE", "@{tmp_path}/mine.txt"]'
+    config = keep_instruments(config_for(tmp_path, market.api_url, body), instruments)
+    check = Broker(config, with_token(tmp_path), SystemClock(), simulate=False).symbols()
+    assert check.result == "warn"
+    assert check.text.startswith("2 instruments in mode full: ")
+    assert check.text.endswith("; unknown today and not recorded: RELAINCE, INFI")
+    assert "`tickrec symbols RELAINCE`" in check.hint
 
 
 def test_more_instruments_than_the_plan_takes_fail_with_the_numbers(

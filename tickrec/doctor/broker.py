@@ -6,7 +6,7 @@ store as the recorder does.
 
 import datetime as dt
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from tickrec.clock import SECOND, Clock, from_datetime, ist
@@ -23,6 +23,7 @@ from tickrec.store.paths import Store
 from tickrec.upstox.auth import VARIABLE, Token, TokenSource, check_expiry, token_hint
 from tickrec.upstox.protocol import Failure, Situation, explain, of_os_error
 from tickrec.upstox.rest import Rest, RestError
+from tickrec.upstox.timings import Sessions
 
 CLOCK_WARN_SECONDS: Final = 1
 """The broker tells its time in whole seconds, so less cannot be told apart."""
@@ -89,17 +90,20 @@ class Broker:
         """What the configured selectors mean today, and need. Raises UsageError, DataError."""
         record = self._config.record
         try:
-            found = select(self._config, Options(record.symbols, record.mode), self._environ, self._clock)
+            found = select(self._config, Options(record.symbols, record.mode, kept=True), self._environ, self._clock)
         except RestError as error:
             return _refused(error)
         self._segments = {each.segment for each in found.instruments}
         if found.connections is None:
             return Finding(FAIL, found.refusal)
-        return Finding(
-            OK,
+        text = (
             f"{plural(len(found.instruments), 'instrument')} in mode {found.mode}: {found.connections} of "
-            f"{plural(found.allowed, 'connection')} of plan {found.plan}, up to {grouped(found.cap)} keys each",
+            f"{plural(found.allowed, 'connection')} of plan {found.plan}, up to {grouped(found.cap)} keys each"
         )
+        if found.unknown:
+            text = f"{text}; unknown today and not recorded: {', '.join(found.unknown)}"
+            return Finding(WARN, text, f"{to_run('symbols', found.unknown[0])} shows the nearest names")
+        return Finding(OK, text)
 
     def calendar(self) -> Finding:
         """Today's sessions of what is recorded, or why there are none."""
@@ -112,12 +116,10 @@ class Broker:
             after = calendar.next_session(today, exchanges)
             self._next = self._window(calendar, after[0], None) if after else None
             return Finding(OK, ". ".join(filter(None, (closed.what, closed.hint.removesuffix(".")))))
-        told = calendar.sessions(today)
-        sessions = sorted(each for name in exchanges for each in told.get(name, ()))
-        hours = ", ".join(dict.fromkeys(f"{ist(start):%H:%M} to {ist(end):%H:%M}" for start, end in sessions))
         begin, end = ist(window.start_ns), ist(window.stop_ns)
         morrow = " of the next day" if end.date() > begin.date() else ""
-        return Finding(OK, f"trading today from {hours}; recorded from {begin:%H:%M} to {end:%H:%M}{morrow}")
+        hours = _hours(calendar.sessions(today), self._segments)
+        return Finding(OK, f"trading today: {hours}; recorded from {begin:%H:%M} to {end:%H:%M}{morrow}")
 
     def _window(self, calendar: Calendar, date: dt.date, now_ns: int | None) -> Window:
         record = self._config.record
@@ -170,6 +172,17 @@ def _read_token(config: Config, environ: Mapping[str, str]) -> Token | TokenErro
         return TokenSource(config.upstox, environ).read()
     except TokenError as error:
         return error
+
+
+def _hours(told: Sessions, segments: Iterable[str]) -> str:
+    """When the segments trade: `NSE_EQ and NSE_INDEX 09:15 to 15:30, NSE_FO 09:15 to 15:40`."""
+    alike: dict[str, list[str]] = {}
+    for segment in sorted(segments):
+        sessions = sorted(told.get(exchange_of(segment) or "", ()))
+        hours = " and ".join(f"{ist(start):%H:%M} to {ist(end):%H:%M}" for start, end in sessions)
+        if hours:
+            alike.setdefault(hours, []).append(segment)
+    return ", ".join(f"{' and '.join(names)} {hours}" for hours, names in alike.items())
 
 
 def _refused(error: RestError) -> Finding:

@@ -37,19 +37,23 @@ class Selection:
     """Connections of the plan."""
     connections: int | None
     refusal: str = ""
+    unknown: tuple[str, ...] = ()
+    """Configured selectors that mean nothing today: the others are recorded without them."""
 
 
 def select(config: Config, options: Options, environ: Mapping[str, str], clock: Clock, bar: Bar = no_bar) -> Selection:
     """Resolve selectors with the day's instruments, downloaded (with a `bar`) if the store has none yet.
 
-    A token is needed only for selectors that ask for the money. Raises UsageError, TokenError, RestError, DataError.
+    A token is needed only for selectors that ask for the money. Raises UsageError, also for one unknown name unless
+    the options are `kept` in the configuration; TokenError, RestError, DataError.
     """
     now_ns = clock.wall_ns()
     store = Store(config.store.data)
     rest = Rest(config.upstox.api_url, config.upstox.assets_url)
     master = load_master(store, rest, now_ns, bar)
     token = _token(config, environ)
-    instruments = resolve_options(config, options, master, rest, token, now_ns)
+    unknown: list[str] = []
+    instruments = resolve_options(config, options, master, rest, token, now_ns, unknown if options.kept else None)
     plan = account_plan(config, token)
     cap = caps(plan, [options.mode])[options.mode]
     connections, refusal = None, ""
@@ -58,7 +62,8 @@ def select(config: Config, options: Options, environ: Mapping[str, str], clock: 
     except UsageError as error:
         refusal = str(error)
     date = str(trading_date(now_ns))
-    return Selection(date, options.mode, plan, tuple(instruments), cap, CONNECTIONS[plan], connections, refusal)
+    allowed, left_out = CONNECTIONS[plan], tuple(unknown)
+    return Selection(date, options.mode, plan, tuple(instruments), cap, allowed, connections, refusal, left_out)
 
 
 def _token(config: Config, environ: Mapping[str, str]) -> Token | TokenError:
