@@ -280,6 +280,10 @@ def test_one_that_never_ticks_again_is_stale_to_the_end_and_a_snapshot_is_no_tic
     assert missing(store, now="14:01:20") == []
     assert missing(store, now="14:10") == [("14:00:01", "14:10", STALE)]
 
+    shown["vtt"] = mine[-1]["vtt"]
+    write_ticked(store, [*mine, shown, *ticks(LIVELY, OTHER, 2)])
+    assert missing(store) == [], "the snapshot says that nothing was traded"
+
 
 def test_a_gap_in_a_stale_time_is_a_gap(store: Store) -> None:
     mine = ticks(every(5, ("09:15:01", "11:02:01"), ("11:30", "15:29:58")), KEY, 1, volume=None)

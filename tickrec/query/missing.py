@@ -86,12 +86,16 @@ STALE_TIMES: Final = f"""
 CREATE OR REPLACE VIEW stored.stale_times AS
 WITH cells AS MATERIALIZED (
     FROM stored.cells WHERE NOT snapshot
+), shown AS (
+    SELECT date, instrument_key, max(last_at) AS shown_at, arg_max(last_vtt, last_at) AS shown_vtt
+    FROM stored.cells WHERE snapshot GROUP BY date, instrument_key
 ), silences AS (
     SELECT date, instrument_key, conn, cell, last_at AS silent_from, least(coalesce(next_at, ends), ends) AS silent_to,
-        ticks_before, last_at - greatest((cell // {_CELLS_A_MINUTE} - {MINUTES}) * {_MINUTE_US}, begins) AS span,
+        ticks_before,
+        last_at - greatest((cell // {_CELLS_A_MINUTE} - {MINUTES}) * {_MINUTE_US}, begins, recorded_from) AS span
     FROM (
         SELECT *, lead(cell) OVER w AS next_cell, lead(first_at) OVER w AS next_at, lead(first_vtt) OVER w AS next_vtt,
-            lead(first_ltq) OVER w AS next_ltq,
+            lead(first_ltq) OVER w AS next_ltq, first_value(first_at) OVER w AS recorded_from,
             sum(ticks) OVER (
                 w RANGE BETWEEN {MINUTES * _CELLS_A_MINUTE} + cell % {_CELLS_A_MINUTE} PRECEDING AND CURRENT ROW
             ) AS ticks_before
@@ -103,8 +107,11 @@ WITH cells AS MATERIALIZED (
         )
         WINDOW w AS (PARTITION BY date, instrument_key ORDER BY cell)
     )
+    LEFT JOIN shown USING (date, instrument_key)
     WHERE begins IS NOT NULL AND next_cell IS DISTINCT FROM cell + 1
-        AND coalesce(next_vtt - last_vtt > coalesce(next_ltq, 0), true)
+        AND CASE WHEN next_cell IS NOT NULL THEN coalesce(next_vtt - last_vtt > coalesce(next_ltq, 0), true)
+                 WHEN shown_at > last_at THEN coalesce(shown_vtt > last_vtt, true)
+                 ELSE true END
 ), strange AS (
     SELECT *, greatest({TIMES} * span // ticks_before, {LEAST_NS // _US}) AS patience
     FROM silences WHERE ticks_before >= {LEAST_TICKS} AND silent_to - silent_from >= patience
@@ -119,7 +126,7 @@ GROUP BY s.date, instrument_key, silent_from, silent_to, s.cell, patience
 HAVING silent_to - silent_from - (silent_to // {CELL_US} - s.cell - 1 - count(l.cell)) * {CELL_US} >= patience
 """
 """The silences of an instrument that are strange, and that its volume does not explain: from its last tick to its next,
-or to the end of the session."""
+or to the end of the session. Where no tick follows, the day's last snapshot may tell what was traded."""
 
 MISSING: Final = f"""
 CREATE OR REPLACE VIEW main.missing AS
