@@ -170,6 +170,20 @@ def test_of_a_day_that_goes_on_only_what_has_passed_counts(store: Store) -> None
     assert not check_date(store, days.DATE, EVENING).lasts
 
 
+def test_minutes_are_compared_with_the_exchanges_where_they_are_stored_and_never_graded(store: Store) -> None:
+    ticks = [row | {"ltp": 100.0, "feed_ts": row["recv_ts"]} for row in grown(every(20, ("09:15:10", "09:17:50")), 10)]
+    bars = [
+        {"instrument_key": KEY, "symbol": "A", "start_ts": at(f"09:1{n}"), "volume": 20 if n == 5 else 30}
+        | {"open": 100.0, "high": 100.0, "low": 100.0, "close": 101.0 if n == 7 else 100.0, "source": "historical"}
+        for n in (5, 6, 7)
+    ]
+    write(store, ticks, **WHOLE, exchange_bars=bars)
+    report = check_date(store, days.DATE, EVENING)
+    found = one_of(report)
+    assert report.grade == "A"
+    assert (found.to_json()["bars"], found.to_json()["bars_differing"]) == (3, 1)
+
+
 def test_an_unknown_symbol_is_told_with_the_nearest(store: Store) -> None:
     write(store, [], connections=WHOLE["connections"], subscriptions=[asked(2, "09:00", None) | {"symbol": "RELIANCE"}])
     report = check_date(store, days.DATE, EVENING)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from tickrec import formatting as fmt
+from tickrec.check.bar_differences import BarDifferences, bar_differences
 from tickrec.check.evidence import Evidence, Known, Lost, Minutes
 from tickrec.check.grades import Grade, day_grade, grade, worst
 from tickrec.check.reasons import sentence_of, words_of
@@ -39,6 +40,8 @@ class InstrumentReport:
 
     known: Known
     grade: Grade
+    bars: BarDifferences | None = None
+    """Its minutes against the exchange's, where those are stored; never graded."""
 
     @property
     def share(self) -> float:
@@ -62,8 +65,8 @@ class InstrumentReport:
             "missing_volume": None if known.volume is None else known.missing_volume or 0,
             "volume": known.volume,
             "longest_silence_s": None if known.silence_us is None else known.silence_us / _SECOND_US,
-            "bars": None,
-            "bars_differing": None,
+            "bars": None if self.bars is None else self.bars.bars,
+            "bars_differing": None if self.bars is None else self.bars.differing,
         }
 
 
@@ -164,7 +167,10 @@ def check_date(
         return _unrecorded(store, date, now_us)
     with Session(store, DateRange(date, date), memory_limit=memory_limit, now_ns=now_ns) as session:
         evidence = Evidence(session)
-        reports = [InstrumentReport(known, grade_of(known)) for known in evidence.instruments]
+        bars = bar_differences(session) if store.exchange_bars_path(date).exists() else {}
+        reports = [
+            InstrumentReport(known, grade_of(known), bars.get(known.instrument_key)) for known in evidence.instruments
+        ]
         if not any(each.known.session_us for each in reports):
             return _unrecorded(store, date, now_us)
         reports.sort(key=lambda each: (each.grade, each.share, each.known.missing_us), reverse=True)

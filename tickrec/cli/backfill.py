@@ -9,11 +9,13 @@ from tickrec.cli.options import date_of
 from tickrec.cli.progress_bars import step_line
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Mapping
 
     from tickrec.check.backfill import Fetched, Filled, Wanted
     from tickrec.clock import Clock
     from tickrec.config import Config
+    from tickrec.store.paths import Store
     from tickrec.upstox.auth import Token
 
 
@@ -24,25 +26,36 @@ def backfill(common: Common, date: DateArgument, as_json: JsonOption = False) ->
     They are kept beside the ticks as `exchange_bars`; `bars('5 minutes')` in a query fills gaps with them, and says so.
     What is there is not asked for again, but for candles of the day itself: the next morning's are better.
     """
-    from tickrec.check.backfill import filled, wanted
+    from tickrec.check.backfill import filled
     from tickrec.clock import SystemClock
-    from tickrec.errors import DataError
     from tickrec.store.paths import Store
 
-    store, clock = Store(common.settings.store.data), SystemClock()
+    store = Store(common.settings.store.data)
     day = date_of("DATE", date)
     assert day is not None
-    log_to_stderr()
-    if day not in store.dates():
-        raise DataError(f"nothing was recorded on {day}", where=str(store.root))
-    instruments = wanted(store, day, clock)
-    with common.broker() as (settings, environ):
-        fetched = fetch(settings, environ, store, day, instruments, clock)
-    after = filled(store, day, clock)
+    instruments, fetched = fetch_candles(common, store, day)
+    after = filled(store, day, SystemClock())
     if as_json:
         answer(json.dumps(_to_json(day, instruments, fetched, after)))
     else:
         answer("\n".join(_lines(day, instruments, fetched, after)))
+
+
+def fetch_candles(
+    common: Common, store: "Store", day: "dt.date", *, everything: bool = False
+) -> "tuple[list[Wanted], Fetched]":
+    """Fetch the candles of the instruments with minutes that were not recorded, or of all. Raises as `fetch`."""
+    from tickrec.check.backfill import wanted
+    from tickrec.clock import SystemClock
+    from tickrec.errors import DataError
+
+    clock = SystemClock()
+    log_to_stderr()
+    if day not in store.dates():
+        raise DataError(f"nothing was recorded on {day}", where=str(store.root))
+    instruments = wanted(store, day, clock, everything=everything)
+    with common.broker() as (settings, environ):
+        return instruments, fetch(settings, environ, store, day, instruments, clock)
 
 
 def fetch(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tickrec.cli.backfill import fetch_candles
 from tickrec.cli.common import Common, JsonOption, answer, command
 from tickrec.cli.dates import each_date
 from tickrec.cli.options import date_of
@@ -30,6 +31,9 @@ def check(
     ] = None,
     last: Annotated[str | None, typer.Option("--to", metavar="DATE", help="Until this one.")] = None,
     symbol: Annotated[str | None, typer.Option("--symbol", metavar="NAME", help="Explain one instrument.")] = None,
+    exchange: Annotated[
+        bool, typer.Option("--exchange", help="Fetch the exchange's minute candles and compare with them.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Grade a day: is it complete, and what is missing?
@@ -41,10 +45,14 @@ def check(
 
     store = Store(common.settings.store.data)
     if first or last:
-        if date or symbol:
-            raise UsageError("--from and --to take neither a date nor --symbol", hint="Ask for one day, or for several")
+        if date or symbol or exchange:
+            hint = "Ask for one day, or for several"
+            raise UsageError("--from and --to take neither a date nor --symbol or --exchange", hint=hint)
         raise SystemExit(_check_range(store, date_of("--from", first), date_of("--to", last), as_json))
-    raise SystemExit(_check_day(store, _date_of(store, date), symbol, as_json))
+    day = _date_of(store, date)
+    if exchange:
+        fetch_candles(common, store, day, everything=True)
+    raise SystemExit(_check_day(store, day, symbol, as_json))
 
 
 def _date_of(store: "Store", text: str | None) -> "dt.date":

@@ -10,6 +10,7 @@ from typing import Final
 from rich.text import Text
 
 from tickrec import formatting as fmt
+from tickrec.check.bar_differences import BarDifferences
 from tickrec.check.completeness import DayReport, InstrumentReport
 from tickrec.check.grades import Grade
 from tickrec.check.reasons import clock_time, length, words_of
@@ -33,6 +34,8 @@ def check_page(report: DayReport, width: int, *, option: str = "") -> Page:
     if report.instruments:
         _day_strip(page, report)
         page.say("   ".join(f"{letter} {fmt.grouped(count)}" for letter, count in report.counts.items()))
+        if any(each.bars is not None for each in report.instruments):
+            page.say(_bars([each.bars for each in report.instruments if each.bars is not None]))
         page.spread(NOTHING)
     below = [each for each in report.instruments if each.grade is not Grade.A]
     groups = _groups(below)
@@ -55,6 +58,8 @@ def instrument_page(report: DayReport, one: InstrumentReport, width: int) -> Pag
     page.say(f"missing {length(known.missing_us)} of {length(known.session_us)}" + _volume(one) + share)
     for words in words_of(known, _ALL_WHYS):
         page.say(f"  {words}")
+    if one.bars is not None:
+        page.say(_bars([one.bars]))
     if known.first_us is not None and known.last_us is not None:
         times = f"{clock_time(known.first_us)} - {clock_time(known.last_us)}"
         page.say(f"{fmt.plural(known.ticks, 'tick')}, {times}, longest silence {length(known.silence_us or 0)}")
@@ -127,6 +132,19 @@ def _group(page: Page, report: DayReport, group: Sequence[InstrumentReport]) -> 
         if not number and not first.grade.good:
             line.stylize(Tone.ALARM, 0, 1)
         page.lines.append(line)
+
+
+def _bars(compared: Sequence[BarDifferences]) -> str:
+    """How minutes compare with the exchange's: `of 375 minutes 3 differ from the exchange's: 2 in price, ...`."""
+    minutes, differing = sum(each.bars for each in compared), sum(each.differing for each in compared)
+    if not differing:
+        return f"{fmt.plural(minutes, 'minute')} agree with the exchange's bars"
+    price, volume = sum(each.in_price for each in compared), sum(each.in_volume for each in compared)
+    widest = max((each.widest_percent or 0.0 for each in compared), default=0.0)
+    return (
+        f"{fmt.grouped(differing)} of {fmt.plural(minutes, 'minute')} differ from the exchange's bars: "
+        f"{fmt.grouped(price)} in price (by {widest:.2g} % at most), {fmt.grouped(volume)} in volume"
+    )
 
 
 def _volume(one: InstrumentReport) -> str:
