@@ -11,30 +11,22 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-import logging
-import os
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tickrec import children
 from tickrec.clock import SECOND, Clock
 from tickrec.files import make_folder, publish_bytes
 from tickrec.formatting import moment
-
-log = logging.getLogger("tickrec")
+from tickrec.record.owner import tell
 
 QUIET_SECONDS: Final = 1800
 """What lasts is not told again within this time."""
 RETRY_SECONDS: Final = 60
 """A command that failed is run again after this time."""
-COMMAND_SECONDS: Final = 30
-"""A command that takes longer is killed."""
 FORGET_SECONDS: Final = 3 * 86_400
 """What is over is remembered so long, so that it is not told twice."""
-LAST_BYTES: Final = 500
-"""How much of the end of what a command said is looked at when it fails."""
 
 
 class Alert(NamedTuple):
@@ -93,7 +85,7 @@ class Alerts:
             self._telling = asyncio.create_task(self._tell())
 
     async def finish(self) -> None:
-        """Wait until all that is due has been told: COMMAND_SECONDS at most for each."""
+        """Wait until all that is due has been told: half a minute at most for each."""
         if self._telling is not None:
             await asyncio.wait((self._telling,))
 
@@ -126,47 +118,13 @@ class Alerts:
             text = f"over: {alert.text}"
         elif now_ns - topic.since_ns >= RETRY_SECONDS * SECOND:
             text = f"{alert.text} (since {moment(topic.since_ns, now_ns)})"
-        if await self._run(text):
+        if await tell("on_alert", self._command, text):
             self._failed_ns.pop(alert.topic, None)
             self._remember(alert.topic, _Topic(alert.text, alert.lasting, topic.since_ns, self._clock.wall_ns()))
         else:
             self._failed_ns[alert.topic] = self._clock.monotonic_ns()
             if known is not None:
                 self._remember(alert.topic, known)
-
-    async def _run(self, text: str) -> bool:
-        """Whether the command has succeeded; if not, that is logged with the last line it said."""
-        try:
-            # What it prints must not get into the live table; a file, as what it leaves running may hold it open.
-            with tempfile.TemporaryFile() as said:
-                process = await asyncio.create_subprocess_exec(
-                    *self._command,
-                    text,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=said,
-                    stderr=said,
-                    env=children.without_secrets(),
-                )
-                return await self._ended(process, said)
-        except OSError as error:
-            log.warning("on_alert could not be run: %s", error.strerror or error)
-            return False
-
-    async def _ended(self, process: asyncio.subprocess.Process, said: IO[bytes]) -> bool:
-        try:
-            async with asyncio.timeout(COMMAND_SECONDS):
-                code = await process.wait()
-        except TimeoutError:
-            log.warning("on_alert took more than %d s and was killed", COMMAND_SECONDS)
-            return False
-        finally:
-            if process.returncode is None:
-                process.kill()
-        if code:
-            lines = _end_of(said).decode("utf-8", "replace").split("\n")
-            last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
-            log.warning("on_alert ended with exit code %d: %s", code, last)
-        return not code
 
     def _known(self) -> dict[str, _Topic]:
         """What is remembered, by topic; topics of earlier versions have only a time."""
@@ -190,9 +148,3 @@ class Alerts:
         with contextlib.suppress(OSError):  # better told twice than not at all
             make_folder(self._path.parent)
             publish_bytes(self._path, json.dumps(known, ensure_ascii=False).encode())
-
-
-def _end_of(file: IO[bytes]) -> bytes:
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - LAST_BYTES))
-    return file.read()

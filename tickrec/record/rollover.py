@@ -162,10 +162,14 @@ class Rollover:
             while self._to_seal:
                 await self.seal(self._to_seal.popleft())
 
-    async def seal(self, date: dt.date) -> None:
-        """Seal a date in a child process, and remove the journals that are old by then; alert when it is not sealed."""
+    async def seal(self, date: dt.date) -> bool:
+        """Seal a date in a child process, and remove the journals that are old by then; whether it is sealed.
+
+        If it is not, that is an alert.
+        """
         topic, text = f"{SEALING}{date}", f"{date} could not be sealed: {to_run('seal', date)} says why"
         sealed = await self._flushing.seal(date)
         self._alerts.report([] if sealed else [Alert(topic, text)], judged=lambda known: known == topic)
         if sealed:
             await self._flushing.expire(self._keep_journal)
+        return sealed

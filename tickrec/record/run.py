@@ -10,7 +10,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from enum import Enum
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 from tickrec import logs
 from tickrec.clock import SECOND, Clock, Stopped, ist, unless_stopped
@@ -25,6 +25,7 @@ from tickrec.record.alerts import Alert, Alerts
 from tickrec.record.background import Background
 from tickrec.record.day import Day
 from tickrec.record.ending import Ending
+from tickrec.record.evening import tell_done
 from tickrec.record.flush import Flushing
 from tickrec.record.plan import Plan
 from tickrec.record.progress import RunProgress, unplanned
@@ -38,6 +39,8 @@ from tickrec.upstox.feed import Feed
 from tickrec.upstox.protocol import named
 
 log = logging.getLogger("tickrec")
+
+T = TypeVar("T")
 
 SWITCH_SECONDS: Final = 0.0005
 """How long a thread keeps the interpreter's lock while another wants it. A flush gives the lock away hundreds of times
@@ -110,7 +113,8 @@ class Recorder:
         final = await self._wind_down(error)
         if final.exit_code == ExitCode.DONE and self._stop is Stop.PLANNED:
             log.info("sealing %s", self._rollover.current.date)
-            await self._seal()
+            if await self._sealed():
+                await self._unless_signalled(tell_done(self._config, self._rollover.current.date))
             await self._finish_alerts()
         self._flushing.close()
         return final
@@ -325,17 +329,19 @@ class Recorder:
     async def _close(self) -> None:
         self._rollover.current.close()
 
-    async def _seal(self) -> None:
-        """Seal the day, unless a signal comes: the next recording does it then."""
-        sealing = asyncio.create_task(self._rollover.seal(self._rollover.current.date))
-        signalled = asyncio.create_task(self._stopping.wait())
-        await asyncio.wait((sealing, signalled), return_when=asyncio.FIRST_COMPLETED)
-        signalled.cancel()
-        if not sealing.done():
+    async def _sealed(self) -> bool:
+        """Seal the day, unless a signal comes: the next recording does it then. Whether it is sealed."""
+        sealed = await self._unless_signalled(self._rollover.seal(self._rollover.current.date))
+        if sealed is None:
             log.info("sealing is left to the next recording, or %s", to_run("seal", self._rollover.current.date))
-            sealing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await sealing
+        return bool(sealed)
+
+    async def _unless_signalled(self, work: Awaitable[T]) -> T | None:
+        """What `work` gives; None when a signal comes first, which ends it."""
+        try:
+            return await unless_stopped(self._stopping, work)
+        except Stopped:
+            return None
 
 
 def _is_of_run(topic: str) -> bool:

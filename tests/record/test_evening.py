@@ -1,0 +1,31 @@
+"""What the owner is told when a day is done."""
+
+from typing import Any
+
+import pytest
+
+from tickrec.record.evening import words_of
+
+WHOLE: dict[str, Any] = {
+    "date": "2026-11-27",
+    "grade": "A",
+    "gaps": [],
+    "instruments": [{"ticks": 10_000_000}, {"ticks": 244_871}, {"ticks": 0}],
+}
+GAP = {"conn": 1, "seconds": 3.4}
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({}, "2026-11-27 grade A, 1,02,44,871 ticks of 2 instruments, no gaps"),
+        ({"gaps": [GAP]}, "2026-11-27 grade A, 1,02,44,871 ticks of 2 instruments, 1 gap (3.4s)"),
+        (
+            {"grade": "F", "gaps": [GAP, GAP | {"seconds": None}, GAP | {"seconds": 180.0}]},
+            "2026-11-27 grade F, 1,02,44,871 ticks of 2 instruments, 3 gaps (3m 03s)",
+        ),
+        ({"grade": "F", "instruments": []}, "2026-11-27 grade F, 0 ticks of 0 instruments, no gaps"),
+    ],
+)
+def test_a_day_is_told_in_one_line(facts: dict[str, Any], words: str) -> None:
+    assert words_of(WHOLE | facts) == words

@@ -1,0 +1,65 @@
+"""Evening: what the owner is told when a run has ended well and its day is sealed and checked.
+
+Owns the line of `on_done`. The check is `tickrec check --json` in a process of its own, whose answer the command gets
+on its stdin.
+"""
+
+import datetime as dt
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from tickrec import children
+from tickrec.config import Config
+from tickrec.errors import ExitCode
+from tickrec.formatting import duration, plural
+from tickrec.record.owner import tell
+
+log = logging.getLogger("tickrec")
+
+_CHECKED = (ExitCode.DONE, ExitCode.DATA)
+"""The exit codes of a check that has found a grade."""
+
+
+async def tell_done(config: Config, date: dt.date) -> None:
+    """Check a date and run `on_done` with what was found, if there is such a command. What fails is logged."""
+    if config.record.on_done is None:
+        return
+    report = await _check(config, date)
+    if report is not None:
+        words = children.split_command(config.record.on_done)
+        await tell("on_done", words, words_of(json.loads(report)), report)
+
+
+async def _check(config: Config, date: dt.date) -> bytes | None:
+    """What `tickrec check --json` says of a date; None when it says nothing, as of one on which nothing is traded."""
+    given = ["--data", str(config.store.data), *(["--config", str(config.path)] if config.path else [])]
+    try:
+        process = await children.start("tickrec", "check", str(date), "--json", *given, asked=True)
+    except OSError as error:
+        log.warning("%s could not be checked, so that on_done is not run: %s", date, error.strerror or error)
+        return None
+    try:
+        out, err = await process.communicate(b"")
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode in _CHECKED and out:
+        return out
+    said = err.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
+    log.warning("%s could not be checked, so that on_done is not run: %s", date, said[0])
+    return None
+
+
+def words_of(report: Mapping[str, Any]) -> str:
+    """A report in one line: `2026-11-27 grade A, 1,02,44,871 ticks of 220 instruments, no gaps`."""
+    ticks = [each["ticks"] for each in report["instruments"] if each["ticks"]]
+    counts = f"{plural(sum(ticks), 'tick')} of {plural(len(ticks), 'instrument')}"
+    return f"{report['date']} grade {report['grade']}, {counts}, {_gaps(report['gaps'])}"
+
+
+def _gaps(gaps: list[Mapping[str, Any]]) -> str:
+    lengths = [each["seconds"] for each in gaps if each["seconds"] is not None]
+    together = f" ({duration(sum(lengths))})" if lengths else ""
+    return f"{plural(len(gaps), 'gap')}{together}" if gaps else "no gaps"
