@@ -28,8 +28,8 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 LOOK_BACK_BYTES: Final = 4 * 1024 * 1024
 """That end: some ten seconds of a busy market, hours of a quiet one."""
 _REPORT_NS: Final = SECOND
-_PIECE: Final = 500
-"""Entries read at a time."""
+_PIECE: Final = 20
+"""Entries read at a time: a message may have hundreds of ticks."""
 _POLL_NS: Final = SECOND // 4
 """How long entries are read before something is shown again."""
 _BEHIND_NS: Final = 120 * SECOND
