@@ -80,6 +80,8 @@ class RecordConfig:
     """One of MODES."""
     batch_size: int = 50
     """Keys in one subscribe message."""
+    follow: bool = True
+    """Record further strikes of option chains as the money moves."""
     flush_interval: dt.timedelta = dt.timedelta(seconds=60)
     sync_interval: dt.timedelta = dt.timedelta(seconds=1)
     start: dt.time = dt.time(9, 0)
@@ -138,6 +140,7 @@ READERS: Final[Mapping[str, Mapping[str, values.Read]]] = {
         "symbols": values.selectors,
         "mode": values.choice(*MODES),
         "batch_size": values.whole(1, MAX_BATCH),
+        "follow": values.flag,
         "flush_interval": values.span("1s", "1h"),
         "sync_interval": values.span("10ms", "60s"),
         "start": values.moment,

@@ -9,7 +9,7 @@ import pytest
 from tests.market.fixtures import RECORDS, TODAY, Record, chain, contract, index, master_of, share
 from tickrec.errors import TickrecError, UsageError
 from tickrec.market.instruments import Master
-from tickrec.market.selectors import UnknownSymbols, resolve
+from tickrec.market.selectors import UnknownSymbols, resolve, with_every_strike
 
 NIFTY, BANK, SENSEX = "NSE_INDEX|Nifty 50", "NSE_INDEX|Nifty Bank", "BSE_INDEX|SENSEX"
 RELIANCE, MM, BAJAJ = "NSE_EQ|INE002A01018", "NSE_EQ|INE101A01026", "NSE_EQ|INE917I01010"
@@ -87,7 +87,7 @@ class Market:
             universes=self.universes,
             folder=self.folder,
         )
-        return [instrument.instrument_key for instrument in found]
+        return [instrument.instrument_key for instrument in found.instruments]
 
     def symbols(self, *selectors: str, today: dt.date = TODAY) -> list[str]:
         keys = self.keys(*selectors, today=today)
@@ -211,6 +211,61 @@ def test_a_failure_to_ask_for_prices_passes_through(master: Master, tmp_path: Pa
 
     with pytest.raises(TickrecError, match="401"):
         resolve(["NIFTY:opt:1"], master, today=TODAY, last_prices=fail, universes={}, folder=tmp_path)
+
+
+def test_the_same_strikes_of_several_expiries(market: Market) -> None:
+    assert market.symbols("NIFTY:opt:1:2") == [
+        *market.symbols("NIFTY:opt:1"),
+        *market.symbols("NIFTY:opt:1:2026-12-01"),
+    ]
+    assert market.symbols("nifty:OPT:0:2026-12-01") == ["NIFTY 25950 CE 01 DEC 26", "NIFTY 25950 PE 01 DEC 26"]
+    assert market.symbols("NIFTY:opt:0:9")[::2] == ["NIFTY 25950 CE 24 NOV 26", "NIFTY 25950 CE 01 DEC 26"]
+    assert market.symbols("SENSEX:opt:0:2026-11-26")[0] == "SENSEX 84800 CE 26 NOV 26"
+    assert market.symbols("CRUDEOIL:opt:0:2")[0] == "CRUDEOIL 5250 CE 16 DEC 26"
+    (market.folder / "list.txt").write_text("NIFTY\n")
+    assert len(market.keys("@list.txt:opt:1:2")) == 12
+
+
+def test_on_expiry_day_the_next_expiry_is_there_from_the_start(market: Market) -> None:
+    assert market.symbols("NIFTY:opt:0:2", today=WEEK)[::2] == ["NIFTY 25950 CE 24 NOV 26", "NIFTY 25950 CE 01 DEC 26"]
+
+
+@pytest.mark.parametrize("selector", ["NIFTY:opt:1:0", "NIFTY:opt:1:2026-13-01", "NIFTY:opt:1:2:3", "NIFTY:fut:1:2"])
+def test_what_stands_for_no_expiry_is_no_selector(market: Market, selector: str) -> None:
+    assert f"{selector} is not a selector" in market.refusal(selector)
+
+
+def test_an_expiry_that_is_not_listed_is_refused_with_those_that_are(market: Market) -> None:
+    assert market.refusal("NIFTY:opt:1:2026-12-08").endswith("Expiries: 2026-11-24, 2026-12-01")
+
+
+def test_where_strikes_around_the_money_are_meant_the_whole_chains_are_told(market: Market) -> None:
+    found = resolve(
+        ["NIFTY:opt:2:2", "SENSEX:opt", "CRUDEOIL:opt:1"],
+        market.master,
+        today=TODAY,
+        last_prices=market.last_prices,
+        universes={},
+        folder=market.folder,
+    )
+    assert [(chain.underlying_key, chain.each_side, len(chain.strikes)) for chain in found.chains] == [
+        (NIFTY, 2, 41),
+        (NIFTY, 2, 41),
+        ("MCX_FO|555", 1, 11),
+    ]
+
+
+def test_every_strike_instead_of_those_around_the_money() -> None:
+    texts = [
+        "NIFTY:opt:10, RELIANCE",
+        "nifty:OPT:10:2",
+        "NIFTY:opt:10:2026-12-01,SENSEX:opt:3",
+        "@list.txt:opt:1",
+        "fno",
+    ]
+    assert with_every_strike(texts) == [
+        *("NIFTY:opt, RELIANCE", "nifty:OPT", "NIFTY:opt,SENSEX:opt", "@list.txt:opt", "fno"),
+    ]
 
 
 def test_on_its_last_day_a_contract_matches_and_not_after(market: Market) -> None:
@@ -356,7 +411,7 @@ def test_what_a_list_has_that_means_nothing_today_does_not_cost_the_others(
         kept=kept,
         left_out=passed,
     )
-    assert found
+    assert found.instruments
     assert passed == left_out
 
 

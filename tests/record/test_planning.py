@@ -148,7 +148,10 @@ def test_without_last_prices_the_broker_cannot_be_asked_yet(morning: Morning) ->
     with pytest.raises(RestError, match="no last prices"):
         morning.plan("NIFTY:opt:1")
     morning.broker.prices = {on["instrument_key"]: 24_410.0}
-    assert len(names(morning.plan("NIFTY:opt:1"))) == 6
+    plan = morning.plan("NIFTY:opt:1")
+    assert len(names(plan)) == 6 + 1, "what the options are on is recorded as well, for its price"
+    assert [chain.underlying_key for chain in plan.chains] == [on["instrument_key"]]
+    assert plan.limits == (2000, 2)
 
 
 def test_a_broker_that_refuses_everything_cannot_be_asked_yet(morning: Morning) -> None:

@@ -90,7 +90,8 @@ async def test_a_signal_while_waiting_ends_it(tmp_path: Path) -> None:
 async def test_three_thousand_keys_take_two_connections_and_every_key_is_stored(tmp_path: Path) -> None:
     options = Options(symbols=("fno:opt:3",), mode="full", now=True)
     settings = dataclasses.replace(FAST, rate=4000.0, interval=0.2)
-    async with recording(tmp_path, settings=settings, options=options) as one:
+    config = "[record]\nfollow = false\n[store]\nduckdb = false\n"
+    async with recording(tmp_path, settings=settings, options=options, config=config) as one:
         await until(lambda: one.simulator.stats()["subscribed"] > 2_900)
         wanted = one.simulator.stats()["subscribed"]
         await one.sent(wanted)

@@ -9,7 +9,7 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, ParamSpec
@@ -65,14 +65,15 @@ class Common:
     simulate: bool
 
     @contextlib.contextmanager
-    def broker(self) -> "Iterator[tuple[Config, Mapping[str, str]]]":
-        """The configuration and environment to reach the broker with; for `--simulate`, a market of our own."""
+    def broker(self, simulate: Sequence[str] = ()) -> "Iterator[tuple[Config, Mapping[str, str]]]":
+        """The configuration and environment to reach the broker with; for `--simulate`, a market of our own, which
+        gets these options of the command simulate."""
         if not self.simulate:
             yield self.settings, os.environ
             return
         from tickrec.serve.child import TOKEN, simulated_market
 
-        with simulated_market() as addresses:
+        with simulated_market(simulate) as addresses:
             upstox = dataclasses.replace(
                 self.settings.upstox, api_url=addresses.api_url, assets_url=addresses.assets_url
             )

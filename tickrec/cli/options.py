@@ -76,3 +76,13 @@ def positive_of(name: str, text: str) -> float:
         if 0 < (number := float(text)) < math.inf:
             return number
     raise UsageError(f"{name} must be a number above zero, not {text}")
+
+
+def trend_of(name: str, text: str) -> tuple[float, float | None]:
+    """The share and the seconds that 2% or -1.5%/10m stands for; None where no time is given. Raises UsageError."""
+    share, _, span = text.partition("/")
+    number = share.strip().removesuffix("%")
+    with contextlib.suppress(ValueError):
+        if share.strip().endswith("%") and -90 <= float(number) <= 900:
+            return float(number) / 100, seconds_of(name, span or None)
+    raise UsageError(f"{name} must be a share such as 2% or -1.5%/10m, not {text}")

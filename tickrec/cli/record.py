@@ -3,14 +3,14 @@
 import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tickrec.cli.common import ColoursOption, Common, ModeOption, command, say
-from tickrec.cli.options import colours_of, mode_of, value_of
+from tickrec.cli.options import colours_of, mode_of, positive_of, trend_of, value_of
 from tickrec.errors import AlreadyRecording, ExitCode, NothingToRecord, TickrecError, UsageError, options_given
 
 if TYPE_CHECKING:
@@ -40,6 +40,16 @@ def record(
     now: Annotated[
         bool, typer.Option("--now", help="Begin at once, without the calendar; end at --until, --for or `stop`.")
     ] = False,
+    rate: Annotated[
+        str | None, typer.Option("--rate", metavar="N", help="With --simulate: ticks a second, as in `simulate`.")
+    ] = None,
+    trend: Annotated[
+        str | None, typer.Option("--trend", metavar="SHARE", help="With --simulate: how far prices move: 2%, 2%/10m.")
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option("--fault", metavar="KIND", help="With --simulate: what goes wrong: see `simulate` (repeatable)."),
+    ] = None,
     live: Annotated[bool | None, typer.Option("--live/--no-live", help="The live table.")] = None,
     colours: ColoursOption = None,
     scheduled: Annotated[
@@ -61,6 +71,9 @@ def record(
         raise UsageError("--for and --until both say when to end", hint="Give one of them")
     if settings.store.data.name == SIMULATED and not common.simulate:
         raise UsageError(f"{settings.store.data} is for the simulated market", hint="Add --simulate, or choose another")
+    market = _market_options(rate, trend, fault or [])
+    if market and not common.simulate:
+        raise UsageError(f"{market[0]} is for the simulated market", hint="Add --simulate")
     options = Options(
         symbols=tuple(symbols or settings.record.symbols),
         mode=value_of("--mode", mode_of, mode) or settings.record.mode,
@@ -71,7 +84,7 @@ def record(
         scheduled=scheduled,
     )
     palette = colours_of(colours)
-    with common.broker() as (settings, environ):
+    with common.broker(market) as (settings, environ):
         if not scheduled:
             raise SystemExit(_record(settings, options, environ, live, palette))
         keep_cron_log_short(settings)
@@ -79,6 +92,23 @@ def record(
             raise SystemExit(_record(settings, options, environ, live, palette))
         except (AlreadyRecording, NothingToRecord) as error:  # as for most starts of a day
             raise SystemExit(error.code) from None
+
+
+def _market_options(rate: str | None, trend: str | None, faults: Sequence[str]) -> list[str]:
+    """The options of the simulated market, checked, as its command takes them. Raises UsageError."""
+    from tickrec.serve.faults import parse_fault
+
+    options = []
+    if rate is not None:
+        positive_of("--rate", rate)
+        options.append(f"--rate={rate}")
+    if trend is not None:
+        trend_of("--trend", trend)
+        options.append(f"--trend={trend}")
+    for fault in faults:
+        parse_fault(fault)
+        options.append(f"--fault={fault}")
+    return options
 
 
 def _record(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from tickrec.cli.common import Common, command
-from tickrec.cli.options import positive_of, seconds_of, whole_of
+from tickrec.cli.options import positive_of, seconds_of, trend_of, whole_of
 from tickrec.cli.plain import PlainCommand
 
 
@@ -32,6 +32,9 @@ def simulate(
     interval: Annotated[
         str, typer.Option("--interval", metavar="TIME", help="Between two messages, in which an instrument moves once.")
     ] = "200ms",
+    trend: Annotated[
+        str, typer.Option("--trend", metavar="SHARE", help="How far prices move within 5m, or a time: 2%, -1%/10m.")
+    ] = "0%",
     seed: Annotated[str, typer.Option("--seed", metavar="N", help="The same seed gives the same market.")] = "1",
     plus: Annotated[bool, typer.Option("--plus", help="An Upstox Plus account.")] = False,
     real_hours: Annotated[bool, typer.Option("--real-hours", help="Keep the exchanges' hours.")] = False,
@@ -55,9 +58,12 @@ def simulate(
     from tickrec.serve.server import run
     from tickrec.serve.synthetic.simulator import Settings, Simulator
 
+    share, span = trend_of("--trend", trend)
     settings = Settings(
         port=whole_of("--port", port, 0, 65_535),
         rate=positive_of("--rate", rate),
+        trend=share,
+        trend_span=span or 300.0,
         interval=seconds_of("--interval", interval) or 0.0,
         seed=whole_of("--seed", seed, 0, 2**63 - 1),
         plus=plus,

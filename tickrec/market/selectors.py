@@ -7,6 +7,7 @@
     RELIANCE:fut        all its futures, nearest first
     NIFTY:opt           all its options of the nearest expiry, by strike
     NIFTY:opt:10        of these, the strike nearest to the underlying's last price and ten on either side
+    NIFTY:opt:10:2      the same of the two nearest expiries; NIFTY:opt:10:2026-12-01 of that one
     all:NSE_EQ          everything in a segment; all:NSE_FO:FUT everything of one type in it
     @watchlist.txt      a file with a selector a line; # begins a comment
     liquid              a list from [universes]
@@ -18,20 +19,22 @@ such contracts or without a price is left out with a warning. Knows the table of
 nothing of where prices come from.
 """
 
+import contextlib
 import datetime as dt
 import difflib
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tickrec import values
 from tickrec.errors import UsageError
+from tickrec.market.chains import Chain, around
 from tickrec.market.instruments import Instrument, Master
+from tickrec.market.watchlists import Term, expand
 
 log = logging.getLogger("tickrec")
 
@@ -44,13 +47,25 @@ LastPrices = Callable[[Sequence[str]], Mapping[str, float]]
 """Last prices, in rupees, of instrument keys."""
 
 
-class Term(NamedTuple):
-    """One selector, and the file and line it was read from (empty for one given directly)."""
+class Contracts(NamedTuple):
+    """Which contracts of an underlying are meant."""
 
-    text: str
-    where: str = ""
-    listed: bool = False
-    """Of a list that is kept, a file or a universe, in which a name may go out of use over night."""
+    kind: str = ""
+    """fut or opt; empty: the underlying itself."""
+    each_side: int | None = None
+    """Strikes either side of the money; None: all."""
+    expiries: int = 1
+    """How many, the nearest first."""
+    expiry: dt.date | None = None
+    """The only one."""
+
+
+class Resolved(NamedTuple):
+    """What selectors mean."""
+
+    instruments: list[Instrument]
+    chains: tuple[Chain, ...] = ()
+    """Those of which only the strikes around the money are meant."""
 
 
 class Found(NamedTuple):
@@ -82,7 +97,7 @@ def resolve(
     folder: Path,
     kept: bool = False,
     left_out: list[str] | None = None,
-) -> list[Instrument]:
+) -> Resolved:
     """The instruments that `selectors` mean today, in the order written, each once.
 
     Files are looked for in `folder`. `last_prices` is asked once, and only if a selector needs the money; what it
@@ -112,73 +127,21 @@ def resolve(
         left_out += [term.text for term in passed]
     keys = list(dict.fromkeys(item.money_key for item in found if item.money_key))
     prices = last_prices(keys) if keys else {}
-    rows = dict.fromkeys(row for item in found for row in listing.narrow(item, prices))
-    if not rows:
+    rows = [listing.narrow(item, prices) for item in found]
+    if not any(rows):
         raise UsageError("no instruments were selected", hint="Name some, such as fno, RELIANCE or NIFTY:opt:10")
-    return master.rows(list(rows))
+    chains = tuple(
+        Chain.of(item.money_key, item.each_side, master.rows(item.rows))
+        for item, narrowed in zip(found, rows, strict=True)
+        if item.each_side is not None and narrowed
+    )
+    return Resolved(master.rows(list(dict.fromkeys(row for narrowed in rows for row in narrowed))), chains)
 
 
-def expand(selectors: Sequence[str], universes: Mapping[str, Sequence[str]], folder: Path) -> list[Term]:
-    """The selectors with comma-separated lists split, and files and universes replaced by what they hold."""
-    expansion = _Expansion({name.casefold(): tuple(members) for name, members in universes.items()})
-    return [leaf for text in selectors for leaf in expansion.leaves(Term(text), folder, ())]
-
-
-class _Expansion:
-    """Replaces files and universes by their members; `inside` are those being replaced, to find circles."""
-
-    def __init__(self, universes: Mapping[str, Sequence[str]]) -> None:
-        self._universes = universes
-
-    def leaves(self, term: Term, folder: Path, inside: tuple[str, ...]) -> Iterator[Term]:
-        for text in filter(None, (part.strip() for part in term.text.split(","))):
-            name, _, suffix = text.partition(":")
-            if name.startswith("@"):
-                yield from self._file(Term(text, term.where), folder, inside)
-            elif name.casefold() in self._universes:
-                inner = _inside(name.casefold(), f"universe {name}", term.where, inside)
-                for member in self._universes[name.casefold()]:
-                    yield from _with_suffix(self.leaves(Term(member, term.where, True), folder, inner), suffix)
-            else:
-                yield Term(text, term.where, term.listed)
-
-    def _file(self, term: Term, folder: Path, inside: tuple[str, ...]) -> Iterator[Term]:
-        name, suffix = _split_path(term.text[1:])
-        try:
-            path = folder / values.expanded(name)
-        except ValueError as error:
-            raise UsageError(f"@{name} {error}", where=term.where) from None
-        inner = _inside(str(path.resolve()), str(path), term.where, inside)
-        for number, line in enumerate(_lines(path, term.where), 1):
-            inner_term = Term(line.partition("#")[0], f"{path}:{number}", True)
-            yield from _with_suffix(self.leaves(inner_term, path.parent, inner), suffix)
-
-
-def _split_path(text: str) -> tuple[str, str]:
-    """A file name, and the fut or opt that may follow it; the colon after a Windows drive is part of the name."""
-    match = re.fullmatch(r"(.*?)(?::((?:fut|opt)(?::\d+)?))?", text, re.IGNORECASE | re.DOTALL)
-    return (match[1], match[2] or "") if match else (text, "")
-
-
-def _inside(identity: str, shown: str, where: str, inside: tuple[str, ...]) -> tuple[str, ...]:
-    if identity in inside:
-        raise UsageError(f"{shown} includes itself", where=where, hint="Take out one of the two")
-    return (*inside, identity)
-
-
-def _with_suffix(terms: Iterator[Term], suffix: str) -> Iterator[Term]:
-    for term in terms:
-        yield term._replace(text=f"{term.text}:{suffix}") if suffix else term
-
-
-def _lines(path: Path, where: str) -> list[str]:
-    try:
-        return values.decoded(path.read_bytes()).splitlines()
-    except OSError as error:
-        hint = "It is looked for beside the file or in the folder that names it"
-        raise UsageError(f"{path} cannot be read: {error.strerror}", where=where, hint=hint) from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is not UTF-8 text", where=where) from None
+def with_every_strike(selectors: Sequence[str]) -> list[str]:
+    """The same selectors with all strikes of the nearest expiry in place of those around the money, whose price is not
+    asked for then."""
+    return [re.sub(r"(?i)(:opt):\d+(:[\d-]+)?(?=\s*(,|$))", r"\1", text) for text in selectors]
 
 
 class _Listing:
@@ -217,11 +180,11 @@ class _Listing:
         name = _unquoted(name)
         if name.casefold() == "all":
             return [Found(self._all(suffixes, term))]
-        kind, each_side = _contract_kind(suffixes, term)
+        wanted = _wanted_contracts(suffixes, term)
         if name.casefold() == "fno":
             rows = self._underlyings(term)
-            return [self._chain(row, kind, each_side, term) for row in rows] if kind else [Found(rows)]
-        return [self._contracts(name, kind, each_side, term)] if kind else [Found([self._one(name, term)])]
+            return [each for row in rows for each in self._on(row, wanted, term)] if wanted.kind else [Found(rows)]
+        return self._contracts(name, wanted, term) if wanted.kind else [Found([self._one(name, term)])]
 
     def _all(self, suffixes: Sequence[str], term: Term) -> list[int]:
         segment, kind = (*(part.upper() for part in suffixes), "", "")[:2]
@@ -292,7 +255,7 @@ class _Listing:
         share = isin.startswith("INE") and isin[7:9] == "01"
         return CASH.index(self.segment[row].as_py()), self.kind[row].as_py() != "EQ", not share
 
-    def _contracts(self, name: str, kind: str, each_side: int | None, term: Term) -> Found:
+    def _contracts(self, name: str, wanted: Contracts, term: Term) -> list[Found]:
         """The contracts on a name, found by the underlying's symbol or by its key."""
         row = self._key(name, term) if "|" in name else self._plain(name)
         on_it = pc.equal(self.underlying, name.upper())
@@ -300,32 +263,46 @@ class _Listing:
             on_it = pc.or_kleene(on_it, pc.equal(self.underlying_key, self.key[row]))
         if row is None and not self.rows(on_it):
             raise _Unknown
-        return self._pick(on_it, name, kind, each_side, term)
+        return self._pick(on_it, name, wanted, term)
 
-    def _chain(self, row: int, kind: str, each_side: int | None, term: Term) -> Found:
+    def _on(self, row: int, wanted: Contracts, term: Term) -> list[Found]:
+        """The contracts on the underlying in a row, one of many."""
         on_it = pc.equal(self.underlying_key, self.key[row])
         try:
-            return self._pick(on_it, self.symbol[row].as_py(), kind, each_side, term)._replace(one_of_many=True)
+            found = self._pick(on_it, self.symbol[row].as_py(), wanted, term)
         except UsageError as error:
             log.warning("%s: left out", error.what)
-            return Found([])
+            return []
+        return [each._replace(one_of_many=True) for each in found]
 
-    def _pick(self, on_it: pa.Array, name: str, kind: str, each_side: int | None, term: Term) -> Found:
-        """The futures, or the options of the nearest expiry, among the contracts `on_it`, of the first segment."""
-        kinds = pc.is_in(self.kind, value_set=pa.array(["FUT"] if kind == "fut" else ["CE", "PE"]))
+    def _pick(self, on_it: pa.Array, name: str, wanted: Contracts, term: Term) -> list[Found]:
+        """The futures, or for each expiry the options, among the contracts `on_it`, of the first segment."""
+        kinds = pc.is_in(self.kind, value_set=pa.array(["FUT"] if wanted.kind == "fut" else ["CE", "PE"]))
         traded = pc.is_in(self.segment, value_set=pa.array(CONTRACTS))
         rows = self.rows(on_it, kinds, traded, pc.is_valid(self.expiry))
         if not rows:
-            what = "futures" if kind == "fut" else "options"
+            what = "futures" if wanted.kind == "fut" else "options"
             raise UsageError(f"{name} has no {what}", where=term.where)
         first = min((self.segment[row].as_py() for row in rows), key=CONTRACTS.index)
         rows = [row for row in rows if self.segment[row].as_py() == first]
-        if kind == "fut":
-            return Found(sorted(rows, key=lambda row: (self.expiry[row].as_py(), self.symbol[row].as_py())))
-        nearest = min(self.expiry[row].as_py() for row in rows)
-        rows = [row for row in rows if self.expiry[row].as_py() == nearest]
+        if wanted.kind == "fut":
+            return [Found(sorted(rows, key=lambda row: (self.expiry[row].as_py(), self.symbol[row].as_py())))]
         rows.sort(key=lambda row: (self.strike[row].as_py(), self.kind[row].as_py()))
-        return Found(rows, each_side, "" if each_side is None else self.underlying_key[rows[0]].as_py() or "")
+        expiries = self._expiries(rows, name, wanted, term)
+        chains = [[row for row in rows if self.expiry[row].as_py() == expiry] for expiry in expiries]
+        if wanted.each_side is None:
+            return [Found(chain) for chain in chains]
+        return [Found(chain, wanted.each_side, self.underlying_key[chain[0]].as_py() or "") for chain in chains]
+
+    def _expiries(self, rows: Sequence[int], name: str, wanted: Contracts, term: Term) -> list[dt.date]:
+        """Which expiries of the options in the rows are meant, nearest first."""
+        listed = sorted({self.expiry[row].as_py() for row in rows})
+        if wanted.expiry is None:
+            return listed[: wanted.expiries]
+        if wanted.expiry not in listed:
+            what = f"{name} has no options that expire on {wanted.expiry:%d %b %Y}"
+            raise UsageError(what, where=term.where, hint=f"Expiries: {', '.join(map(str, listed))}")
+        return [wanted.expiry]
 
     def narrow(self, found: Found, prices: Mapping[str, float]) -> list[int]:
         """The rows whose strike is among `each_side` either side of the one nearest to the money."""
@@ -340,8 +317,7 @@ class _Listing:
             hint = f"Write {name}:opt for all strikes, or name the contracts"
             raise UsageError(f"the broker gave no last price for {found.money_key or name}", hint=hint)
         strikes = sorted({self.strike[row].as_py() for row in found.rows})
-        at = min(range(len(strikes)), key=lambda place: abs(strikes[place] - money))
-        near = set(strikes[max(0, at - found.each_side) : at + found.each_side + 1])
+        near = {strikes[place] for place in around(strikes, money, found.each_side)}
         return [row for row in found.rows if self.strike[row].as_py() in near]
 
     def nearest(self, name: str) -> list[str]:
@@ -357,17 +333,30 @@ def _unquoted(name: str) -> str:
     return name[1:-1].strip() if quoted else name
 
 
-def _contract_kind(suffixes: Sequence[str], term: Term) -> tuple[str, int | None]:
-    """What follows the name: ("", None), ("fut", None), ("opt", None) or ("opt", strikes on each side)."""
+def _wanted_contracts(suffixes: Sequence[str], term: Term) -> Contracts:
+    """What follows the name. Raises UsageError for what makes no sense."""
     match [part.casefold() for part in suffixes]:
         case []:
-            return "", None
+            return Contracts()
         case ["fut"] | ["opt"] as kind:
-            return kind[0], None
-        case ["opt", count] if count.isascii() and count.isdecimal():
-            return "opt", int(count)
-    hint = "After a name may come :fut, :opt, or :opt:10 for ten strikes either side of the money"
+            return Contracts(kind[0])
+        case ["opt", count, *expiries] if _is_number(count) and len(expiries) <= 1:
+            wanted = Contracts("opt", int(count))
+            if not expiries:
+                return wanted
+            if _is_number(expiries[0]) and int(expiries[0]):
+                return wanted._replace(expiries=int(expiries[0]))
+            with contextlib.suppress(ValueError):
+                return wanted._replace(expiry=dt.date.fromisoformat(expiries[0]))
+    hint = (
+        "After a name may come :fut, :opt, :opt:10 for ten strikes either side of the money, :opt:10:2 for that of two "
+        "expiries, or :opt:10:2026-12-01"
+    )
     raise UsageError(f"{term.text} is not a selector", where=term.where, hint=hint)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
 
 
 def _unknown_symbols(terms: Sequence[Term], listing: _Listing) -> UnknownSymbols:

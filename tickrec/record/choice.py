@@ -5,7 +5,6 @@ broker over REST only, and keeps its list in the store.
 """
 
 import logging
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +12,9 @@ from typing import NamedTuple
 from tickrec.config import Config
 from tickrec.errors import TokenError, UsageError
 from tickrec.market.calendar import trading_date
+from tickrec.market.chains import Chain
 from tickrec.market.instruments import Instrument, Master, UnusableList, ensure_master, latest_before
-from tickrec.market.selectors import UnknownSymbols, resolve
+from tickrec.market.selectors import Resolved, UnknownSymbols, resolve, with_every_strike
 from tickrec.record.plan import Bar, Options, no_bar
 from tickrec.store.paths import Store
 from tickrec.upstox.auth import Token
@@ -33,6 +33,9 @@ class Choice(NamedTuple):
     """Whether the list of instruments was the day's own, and as long as the day before's."""
     unknown: tuple[str, ...] = ()
     """Selectors of lists that mean nothing."""
+    chains: tuple[Chain, ...] = ()
+    """The options of which further strikes are to be recorded as the money moves; the instruments have what they are
+    on."""
 
 
 def load_master(store: Store, rest: Rest, now_ns: int, bar: Bar = no_bar, *, anew: bool = False) -> Master:
@@ -66,7 +69,7 @@ def resolve_options(
     token: Token | TokenError,
     now_ns: int,
     left_out: list[str] | None = None,
-) -> list[Instrument]:
+) -> Resolved:
     """The instruments that the options mean, at least one. `left_out` gets the names of lists that mean nothing today.
 
     Raises UsageError, and where prices are asked for RestError, or the TokenError that there is instead of a token.
@@ -94,6 +97,21 @@ def resolve_options(
     )
 
 
+def followed_chains(config: Config, master: Master, found: Resolved) -> tuple[Chain, ...]:
+    """The chains that follow the money, which takes a price from the feed."""
+    if not config.record.follow:
+        return ()
+    known = {chain.underlying_key for chain in found.chains if master.find([chain.underlying_key])}
+    return tuple(chain for chain in found.chains if chain.underlying_key in known)
+
+
+def missing_underlyings(master: Master, found: Resolved, chains: Sequence[Chain]) -> list[Instrument]:
+    """What the chains are on, as far as it is not recorded anyway."""
+    recorded = {each.instrument_key for each in found.instruments}
+    keys = dict.fromkeys(chain.underlying_key for chain in chains if chain.underlying_key not in recorded)
+    return master.rows(master.find(list(keys)))
+
+
 def choose(
     config: Config,
     options: Options,
@@ -111,8 +129,10 @@ def choose(
 
     def chosen(master: Master) -> Choice:
         unknown: list[str] = []
-        instruments = resolve_options(config, options, master, rest, token, now_ns, unknown)
-        return Choice(tuple(instruments), master.stand_in_of is None, tuple(unknown))
+        found = resolve_options(config, options, master, rest, token, now_ns, unknown)
+        chains = followed_chains(config, master, found)
+        instruments = (*found.instruments, *missing_underlyings(master, found, chains))
+        return Choice(instruments, master.stand_in_of is None, tuple(unknown), chains)
 
     master = load_master(store, rest, now_ns, bar)
     try:
@@ -131,15 +151,14 @@ def resolve_before(config: Config, options: Options, before: Master, now_ns: int
 
     Raises UsageError.
     """
-    everywhere = [re.sub(r"(?i)(:opt):\d+$", r"\1", text) for text in options.symbols]
     return resolve(
-        everywhere,
+        with_every_strike(options.symbols),
         before,
         today=trading_date(now_ns),
         last_prices=lambda _keys: {},
         universes=config.universes,
         folder=Path.cwd(),
-    )
+    ).instruments
 
 
 def _may_come(

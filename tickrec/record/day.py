@@ -53,6 +53,8 @@ class Day:
         """Ticks in the journal that are not in Parquet."""
         self.asked_before: dict[str, str] = {}
         """Trading symbol of every key that earlier runs asked for on the date."""
+        self.followed_before: frozenset[str] = frozenset()
+        """Those of them that were asked for because the money moved."""
         self._gaps_seen = 0
         self._noted_sessions: Sequence[SessionRow] | None = None
         self._clock = clock
@@ -76,6 +78,7 @@ class Day:
             covered = coverage(store, date)
             self._history = self._restore(store, covered)
             self.asked_before = dict(self._history.symbols)
+            self.followed_before = frozenset(self._history.followed)
             # A journal may have lost its end, or be gone, where Parquet has more: a seq is never used twice.
             next_seq = max(self.repair.last_seq, covered.written_last) + 1
             self.journal = JournalWriter(store.journal(date), source=source, next_seq=next_seq, start_ns=now_ns)

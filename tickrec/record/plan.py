@@ -15,10 +15,12 @@ from tickrec.clock import SECOND, ist
 from tickrec.config import Config
 from tickrec.errors import TokenError, UsageError
 from tickrec.market.calendar import UNSURE_NS, Calendar, exchange_of, trading_date
+from tickrec.market.chains import Chain
 from tickrec.market.hours import at, expiring_index_end
 from tickrec.market.instruments import Instrument
 from tickrec.upstox.auth import Token
-from tickrec.upstox.protocol import Wanted, spread
+from tickrec.upstox.limits import CONNECTIONS, NO_LIMITS_KNOWN, Limits
+from tickrec.upstox.protocol import Wanted, caps, spread
 from tickrec.upstox.rest import SOURCE, Progress
 from tickrec.upstox.timings import Session
 
@@ -71,7 +73,7 @@ class Times(NamedTuple):
 class Plan:
     """The instruments of a run and the connections they are dealt out to.
 
-    What the broker tells later changes its `calendar` and its `times`.
+    What the broker tells later changes its `calendar` and its `times`, and may add to its `instruments`.
     """
 
     mode: str
@@ -87,6 +89,10 @@ class Plan:
     """Selectors of lists that mean nothing today."""
     whole: bool = True
     """Whether the list of instruments was the day's own, and as long as the day before's."""
+    chains: tuple[Chain, ...] = ()
+    """The options of which further strikes are recorded as the money moves."""
+    limits: Limits = NO_LIMITS_KNOWN
+    """What the account allows in this mode."""
     open_until: dict[str, int] = field(default_factory=dict)
     """Until when, wall nanoseconds, segments are recorded that the feed calls open beyond the planned end."""
 
@@ -173,6 +179,11 @@ def _is_expiring_index(instrument: Instrument, date: dt.date) -> bool:
 def account_plan(config: Config, token: Token | TokenError) -> str:
     """normal or plus: as configured, else as the token says."""
     return config.upstox.plan or ("plus" if isinstance(token, Token) and token.plus else "normal")
+
+
+def limits(config: Config, mode: str, account: str) -> Limits:
+    """What a run may have. Raises UsageError for a mode that the account does not offer."""
+    return Limits(caps(account, [mode])[mode], config.upstox.connections or CONNECTIONS[account])
 
 
 def deal_out(config: Config, instruments: Sequence[Instrument], mode: str, plan: str) -> tuple[tuple[Wanted, ...], ...]:

@@ -22,6 +22,7 @@ from tickrec.record.plan import (
     Times,
     account_plan,
     deal_out,
+    limits,
     no_bar,
     plan_times,
 )
@@ -80,14 +81,26 @@ def make_plan(
         hours(set(SHARE_SEGMENTS), now_ns)
     token = tokens.read()
     check_expiry(token, now_ns)
-    instruments, whole, unknown = choose(config, options, store, rest, token, now_ns, bar)
+    instruments, whole, unknown, chains = choose(config, options, store, rest, token, now_ns, bar)
     if unknown:
         log.warning("%s unknown today, the others are recorded: %s", plural(len(unknown), "symbol"), ", ".join(unknown))
     # Counted from here: the instruments may have taken a while to come.
     times = hours({each.segment for each in instruments}, clock.wall_ns())
     pa.default_memory_pool().release_unused()
-    connections = deal_out(config, instruments, options.mode, account_plan(config, token))
-    return Plan(options.mode, instruments, connections, calendar, token.expires_ns, times, source, unknown, whole)
+    account = account_plan(config, token)
+    return Plan(
+        options.mode,
+        instruments,
+        deal_out(config, instruments, options.mode, account),
+        calendar,
+        token.expires_ns,
+        times,
+        source,
+        unknown,
+        whole,
+        chains,
+        limits(config, options.mode, account),
+    )
 
 
 def ask_hours(

@@ -27,6 +27,7 @@ from tickrec.record.day import Day
 from tickrec.record.ending import Ending
 from tickrec.record.evening import tell_done
 from tickrec.record.flush import Flushing
+from tickrec.record.following import Following
 from tickrec.record.plan import Plan
 from tickrec.record.progress import RunProgress, unplanned
 from tickrec.record.rollover import SEALING, Rollover
@@ -98,6 +99,7 @@ class Recorder:
             store, clock, interval=config.record.flush_interval.total_seconds(), duckdb=config.store.duckdb
         )
         self._alert_rules = AlertRules(plan.quiet)
+        self._following = Following(plan, feed, day)
         self._background = Background(clock)
         self._staleness = Staleness(clock, plan.by_key, self._trading_since, feed.ask_again)
         self._stop = Stop.SIGNAL
@@ -193,6 +195,7 @@ class Recorder:
         yield "stale instruments", self._staleness.keep_looking
         yield "finishing dates", self._rollover.keep_finishing
         yield "housekeeping", self._rollover.keep_house
+        yield "following the money", self._following.keep_following
 
     def _take(self, entries: Sequence[Entry]) -> None:
         """Journal entries that came together, then count them. Raises StorageError, which ends the run."""
@@ -204,6 +207,7 @@ class Recorder:
         self._progress.messages(entries, self._rollover.append_messages(entries))
         self._ending.hear(entries)
         self._staleness.hear(entries)
+        self._following.hear(entries)
 
     async def _sync(self) -> None:
         """Make the journal durable every `sync_interval`. Raises StorageError when the disk refuses."""

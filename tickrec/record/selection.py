@@ -6,7 +6,8 @@ Owns the answer of `tickrec symbols`, as JSON and as text.
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 from tickrec.clock import Clock
 from tickrec.config import Config
@@ -14,7 +15,7 @@ from tickrec.errors import TokenError, UsageError
 from tickrec.formatting import grouped, plural, price
 from tickrec.market.calendar import trading_date
 from tickrec.market.instruments import Instrument
-from tickrec.record.choice import load_master, resolve_options
+from tickrec.record.choice import followed_chains, load_master, missing_underlyings, resolve_options
 from tickrec.record.plan import Bar, Options, account_plan, deal_out, no_bar
 from tickrec.store.paths import Store
 from tickrec.upstox.auth import Token, TokenSource
@@ -39,6 +40,19 @@ class Selection:
     refusal: str = ""
     unknown: tuple[str, ...] = ()
     """Configured selectors that mean nothing today: the others are recorded without them."""
+    follow: "Follow | None" = None
+    """Where strikes follow the money."""
+
+
+class Follow(NamedTuple):
+    """What following the money may come to need at most: when it has been at every strike."""
+
+    underlyings: tuple[Instrument, ...]
+    """Recorded as well, for their price."""
+    most: int
+    """Instruments in all."""
+    connections: int
+    """Needed for these; those that the plan does not have are done without."""
 
 
 def select(config: Config, options: Options, environ: Mapping[str, str], clock: Clock, bar: Bar = no_bar) -> Selection:
@@ -53,17 +67,32 @@ def select(config: Config, options: Options, environ: Mapping[str, str], clock: 
     master = load_master(store, rest, now_ns, bar)
     token = _token(config, environ)
     unknown: list[str] = []
-    instruments = resolve_options(config, options, master, rest, token, now_ns, unknown if options.kept else None)
+    found = resolve_options(config, options, master, rest, token, now_ns, unknown if options.kept else None)
+    instruments, chains = found.instruments, followed_chains(config, master, found)
+    underlyings = missing_underlyings(master, found, chains)
     plan = account_plan(config, token)
     cap = caps(plan, [options.mode])[options.mode]
     connections, refusal = None, ""
     try:
-        connections = len(deal_out(config, instruments, options.mode, plan))
+        connections = len(deal_out(config, [*instruments, *underlyings], options.mode, plan))
     except UsageError as error:
         refusal = str(error)
-    date = str(trading_date(now_ns))
-    allowed, left_out = CONNECTIONS[plan], tuple(unknown)
-    return Selection(date, options.mode, plan, tuple(instruments), cap, allowed, connections, refusal, left_out)
+    follow = None
+    if chains:
+        count = len({each.instrument_key for each in chain(instruments, underlyings, *chains)})
+        follow = Follow(tuple(underlyings), count, max(connections or 0, -(-count // cap)))
+    return Selection(
+        str(trading_date(now_ns)),
+        options.mode,
+        plan,
+        tuple(instruments),
+        cap,
+        CONNECTIONS[plan],
+        connections,
+        refusal,
+        tuple(unknown),
+        follow,
+    )
 
 
 def _token(config: Config, environ: Mapping[str, str]) -> Token | TokenError:
@@ -85,7 +114,16 @@ def to_json(selection: Selection) -> dict[str, Any]:
         "connections_allowed": selection.allowed,
         "connections_needed": selection.connections,
         "refusal": selection.refusal or None,
+        "follow": _follow_json(selection.follow) if selection.follow else None,
         "instruments": [_instrument_json(each) for each in selection.instruments],
+    }
+
+
+def _follow_json(follow: Follow) -> dict[str, Any]:
+    return {
+        "underlyings": [each.instrument_key for each in follow.underlyings],
+        "count_at_most": follow.most,
+        "connections_at_most": follow.connections,
     }
 
 
@@ -114,3 +152,13 @@ def to_lines(selection: Selection) -> Iterator[str]:
             f"mode {selection.mode}, plan {selection.plan}: {plural(selection.connections, 'connection')} of "
             f"{selection.allowed}, each up to {grouped(selection.cap)} keys"
         )
+    if selection.follow is not None:
+        yield _follow_text(selection.follow, selection)
+
+
+def _follow_text(follow: Follow, selection: Selection) -> str:
+    also = ", ".join(each.symbol for each in follow.underlyings[:5]) + (", ..." if len(follow.underlyings) > 5 else "")
+    needs = f"{plural(follow.most, 'instrument')} on {plural(follow.connections, 'connection')} at most"
+    most = selection.cap * selection.allowed
+    bound = f"; {grouped(most)} are the most that fit" if follow.most > most else ""
+    return f"strikes follow the money{f' (with {also} for its price)' if also else ''}: {needs}{bound}"

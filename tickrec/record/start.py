@@ -23,6 +23,7 @@ from tickrec.formatting import moment
 from tickrec.market.calendar import Calendar
 from tickrec.record.alerts import Alert, Alerts
 from tickrec.record.ending import Ending
+from tickrec.record.following import mark_followed
 from tickrec.record.plan import Bar, Options, Plan, Times, no_bar
 from tickrec.record.planning import ask_hours
 from tickrec.record.rollover import open_today
@@ -128,11 +129,16 @@ class Record:
         plan = await self._waiting.until_session(plan)
         self._planned()
         self._warn_of_expiry(plan)
+        day = await open_today(
+            self._store, self._clock, self._stopping, plan.times.stop_ns, self._waiting.held, plan.source
+        )
+        mark_followed(plan, day)
         feed = Feed(
             self._rest,
             self._tokens,
             plan.connections,
             self._clock,
+            limits=plan.limits,
             batch_size=self._config.record.batch_size,
             quiet=plan.quiet,
             timing=self._timing,
@@ -145,9 +151,7 @@ class Record:
             self._clock,
             self._stopping,
             self._alerts,
-            await open_today(
-                self._store, self._clock, self._stopping, plan.times.stop_ns, self._waiting.held, plan.source
-            ),
+            day,
             ending=Ending(plan, self._clock, partial(self._ask_hours, plan)),
             late=self._waiting.missed(plan),
             warnings=self._warnings,

@@ -5,7 +5,6 @@ store has from an earlier day, else by what the selectors themselves say.
 """
 
 import datetime as dt
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -65,7 +64,7 @@ def last_end(config: Config, segments: frozenset[str], today: dt.date) -> int:
 
 def recorded_segments(config: Config, today: dt.date) -> Segments:
     """The segments of what is configured to be recorded. Asks nobody. Raises UsageError for a broken @file."""
-    from tickrec.market.selectors import expand
+    from tickrec.market.watchlists import expand
 
     texts = [term.text for term in expand(config.record.symbols, config.universes, config.folder)]
     said = [_segments_in(text) for text in texts]
@@ -100,11 +99,11 @@ def _stored(texts: Sequence[str], store: Store, today: dt.date) -> frozenset[str
     if path is None:
         return frozenset()
     from tickrec.market.instruments import Master
-    from tickrec.market.selectors import resolve
+    from tickrec.market.selectors import resolve, with_every_strike
 
     # The strikes around the money are in the same segment as all others, and need no price.
-    every_strike = [re.sub(r"(?i)(:opt):\d+$", r"\1", text) for text in texts]
+    every_strike = with_every_strike(texts)
     found = resolve(
         every_strike, Master.read(path), today=today, last_prices=lambda keys: {}, universes={}, folder=Path()
     )
-    return frozenset(each.segment for each in found)
+    return frozenset(each.segment for each in found.instruments)

@@ -7,7 +7,7 @@ recorder however that ends.
 import contextlib
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tickrec import children
@@ -25,12 +25,12 @@ class Addresses(NamedTuple):
 
 
 @contextlib.contextmanager
-def simulated_market() -> Iterator[Addresses]:
-    """Run the simulated market for the length of the block.
+def simulated_market(options: Sequence[str] = ()) -> Iterator[Addresses]:
+    """Run the simulated market for the length of the block, with these options of `tickrec simulate`.
 
     Raises BrokerUnreachable if the child does not come up.
     """
-    command = children.command("tickrec", "simulate", "--until-eof", "--port", "0")
+    command = children.command("tickrec", "simulate", "--until-eof", "--port", "0", *options)
     # A Ctrl-C in the terminal reaches the whole process group; the child has to outlive the recorder's last messages.
     child = subprocess.Popen(
         command,

@@ -11,7 +11,7 @@ from typing import Final
 from tickrec.clock import Clock
 from tickrec.errors import TokenError
 from tickrec.upstox.auth import Access, Token, TokenSource
-from tickrec.upstox.limits import Limits
+from tickrec.upstox.limits import NO_LIMITS_KNOWN, Limits
 from tickrec.upstox.link import ConnectionState, Link, SinkFailed
 from tickrec.upstox.protocol import BATCH, Subscription, Wanted
 from tickrec.upstox.rest import Rest
@@ -36,7 +36,7 @@ class Feed:
         plan: Sequence[Sequence[Wanted]],
         clock: Clock,
         *,
-        limits: Limits | None = None,
+        limits: Limits = NO_LIMITS_KNOWN,
         batch_size: int = BATCH,
         quiet: Quiet = lambda _wall_ns: False,
         timing: Timing = TIMING,
@@ -52,7 +52,7 @@ class Feed:
             chance=chance or random.Random(),
             stopping=asyncio.Event(),
         )
-        self._limits = limits or Limits(0, 0)
+        self._limits = limits
         self._batch_size = batch_size
         self._links = [self._link(conn, wanted) for conn, wanted in enumerate(_without_repeats(plan), 1)]
         self._sink: Sink | None = None

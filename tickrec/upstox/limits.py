@@ -25,3 +25,7 @@ class Limits(NamedTuple):
     keys: int
     """Instruments a connection."""
     connections: int
+
+
+NO_LIMITS_KNOWN: Final = Limits(0, 0)
+"""Nothing may be added."""

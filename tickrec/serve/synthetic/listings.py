@@ -119,7 +119,7 @@ _BSE: Final = {
     "M&M": "500520",
 }
 _STEPS: Final = (0.5, 1, 2.5, 5, 10, 20, 50, 100, 250, 500, 1000)
-_STOCK_STRIKES, _INDEX_STRIKES = 10, 20
+_STOCK_STRIKES, _COMMODITY_STRIKES, _INDEX_STRIKES = 10, 20, 40
 """Strikes either side of the money."""
 
 
@@ -205,7 +205,7 @@ class Master:
         if commodity.option_day:
             expiry = self._month_days(commodity.option_day)[0]
             future = next(x for x in futures if x.expiry_ms >= _expiry_ms(expiry))
-            strikes = _strikes(commodity.price, commodity.step, _STOCK_STRIKES)
+            strikes = _strikes(commodity.price, commodity.step, _COMMODITY_STRIKES)
             yield from self._chain(spot._replace(key=future.key), expiry, strikes, tick=10)
 
     def _test_contracts(self) -> Iterator[Listing]:

@@ -12,7 +12,7 @@ from tickrec.clock import ist
 from tickrec.serve.synthetic.listings import master_of
 from tickrec.serve.synthetic.minutes import Minute
 from tickrec.serve.synthetic.phases import Hours, Phase
-from tickrec.serve.synthetic.prices import Security
+from tickrec.serve.synthetic.prices import Security, Trend
 
 _STEP_MS: Final = 10_000
 """Between two trades of an instrument that was left alone."""
@@ -25,9 +25,10 @@ _REMEMBERED: Final = dt.timedelta(days=40)
 class Market:
     """All instruments of a date; creates the state of one when it is first asked for."""
 
-    def __init__(self, seed: int, hours: Hours, wall_ns: int) -> None:
+    def __init__(self, seed: int, hours: Hours, wall_ns: int, trend: Trend | None = None) -> None:
         self.hours = hours
         self._seed = seed
+        self.trend = trend or Trend()
         self._securities: dict[str, Security] = {}
         self.master = master_of(ist(wall_ns).date())
         self._session = self._session_date(wall_ns)
@@ -43,7 +44,7 @@ class Market:
         spot = self.security(listing.underlying, wall_ns) if listing.underlying else None
         now = wall_ns // 1_000_000
         start, end = self.hours.session(listing.segment, self._session)
-        made = Security(listing, spot, self._seed, min(now, end), start)
+        made = Security(listing, spot, self._seed, min(now, end), start, self.trend)
         self._securities[key] = made
         return made
 

@@ -7,6 +7,7 @@ Prices are whole paise inside, so that no rounding creeps in; times are ms since
 """
 
 import random
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from tickrec.serve.synthetic.listings import Listing
@@ -21,6 +22,26 @@ _ROUGHNESS: Final = 1.1e-4
 """Standard deviation of a spot's return over one second: about 25 % a year of trading hours."""
 _PULL: Final = 1e-5
 """How strongly a second pulls a spot back to where it started, so that a long run stays plausible."""
+
+
+@dataclass(slots=True)
+class Trend:
+    """A move of every spot beside its walk: by `share` within `span_ms` of its beginning, and no further."""
+
+    share: float = 0.0
+    """0.02 is up two per cent."""
+    span_ms: int = 1
+    begun_ms: int | None = None
+
+    def begin(self, now: int) -> None:
+        """Let it begin, if it has not."""
+        self.begun_ms = now if self.begun_ms is None else self.begun_ms
+
+    def factor(self, now: int) -> float:
+        """What a price is multiplied by at a moment."""
+        if self.begun_ms is None:
+            return 1.0
+        return 1.0 + self.share * min(1.0, max(0.0, (now - self.begun_ms) / self.span_ms))
 
 
 class Bar:
@@ -109,7 +130,9 @@ class Book:
 class Security:
     """One instrument of the market with its latest values."""
 
-    def __init__(self, listing: Listing, spot: "Security | None", seed: int, now: int, start: int) -> None:
+    def __init__(
+        self, listing: Listing, spot: "Security | None", seed: int, now: int, start: int, trend: Trend
+    ) -> None:
         self.listing = listing
         self.spot = spot
         self.version = 0
@@ -127,6 +150,7 @@ class Security:
         self._level = listing.price
         """The spot's walk in paise; unused when something else is followed."""
         self._anchor = listing.price
+        self._trend = trend
         self._premium = rng.uniform(0.998, 1.002)
         self._iv_level = rng.uniform(0.10, 0.14) if listing.underlying_type == "INDEX" else rng.uniform(0.18, 0.34)
         self._tick = listing.tick
@@ -286,7 +310,7 @@ class Security:
             self._seen = now
             step = self._random.gauss(0.0, _ROUGHNESS * seconds**0.5)
             self._level += self._level * step + (self._anchor - self._level) * min(1.0, _PULL * seconds)
-        return self._level
+        return self._level * self._trend.factor(now)
 
     def _quantity(self) -> int:
         draw = self._random.random()

@@ -18,6 +18,7 @@ from tickrec.serve.subscriptions import NORMAL_CAPS
 from tickrec.serve.synthetic.market import Market, Wheel
 from tickrec.serve.synthetic.messages import FeedEncoder, empty_entry, market_info_frame
 from tickrec.serve.synthetic.phases import Hours, Phase
+from tickrec.serve.synthetic.prices import Trend
 from tickrec.serve.synthetic.records import FILES, master_file
 from tickrec.upstox.limits import CONNECTIONS, KEY_CAPS
 
@@ -39,6 +40,10 @@ class Settings:
     interval: float = 0.25
     """Seconds between messages; in each an instrument changes at most once."""
     seed: int = 1
+    trend: float = 0.0
+    """By how much every spot moves within `trend_span` seconds of the first subscription, beside its walk: 0.02 is up
+    2 %."""
+    trend_span: float = 300.0
     token: str | None = field(default=None, repr=False)
     """The only access token accepted; None: any."""
     plus: bool = False
@@ -91,7 +96,8 @@ class Synthetic:
     def __init__(self, settings: Settings) -> None:
         clock = settings.clock
         self._hours = Hours(always_open=settings.always_open)
-        self._market = Market(settings.seed, self._hours, clock.wall_ns())
+        trend = Trend(settings.trend, int(settings.trend_span * 1000))
+        self._market = Market(settings.seed, self._hours, clock.wall_ns(), trend)
         self._rate = settings.rate
         self._interval_ns = int(settings.interval * SECOND)
         self._seed = settings.seed
@@ -134,7 +140,10 @@ class Synthetic:
             yield Update(self.sent_ms(now), payload=self.market_info(now))
 
     def want(self, keys: Collection[str], now: Moment) -> None:
-        """Be told which instruments move; those that nobody wanted before catch up with the clock."""
+        """Be told which instruments move; those that nobody wanted before catch up with the clock. With the first of
+        all the trend begins."""
+        if keys:
+            self._market.trend.begin(self.sent_ms(now))
         for key in set(keys).difference(self._wanted):
             self._market.catch_up(key, now.wall_ns)
         self._wanted = keys

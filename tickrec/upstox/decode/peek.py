@@ -4,6 +4,7 @@ For the code beside the recording that must stay cheap: liveness, gaps, silent i
 Arrow. Garbage is answered with nothing, never with an exception; what is wrong with a message is for `tables` to say.
 """
 
+from collections.abc import Collection
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
@@ -115,6 +116,31 @@ def served_keys(payload: bytes) -> set[str]:
     """
     message = parse(payload)
     return {key for key, feed in message.feeds.items() if _says_something(feed)} if message else set()
+
+
+def last_prices(payload: bytes, keys: Collection[bytes]) -> dict[str, float]:
+    """The last prices, in rupees, of those of the instruments in `keys` that a message tells of. Looks into nothing
+    else, and answers nothing of a feed that is not written as the broker writes it."""
+    prices: dict[str, float] = {}
+    at, end = 0, len(payload)
+    try:
+        while at < end:
+            if payload[at] != FEEDS:
+                _, at = read_field(payload, at)
+                continue
+            size, inside = read_varint(payload, at + 1)
+            if payload[inside + 2 : inside + 2 + payload[inside + 1]] in keys:
+                prices |= _last_prices(payload[at : inside + size])
+            at = inside + size
+    except (IndexError, ValueError):
+        pass
+    return prices
+
+
+def _last_prices(payload: bytes) -> dict[str, float]:
+    message = parse(payload)
+    found = {key: ltpc_of(branch_of(feed)) for key, feed in message.feeds.items()} if message else {}
+    return {key: ltpc.ltp for key, ltpc in found.items() if ltpc is not None and ltpc.ltp > 0}
 
 
 def parse(payload: bytes) -> Any:
