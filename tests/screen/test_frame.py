@@ -208,7 +208,12 @@ def test_before_the_session_there_is_a_countdown() -> None:
     run = run_status(state=WAITING, start_ns=NOW + 1133 * SECOND, connections=())
     shown = drawn(Live(), 80, 24, run=run)
     assert shown[0].startswith("tickrec  waiting 2026-11-23")
-    assert shown[1] == "recording begins at 10:00, in 18m 53s"
+    assert shown[1:] == ["recording begins at 10:00, in 18m 53s", *[""] * 22]
+
+
+def test_while_the_parts_are_read_it_says_so() -> None:
+    shown = lines(Frame(run_status(), NOW, catching_up=True).draw(Live(), View(), 80, 24), 80, 24)
+    assert shown[4:] == ["reading what has been recorded so far", *[""] * 19]
 
 
 def test_a_simulated_market_is_marked_at_any_width() -> None:

@@ -25,6 +25,7 @@ _ROOMY: Final = 12
 """Lines below the header from which on one is left empty."""
 _DETAILED: Final = 9
 """Lines of the table from which on the detail has its place below it."""
+_CATCHING_UP: Final = "reading what has been recorded so far"
 _CURSOR: Final = "▏"
 _TABLE_KEYS: Final = "type: filter  ←→: order  ↑↓ PgUp PgDn: select  Enter: chain  Esc: back"
 _CHAIN_KEYS: Final = "↑↓ PgUp PgDn: strikes  Home: the money  ←→: expiry  Esc: back"
@@ -41,6 +42,8 @@ class Frame:
     keys: bool = True
     """Whether keys are taken."""
     palette: Palette = CALM
+    catching_up: bool = False
+    """Whether what was recorded before is still being read."""
 
     def draw(self, live: Live, view: View, width: int, height: int) -> RenderableType:
         """The frame of exactly so many characters and lines."""
@@ -48,12 +51,13 @@ class Frame:
         room = height - len(top)
         layout = Layout()
         if not live.instruments:
-            layout.split_column(Layout(Group(*top), name="header", size=len(top)), Layout(Text(), name="body"))
+            words = _CATCHING_UP if self.catching_up else " "  # rich draws a box where there is nothing
+            layout.split_column(Layout(Group(*top), size=len(top)), Layout(Text(words, Tone.FAINT)))
             return layout
         body, bottom = self._body(live, view, width, room)
-        parts = [Layout(Group(*top), name="header", size=len(top)), Layout(body, name="body")]
+        parts = [Layout(Group(*top), size=len(top)), Layout(body)]
         if bottom:
-            parts.append(Layout(Group(*bottom), name="footer", size=len(bottom)))
+            parts.append(Layout(Group(*bottom), size=len(bottom)))
         layout.split_column(*parts)
         return layout
 

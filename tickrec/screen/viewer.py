@@ -79,7 +79,14 @@ class Viewer:
             said = _SEALING.format(date=run.date) if self._beside and not run.reason else ""
         elif self._watch.is_closing:
             said = _ENDING
-        return Frame(run, self._clock.wall_ns(), said, self._terminal.has_keyboard, self._palette)
+        return Frame(
+            run,
+            self._clock.wall_ns(),
+            said,
+            self._terminal.has_keyboard,
+            self._palette,
+            self._watch.is_catching_up,
+        )
 
     def _listen(self) -> None:
         """Take keys until the next frame is due; those that come together make one frame."""
