@@ -37,7 +37,7 @@ WITH ticked AS (
     SELECT symbol, instrument_key, date, minute, midnight, opening, width,
         arg_min(ltp, seq) AS open, max(ltp) AS high, min(ltp) AS low, arg_max(ltp, seq) AS close,
         sum(qty) AS volume, sum(ltp * qty) AS turnover, arg_max(oi, seq) AS oi, count(*) AS ticks,
-        min(seq) AS first_seq, max(seq) AS last_seq
+        arg_max(iv, seq) AS iv, min(seq) AS first_seq, max(seq) AS last_seq
     FROM (
         SELECT *, midnight + time_of_day // 60000000 * 60000000 AS minute, stored.bar_width("interval") AS width
         FROM stored.prices
@@ -56,14 +56,15 @@ WITH ticked AS (
 SELECT symbol, instrument_key, date, make_timestamptz(bar) AS start,
     CASE WHEN exchange THEN first_open ELSE open END AS open, high, low,
     CASE WHEN exchange THEN last_close ELSE close END AS close,
-    volume, vwap, CASE WHEN exchange THEN last_oi ELSE oi END AS oi, ticks,
+    volume, vwap, CASE WHEN exchange THEN last_oi ELSE oi END AS oi, ticks, iv,
     CASE WHEN exchange THEN 'exchange' ELSE 'ticks' END AS source
 FROM (
     SELECT symbol, instrument_key, date, bar, bool_or(ticks = 0) AS exchange,
         arg_min(open, minute) AS first_open, arg_min(open, first_seq) AS open, max(high) AS high, min(low) AS low,
         arg_max(close, minute) AS last_close, arg_max(close, last_seq) AS close,
         CAST(sum(volume) AS BIGINT) AS volume, CASE WHEN NOT exchange THEN sum(turnover) / sum(volume) END AS vwap,
-        arg_max(oi, minute) AS last_oi, arg_max(oi, last_seq) AS oi, CAST(sum(ticks) AS BIGINT) AS ticks
+        arg_max(oi, minute) AS last_oi, arg_max(oi, last_seq) AS oi, CAST(sum(ticks) AS BIGINT) AS ticks,
+        arg_max(iv, last_seq) AS iv
     FROM placed
     GROUP BY symbol, instrument_key, date, bar
 )

@@ -73,6 +73,8 @@ def statement(view: Relation, *, newest: dt.date | None, now_ns: int, pre_open: 
     return view.sql.format(
         ticks=names(RELATIONS["ticks"]),
         columns=names(view),
+        midnight="epoch_us(date) - 19800000000",
+        received="epoch_us(recv_ts)",
         newest=newest or _EPOCH,
         now=now_ns // 1000,
         session=PRE_OPEN_LEFT_OUT if pre_open else "",

@@ -1,6 +1,6 @@
 """Trades: which rows of ticks count as trades, how much each traded, and when.
 
-Owns the step `stored.prices` that trades, candles and spikes are made of, in SQL over ticks.
+Owns the rows that trades, candles and spikes are made of, in SQL over ticks.
 
 A trade is what the feed lets through of one: it sends the state of an instrument a few times a second, so a row
 counts as a trade when the volume traded today (vtt) has grown since the row before, and its quantity is that growth.
@@ -24,27 +24,18 @@ _NEAR: Final = 6
 _IN_ORDER: Final = "PARTITION BY date, instrument_key, symbol, kind ORDER BY seq"
 
 
-def _neighbours(function: str, name: str) -> str:
-    """The marks of the rows before (lag) or after (lead), as columns `name1`, `name2` and so on."""
-    return ", ".join(f"{function}(mark, {n}) OVER w AS {name}{n}" for n in range(1, _NEAR + 1))
+def _neighbours(function: str) -> str:
+    """The marks of the rows before (lag) or after (lead), the nearest first. Frames of lists take ten times as long."""
+    return "[" + ", ".join(f"{function}(mark, {n}) OVER w" for n in range(1, _NEAR + 1)) + "]"
 
 
-def _later_marks(condition: str) -> str:
-    """How many of the marks after a row meet a condition."""
-    return "(" + " + ".join(f"coalesce(CAST(later{n} {condition} AS INT), 0)" for n in range(1, _NEAR + 1)) + ")"
-
-
-def _highest_before() -> str:
-    """The highest mark before a row, looking back to where the volume began anew; NULL where that is the row itself."""
-    highest = ["CAST(NULL AS BIGINT)"]
-    for n in range(1, _NEAR + 1):
-        highest.append(f"greatest({', '.join(f'before{back}' for back in range(1, n + 1))})")
-    cases = (f"WHEN before{n} > reached THEN {highest[n - 1]}" for n in range(1, _NEAR + 1))
-    return f"CASE {' '.join(cases)} ELSE {highest[_NEAR]} END"
+def _votes(condition: str) -> str:
+    """For each mark after a row 1 if it meets a condition and -1 if it does not."""
+    return f"list_transform(later, lambda each: CASE WHEN {condition} THEN 1 WHEN each IS NOT NULL THEN -1 END)"
 
 
 _SAID: Final = """
-SELECT *, epoch_us(date) - 19800000000 AS midnight, epoch_us(ltt) AS traded, epoch_us(recv_ts) AS received,
+SELECT {columns}, {midnight} AS midnight, epoch_us(ltt) AS traded, {received} AS received,
     coalesce(traded >= 946684800000000 AND traded < least(midnight, received - 21600000000), false) AS old,
     CASE WHEN vtt IS NOT NULL THEN 0 WHEN traded > received + 60000000 THEN 2 ELSE 1 END AS kind,
     isfinite(ltp) AND (ltp > 0 OR (ltp < 0 AND instrument_key[1:3] = 'MCX')) AS usable,
@@ -63,7 +54,7 @@ SELECT * EXCLUDE (mark),
     CASE WHEN (old AND NOT old_before AND usable) OR (is_first AND mark IS NULL) THEN vtt ELSE mark END AS mark
 FROM (
     SELECT *, lag(mark IGNORE NULLS) OVER w AS mark_before, lag(old, 1, true) OVER w AS old_before,
-        lag(seq) OVER w IS NULL AS is_first
+        row_number() OVER w = 1 AS is_first
     FROM ({_SAID})
     WINDOW w AS ({_IN_ORDER})
 )
@@ -74,23 +65,23 @@ wrong time, and the row not old. The first row of all tells what the volume grow
 
 _CONFIRMED: Final = f"""
 SELECT * FROM (
-    SELECT *, least(earlier1, coalesce(earlier4, earlier3, earlier2)) AS level
-    FROM (
-        SELECT *, {_neighbours("lag", "earlier")}, {_neighbours("lead", "later")}
-        FROM ({_CHANGES}) WINDOW w AS ({_IN_ORDER})
-    )
+    SELECT *, {_neighbours("lag")} AS earlier, {_neighbours("lead")} AS later
+    FROM ({_CHANGES}) WINDOW w AS ({_IN_ORDER})
 )
-WHERE 2 * {_later_marks(">= mark")} >= {_later_marks("IS NOT NULL")}
-    OR 2 * {_later_marks("< level")} > {_later_marks("IS NOT NULL")}
+WHERE coalesce(list_sum({_votes("each >= mark")}), 0) >= 0
+    OR list_sum({_votes("each < least(earlier[1], coalesce(earlier[4], earlier[3], earlier[2]))")}) > 0
 """
 """The rows whose mark is not too high: half of the marks after it reach it. Or else the volume begins anew behind it:
 most of them do not even reach the level before it."""
 
 _GROWTH: Final = f"""
-SELECT *, mark - {_highest_before()} AS growth,
+SELECT *, mark - CASE WHEN list_max(before) > reached
+        THEN list_max(before[:list_position(list_transform(before, lambda each: each > reached), true) - 1])
+        ELSE list_max(before) END AS growth,
     CASE WHEN told >= coalesce(told_before - 60000000, told) THEN told ELSE made END AS moment
 FROM (
-    SELECT *, {_neighbours("lag", "before")}, lag(told IGNORE NULLS) OVER w AS told_before,
+    SELECT *, {_neighbours("lag")} AS before,
+        lag(told IGNORE NULLS) OVER w AS told_before,
         max(mark) OVER (w ROWS BETWEEN CURRENT ROW AND {_NEAR - 1} FOLLOWING) AS reached
     FROM (
         SELECT *, CASE WHEN traded BETWEEN midnight AND received + 60000000 THEN traded END AS told,
@@ -102,20 +93,24 @@ FROM (
 )
 """
 """What a mark has grown by. A message that comes late shows less than those before it: the highest of them counts, as
-long as the rows from this one on reach it; if none does, the volume begins anew here, and nothing is known of the
-growth. `moment` is when the trade was: the last trade time; when the message was made, if that time is more than a
-minute ahead of our clock or behind the trade before, or not of the date."""
+long as the rows from this one on reach it, looking back to where one is higher than those; if none does, the volume
+begins anew here, and nothing is known of the growth. `moment` is when the trade was: the last trade time; when the
+message was made, if that time is more than a minute ahead of our clock or behind the trade before, or not of the
+date."""
 
 OPENING: Final = """CASE WHEN instrument_key[2:4] = 'SE_' AND instrument_key[5:6] IN ('EQ', 'FO', 'IN')
          THEN 33300000000 ELSE 32400000000 END"""
 """When the segment of an instrument opens."""
 
 PRICES: Final = f"""
-CREATE OR REPLACE VIEW stored.prices AS
-SELECT {{ticks}}, CASE WHEN kind = 0 THEN growth END AS qty, make_timestamptz(moment) AS moment_ts, midnight,
+SELECT {{columns}}, CASE WHEN kind = 0 THEN growth END AS qty, make_timestamptz(moment) AS moment_ts, midnight,
     moment - midnight AS time_of_day,
     {OPENING} AS opening
 FROM ({_GROWTH})
-WHERE growth > 0 OR (growth IS NULL AND kind > 0 AND NOT snapshot)
+WHERE coalesce(growth > 0, kind > 0 AND NOT snapshot)
 """
-"""The rows that count as trades. Times of day are microseconds from midnight IST."""
+"""The rows that count as trades. Times of day are microseconds from midnight IST. `columns` are those of ticks that are
+wanted, and all of NEEDED; every one of them costs time in each step."""
+
+NEEDED: Final = ("date", "seq", "recv_ts", "feed_ts", "instrument_key", "symbol", "snapshot", "ltp", "ltt", "vtt")
+"""The columns of ticks that make a trade."""

@@ -8,7 +8,7 @@ statements.
 from typing import Final, NamedTuple, TypeAlias
 
 from tickrec.query import bars, missing
-from tickrec.query.trades import PRICES
+from tickrec.query.trades import NEEDED, PRICES
 
 
 class Column(NamedTuple):
@@ -69,6 +69,7 @@ CANDLE: Final[Columns] = (
     Column("vwap", "DOUBLE", "price weighted by quantity, rupees; NULL for indices"),
     Column("oi", "DOUBLE", "open interest at the end, units"),
     Column("ticks", "BIGINT", "rows of ticks the bar is made of"),
+    Column("iv", "DOUBLE", "implied volatility at the end, a fraction; options only"),
 )
 CHAIN_SIDE: Final = ("oi", "vtt", "iv", "delta", "bid", "ask", "ltp")
 """What an option chain shows of a call, from the outside in; of a put, the other way round."""
@@ -86,28 +87,31 @@ WHERE date = DATE '{newest}'
 ORDER BY symbol, instrument_key
 """
 
-_TRADES: Final = """
+_PRICES: Final = PRICES.replace("{columns}", ", ".join((*NEEDED, "oi", "iv")))
+"""Written into what is asked often: as a view it would be bound once more."""
+_PRICES_VIEW: Final = f"CREATE OR REPLACE VIEW stored.prices AS {_PRICES}"
+
+_TRADES: Final = f"""
 CREATE OR REPLACE VIEW main.trades AS
-SELECT {columns} FROM stored.prices WHERE qty > 0
+SELECT {{columns}} FROM ({PRICES.replace("{columns}", "{ticks}")}) WHERE qty > 0
 """
 
-_WIDTH: Final = """
-CREATE OR REPLACE MACRO stored.width(span) AS
-CASE WHEN epoch_us(CAST(span AS INTERVAL)) BETWEEN 1000000 AND 86400000000 THEN epoch_us(CAST(span AS INTERVAL))
-     ELSE error('candles: the interval must be from 1 second to 1 day') END
-"""
+_SPAN_US: Final = 'epoch_us(CAST("interval" AS INTERVAL))'
+_WIDTH: Final = f"""CASE WHEN {_SPAN_US} BETWEEN 1000000 AND 86400000000 THEN {_SPAN_US}
+    ELSE error('candles: the interval must be from 1 second to 1 day') END"""
 
-_CANDLES: Final = """
+_CANDLES: Final = f"""
 CREATE OR REPLACE MACRO main.candles("interval") AS TABLE
 SELECT symbol, instrument_key, date, make_timestamptz(bar) AS start,
     arg_min(ltp, seq) AS open, max(ltp) AS high, min(ltp) AS low, arg_max(ltp, seq) AS close,
-    CAST(sum(qty) AS BIGINT) AS volume, sum(ltp * qty) / sum(qty) AS vwap, arg_max(oi, seq) AS oi, count(*) AS ticks
+    CAST(sum(qty) AS BIGINT) AS volume, sum(ltp * qty) / sum(qty) AS vwap, arg_max(oi, seq) AS oi, count(*) AS ticks,
+    arg_max(iv, seq) AS iv
 FROM (
-    SELECT symbol, instrument_key, date, seq, ltp, qty, oi,
+    SELECT symbol, instrument_key, date, seq, ltp, qty, oi, iv,
         midnight + CASE WHEN width = 86400000000 THEN 0
             ELSE time_of_day - ((time_of_day - opening) % width + width) % width END AS bar
-    FROM (SELECT *, stored.width("interval") AS width FROM stored.prices)
-    {session}
+    FROM (SELECT *, {_WIDTH} AS width FROM ({_PRICES}))
+    {{session}}
 )
 GROUP BY symbol, instrument_key, date, bar
 ORDER BY symbol, instrument_key, start
@@ -162,7 +166,7 @@ LEFT JOIN (SELECT instrument_key AS underlying_key, ltp AS spot FROM known) USIN
 GROUP BY expiry, strike ORDER BY expiry, strike
 """
 
-_SPIKES: Final = """
+_SPIKES: Final = f"""
 CREATE OR REPLACE MACRO main.spikes("window", percent) AS TABLE
 SELECT symbol, instrument_key, date, seq, ltt, ltp, from_ltp, change_percent
 FROM (
@@ -176,7 +180,7 @@ FROM (
             (ltp - from_ltp) / abs(from_ltp) * 100 AS change_percent
         FROM (
             SELECT *, min(ltp) OVER span AS lowest, max(ltp) OVER span AS highest
-            FROM stored.prices
+            FROM ({_PRICES})
             WINDOW span AS (
                 PARTITION BY date, instrument_key, symbol ORDER BY moment_ts
                 RANGE BETWEEN CAST("window" AS INTERVAL) PRECEDING AND CURRENT ROW
@@ -206,8 +210,6 @@ STORED: Final = (
 """The tables; their columns are those of `tickrec.schema`."""
 
 VIEWS: Final = (
-    Relation("stored.prices", needs=("ticks",), sql=PRICES),
-    Relation("stored.width", sql=_WIDTH),
     Relation("stored.moment", of_newest_date=True, sql=_MOMENT),
     Relation(
         "latest",
@@ -226,7 +228,7 @@ VIEWS: Final = (
             Column("qty", "BIGINT", "units traded since the row before"),
             *("bid", "ask", "vtt", "oi", "recv_ts", "*"),
         ),
-        needs=("stored.prices",),
+        needs=("ticks",),
         sql=_TRADES,
     ),
     Relation(
@@ -243,7 +245,7 @@ VIEWS: Final = (
             ),
         ),
         columns=CANDLE,
-        needs=("stored.prices", "stored.width"),
+        needs=("ticks",),
         sql=_CANDLES,
     ),
     Relation(
@@ -313,7 +315,7 @@ VIEWS: Final = (
             Column("from_ltp", "DOUBLE", "the price it came from: the lowest or highest within the window, rupees"),
             Column("change_percent", "DOUBLE", "the move, percent of from_ltp"),
         ),
-        needs=("stored.prices",),
+        needs=("ticks",),
         sql=_SPIKES,
     ),
     Relation("stored.session_rows", needs=("sessions", "stored.calendar"), of_calendar=True, sql=missing.SESSION_ROWS),
@@ -335,6 +337,7 @@ VIEWS: Final = (
         needs=("gaps", "stored.asked", "stored.key_sessions", "stored.stale_times"),
         sql=missing.MISSING,
     ),
+    Relation("stored.prices", needs=("ticks",), sql=_PRICES_VIEW),
     Relation("stored.bar_width", sql=bars.WIDTH),
     Relation("stored.filled", needs=("exchange_bars", "missing"), sql=bars.FILLED),
     Relation(
