@@ -19,6 +19,8 @@ from tickrec.cli import main
 from tickrec.clock import SECOND, SystemClock
 
 DEADLINE_NS = 60 * SECOND
+MEMORY = Path("/proc/self/oom_score_adj")
+"""Linux: whether a process is among the first to go when memory is short."""
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
@@ -54,12 +56,13 @@ def called(*arguments: object, folder: Path, check: int = 0, token: bool = True)
     """What `tickrec` does, but in this process: for what is no matter of processes. It finds no standard input."""
     said = {name: io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for name in ("stdout", "stderr")}
     environ, log, code = dict(os.environ), logging.getLogger("tickrec"), 0
-    handlers = list(log.handlers)
+    handlers, first_to_go = list(log.handlers), MEMORY.read_text() if MEMORY.exists() else ""
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
         os.environ.update(environment(folder))
         if not token:
             del os.environ["UPSTOX_ACCESS_TOKEN"]
         patch.setattr(sys, "argv", ["tickrec", *map(str, arguments)])
+        patch.setattr(os, "nice", lambda _more: 0, raising=False)  # for the whole process, and for ever
         for name, stream in said.items():
             patch.setattr(sys, name, stream)
         try:
@@ -69,6 +72,8 @@ def called(*arguments: object, folder: Path, check: int = 0, token: bool = True)
         finally:
             os.environ.clear()
             os.environ.update(environ)
+            if first_to_go:
+                MEMORY.write_text(first_to_go)
             for handler in {*log.handlers} - {*handlers}:
                 log.removeHandler(handler)
                 handler.close()
