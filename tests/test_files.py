@@ -20,6 +20,7 @@ from tickrec.errors import AlreadyRecording, ExitCode
 from tickrec.files import (
     Lack,
     Lock,
+    TemporaryFolder,
     free_bytes,
     lacks,
     lock_holder,
@@ -361,3 +362,41 @@ def test_a_file_is_moved_to_another_file_system(tmp_path: Path, monkeypatch: pyt
     move(tmp_path / "near", tmp_path / "far")
     assert os.listdir(tmp_path) == ["far"]
     assert (tmp_path / "far").read_bytes() == b"rows"
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files go, in this process and in those it starts."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    (tmp_path / "tmp").mkdir()
+    return tmp_path / "tmp"
+
+
+def aged(folder: Path) -> Path:
+    """The folder with a lock that was made an hour ago."""
+    os.utime(folder / "lock", (1, 1))
+    return folder
+
+
+def test_a_folder_is_there_until_it_is_removed(temporary: Path) -> None:
+    folder = TemporaryFolder("testing")
+    (folder.path / "block").write_bytes(b"x")
+    assert folder.path.parent == temporary
+    folder.remove()
+    folder.remove()
+    assert not any(temporary.iterdir())
+
+
+def test_what_nobody_holds_is_removed_by_the_next_and_nothing_else(temporary: Path) -> None:
+    held, left, young = (TemporaryFolder(name) for name in ("held", "left", "young"))
+    other = temporary / "tickrec-without-lock"
+    for folder in (left, young):
+        folder._lock.release()
+    for folder in (held, left):
+        aged(folder.path)
+    other.mkdir()
+    new = TemporaryFolder("testing")
+    assert set(temporary.iterdir()) == {held.path, young.path, other, new.path}
+    held.remove()
+    new.remove()

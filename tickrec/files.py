@@ -1,9 +1,11 @@
 """Files: published whole or not at all, and locks between processes.
 
 Owns how a file is published (temporary name beside it, fsync, rename, fsync of the folder), who may work on a store or
-a date, and what is done without where a file system lacks it. Knows nothing about what the files hold.
+a date, folders for what is needed for a while, and what is done without where a file system lacks it. Knows nothing
+about what the files hold.
 """
 
+import contextlib
 import errno
 import hashlib
 import itertools
@@ -19,12 +21,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from tickrec.clock import ist
+from tickrec.clock import SECOND, SystemClock, ist
 from tickrec.errors import AlreadyRecording, to_run
 
 log = logging.getLogger("tickrec")
 
 _counter = itertools.count(1)
+_TEMPORARY: Final = "tickrec-"
+_TEMPORARY_LOCK: Final = "lock"
+_SETTLED_NS: Final = 60 * SECOND
+"""Age of a lock that its maker must have taken by now."""
 _UNSUPPORTED: Final = {
     errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.ENOTTY, errno.EOPNOTSUPP
 }  # fmt: skip
@@ -350,3 +356,39 @@ else:
         import fcntl
 
         fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+class TemporaryFolder:
+    """A new folder at `path` outside every store, for what is there only while a process works; a context manager.
+
+    One that is killed cannot remove it, and that may be gigabytes: so the folder is locked while in use, and whoever
+    makes the next removes those that nobody holds.
+    """
+
+    def __init__(self, doing: str) -> None:
+        """Raises OSError."""
+        import tempfile  # most commands need none
+
+        _remove_abandoned(Path(tempfile.gettempdir()))
+        self.path = Path(tempfile.mkdtemp(prefix=_TEMPORARY))
+        self._lock = Lock(self.path / _TEMPORARY_LOCK)
+        self._lock.acquire({"doing": doing})
+
+    def __enter__(self) -> Path:
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove the folder and what is in it. A second call does nothing."""
+        self._lock.release()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the temporary folders in `folder` of processes that were killed."""
+    for lock in folder.glob(f"{_TEMPORARY}*/{_TEMPORARY_LOCK}"):
+        with contextlib.suppress(OSError):  # somebody else's, or just gone
+            if SystemClock.wall_ns() - lock.stat().st_mtime_ns > _SETTLED_NS and lock_holder(lock) is None:
+                shutil.rmtree(lock.parent, ignore_errors=True)

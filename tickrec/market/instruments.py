@@ -12,7 +12,6 @@ import logging
 import shutil
 import subprocess
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ import pyarrow.parquet as pq
 from tickrec import children
 from tickrec.clock import from_datetime, ist
 from tickrec.errors import DataError, TickrecError
-from tickrec.files import publish
+from tickrec.files import TemporaryFolder, publish
 from tickrec.market.shortage import filled_up, shortage, unexpired
 from tickrec.schema import INSTRUMENTS
 from tickrec.upstox.master import read_master
@@ -171,8 +170,8 @@ def ensure_master(
         except DataError as error:
             log.warning("%s; another is asked for", error.brief)
     try:
-        with tempfile.TemporaryDirectory(prefix="tickrec-") as folder:
-            source, fresh = Path(folder) / "complete.json.gz", Path(folder) / "instruments.parquet"
+        with TemporaryFolder("reading the broker's instruments") as folder:
+            source, fresh = folder / "complete.json.gz", folder / "instruments.parquet"
             download(source)
             convert(source, fresh, now_ns, _own_lists(path_for, today))
             return _keep(fresh, path)
@@ -185,8 +184,8 @@ def ensure_master(
         log.warning("the broker's instrument file could not be had: %s", why)
         if stored == today:
             return Master.read(path)
-        with tempfile.TemporaryDirectory(prefix="tickrec-") as folder:
-            return _keep(_stand_in(path_for(stored), stored, Path(folder) / "instruments.parquet"), path)
+        with TemporaryFolder("reading the broker's instruments") as folder:
+            return _keep(_stand_in(path_for(stored), stored, folder / "instruments.parquet"), path)
 
 
 def latest_before(path_for: Callable[[dt.date], Path], today: dt.date) -> Master | None:

@@ -21,6 +21,7 @@ import pyarrow as pa
 from tickrec import schema
 from tickrec.config import SIMULATED
 from tickrec.errors import DataError, TickrecError, UsageError, to_run
+from tickrec.files import TemporaryFolder
 from tickrec.query import views
 from tickrec.query.database import MEMORY_LIMIT, check_memory, connect, lock
 from tickrec.query.duckdb_errors import EXPLAIN, usage_error
@@ -29,7 +30,6 @@ from tickrec.query.locations import Locations
 from tickrec.query.running import Running
 from tickrec.query.sandbox import Statement, check
 from tickrec.query.sources import Listing
-from tickrec.query.spill import Spill
 from tickrec.query.stored_views import UNREADABLE, StoredViews
 from tickrec.store.paths import Store
 
@@ -106,7 +106,7 @@ class Session:
         self.store = store
         self._dates = dates or DateRange()
         check_memory(memory_limit or MEMORY_LIMIT)
-        self._spill = Spill()
+        self._spill = TemporaryFolder("asking a query")
         self._remove_spill = weakref.finalize(self, self._spill.remove)
         few = len(self.dates()) <= _FEW_DATES
         self._connection = connect(self._spill.path, memory_limit or MEMORY_LIMIT, few_files=few)

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from tickrec import logs
 from tickrec.clock import SECOND, Clock, Stopped
 from tickrec.config import Config
 from tickrec.errors import AlreadyRecording, DataError, NothingToRecord, StorageError, TickrecError, to_run
-from tickrec.files import Lock, publish
+from tickrec.files import Lock, TemporaryFolder, publish
 from tickrec.formatting import moment
 from tickrec.market.calendar import Calendar
 from tickrec.record.alerts import Alert, Alerts
@@ -114,10 +113,10 @@ class Record:
             with self._locked():
                 return await self._record(None)
         with contextlib.ExitStack() as held:
-            with tempfile.TemporaryDirectory(prefix="tickrec-") as folder:
-                plan = await self._waiting.first_plan(Store(Path(folder)))
+            with TemporaryFolder("making a plan") as folder:
+                plan = await self._waiting.first_plan(Store(folder / "data"))
                 held.enter_context(self._locked())
-                await asyncio.to_thread(_adopt, Path(folder), self._store.root)
+                await asyncio.to_thread(_adopt, folder / "data", self._store.root)
             return await self._record(plan)
 
     async def _alerted(self, error: TickrecError) -> TickrecError:
