@@ -218,10 +218,10 @@ def sent(store: Store, date: dt.date = DATE) -> list[Entry]:
     return [entry for entry in every_entry(store, date) if entry.kind is EntryKind.MESSAGE]
 
 
-def keys_of(store: Store) -> list[str]:
+def keys_of(store: Store, date: dt.date = DATE) -> list[str]:
     """The instruments of the recorded day."""
     found: dict[str, None] = {}
-    for entry in every_entry(store):
+    for entry in every_entry(store, date):
         if entry.kind is EntryKind.SUBSCRIBED:
             found |= dict.fromkeys(key for key, _ in entry.facts()["keys"])
     return list(found)

@@ -181,7 +181,7 @@ async def test_a_replay_tells_nothing_of_what_is_to_come(day: Recording) -> None
     key = keys_of(day.store)[0]
     day.close()
     clock = SteppedClock("2026-11-27T20:00")
-    async with Server(Replay(day.store, DATE, Pace()), Terms(clock=clock)) as server, joined(server) as client:
+    async with Server(Replay(day.store, [DATE], Pace()), Terms(clock=clock)) as server, joined(server) as client:
         assert await candles(server, f"{INTRADAY}/{key}/minutes/1") == []
         await client.ask("sub", [key])
         await client.nothing()

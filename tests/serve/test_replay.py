@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from tests.clocks import FastClock, SteppedClock
 from tests.days import DATE, Recording, write_day
 from tests.serve.fixtures import DEADLINE, Client, call, joined, keys_of, messages, sent
 from tests.serve.sdk import as_sdk, sdk_messages
 from tickrec.errors import DataError, UsageError
-from tickrec.journal.entry import Entry, EntryKind
+from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.market.hours import at
 from tickrec.serve.replay import Pace, Replay
 from tickrec.serve.server import Server, Terms
@@ -30,7 +31,7 @@ async def replaying(
     store: Store, pace: Pace = MAX, clock: SteppedClock | None = None
 ) -> AsyncIterator[tuple[Server, Replay]]:
     """A replay of the store's day that is being served."""
-    source = Replay(store, DATE, pace)
+    source = Replay(store, [DATE], pace)
     async with Server(source, Terms(clock=clock or FastClock())) as server:
         yield server, source
 
@@ -280,15 +281,98 @@ def test_a_journal_that_was_removed_is_said_to_be(store: Store) -> None:
     store.manifest_path(DATE).parent.mkdir(parents=True)
     store.manifest_path(DATE).write_text("{}")
     with pytest.raises(DataError, match=r"has been removed.*keep_journal"):
-        Replay(store, DATE, MAX)
+        Replay(store, [DATE], MAX)
 
 
 def test_a_date_without_a_recording_is_refused_with_those_that_have_one(store: Store) -> None:
     with pytest.raises(DataError, match="nothing was recorded on 2026-11-23"):
-        Replay(store, DATE, MAX)
+        Replay(store, [DATE], MAX)
     write_day(store, dt.date(2026, 11, 20))
     with pytest.raises(DataError, match="can be replayed: 2026-11-20"):
-        Replay(store, DATE, MAX)
+        Replay(store, [DATE], MAX)
+    store.manifest_path(DATE).parent.mkdir(parents=True)
+    store.manifest_path(DATE).write_text("{}")
+    with pytest.raises(DataError, match="can be replayed: 2026-11-20"):
+        Replay(store, [dt.date(2026, 11, 20), DATE], MAX)
+
+
+class TestSeveralDays:
+    DATES = (dt.date(2026, 11, 20), dt.date(2026, 11, 19), DATE)
+
+    async def test_follow_each_other_in_the_order_in_which_they_are_given(self, store: Store) -> None:
+        for seed, date in enumerate(self.DATES):
+            write_day(store, date, seed=seed)
+        source = Replay(store, self.DATES, MAX)
+        async with Server(source, Terms(clock=FastClock())) as server, joined(server) as client:
+            await client.ask("sub", [key for date in self.DATES for key in keys_of(store, date)])
+            got = []
+            for _ in self.DATES:
+                got.append(list(await to_the_end(client)))
+                client.payloads.clear()
+            assert source.ended
+            assert (await call(server, "/status")).json["source"] == "replay 2026-11-20, 2026-11-19, 2026-11-23"
+        assert got == [[entry.payload for entry in sent(store, date)] for date in self.DATES]
+
+    async def test_begin_again_together(self, store: Store) -> None:
+        for date in self.DATES[:2]:
+            write_day(store, date, messages=6)
+        source = Replay(store, self.DATES[:2], Pace(speed=None, loop=True))
+        async with Server(source, Terms(clock=FastClock())) as server, joined(server) as client:
+            await client.ask("sub", keys_of(store, self.DATES[0]))
+            rounds = []
+            for _ in range(4):
+                rounds.append(list(await to_the_end(client)))
+                client.payloads.clear()
+        assert rounds[0] == [entry.payload for entry in sent(store, self.DATES[0])]
+        assert rounds[2:] == rounds[:2]
+
+
+class TestDrop:
+    @pytest.mark.parametrize("ends", ["drop", "die"])
+    async def test_a_lost_connection_is_lost_to_the_clients_too(self, store: Store, ends: str) -> None:
+        day = Recording(store)
+        day.run()
+        day.connect()
+        day.updates(4)
+        getattr(day, ends)()
+        if ends == "die":
+            day.run()
+        day.connect()
+        day.updates(4)
+        day.append(EntryKind.DISCONNECTED, 1, encode_facts(code=1000, reason="stopped", stopped=True))
+        day.close()
+        keys, all_sent = keys_of(store), [entry.payload for entry in sent(store)]
+        source = Replay(store, [DATE], Pace(speed=None, drop=True))
+        async with Server(source, Terms(clock=FastClock())) as server:
+            got = []
+            async with joined(server) as client:
+                await client.ask("sub", keys)
+                with pytest.raises(ConnectionClosed):
+                    await to_the_end(client)
+                assert client.websocket.close_code == 1006
+                got += client.payloads
+            async with joined(server) as client:
+                for key in keys:
+                    await client.ask("sub", [key])
+                    await client.next()
+                client.payloads.clear()
+                got += await to_the_end(client)
+        assert got == all_sent
+
+    async def test_who_wants_nothing_of_that_connection_keeps_his(self, store: Store) -> None:
+        day = Recording(store)
+        day.run()
+        day.connect()
+        day.updates(4)
+        day.append(EntryKind.CONNECTED, 2, encode_facts(host="h", attempt=1, keys=1))
+        day.append(EntryKind.SUBSCRIBED, 2, encode_facts(mode="full", keys=[["NSE_EQ|OTHER", "OTHER"]]))
+        day.drop(conn=2)
+        day.updates(4)
+        day.die()
+        source = Replay(store, [DATE], Pace(speed=None, drop=True))
+        async with Server(source, Terms(clock=FastClock())) as server, joined(server) as client:
+            await client.ask("sub", [one.key for one in day.market.instruments])
+            assert len(await to_the_end(client)) == len(sent(store))
 
 
 @pytest.mark.parametrize(
@@ -296,4 +380,4 @@ def test_a_date_without_a_recording_is_refused_with_those_that_have_one(store: S
 )
 def test_a_pace_without_sense_is_refused(tmp_path: Path, pace: Pace) -> None:
     with pytest.raises(UsageError):
-        Replay(Store(tmp_path), DATE, pace)
+        Replay(Store(tmp_path), [DATE], pace)

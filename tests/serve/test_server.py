@@ -1,5 +1,6 @@
 """The server: who gets in, what is logged, and the broker's own client against it."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -33,6 +34,8 @@ from tickrec.journal import Journal
 from tickrec.journal.entry import EntryKind
 from tickrec.serve.server import HOST
 from tickrec.serve.synthetic.simulator import Settings, Simulator
+from tickrec.upstox.auth import Token
+from tickrec.upstox.rest import Rest
 
 
 class TestHandshake:
@@ -187,6 +190,21 @@ asyncio.run(run(Simulator(Settings()), lambda line: print(line, flush=True), Tru
         for pipe in (child.stdin, child.stdout, child.stderr):
             assert pipe is not None
             pipe.close()
+
+    @pytest.mark.parametrize("reads", [True, False])
+    async def test_says_goodbye_when_it_is_terminated(self, child: "subprocess.Popen[str]", reads: bool) -> None:
+        assert child.stdout is not None
+        api_url = json.loads(await asyncio.to_thread(child.stdout.readline))["api_url"]
+        uri = await asyncio.to_thread(Rest(api_url, api_url).authorize, Token("any"))
+        async with websockets.connect(uri) as websocket:
+            await websocket.recv()
+            if not reads:
+                websocket.transport.pause_reading()
+            child.terminate()
+            assert await asyncio.to_thread(child.wait) == 0
+            websocket.transport.resume_reading()
+            await websocket.wait_closed()
+            assert websocket.close_code == 1001
 
     def test_announces_its_addresses_and_ends_with_its_stdin(self, child: subprocess.Popen[str]) -> None:
         assert child.stdout is not None

@@ -41,7 +41,7 @@ def values(store: Store) -> pa.Table:
 async def replayed(store: Store) -> AsyncIterator[tuple[Server, Replay]]:
     """The store's only date, served as fast as it is taken."""
     (date,) = store.dates()
-    source = Replay(store, date, Pace(speed=None))
+    source = Replay(store, [date], Pace(speed=None))
     async with Server(source, Terms()) as server:
         yield server, source
 

@@ -1,11 +1,11 @@
-"""Replay: a recorded day as a source, message after message at the pace at which they came, or at another.
+"""Replay: recorded days as a source, message after message at the pace at which they came, or at another.
 
 Owns the replay's clock. It starts 1 s after the last subscribe of the first burst, and goes by the receive times of
 the journal from an absolute start, so that nothing adds up.
 """
 
 import datetime as dt
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,26 +45,27 @@ class Pace:
     """The IST time of day to end at; None: after the last message."""
     loop: bool = False
     """Begin again at the end."""
+    drop: bool = False
+    """Where a connection was lost, those of the clients are lost, too."""
     longest_idle: float | None = None
     """Seconds of the day that a stretch without messages is cut to; None: it stays as long as it was."""
 
 
 class Replay:
-    """The journal of a date, played once or again and again."""
+    """The journals of one date or of several, one after the other, played once or again and again."""
 
-    def __init__(self, store: Store, date: dt.date, pace: Pace) -> None:
+    def __init__(self, store: Store, dates: Sequence[dt.date], pace: Pace) -> None:
         """Raises DataError when there is nothing to replay, UsageError for a pace that makes no sense."""
         if pace.speed is not None and not 0 < pace.speed < float("inf"):
             raise UsageError("--speed must be above zero, or max")
         if pace.start and pace.until and pace.start >= pace.until:
             raise UsageError("--from must be before --until")
         self._store = store
-        self._date = date
+        self._days = [(date, _journal(store, date)) for date in dates]
+        self._place = 0
+        """Of the date that is played, in those."""
         self._pace = pace
-        self._journal = _journal(store, date)
         self._minutes = RecordedMinutes(store)
-        self._begin_ns = at(date, pace.start) if pace.start else 0
-        self._end_ns = at(date, pace.until) if pace.until else 0
         self._wanted: Collection[str] = ()
         self._start_ns: int | None = None
         self._running = False
@@ -72,13 +73,12 @@ class Replay:
         self.messages = 0
         """Sent so far."""
         self._rounds = 0
-        self._opening = self._opened()
-        self._rewind()
+        self._begin()
 
     @property
     def name(self) -> str:
         """What is served."""
-        return f"replay {self._date}"
+        return f"replay {', '.join(str(date) for date, _ in self._days)}"
 
     @property
     def lossless(self) -> bool:
@@ -89,6 +89,22 @@ class Replay:
     def ended(self) -> bool:
         """Whether the day is over."""
         return self._ended
+
+    @property
+    def _date(self) -> dt.date:
+        return self._days[self._place][0]
+
+    @property
+    def _journal(self) -> Journal:
+        return self._days[self._place][1]
+
+    def _begin(self) -> None:
+        """Begin the date at the present place."""
+        pace = self._pace
+        self._begin_ns = at(self._date, pace.start) if pace.start else 0
+        self._end_ns = at(self._date, pace.until) if pace.until else 0
+        self._opening = self._opened()
+        self._rewind()
 
     def _opened(self) -> Recorded:
         """What the first messages say, for those who ask for a price before the first."""
@@ -102,12 +118,14 @@ class Replay:
     def _rewind(self) -> None:
         """Go to the begin: read, without sending, what lies before it."""
         self._recorded = Recorded()
+        self._keys: dict[int, dict[str, str]] = {}
+        """What each open connection was asked for."""
         self._entries = self._journal.entries()
         self._next: Entry | None = next(self._entries, None)
         while self._next is not None and self._next.wall_ns < self._begin_ns:
             self._skip_a_piece()
         while self._next is not None and self._next.kind is not EntryKind.MESSAGE:
-            self._recorded.take(self._next)
+            self._take(self._next)
             self._next = next(self._entries, None)
         self._base_ns = self._begin_ns or (self._next.wall_ns if self._next is not None else 0)
 
@@ -118,10 +136,38 @@ class Replay:
             piece.append(self._next)
             self._next = next(self._entries, None)
         self._recorded.skip(piece)
+        for entry in piece:
+            self._lost(entry)
+
+    def _take(self, entry: Entry) -> Update | None:
+        """Read the next entry; what clients are to see of it."""
+        lost = self._lost(entry)
+        if lost and self._pace.drop:
+            return Update(self._recorded.sent_ms, lost, lost=True)
+        return self._recorded.take(entry)
+
+    def _lost(self, entry: Entry) -> dict[str, str]:
+        """The instruments whose connection was lost, as an entry tells; a run that died left its connections open."""
+        match entry.kind:
+            case EntryKind.CONNECTED:
+                self._keys[entry.conn] = {}
+            case EntryKind.SUBSCRIBED:
+                self._keys.setdefault(entry.conn, {}).update((key, "") for key, _ in entry.facts()["keys"])
+            case EntryKind.DISCONNECTED:
+                keys = self._keys.pop(entry.conn, {})
+                return {} if entry.facts().get("stopped") else keys
+            case EntryKind.NOTE if entry.facts()["event"] == "start":
+                left, self._keys = self._keys, {}
+                return {key: "" for keys in left.values() for key in keys}
+        return {}
 
     def want(self, keys: Collection[str], now: Moment) -> None:
-        """Be told of a subscribe: the replay starts a second after the last one of the first burst."""
+        """Be told of a subscribe: the replay starts a second after the last one of the first burst.
+
+        One that waits while nobody wants anything, as at full speed, starts so again.
+        """
         self._wanted = keys
+        self._running = self._running and (bool(keys) or not self.lossless)
         if not self._running:
             self._start_ns = now.mono_ns + START_NS if keys else None
 
@@ -146,11 +192,12 @@ class Replay:
             if self._next is None or (self._end_ns and self._next.wall_ns >= self._end_ns):
                 yield from self._finish(now)
                 return
-            update = self._recorded.take(self._next)
+            update = self._take(self._next)
             self._go_on(self._next)
-            if update is not None:
-                self.messages += 1
-                yield update
+            if update is None:
+                continue
+            self.messages += not update.lost
+            yield update
 
     def _go_on(self, before: Entry) -> None:
         """Go to the next entry; a stretch without any may be cut short."""
@@ -174,12 +221,13 @@ class Replay:
         """Say that the segments are closed; then rest, or begin again."""
         self._recorded.info = closed(self._recorded.info, self._recorded.sent_ms)
         yield Update(self._recorded.sent_ms, payload=self._recorded.info)
-        self._rounds += 1
-        if self._pace.loop:
+        last = self._place == len(self._days) - 1
+        self._rounds += last
+        self._ended = last and not self._pace.loop
+        if not self._ended:
+            self._place = 0 if last else self._place + 1
             self._start_ns = now.mono_ns
-            self._rewind()
-        else:
-            self._ended = True
+            self._begin()
 
     def feed(self, key: str, mode: str, _now: Moment) -> bytes:
         """The feed of an instrument at this place of the day."""
@@ -234,9 +282,9 @@ def _journal(store: Store, date: dt.date) -> Journal:
     """The journal of a date. Raises DataError when there is none."""
     if store.journal_files(date):
         return Journal(store.journal(date))
-    if store.manifest_path(date).exists() or store.sealed_path("ticks", date).exists():
-        hint = "`keep_journal` in [store] says how long journals are kept; later days can still be replayed"
-        raise DataError(f"the journal of {date} has been removed, and a replay needs it", hint=hint)
     known = [f"{each}" for each in store.dates() if store.journal_files(each)]
-    hint = f"Days that can be replayed: {', '.join(known[-_NAMED:])}" if known else "No day can be replayed yet"
+    hint = f"Days that can be replayed: {', '.join(known[-_NAMED:])}" if known else "No day can be replayed"
+    if store.manifest_path(date).exists() or store.sealed_path("ticks", date).exists():
+        what = f"the journal of {date} has been removed, and a replay needs it"
+        raise DataError(what, hint=f"`keep_journal` in [store] says how long journals are kept. {hint}")
     raise DataError(f"nothing was recorded on {date}", where=str(store.root), hint=hint)

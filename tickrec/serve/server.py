@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -141,6 +143,12 @@ class Server:
             task.cancel()
         await self._stack.aclose()
 
+    async def goodbye(self) -> None:
+        """Close every websocket as one that goes away (1001), and wait for their clients, though not for long."""
+        if self._listener is not None:
+            self._listener.close()
+            await self._listener.wait_closed()
+
     async def over(self) -> None:
         """Return when the source has ended and the last client has left."""
         await self._over.wait()
@@ -266,7 +274,9 @@ def _open_log(folder: Path, wall_ns: int) -> "JournalWriter":
 
 
 async def run(server: Server, announce: Callable[[str], None], until_eof: bool = False) -> None:
-    """Run a server until it is over or cancelled, or until stdin closes; `announce` gets one JSON line when it is up.
+    """Run a server until it is over or cancelled, until SIGTERM or until stdin closes, and let it say goodbye.
+
+    `announce` gets one JSON line when it is up.
 
     Raises UsageError when the port is taken, and what the source raises.
     """
@@ -280,15 +290,20 @@ async def _run(server: Server, announce: Callable[[str], None], until_eof: bool)
     async with server:
         announce(json.dumps({"api_url": server.api_url, "assets_url": server.assets_url}))
         ended = asyncio.ensure_future(server.over())
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(NotImplementedError):  # Windows has no such signal
+            loop.add_signal_handler(signal.SIGTERM, ended.cancel)
         if until_eof:
-            loop = asyncio.get_running_loop()
             # A daemon, so that a stdin that never closes cannot keep the process alive.
             threading.Thread(target=_wait_for_eof, args=(loop, ended), daemon=True).start()
-        await asyncio.wait((ended,))
+        try:
+            await asyncio.wait((ended,))
+        finally:
+            await server.goodbye()
 
 
 def _wait_for_eof(loop: asyncio.AbstractEventLoop, ended: "asyncio.Future[None]") -> None:
-    while sys.stdin.buffer.read(65536):
+    while os.read(sys.stdin.fileno(), 65536):  # a buffered read would hold a lock that the end of the process wants
         pass
     with contextlib.suppress(RuntimeError):  # the loop may have ended first
         loop.call_soon_threadsafe(ended.cancel)

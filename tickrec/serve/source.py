@@ -31,6 +31,8 @@ class Update(NamedTuple):
     """It is an initial_feed."""
     text: bool = False
     """It is sent as a text message."""
+    lost: bool = False
+    """It is no message: the connection that brought those instruments was lost, and so are those of the clients."""
 
 
 class Minute(NamedTuple):

@@ -79,6 +79,9 @@ class Stream:
         for client in self._clients.values():
             self._catch_up(client, now)
         for update in self._source.due(now):
+            if update.lost:
+                self._lose(update, now)
+                continue
             for client in self._clients.values():
                 self._send(client, update, now)
             if self._source.lossless:
@@ -86,6 +89,13 @@ class Stream:
         for client in self._clients.values():
             if client.ready(now.mono_ns) and now.mono_ns - client.last_sent_ns > self._ping_ns:
                 client.ping(now.mono_ns)
+
+    def _lose(self, lost: Update, now: Moment) -> None:
+        """End the connections of the clients that want any of the instruments that are lost."""
+        for client in self._clients.values():
+            if lost.modes.keys() & client.subscriptions.modes.keys():
+                client.reset()
+        self._source.want(self._wanted(), now)
 
     def strike(self, fault: Fault) -> None:
         """Let a fault strike every websocket."""
@@ -114,7 +124,8 @@ class Stream:
         return Moment(self._clock.wall_ns(), self._clock.monotonic_ns())
 
     def _wanted(self) -> dict[str, None]:
-        return {key: None for client in self._clients.values() for key in client.subscriptions.modes}
+        clients = (client for client in self._clients.values() if client.open)
+        return {key: None for client in clients for key in client.subscriptions.modes}
 
     def _catch_up(self, client: Client, now: Moment) -> None:
         """Send a client that was behind, or whose modes changed, the state of what it has missed."""
