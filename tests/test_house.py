@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests import ROOT
 
-PACKAGE = ROOT / "tickrec"
+PACKAGE, TESTS = ROOT / "tickrec", ROOT / "tests"
 
 ROOMS = (
     "cli",
@@ -54,6 +54,13 @@ CLOCK_CALLS = {
     *("now", "utcnow", "today"),
 }
 POSIX_ONLY = {"fcntl", "resource", "termios", "pwd", "grp", "tty", "pty"}
+ACROSS = {
+    "test_house",
+    "cli/test_main",
+    "screen/test_script",
+    "upstox/test_tls",
+}
+"""Tests of no single module: of the house, of what all commands share, of all that is drawn, of REST and websocket."""
 ROLES = ("Manager", "Handler", "Service", "Engine", "Processor", "Helper", "Util", "Base")
 
 
@@ -190,6 +197,13 @@ def test_only_the_clock_reads_the_time() -> None:
     assert {call for call in calls if not call.endswith(": dt.time")} == {
         f"tickrec.clock: time.{name}" for name in ("time_ns", "monotonic_ns")
     }
+
+
+def test_tests_are_where_their_module_is() -> None:
+    found = {str(path.relative_to(TESTS).with_suffix("")) for path in TESTS.rglob("test_*.py")}
+    found = {name for name in found if not name.startswith(("system/", "benchmarks/"))} - ACROSS
+    strange = [name for name in found if not (PACKAGE / f"{name.replace('test_', '', 1)}.py").exists()]
+    assert not strange, "of no module: " + ", ".join(sorted(strange))
 
 
 def loaded_after(code: str) -> set[str]:
