@@ -2,5 +2,6 @@
 
 Owns the token, REST, the websockets, what to subscribe within which limits, the shapes of the broker's answers and, in
 `decode`, of its messages. Takes values, not the configuration, and knows nothing of files but the token's. Read `feed`
-first, then `link` (one connection), `subscriber` (one websocket of it) and `liveness` (whether that still lives).
+first, then `link` (one connection), `reconnect` (its way back), `subscriber` (one websocket of it) and `liveness`
+(whether that still lives).
 """

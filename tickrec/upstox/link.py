@@ -1,7 +1,7 @@
 """Link: one connection to the feed, over all of its websockets: how it gets one, and its way back when it has lost it.
 
-Owns authorize, connect, and when to connect again. What a failure means is decided in `protocol`, what happens on an
-open websocket in `subscriber`.
+Owns authorize, connect, and what is journalled of an attempt. What a failure means is decided in `protocol`, when to
+try again in `reconnect`, what happens on an open websocket in `subscriber`.
 """
 
 import asyncio
@@ -18,15 +18,12 @@ from tickrec.formatting import plural
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.upstox.auth import Token, expired_error, in_thread, token_hint
 from tickrec.upstox.protocol import Failure, Situation, Subscription, Verdict, Wanted, classify, named
-from tickrec.upstox.reconnect import Backoff
+from tickrec.upstox.reconnect import Reconnect
 from tickrec.upstox.rest import RestError
 from tickrec.upstox.subscriber import Shared, Sink, Subscriber
 from tickrec.upstox.websocket import Refused, Websocket, open_websocket
 
 log = logging.getLogger("tickrec")
-
-PATIENCE: Final = 16
-"""How much longer than `Timing.mute` silence is put up with at most where instruments seem to be quiet ones."""
 
 CONNECTING: Final = "connecting"
 CONNECTED: Final = "connected"
@@ -72,18 +69,13 @@ class Link:
         """Why the last attempt or websocket failed, at monotonic time `failed_ns`."""
         self.failed_ns = 0
         self._shared, self._clock, self._timing = shared, shared.clock, shared.timing
-        self._backoff = Backoff(shared.chance)
+        self._reconnect = Reconnect(shared.chance, shared.timing.mute)
         self._token: Token | None = None
-        self._refused_token: Token | None = None
-        self._renewals = 0
         self._subscriber: Subscriber | None = None
         """On the present websocket, or on the last one."""
-        self._patience = self._timing.mute
-        self._unexpected = False
         self._begun_ns = 0
         self._frames = 0
         """Messages of earlier websockets."""
-        self._attempt = 0
         self._retry_ns: int | None = None
         self._state, self._since_ns = CONNECTING, self._clock.wall_ns()
 
@@ -97,7 +89,7 @@ class Link:
             self.subscription.answered if connected else 0,
             self._frames + (self._subscriber.frames if self._subscriber and connected else 0),
             self._since_ns,
-            0 if connected and self._proven else self._attempt,
+            0 if connected and self._proven else self._reconnect.failed_attempts,
             self._retry_ns,
             "" if connected else self.last_reason,
             self._subscriber.message_ns if self._subscriber else None,
@@ -106,14 +98,15 @@ class Link:
     @property
     def unasked(self) -> tuple[str, ...]:
         """Keys that could not be asked for in this run, when the second attempt to connect has failed too."""
-        if self.opened or self._attempt < 2:
+        if self.opened or self._reconnect.failed_attempts < 2:
             return ()
         return self.subscription.unanswered
 
     @property
     def unexpected(self) -> str:
         """The error that nobody expected and that keeps the connection from working; empty when there is none."""
-        return self.last_reason if self._unexpected and not (self._state == CONNECTED and self._proven) else ""
+        works = self._state == CONNECTED and self._proven
+        return self.last_reason if self._reconnect.unexpected and not works else ""
 
     @property
     def _proven(self) -> bool:
@@ -168,13 +161,14 @@ class Link:
             return failure
         finally:
             if subscriber is not None:
-                self._count(subscriber)
+                liveness = subscriber.liveness
+                self._frames += subscriber.frames
+                self._reconnect.ended(proven=liveness.proven, ticked_promptly=liveness.ticked_promptly)
 
     def _unexpected_failure(self, error: Exception, stage: str) -> Failure:
         hide = self._token.redact if self._token is not None else str
         first = next(leaves(error))
         detail = hide(f"{type(first).__name__}: {first}")
-        self._unexpected = True
         logs.log_unexpected(f"conn {self.conn}: {detail}", error, hide)
         return Failure(Situation.UNEXPECTED, stage, detail=detail)
 
@@ -204,68 +198,47 @@ class Link:
 
     def _subscribe(self, socket: Websocket, host: str, sink: Sink) -> Subscriber:
         assert self._token is not None
-        again = self.opened or self._attempt
-        tries = f" after {plural(self._attempt + 1, 'attempt')}" if again else ""
+        attempt = self._reconnect.failed_attempts + 1
+        tries = f" after {plural(attempt, 'attempt')}" if self.opened or attempt > 1 else ""
         took = (self._clock.monotonic_ns() - self._begun_ns) / SECOND
         log.info("conn %d connected in %.1fs%s", self.conn, took, tries)
         self.opened += 1
-        self._refused_token, self._renewals = None, 0
-        keys = self.subscription.count
-        self._write(sink, EntryKind.CONNECTED, host=host, attempt=self._attempt + 1, keys=keys)
-        self._subscriber = Subscriber(
-            socket, self.conn, self.subscription, self._shared, self._token, sink, self._patience
-        )
+        self._reconnect.opened()
+        self._write(sink, EntryKind.CONNECTED, host=host, attempt=attempt, keys=self.subscription.count)
+        patience = self._reconnect.patience
+        self._subscriber = Subscriber(socket, self.conn, self.subscription, self._shared, self._token, sink, patience)
         self._enter(CONNECTED)
         return self._subscriber
-
-    def _count(self, subscriber: Subscriber) -> None:
-        """Take in what the websocket that has ended tells for the next one."""
-        self._frames += subscriber.frames
-        if subscriber.liveness.proven:
-            self._attempt, self._unexpected = 0, False
-            self._backoff.reset()
-        if subscriber.liveness.ticked_promptly:
-            self._patience = self._timing.mute
 
     # Getting it back
 
     async def _recover(self, failure: Failure, sink: Sink) -> None:
         """Wait as long as a failure asks for. Raises TokenError when it is final."""
-        renewed = False
+        token_is_new = None
         if classify(failure) is Verdict.REREAD_TOKEN:
-            failure, renewed = await self._refused(failure)
+            failure, token_is_new = await self._reread_token(failure)
+        failure, delay = self._reconnect.failed(failure, token_is_new=token_is_new)
         self.last_reason, self.failed_ns = failure.reason, self._clock.monotonic_ns()
-        if failure.stage or not self._proven:
-            self._attempt += 1
-        elif failure.situation is Situation.MUTE and self._subscriber is not None:
-            allowed = self._subscriber.liveness.allowed_ns / SECOND
-            self._patience = min(2 * allowed, PATIENCE * self._timing.mute)
-        final = classify(failure) is Verdict.GIVE_UP
-        delay = 0.0 if renewed or final else self._backoff.next_seconds()
         if failure.stage:
-            retry = None if final else round(delay, 3)
+            retry = None if delay is None else round(delay, 3)
             self._write(sink, EntryKind.NOTE, event="attempt", reason=failure.reason, retry_s=retry)
-        if final:
+        if delay is None:
             raise self._last_word(failure)
         what = "could not connect" if failure.stage else "lost"
         log.warning("conn %d %s: %s; retry in %.1fs", self.conn, what, failure.reason, delay)
         self._enter(WAITING, self._clock.wall_ns() + int(delay * SECOND))
         await unless_stopped(self._shared.stopping, self._clock.sleep(delay))
 
-    async def _refused(self, failure: Failure) -> tuple[Failure, bool]:
-        """What it means that the token was refused, and whether there is another one to be tried at once."""
+    async def _reread_token(self, failure: Failure) -> tuple[Failure, bool | None]:
+        """Whether the sources of the token that was refused have another one; None, with the failure that it is, when
+        they cannot be read."""
         assert self._token is not None
         try:
             token = await unless_stopped(self._shared.stopping, self._shared.access.token_after(self._token))
         except Exception as error:  # noqa: BLE001 - what is known is raised again
             _raise_known(error)
-            return self._unexpected_failure(error, failure.stage), False
-        if token == self._token:
-            again, self._refused_token = self._refused_token == token, token
-            return failure._replace(situation=Situation.TOKEN_REFUSED_TWICE) if again else failure, False
-        self._renewals += 1
-        # A source that gives another bad token each time must not make a loop without pause.
-        return failure, self._renewals == 1
+            return self._unexpected_failure(error, failure.stage), None
+        return failure, token != self._token
 
     def _last_word(self, failure: Failure) -> TokenError:
         assert self._token is not None
