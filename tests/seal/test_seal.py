@@ -415,7 +415,7 @@ def test_a_damaged_part_is_set_aside_and_sealed_from_the_journal(
 @pytest.mark.parametrize("table", sorted(schema.SMALL_TABLES))
 def test_rows_of_a_small_table_that_have_gone_are_sealed_all_the_same(store: Store, table: str) -> None:
     last = write_day(store, messages=9, instruments=6).last_seq
-    flush(store, last, 10)
+    flush(store, last, 20)
     whole = rows(store)
     for path in store.folder(table, DATE).iterdir():
         path.unlink()
