@@ -1,10 +1,12 @@
 """The README's promises are kept: its commands run, its queries answer, the tests it names exist."""
 
+import json
 import re
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,12 @@ def test_the_first_command_records_and_the_second_terminal_is_answered(tmp_path:
     assert answer[0].split()[0] == "symbol"
 
 
+def python(word: str) -> str:
+    """The first piece of Python of the README with a word in it."""
+    blocks: list[str] = re.findall(r"```python\n(.*?)\n```", README, re.S)
+    return next(block for block in blocks if word in block)
+
+
 def queries() -> list[str]:
     """Every query of the README and of the help."""
     table = [text for text in re.findall(r"`(FROM [^`]+)`", README)]
@@ -54,12 +62,40 @@ def queries() -> list[str]:
 
 def test_the_python_recipe_runs(tmp_path: Path) -> None:
     tickrec("record", "--simulate", "--no-live", "--symbols", "RELIANCE", "--for", "4s", folder=tmp_path)
-    code = re.findall(r"```python\n(.*?)\n```", README, re.S)[0].replace('"data"', '"data/simulated"')
+    code = python("tickrec.open").replace('"data"', '"data/simulated"')
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert "symbol" in done.stdout
+
+
+@pytest.mark.parametrize("client", ["upstox_client", "websockets.connect"])
+def test_a_program_is_pointed_at_a_server_of_ours_as_printed(client: str, tmp_path: Path) -> None:
+    with running("simulate", "--port", "0", folder=tmp_path) as server:
+        assert server.stdout is not None
+        address = json.loads(server.stdout.readline())["api_url"].removeprefix("http://")
+        code = python(client).replace("127.0.0.1:8790", address)
+        program = subprocess.Popen(
+            [sys.executable, "-u", "-c", code],
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        with program:
+            assert program.stdout is not None
+            killer = threading.Timer(60, program.kill)
+            killer.start()
+            seen = 0
+            for line in program.stdout:
+                seen += "NSE_EQ|INE002A01018" in line
+                if seen == 3:
+                    break
+            killer.cancel()
+            program.kill()
+    assert seen == 3, "a snapshot and two live messages"
 
 
 @pytest.mark.parametrize("name", re.findall(r"`([\w/]+\.py::test_\w+)`", README))
