@@ -10,6 +10,7 @@ import logging.handlers
 import os
 import shutil
 import sys
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -119,20 +120,27 @@ def _add(handler: logging.Handler) -> None:
 
 
 class Once(logging.Filter):
-    """Within `with`, lets each line through once, over all of its uses: for what is tried again and again."""
+    """Within `with`, lets each line through once, over all of its uses: for what is tried again and again.
+
+    Lines of other threads are left alone.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._said: set[str] = set()
+        self._thread = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is news."""
+        if record.thread != self._thread:
+            return True
         text = record.getMessage()
         news = text not in self._said
         self._said.add(text)
         return news
 
     def __enter__(self) -> None:
+        self._thread = threading.get_ident()
         logging.getLogger("tickrec").addFilter(self)
 
     def __exit__(self, *_: object) -> None:

@@ -944,6 +944,24 @@ async def test_data_that_the_network_held_back_ends_when_it_was_sent() -> None:
     assert lost.wall_ns - lost.facts()["since_ns"] > 5 * SECOND
 
 
+async def test_a_replay_that_runs_slowly_ends_with_its_last_message() -> None:
+    """Its stamps are of another day, and go by more slowly than our clock."""
+    clock = FastClock()
+
+    async def talk(broker: Broker, connection: ServerConnection) -> None:
+        broker.take(await connection.recv())
+        for number in range(10):
+            await connection.send(tick(RELIANCE[0], at_ms=1_790_000_000_000 + 500 * number))
+            await clock.sleep(5)
+
+    feed = {"clock": clock, "timing": Timing(mute=1000, ping_interval=1000), "stamped": False}
+    async with Broker(talk).running() as broker, recording(make_feed(broker.url, [[RELIANCE]], **feed)) as found:
+        await found.until(lambda: found.of(DISCONNECTED))
+    place = next(place for place, entry in enumerate(found.entries) if entry.kind is DISCONNECTED)
+    last = [entry for entry in found.entries[:place] if entry.kind is MESSAGE][-1]
+    assert found.entries[place].facts()["since_ns"] == last.wall_ns
+
+
 async def test_what_the_broker_left_out_of_an_open_connection_is_lost() -> None:
     """Nothing could be read for a while: some comes late, and then what is sent now."""
     clock = FastClock()

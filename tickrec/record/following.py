@@ -46,8 +46,7 @@ class Following:
     def __init__(self, plan: Plan, feed: Feed, day: Day) -> None:
         self._plan = plan
         self._feed = feed
-        self._chains = plan.chains
-        self._underlyings = {chain.underlying_key.encode() for chain in plan.chains}
+        self._take_chains()
         self._asked_before, self._followed_before = day.asked_before, day.followed_before
         self._recorded: set[str] = set()
         self._money: dict[str, float] = {}
@@ -56,9 +55,15 @@ class Following:
         self._moved = asyncio.Event()
         """Set when strikes are lacking."""
 
+    def _take_chains(self) -> None:
+        self._planned = self._chains = self._plan.chains
+        self._underlyings = {chain.underlying_key.encode() for chain in self._chains}
+
     def hear(self, entries: Sequence[Entry]) -> None:
         """Take messages that came in: what the newest says of the underlyings."""
         newest = entries[-1]
+        if self._planned is not self._plan.chains:  # a list that was short is whole now
+            self._take_chains()
         if not self._chains or newest.mono_ns < self._look_ns:
             return
         self._look_ns = newest.mono_ns + LOOK_NS

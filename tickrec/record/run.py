@@ -28,6 +28,7 @@ from tickrec.record.ending import Ending
 from tickrec.record.evening import tell_done
 from tickrec.record.flush import Flushing
 from tickrec.record.following import Following
+from tickrec.record.latecomers import Latecomers
 from tickrec.record.plan import Plan
 from tickrec.record.progress import RunProgress, unplanned
 from tickrec.record.rollover import SEALING, Rollover
@@ -38,6 +39,7 @@ from tickrec.status.runstatus import STOPPED, RunStatus
 from tickrec.store.paths import Store
 from tickrec.upstox.feed import Feed
 from tickrec.upstox.protocol import named
+from tickrec.upstox.rest import SOURCE
 
 log = logging.getLogger("tickrec")
 
@@ -82,6 +84,7 @@ class Recorder:
         day: Day,
         *,
         ending: Ending | None = None,
+        latecomers: Latecomers | None = None,
         late: Late | None = None,
         warnings: logs.Warnings,
     ) -> None:
@@ -89,6 +92,7 @@ class Recorder:
         self._store = store
         self._feed = feed
         self._ending = ending or Ending(plan, clock)
+        self._latecomers = latecomers
         self._late = late
         self._plan = plan
         self._clock = clock
@@ -192,6 +196,8 @@ class Recorder:
         yield "the status file", self._report
         yield "alerting", self._watch
         yield "the calendar", self._ending.keep_asking
+        if self._latecomers is not None:
+            yield "the list of instruments", self._latecomers.keep_asking
         yield "stale instruments", self._staleness.keep_looking
         yield "finishing dates", self._rollover.keep_finishing
         yield "housekeeping", self._rollover.keep_house
@@ -229,8 +235,13 @@ class Recorder:
             await self._clock.sleep(REPORT_SECONDS)
 
     def _trading_since(self, instrument: Instrument, wall_ns: int) -> int | None:
-        """Since when an instrument trades at a moment, by the hours and by what the feed says; None: it does not."""
-        return self._plan.trading_since(instrument, wall_ns) if self._ending.is_open(instrument.segment) else None
+        """Since when an instrument trades at a moment, by the hours and by what the feed says; None: it does not.
+
+        What trades in a replay our clock does not know.
+        """
+        if self._plan.source != SOURCE or not self._ending.is_open(instrument.segment):
+            return None
+        return self._plan.trading_since(instrument, wall_ns)
 
     def _status(self, **last_word: Any) -> RunStatus:
         stale = tuple(self._staleness.stale())

@@ -16,13 +16,15 @@ from typing import Any, Final
 from tickrec import logs
 from tickrec.clock import SECOND, Clock, Stopped
 from tickrec.config import Config
-from tickrec.errors import AlreadyRecording, DataError, NothingToRecord, StorageError, TickrecError, to_run
+from tickrec.errors import AlreadyRecording, DataError, NothingToRecord, StorageError, TickrecError, TokenError, to_run
 from tickrec.files import Lock, TemporaryFolder, publish
 from tickrec.formatting import moment
 from tickrec.market.calendar import Calendar
 from tickrec.record.alerts import Alert, Alerts
+from tickrec.record.choice import Choice, choose
 from tickrec.record.ending import Ending
 from tickrec.record.following import mark_followed
+from tickrec.record.latecomers import Latecomers
 from tickrec.record.plan import Bar, Options, Plan, Times, no_bar
 from tickrec.record.planning import ask_hours
 from tickrec.record.rollover import open_today
@@ -30,9 +32,9 @@ from tickrec.record.run import Recorder
 from tickrec.record.waiting import Waiting
 from tickrec.status.runstatus import RunStatus
 from tickrec.store.paths import Store
-from tickrec.upstox.auth import TokenSource
+from tickrec.upstox.auth import Token, TokenSource
 from tickrec.upstox.feed import TIMING, Feed, Timing
-from tickrec.upstox.rest import Rest
+from tickrec.upstox.rest import SOURCE, Rest
 
 log = logging.getLogger("tickrec")
 
@@ -141,6 +143,7 @@ class Record:
             batch_size=self._config.record.batch_size,
             quiet=plan.quiet,
             timing=self._timing,
+            stamped=plan.source == SOURCE,
         )
         recorder = Recorder(
             self._config,
@@ -152,10 +155,20 @@ class Record:
             self._alerts,
             day,
             ending=Ending(plan, self._clock, partial(self._ask_hours, plan)),
+            latecomers=Latecomers(plan, feed, self._clock, self._choose),
             late=self._waiting.missed(plan),
             warnings=self._warnings,
         )
         return await recorder.run()
+
+    def _choose(self) -> Choice:
+        """The instruments that the run wants by the list that the broker has now. Raises TickrecError, OSError."""
+        token: Token | TokenError
+        try:
+            token = self._tokens.read()
+        except TokenError as error:
+            token = error
+        return choose(self._config, self._options, self._store, self._rest, token, self._clock.wall_ns())
 
     def _ask_hours(self, plan: Plan) -> tuple[Calendar, Times]:
         return ask_hours(self._config, self._options, self._store, self._rest, plan, self._clock.wall_ns())

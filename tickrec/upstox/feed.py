@@ -26,7 +26,8 @@ class Feed:
     """The market data of `plan`, one list of instruments per connection.
 
     `limits` bound what may be added to it; without any, nothing. `quiet` tells when silence is normal, so that a mute
-    feed is not replaced then. Must be used inside a running event loop; everything belongs to the loop's thread.
+    feed is not replaced then. Not `stamped`: what the broker stamps messages with is no time of now, as in a replay.
+    Must be used inside a running event loop; everything belongs to the loop's thread.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Feed:
         batch_size: int = BATCH,
         quiet: Quiet = lambda _wall_ns: False,
         timing: Timing = TIMING,
+        stamped: bool = True,
         chance: random.Random | None = None,
     ) -> None:
         self._fatal: TokenError | None = None
@@ -51,6 +53,7 @@ class Feed:
             quiet=quiet,
             chance=chance or random.Random(),
             stopping=asyncio.Event(),
+            stamped=stamped,
         )
         self._limits = limits
         self._batch_size = batch_size

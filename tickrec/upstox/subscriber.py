@@ -71,6 +71,8 @@ class Shared:
     chance: random.Random
     stopping: asyncio.Event
     """Set when the run is to end."""
+    stamped: bool = True
+    """Whether messages say when they were sent, so that one that is read late is known to be."""
 
 
 class Subscriber:
@@ -96,6 +98,7 @@ class Subscriber:
         self._clock = shared.clock
         self._quiet = shared.quiet
         self._stopping = shared.stopping
+        self._stamped = shared.stamped
         self._token = token
         self._sink = sink
         self._repeats: list[Request] = []
@@ -147,14 +150,14 @@ class Subscriber:
 
     def _take(self, messages: Sequence[Message]) -> None:
         """Stamp what has come and hand it to the sink."""
-        now, stamp_ns = self._now(), _stamp_ns(messages[-1])
+        now, stamp_ns = self._now(), self._stamp_ns(messages[-1])
         place = self._place_of_skip(messages, now, stamp_ns)
         if place is not None:
             self._pass_on(messages[:place], now)
             since_ns = min(self.liveness.sent_ns, now.wall_ns)
             log.warning("conn %d: %s", self._conn, SKIPPED)
             self._write(EntryKind.NOTE, event="lost", reason=SKIPPED, since_ns=since_ns)
-            self.liveness.received(now, _stamp_ns(messages[place]), 0)
+            self.liveness.received(now, self._stamp_ns(messages[place]), 0)
             return self._take(messages[place:])
         self.liveness.received(now, stamp_ns, sum(len(data) for data, _ in messages))
         self._pass_on(messages, now)
@@ -167,7 +170,7 @@ class Subscriber:
         if not self.liveness.may_have_skipped(now, newest_ns):
             return None
         for place, message in enumerate(messages):
-            stamp_ns = _stamp_ns(message)
+            stamp_ns = self._stamp_ns(message)
             if self.liveness.has_skipped(now, stamp_ns):
                 return place
             self.liveness.received(now, stamp_ns, len(message.data))
@@ -279,15 +282,14 @@ class Subscriber:
                 return Failure(Situation.NO_PONG, code=NO_CLOSE_FRAME)
         return of_closed(closed, self._token, had_data=self.liveness.proven)
 
+    def _stamp_ns(self, message: Message) -> int | None:
+        """When the broker says it sent a message, nanoseconds by its own clock."""
+        broker_ms = sent_ms(message.data) if self._stamped and not message.text else None
+        return None if broker_ms is None else broker_ms * 1_000_000
+
     def _now(self) -> Now:
         return Now(self._clock.wall_ns(), self._clock.monotonic_ns())
 
     def _write(self, kind: EntryKind, **facts: object) -> None:
         now = self._now()
         self._sink([Entry(kind, self._conn, now.wall_ns, now.mono_ns, encode_facts(**facts))])
-
-
-def _stamp_ns(message: Message) -> int | None:
-    """When the broker says it sent a message, nanoseconds by its own clock."""
-    broker_ms = None if message.text else sent_ms(message.data)
-    return None if broker_ms is None else broker_ms * 1_000_000

@@ -1,0 +1,112 @@
+"""Instruments that the day's list lacked when the run began: recorded once it has them."""
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.clocks import HandClock, at
+from tests.market.fixtures import TODAY, share
+from tests.record.broker import Broker, broker, told
+from tests.recordings import until
+from tickrec.clock import SECOND
+from tickrec.record.choice import choose
+from tickrec.record.latecomers import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Latecomers
+from tickrec.record.plan import Options, Plan
+from tickrec.record.planning import make_plan
+from tickrec.store.paths import Store
+from tickrec.upstox.auth import TokenSource
+from tickrec.upstox.feed import Feed
+from tickrec.upstox.limits import Limits
+from tickrec.upstox.rest import MASTER, Rest
+
+SHARES = [share(f"S{number}", f"INE{number:03}A01018") for number in range(40)]
+NEW = [share(f"NEW{number}", f"INE9{number:02}A01018") for number in range(7)]
+BEGUN = f"{TODAY}T09:00"
+
+
+class Run:
+    """A run that began when the list had five of forty shares; those of the day before stood in for the others."""
+
+    def __init__(self, asked: Broker, folder: Path, limits: Limits) -> None:
+        config = asked.config(folder)
+        store, rest = Store(config.store.data), Rest(asked.script.url, asked.script.url)
+        options = Options(symbols=("all:NSE_EQ", "RENAMED"), mode="full", kept=True)
+        tokens = TokenSource(config.upstox, {"UPSTOX_ACCESS_TOKEN": "token"})
+        self.clock = HandClock(at("2026-11-20T09:00"))
+        self.plan: Plan
+        for self.clock.now_ns, asked.records in ((at("2026-11-20T09:00"), SHARES), (at(BEGUN), SHARES[:5])):
+            self.plan = make_plan(config, options, store, rest, tokens, self.clock)
+        self.feed = Feed(rest, tokens, self.plan.connections, self.clock, limits=limits)
+        ask = partial(choose, config, options, store, rest, tokens.read(), self.clock.now_ns)
+        self.latecomers = Latecomers(self.plan, self.feed, self.clock, ask)
+
+    @property
+    def symbols(self) -> list[str]:
+        return [each.symbol for each in self.plan.instruments]
+
+
+@pytest.fixture
+def asked() -> Iterator[Broker]:
+    with broker() as one:
+        one.timings = told(TODAY, **dict.fromkeys(("NSE", "NFO", "BSE", "BFO", "CDS", "BCD"), dt.time(15, 30)))
+        one.timings += told(TODAY, **dict.fromkeys(("MCX", "NSCOM"), dt.time(23, 30)))
+        yield one
+
+
+async def asking(run: Run, condition: Callable[[], bool]) -> None:
+    """Let it ask for the list until something holds."""
+    task = asyncio.create_task(run.latecomers.keep_asking())
+    await until(condition)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_the_list_lacked_is_recorded_once_it_is_whole(
+    tmp_path: Path, asked: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Run(asked, tmp_path, Limits(100, 1))
+    assert (len(run.symbols), run.plan.whole, run.plan.unknown) == (40, False, ("RENAMED",))
+    asked.records = [*SHARES, *NEW, share("RENAMED", "INE800A01018")]
+    await asking(run, lambda: run.plan.whole)
+    assert run.symbols[40:] == [*(f"NEW{number}" for number in range(7)), "RENAMED"]
+    assert (run.plan.whole, run.plan.unknown) == (True, ())
+    assert "8 instruments that the list lacked: recorded from now on: NEW0, NEW1" in caplog.text
+
+
+async def test_a_list_that_stays_short_is_asked_for_less_and_less_often(tmp_path: Path, asked: Broker) -> None:
+    run = Run(asked, tmp_path, Limits(100, 1))
+    before = asked.asked(MASTER)
+    await asking(run, lambda: asked.asked(MASTER) == before + 6)
+    pauses = [FIRST_PAUSE_SECONDS * 2**turn for turn in range(4)] + 2 * [LONGEST_PAUSE_SECONDS]
+    assert run.clock.now_ns >= at(BEGUN) + sum(pauses) * SECOND
+    assert len(run.symbols) == 40
+
+
+async def test_a_broker_that_cannot_be_asked_is_asked_later(
+    tmp_path: Path, asked: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The list that is there stands in, as the day's."""
+    run = Run(asked, tmp_path, Limits(100, 1))
+    asked.refused = 503
+    before = asked.asked(MASTER)
+    task = asyncio.create_task(asking(run, lambda: run.plan.whole))
+    await until(lambda: asked.asked(MASTER) == before + 3)
+    assert not run.plan.whole
+    asked.refused, asked.records = 0, [*SHARES, *NEW]
+    await task
+    assert len(run.symbols) == 47
+    assert caplog.text.count("today's list of instruments is too short") == 2  # when it began, and afterwards once
+
+
+async def test_what_the_account_leaves_no_room_for_is_named_once(
+    tmp_path: Path, asked: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Run(asked, tmp_path, Limits(42, 1))
+    asked.records, before = [*SHARES[:20], *NEW], asked.asked(MASTER)
+    await asking(run, lambda: asked.asked(MASTER) == before + 3)
+    assert run.symbols[40:] == ["NEW0", "NEW1"]
+    assert caplog.text.count("5 instruments that the list lacked, and for which the account leaves no room") == 1
