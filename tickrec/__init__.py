@@ -27,7 +27,8 @@ def open(data: "str | os.PathLike[str]", *, first: "dt.date | None" = None, last
     from pathlib import Path
 
     from tickrec.errors import UsageError
-    from tickrec.query.session import DateRange, Session, elsewhere
+    from tickrec.query.date_range import DateRange, elsewhere
+    from tickrec.query.session import Session
     from tickrec.store.paths import Store
 
     folder = Path(data)

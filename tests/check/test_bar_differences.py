@@ -7,7 +7,8 @@ from tests.query.fixtures import Row, at
 from tests.query.test_bars import EXCHANGE, LOST, TICKS, trade, write
 from tests.query.test_missing import KEY
 from tickrec.check.bar_differences import BarDifferences, bar_differences
-from tickrec.query.session import DateRange, Session
+from tickrec.query.date_range import DateRange
+from tickrec.query.session import Session
 from tickrec.store.paths import Store
 
 

@@ -8,8 +8,9 @@ import pytest
 from tests import days
 from tests.query.fixtures import Row, answer, at, tick, write_sealed
 from tickrec.errors import DataError
+from tickrec.query.date_range import DateRange
 from tickrec.query.hints import why_empty
-from tickrec.query.session import DateRange, Session
+from tickrec.query.session import Session
 from tickrec.store.paths import Store
 
 DATE = days.DATE

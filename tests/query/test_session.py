@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
 import tickrec
 from tests import days
@@ -23,7 +24,10 @@ from tests.query.fixtures import answer, at, feeds, seal_parts, tick, tree, writ
 from tickrec import schema
 from tickrec.errors import DataError, UsageError
 from tickrec.journal.history import History
-from tickrec.query.session import DateRange, Session
+from tickrec.query.attached import attachments
+from tickrec.query.date_range import DateRange
+from tickrec.query.session import Session
+from tickrec.query.views import TABLES
 from tickrec.seal.seal import seal
 from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
@@ -511,12 +515,73 @@ def test_open_results_do_not_stop_the_next_question(store: Store) -> None:
         assert reader.read_next_batch().num_rows == 10
 
 
-def test_python_variables_are_not_tables(store: Store) -> None:
+def test_the_owner_asks_frames_and_files_beside_what_is_recorded_meanwhile(store: Store, tmp_path: Path) -> None:
+    recording = days.Recording(store)
+    recording.run()
+    recording.connect()
+    recording.updates(4)
+    wanted = feeds(store)[0][3]
+    (tmp_path / "mine.csv").write_text(f"instrument_key,lots\n{wanted},5\n")
+    mine = pa.table({"instrument_key": [wanted], "lots": [5]})
+    count = "SELECT count(*), max(lots) FROM ticks JOIN {} USING (instrument_key)"
+    with tickrec.open(store.root) as day:
+        day.connection.register("frame", mine)
+        day.connection.execute("CREATE TABLE kept AS FROM frame")
+        day.connection.execute("CREATE VIEW pair AS FROM ticks JOIN kept USING (instrument_key)")
+        for _ in range(3):
+            recording.updates(4)
+            ticks = sum(key == wanted for _, _, _, key, _ in feeds(store))
+            for name in ("mine", "frame", "kept", f"'{tmp_path / 'mine.csv'}'"):
+                assert day.sql(count.format(name)).fetchall() == [(ticks, 5)], name
+            assert day.sql("SELECT count(*) FROM pair").fetchall() == [(ticks,)]
+            assert day.connection.sql("SELECT count(*) FROM pair").fetchall() == [(ticks,)]
+    assert mine.num_rows == 1
+
+
+def test_what_the_owner_gets_wrong_is_one_line(store: Store) -> None:
     days.write_day(store, messages=3)
-    rows = pa.table({"secret": [1]})
-    with tickrec.open(store.root) as day, pytest.raises(UsageError, match="no table rows"):
-        day.sql("SELECT * FROM rows")
-    assert rows.num_rows == 1
+    with tickrec.open(store.root) as day:
+        with pytest.raises(UsageError, match=r'"ltpp" not found in FROM clause \(line 1, column 8\)'):
+            day.sql("SELECT ltpp FROM ticks")
+        with pytest.raises(UsageError, match="Table with name nowhere does not exist"):
+            day.sql("FROM nowhere")
+        assert {name for (name,) in day.sql("SHOW TABLES").fetchall()} >= TABLES
+
+
+@pytest.mark.parametrize("name", ["mine.csv", "date=2026-01-01 [x].parquet"])
+def test_an_attached_file_is_asked_under_a_name_and_nothing_else_is(store: Store, tmp_path: Path, name: str) -> None:
+    days.write_day(store, messages=3)
+    mine = pa.table({"instrument_key": [feeds(store)[0][3]], "lots": [5]})
+    path = tmp_path / name
+    (csv.write_csv if path.suffix == ".csv" else pq.write_table)(mine, path)
+    (tmp_path / "other.csv").write_text("a\n1\n")
+    attached = attachments([f"lots={path}"])
+    with Session(store, attached=attached) as session:
+        assert answer(session, "FROM lots") == mine.to_pylist()
+        joined = answer(session, "SELECT DISTINCT symbol, lots FROM ticks JOIN Lots USING (instrument_key)")
+        assert [row["lots"] for row in joined] == [5]
+        for other in (f"FROM '{path}'", f"FROM read_csv('{tmp_path / 'other.csv'}')"):
+            with pytest.raises(UsageError, match=r"refused|no table"):
+                answer(session, other)
+        with pytest.raises(UsageError, match="disabled by configuration"):
+            session.read(f"FROM read_csv('{tmp_path / 'other.csv'}')", ())
+
+
+def test_a_file_that_cannot_be_attached_is_named(store: Store, tmp_path: Path) -> None:
+    good, bad = tmp_path / "2026 bonds.csv", tmp_path / "bad.parquet"
+    good.write_text("a\n1\n")
+    bad.write_text("no Parquet")
+    for texts, message in [
+        ([str(good)], "2026 bonds is no name for a table. Give it one: --attach mine="),
+        ([f"ticks={good}"], "the name ticks is taken"),
+        ([f"a={good}", f"A={good}"], "the name a is taken"),
+        ([str(tmp_path / "gone.csv")], "no such file to attach"),
+        ([str(tmp_path / "book.xlsx")], "cannot tell what book.xlsx holds"),
+    ]:
+        with pytest.raises(UsageError, match=message):
+            attachments(texts)
+    with pytest.raises(UsageError, match=f"the file cannot be read: .*{bad.name}"):
+        Session(store, attached=attachments([str(bad)]))
 
 
 def test_opening_what_is_no_store_says_which_is_or_how_to_begin(tmp_path: Path) -> None:

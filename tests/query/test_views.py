@@ -12,8 +12,9 @@ from tests import days
 from tests.query.fixtures import Row, answer, at, feeds, tick, trades_by_hand, write_sealed
 from tickrec.clock import IST
 from tickrec.query.catalog import columns, describe
+from tickrec.query.date_range import DateRange
 from tickrec.query.examples import EXAMPLES
-from tickrec.query.session import DateRange, Session
+from tickrec.query.session import Session
 from tickrec.query.views import RELATIONS, TABLES
 from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store

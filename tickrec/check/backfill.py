@@ -20,7 +20,8 @@ from tickrec.errors import DataError
 from tickrec.files import Lock
 from tickrec.market.calendar import trading_date
 from tickrec.market.hours import at
-from tickrec.query.session import DateRange, Session
+from tickrec.query.date_range import DateRange
+from tickrec.query.session import Session
 from tickrec.store.exchange_bars import HISTORICAL, INTRADAY, Answer, load, save
 from tickrec.store.paths import Store
 from tickrec.upstox.auth import Token, in_thread

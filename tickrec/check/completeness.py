@@ -23,7 +23,8 @@ from tickrec.config import SIMULATED
 from tickrec.errors import DataError, NothingToRecord, UsageError
 from tickrec.market.calendar import exchange_of, known_calendar, trading_date
 from tickrec.market.hours import at
-from tickrec.query.session import DateRange, Session
+from tickrec.query.date_range import DateRange
+from tickrec.query.session import Session
 from tickrec.status.next_session import USUAL_SEGMENTS, USUAL_START
 from tickrec.status.status import read as read_status
 from tickrec.store.manifest import load

@@ -16,7 +16,8 @@ from tickrec.query import examples
 
 if TYPE_CHECKING:
     from tickrec.query.answers import Written
-    from tickrec.query.session import DateRange, Result
+    from tickrec.query.date_range import DateRange
+    from tickrec.query.session import Result
     from tickrec.store.paths import Store
 
 
@@ -40,6 +41,10 @@ def query(
     ] = None,
     first: Annotated[str | None, typer.Option("--from", metavar="DATE", help="First date.")] = None,
     last: Annotated[str | None, typer.Option("--to", metavar="DATE", help="Last date.")] = None,
+    attach: Annotated[
+        list[str] | None,
+        typer.Option("--attach", metavar="FILE", help="A CSV or Parquet file to ask, too; NAME=FILE names it."),
+    ] = None,
     timeout: Annotated[
         str | None, typer.Option("--timeout", metavar="TIME", help="Give up after so long: 30s.")
     ] = None,
@@ -57,15 +62,17 @@ def query(
     if seconds == 0:
         raise UsageError("--timeout 0s gives a query no time", hint="Leave it out for as long as it takes")
     from tickrec.clock import SECOND, SystemClock
+    from tickrec.query.attached import attachments
     from tickrec.query.session import Session, yield_to_recorder
     from tickrec.store.paths import Store
 
+    attached = attachments(attach or ())
     store = Store(common.settings.store.data)
     dates = _dates(store, date, first, last)
     yield_to_recorder()
     _end_in_order()
     begun_ns = SystemClock.monotonic_ns()
-    with Session(store, dates, memory_limit=memory) as session:
+    with Session(store, dates, memory_limit=memory, attached=attached) as session:
         if (notice := session.notice()) is not None:
             say(notice)
         written_as = form if output is None else output.suffix[1:].lower()
@@ -125,7 +132,7 @@ def _limit(text: str | None) -> int | None:
 
 def _dates(store: "Store", date: str | None, first: str | None, last: str | None) -> "DateRange":
     """The dates that the options ask for. Raises UsageError, with what there is to ask."""
-    from tickrec.query.session import DateRange, recorded
+    from tickrec.query.date_range import DateRange, recorded
 
     hint = f"Recorded: {recorded(store.dates())}"
     if date is not None and (first or last):

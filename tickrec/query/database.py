@@ -12,6 +12,7 @@ from typing import Final
 import duckdb
 
 from tickrec.errors import UsageError
+from tickrec.query.texts import literal
 
 MEMORY_LIMIT: Final = "50%"
 """Of the machine's memory, unless said otherwise."""
@@ -32,15 +33,18 @@ def check_memory(limit: str) -> None:
         raise UsageError(f"{limit} of memory is too little for a query", hint="Give it 16MB at least")
 
 
-def connect(spill: Path, memory_limit: str, *, few_files: bool) -> duckdb.DuckDBPyConnection:
+def connect(spill: Path, memory_limit: str, *, few_files: bool, variables: bool) -> duckdb.DuckDBPyConnection:
     """A connection that may spill into the folder `spill`. `memory_limit` is one that `check_memory` passed.
+
+    With `variables` frames of Python can be asked by the names of the variables that hold them.
 
     With `few_files` their footers are kept once read, as long as they do not change: a quarter of the time of a query
     of one day, but two megabytes a day.
     """
     connection = duckdb.connect(
         config={
-            "python_enable_replacements": False,
+            "python_enable_replacements": variables,
+            "python_scan_all_frames": variables,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "temp_directory": str(spill),
@@ -56,10 +60,10 @@ def connect(spill: Path, memory_limit: str, *, few_files: bool) -> duckdb.DuckDB
     return connection
 
 
-def lock(connection: duckdb.DuckDBPyConnection, folders: Iterable[str]) -> None:
-    """Keep DuckDB from every file outside the folders, and from loosening that."""
-    allowed = ", ".join("'" + folder.replace("'", "''") + "'" for folder in folders)
-    connection.execute(f"SET allowed_directories = [{allowed}]")
+def lock(connection: duckdb.DuckDBPyConnection, folders: Iterable[str], files: Iterable[str]) -> None:
+    """Keep DuckDB from every file outside the folders but `files`, and from loosening that."""
+    connection.execute(f"SET allowed_directories = [{', '.join(map(literal, folders))}]")
+    connection.execute(f"SET allowed_paths = [{', '.join(map(literal, files))}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET allowed_configs = ['enable_progress_bar', 'enable_progress_bar_print']")
     connection.execute("SET lock_configuration = true")

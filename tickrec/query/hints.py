@@ -9,8 +9,9 @@ from difflib import get_close_matches
 from typing import Final
 
 from tickrec.errors import TickrecError, to_run
+from tickrec.query.date_range import recorded
 from tickrec.query.sandbox import Statement
-from tickrec.query.session import Session, recorded
+from tickrec.query.session import Session
 
 _FROM_TRADES: Final = frozenset(["candles", "trades", "spikes"])
 _OPTIONS: Final = """

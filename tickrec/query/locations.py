@@ -16,6 +16,16 @@ _ODD: Final = re.compile(r"[*?\[]|(^|[/\\])[^/\\]+=")
 """What means something to DuckDB in a path."""
 
 
+def readable_path(file: Path, scratch: Path) -> str:
+    """The path of a single file as DuckDB is to read it, if need be by a link in the folder `scratch`."""
+    path = file.absolute()
+    if _ODD.search(str(path)):
+        link = scratch / f"{len(os.listdir(scratch))}{''.join(path.suffixes)}"
+        link.symlink_to(path)
+        path = link
+    return str(path).replace("\\", "/")
+
+
 class Locations:
     """The paths of a store's files as DuckDB is to read them."""
 

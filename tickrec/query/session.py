@@ -10,10 +10,10 @@ import datetime as dt
 import os
 import re
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 import duckdb
 import pyarrow as pa
@@ -23,7 +23,9 @@ from tickrec.config import SIMULATED
 from tickrec.errors import DataError, TickrecError, UsageError, to_run
 from tickrec.files import TemporaryFolder
 from tickrec.query import views
+from tickrec.query.attached import attach
 from tickrec.query.database import MEMORY_LIMIT, check_memory, connect, lock
+from tickrec.query.date_range import DateRange, elsewhere, recorded
 from tickrec.query.duckdb_errors import EXPLAIN, usage_error
 from tickrec.query.forms import FORMS
 from tickrec.query.locations import Locations
@@ -31,6 +33,7 @@ from tickrec.query.running import Running
 from tickrec.query.sandbox import Statement, check
 from tickrec.query.sources import Listing
 from tickrec.query.stored_views import UNREADABLE, StoredViews
+from tickrec.query.words import tokens
 from tickrec.store.paths import Store
 
 _HELD_BYTES: Final = 32 * 1024 * 1024
@@ -39,42 +42,10 @@ under it starts again unseen."""
 _ATTEMPTS: Final = 20
 _LOOK_UP_SECONDS: Final = 10
 """That may be spent on what to say of an answer."""
-_LISTED_DATES: Final = 4
 _FEW_DATES: Final = 20
+_LISTS_TABLES: Final = frozenset(["show", "information_schema", "pg_catalog", "duckdb_tables", "duckdb_views"])
+"""Words of a statement that looks at the list of tables."""
 _DATE_IN_PATH: Final = re.compile(r"/date=(\d{4}-\d{2}-\d{2})/")
-
-
-class DateRange(NamedTuple):
-    """Trading dates from `first` to `last`, both included; None is open."""
-
-    first: dt.date | None = None
-    last: dt.date | None = None
-
-    def holds(self, date: dt.date) -> bool:
-        """Whether the date is in the range."""
-        return (self.first is None or date >= self.first) and (self.last is None or date <= self.last)
-
-    def __str__(self) -> str:
-        """`on 2026-11-23`, `from 2026-11-20 to 2026-11-23`, `since ...`, `until ...`; empty for all."""
-        if self.first is not None and self.last is not None:
-            return f"on {self.first}" if self.first == self.last else f"from {self.first} to {self.last}"
-        return f"since {self.first}" if self.first else f"until {self.last}" if self.last else ""
-
-
-def recorded(dates: Sequence[dt.date]) -> str:
-    """What there is to ask, in words: `2026-11-20 and 2026-11-23`, `250 days, 2025-11-20 to 2026-11-23`."""
-    if len(dates) > _LISTED_DATES:
-        return f"{len(dates)} days, {dates[0]} to {dates[-1]}"
-    return " and ".join(filter(None, (", ".join(map(str, dates[:-1])), *map(str, dates[-1:])))) or "nothing"
-
-
-def elsewhere(folder: Path) -> str:
-    """What to do about a folder in which nothing is recorded: the store near it that may be meant, or how to begin."""
-    near = (folder / SIMULATED, folder / "data", folder / "data" / SIMULATED, folder.parent, folder.parent / SIMULATED)
-    for other in near:
-        if dates := Store(other).dates():
-            return f"There is a store in {other.absolute()}: {recorded(dates)}"
-    return f"{to_run('record')} begins a store, `tickrec record --simulate` one of a simulated market"
 
 
 def yield_to_recorder() -> None:
@@ -89,8 +60,8 @@ class Session:
     """A store that can be asked questions, as of the moment of each question.
 
     `dates` narrows every table. `memory_limit` is DuckDB's (`"2GB"`, `"50%"`). `locked` also keeps DuckDB itself from
-    files outside the store; statements are checked in any case. `now_ns` is the present, wall nanoseconds, if not
-    that of each question. Use it as a context manager, or call `close`.
+    files outside the store, but those `attached` under a name; what `execute` runs is checked in any case. `now_ns` is
+    the present, wall nanoseconds, if not that of each question. Use it as a context manager, or call `close`.
     """
 
     def __init__(
@@ -100,20 +71,27 @@ class Session:
         *,
         memory_limit: str | None = None,
         locked: bool = True,
+        attached: Mapping[str, Path] | None = None,
         now_ns: int | None = None,
     ) -> None:
-        """Raises UsageError for a memory limit that is none."""
+        """Raises UsageError for a memory limit that is none, and for an attached file that cannot be read."""
         self.store = store
         self._dates = dates or DateRange()
         check_memory(memory_limit or MEMORY_LIMIT)
         self._spill = TemporaryFolder("asking a query")
         self._remove_spill = weakref.finalize(self, self._spill.remove)
         few = len(self.dates()) <= _FEW_DATES
-        self._connection = connect(self._spill.path, memory_limit or MEMORY_LIMIT, few_files=few)
+        limit = memory_limit or MEMORY_LIMIT
+        self._connection = connect(self._spill.path, limit, few_files=few, variables=not locked)
+        self._owned = self._connection.cursor()
+        self._made: set[str] = set()
+        """The tables, views and macros that the owner has used."""
         locations = Locations(store, self._spill.path)
         self._stored_views = StoredViews(self._connection, store, locations, now_ns)
+        self._attached = attached or {}
+        files = [attach(self._connection, name, path, self._spill.path) for name, path in self._attached.items()]
         if locked:
-            lock(self._connection, locations.folders())
+            lock(self._connection, locations.folders(), files)
         _open.add(self)
 
     def __enter__(self) -> Self:
@@ -127,6 +105,7 @@ class Session:
     def close(self) -> None:
         """Let go of memory and temporary files; relations made by `sql` end too. A second call does nothing."""
         self._stored_views.close()
+        self._owned.close()
         self._connection.close()
         self._remove_spill()
 
@@ -204,23 +183,51 @@ class Session:
                 return rows
         raise self._too_fast()
 
-    def sql(self, sql: str) -> duckdb.DuckDBPyRelation:
-        """A DuckDB relation over one reading statement: `.df()` for pandas, `.pl()` for Polars, `.to_arrow_table()`.
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The owner's DuckDB connection: to register frames, attach databases, create views and change settings.
 
-        Rows as Python values are `.to_arrow_table().to_pylist()`: DuckDB's own fetching takes instants only where the
-        package pytz is installed. The relation is lazy, and sees what was recorded until the last call of `sql`. Raises
-        as `execute` does, and DuckDB's own errors when it is used.
+        All tables, views and macros are in it, as of now; `sql` renews those that were used before. Raises DataError.
         """
-        statement = self._checked(sql)
+        self._make(views.RELATIONS)
+        return self._owned
+
+    def sql(self, sql: str) -> duckdb.DuckDBPyRelation:
+        """A DuckDB relation over a statement: `.df()` for pandas, `.pl()` for Polars, `.to_arrow_table()`.
+
+        The statement is not checked: it may use the owner's frames, by the names of variables or as registered with
+        `connection`, and any file. Rows as Python values are `.to_arrow_table().to_pylist()`: DuckDB's own fetching
+        takes instants only where the package pytz is installed. The relation is lazy, and sees what was recorded until
+        the last call of `sql`. Raises as `execute` does, and DuckDB's own errors when it is used.
+        """
+        words = {word.strip('"').lower() for _, word in tokens(sql)}
+        names = views.RELATIONS if words & _LISTS_TABLES else words & views.RELATIONS.keys()
         for _ in range(_ATTEMPTS):
-            listing = Listing(self.store, self.dates(), self._spill.path)
-            if not self._prepare(statement, listing):
-                continue
+            listing = self._make(names)
             try:
-                return self._connection.cursor().sql(sql)
+                return self._relation(sql)
             except duckdb.Error as error:
                 if not listing.vanished():
                     raise self._failure(error, sql, listing) from None
+        raise self._too_fast()
+
+    def _relation(self, sql: str) -> duckdb.DuckDBPyRelation:
+        """On a connection of its own, so that open results do not stand in the way of the next statement."""
+        try:
+            return self._connection.cursor().sql(sql)
+        except duckdb.CatalogException:
+            with contextlib.suppress(duckdb.CatalogException):  # a frame is registered with one connection only
+                return self._owned.sql(sql)
+            raise
+
+    def _make(self, names: Collection[str]) -> Listing:
+        """Renew tables, views and macros for the owner, and all that were used before."""
+        self._made.update(names)
+        statement = Statement("", frozenset(self._made), catalog=False, plan=False)
+        for _ in range(_ATTEMPTS):
+            listing = Listing(self.store, self.dates(), self._spill.path)
+            if self._prepare(statement, listing):
+                return listing
         raise self._too_fast()
 
     def _too_fast(self) -> DataError:
@@ -228,7 +235,7 @@ class Session:
 
     def _checked(self, sql: str) -> Statement:
         """The statement, when it is one that may run. Raises UsageError."""
-        return check(self._connection, sql, views.TABLES, views.MACROS)
+        return check(self._connection, sql, views.TABLES | self._attached.keys(), views.MACROS)
 
     def _start(
         self, statement: Statement, timeout: float | None, progress: Callable[[float], None] | None, format: str
@@ -273,6 +280,8 @@ class Session:
         text = str(error)
         if text.startswith("Out of Memory Error"):
             return UsageError("the query needs more memory than it may take", hint="Ask for fewer dates or columns")
+        if (mine := next((path for path in self._attached.values() if path.name in text), None)) is not None:
+            return UsageError(usage_error(error, sql).what, where=str(mine))
         if text.startswith("IO Error") or self._names_a_file(text):
             date = match[1] if (match := _DATE_IN_PATH.search(text)) else "DATE"
             hint = f"{to_run('rebuild', date)} makes it anew from the journal, {to_run('verify', date)} tells more"

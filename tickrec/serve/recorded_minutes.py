@@ -39,7 +39,8 @@ class RecordedMinutes:
         return [minute for minute in found if minute.start_ms + _MINUTE_MS <= until_ms]
 
     def _ask(self, key: str, first: dt.date, last: dt.date) -> list[Minute]:
-        from tickrec.query.session import DateRange, Session
+        from tickrec.query.date_range import DateRange
+        from tickrec.query.session import Session
 
         with Session(self._store, DateRange(first, last)) as session:
             return [Minute(*row) for row in session.look_up(_SQL, {"candles"}, {"key": key})]
