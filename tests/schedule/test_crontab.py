@@ -9,16 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.schedule.fixtures import (
-    INDIA,
-    MACHINE,
-    NEW_YORK,
-    SESSION,
-    UTC,
-    config_for,
-    minutes_of,
-    schedule_for,
-)
+from tests.schedule.fixtures import INDIA, MACHINE, NEW_YORK, SESSION, UTC, config_for, minutes_of, schedule_for
 from tickrec.errors import UsageError
 from tickrec.schedule.crontab import (
     Crontab,

@@ -3,17 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.schedule.fixtures import (
-    MACHINE,
-    NEW_YORK,
-    WINDOWS,
-    config_for,
-    schedule_for,
-)
+from tests.schedule.fixtures import MACHINE, NEW_YORK, WINDOWS, config_for, schedule_for
 from tickrec.errors import UsageError
-from tickrec.schedule.crontab import (
-    crontab_lines,
-)
+from tickrec.schedule.crontab import crontab_lines
 from tickrec.schedule.printout import relay_json, relay_text, text, to_json
 from tickrec.schedule.schedule import relay_job
 

@@ -10,17 +10,9 @@ from pathlib import Path
 import pytest
 
 import tickrec
-from tests.schedule.fixtures import (
-    MACHINE,
-    NOW,
-    UTC,
-    config_for,
-    schedule_for,
-)
+from tests.schedule.fixtures import MACHINE, NOW, UTC, config_for, schedule_for
 from tickrec.config import load
-from tickrec.schedule.crontab import (
-    crontab_lines,
-)
+from tickrec.schedule.crontab import crontab_lines
 from tickrec.schedule.printout import text, to_json
 from tickrec.schedule.schedule import mark_of, plan_schedule, this_machine
 

@@ -8,18 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.schedule.fixtures import (
-    MACHINE,
-    SESSION,
-    UTC,
-    config_for,
-    minutes_of,
-    numbers,
-    schedule_for,
-)
-from tickrec.schedule.crontab import (
-    cron_times,
-)
+from tests.schedule.fixtures import MACHINE, SESSION, UTC, config_for, minutes_of, numbers, schedule_for
+from tickrec.schedule.crontab import cron_times
 from tickrec.schedule.printout import RELAY_UNIT
 from tickrec.schedule.schedule import relay_job
 from tickrec.schedule.systemd import calendar_events, relay_unit, service_unit, timer_unit

@@ -4,16 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.schedule.fixtures import (
-    NEW_YORK,
-    WINDOWS,
-    config_for,
-    schedule_for,
-)
+from tests.schedule.fixtures import NEW_YORK, WINDOWS, config_for, schedule_for
 from tickrec.errors import UsageError
-from tickrec.schedule.crontab import (
-    crontab_lines,
-)
+from tickrec.schedule.crontab import crontab_lines
 from tickrec.schedule.printout import text
 from tickrec.schedule.task_scheduler import task_command
 

@@ -31,6 +31,15 @@ def flip(path: Path, offset: int) -> None:
     path.write_bytes(data)
 
 
+def begun(store: Store) -> Recording:
+    """A date that goes on, with one part published."""
+    recording = Recording(store)
+    recording.run()
+    recording.connect()
+    PartWriter(store, DATE).flush(recording.written.last_seq)
+    return recording
+
+
 def plain_journal(store: Store) -> list[Path]:
     """The sealed journal as it was before it was compressed."""
     plain = []
@@ -238,10 +247,7 @@ def test_a_date_without_a_journal_is_held_against_its_manifest(sealed: Store) ->
 
 
 def test_a_date_that_is_being_recorded_is_verified_as_far_as_its_parts_go(store: Store) -> None:
-    recording = Recording(store)
-    recording.run()
-    recording.connect()
-    PartWriter(store, DATE).flush(recording.written.last_seq)
+    recording = begun(store)
     dayfile.append(store, DATE)
     recording.updates(3)
     report = verify(store, DATE)
@@ -256,10 +262,7 @@ def test_a_date_that_is_being_recorded_is_verified_as_far_as_its_parts_go(store:
 
 
 def test_a_day_file_may_lag_behind_the_parts(store: Store) -> None:
-    recording = Recording(store)
-    recording.run()
-    recording.connect()
-    PartWriter(store, DATE).flush(recording.written.last_seq)
+    recording = begun(store)
     dayfile.append(store, DATE)
     recording.updates(3)
     PartWriter(store, DATE).flush(recording.written.last_seq)
@@ -319,10 +322,7 @@ def test_a_sealed_date_without_its_manifest_is_told_and_sealed_again(sealed: Sto
 
 
 def test_ticks_that_only_the_journal_has_are_told(store: Store) -> None:
-    recording = Recording(store)
-    recording.run()
-    recording.connect()
-    PartWriter(store, DATE).flush(recording.written.last_seq)
+    recording = begun(store)
     before = recording.written.ticks
     recording.updates(3, each=7)
     report = verify(store, DATE)
@@ -371,10 +371,7 @@ def test_what_is_said_of_a_date_is_of_the_rows_that_were_read(store: Store) -> N
 
 
 def test_damage_of_what_only_the_journal_has_is_told(store: Store) -> None:
-    recording = Recording(store)
-    recording.run()
-    recording.connect()
-    PartWriter(store, DATE).flush(recording.written.last_seq)
+    recording = begun(store)
     (path,) = store.journal_files(DATE)
     covered = path.stat().st_size
     recording.updates(4)
