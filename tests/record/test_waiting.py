@@ -80,10 +80,18 @@ NEW = share("NEW", "INE999A01018")
 class Early:
     """A process that waits for the session, at twenty to nine."""
 
-    def __init__(self, asked: Broker, folder: Path, on_alert: str = "", symbols: str = "all:NSE_EQ") -> None:
+    def __init__(
+        self,
+        asked: Broker,
+        folder: Path,
+        on_alert: str = "",
+        *,
+        symbols: str = "all:NSE_EQ",
+        clock: HandClock | None = None,
+    ) -> None:
         record = f"on_alert = {on_alert!r}" if on_alert else ""
         config = asked.config(folder, record)
-        self.clock, self.stopping = HandClock(at(f"{TODAY}T08:40")), asyncio.Event()
+        self.clock, self.stopping = clock or HandClock(at(f"{TODAY}T08:40")), asyncio.Event()
         self.store = Store(config.store.data)
         self.alerts = Alerts(config.record.on_alert, self.clock, self.store.state / "alerts.json")
         self.waiting = Waiting(
@@ -143,6 +151,28 @@ async def test_a_plan_that_cannot_be_made_again_stays(tmp_path: Path, asked: Bro
     assert len(plan.instruments) == len(SHARES)
 
 
+class SlowClock(HandClock):
+    """Half a minute passes at least whenever somebody sleeps."""
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(max(seconds, 30.0))
+
+
+@pytest.mark.parametrize("refused", [0, 503], ids=["it tells the new one", "it cannot be asked"])
+async def test_a_plan_of_early_in_the_morning_is_made_again_before_the_session_and_delays_nothing(
+    tmp_path: Path, asked: Broker, refused: int
+) -> None:
+    early = Early(asked, tmp_path, clock=SlowClock(at(f"{TODAY}T06:40")))
+    waiting = asyncio.create_task(early.waiting.until_session(None))
+    await until(lambda: early.clock.now_ns > at(f"{TODAY}T06:45"))
+    asked.records, asked.refused, before = [*SHARES, NEW], refused, asked.asked(MASTER)
+    early.store.instruments_path(TODAY).unlink()  # as if the broker had renewed its list since
+    plan = await waiting
+    assert at(f"{TODAY}T09:00") <= early.clock.now_ns < at(f"{TODAY}T09:01")
+    assert len(plan.instruments) == len(SHARES) + (not refused)
+    assert asked.asked(MASTER) > before
+
+
 async def test_an_alert_command_that_hangs_delays_no_attempt_to_plan(tmp_path: Path, asked: Broker) -> None:
     begun, may_end = tmp_path / "begun", tmp_path / "end"
     (tmp_path / "hang").write_text(f"touch {begun}\nuntil [ -e {may_end} ]; do sleep 0.02; done\n")
@@ -170,7 +200,7 @@ async def test_prices_that_do_not_come_are_told_to_the_owner(tmp_path: Path, ask
     waiting = asyncio.create_task(early.waiting.until_session(None))
     await until(told.exists)
     asked.prices = {on["instrument_key"]: 24_410.0}
-    assert len((await waiting).instruments) == 6
+    assert len((await waiting).instruments) == 7  # six options and what they are on
     await early.alerts.finish()
     line = told.read_text().splitlines()[0]
     assert line.startswith("tickrec cannot record yet, for 1m")

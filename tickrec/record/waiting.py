@@ -55,6 +55,8 @@ LONG_SECONDS: Final = 60
 """A broker that cannot be asked for longer is alerted."""
 STALE_PLAN_NS: Final = 3600 * SECOND
 """A plan made longer than this before the session is made again: the broker renews its instruments at about 06:00."""
+BEFORE_NS: Final = 300 * SECOND
+"""How long before the session that is, so that nothing of it is waited away."""
 
 
 _CALM: Final = (UsageError, TokenError, NothingToRecord, Stopped)
@@ -253,32 +255,44 @@ class Waiting:
         start_ns, planned_ns = plan.times.start_ns, self._clock.wall_ns()
         log.info("waiting until %s: %s", f"{ist(start_ns):%H:%M:%S}", plan.session_text(planned_ns))
         pause_ns = FIRST_RENEWAL_NS
-        renew_ns = planned_ns + pause_ns
+        renew_ns = _renewal(plan, planned_ns, planned_ns + pause_ns)
         while (now_ns := self._clock.wall_ns()) < start_ns:
-            if plan.is_unsure(trading_date(start_ns)) and now_ns >= renew_ns:
-                plan = await self._renewed(plan)
-                start_ns, planned_ns = plan.times.start_ns, now_ns
+            if now_ns >= renew_ns:
+                before, plan = plan, await self._renewed(plan, (start_ns - now_ns) / SECOND)
+                start_ns, planned_ns = plan.times.start_ns, planned_ns if plan is before else now_ns
                 progress = self._progress(plan)
                 pause_ns = min(2 * pause_ns, LONGEST_RENEWAL_NS)
-                renew_ns = now_ns + pause_ns
+                renew_ns = _renewal(plan, planned_ns, now_ns + pause_ns)
             waiting = progress.waiting()
             await asyncio.to_thread(status.write, self._store.status_path, waiting)
             self._tell_planned()
             await unless_stopped(self._stopping, self._clock.sleep(min(REPORT_SECONDS, (start_ns - now_ns) / SECOND)))
-        if start_ns - planned_ns > STALE_PLAN_NS:
-            return await self._planned()
-        return await self._renewed(plan) if plan.is_unsure(trading_date(start_ns)) else plan
+        if now_ns - renew_ns >= BEFORE_NS:  # the machine slept, and the plan may be one of last night
+            plan = await self._renewed(plan, LONGEST_RETRY_SECONDS)
+        return plan
 
-    async def _renewed(self, plan: Plan) -> Plan:
-        """The plan made again; the same when that fails now. Raises Stopped, and NothingToRecord of a closed day."""
+    async def _renewed(self, plan: Plan, seconds: float) -> Plan:
+        """The plan made again; the same when that fails now, or takes more than `seconds`.
+
+        Raises Stopped, and NothingToRecord of a closed day.
+        """
         try:
-            return await self._ask(self._store)
+            async with asyncio.timeout(seconds):
+                return await self._ask(self._store)
         except NothingToRecord:
             raise
-        except (TickrecError, OSError) as error:
-            why = error.brief if isinstance(error, TickrecError) else error
+        except (TickrecError, OSError) as error:  # one of the latter is TimeoutError, which says nothing
+            why = error.brief if isinstance(error, TickrecError) else str(error) or "no answer in time"
             log.warning("the plan cannot be made again now, the one there is stays: %s", why)
             return plan
+
+
+def _renewal(plan: Plan, planned_ns: int, again_ns: int) -> int:
+    """When a plan that was made at `planned_ns` is to be made again, not before `again_ns`; its beginning: never."""
+    start_ns = plan.times.start_ns
+    if plan.is_unsure(trading_date(start_ns)):
+        return again_ns
+    return max(start_ns - BEFORE_NS, again_ns) if start_ns - planned_ns > STALE_PLAN_NS else start_ns
 
 
 def _last_word(error: BaseException) -> dict[str, Any]:
