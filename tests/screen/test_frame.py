@@ -180,6 +180,7 @@ def test_a_recording_that_is_well_alarms_nobody() -> None:
         ({"token_expires_ns": NOW + 600 * SECOND}, "token expires 09:51"),
         ({"token_expires_ns": NOW - 1}, "token expired 09:41"),
         ({"silent": (("NSE_EQ|INE0", "071XYZ"),)}, "silent: 071XYZ (NSE_EQ|INE0)"),
+        ({"stale": (("NSE_EQ|INE0", "071XYZ", NOW),)}, "stale: 071XYZ (since 09:41:07)"),
         ({"connections": (connection(last_message_ns=NOW - 45 * SECOND),)}, "last 45s"),
         ({"connections": (connection(last_message_ns=None),)}, "last -"),
         ({"state": STALE, "reason": "pid 5 has said nothing"}, "stale 2026-11-23"),
@@ -209,6 +210,12 @@ def test_before_the_session_there_is_a_countdown() -> None:
     shown = drawn(Live(), 80, 24, run=run)
     assert shown[0].startswith("tickrec  waiting 2026-11-23")
     assert shown[1:] == ["recording begins at 10:00, in 18m 53s", *[""] * 22]
+
+
+def test_the_grade_so_far_stands_in_the_header() -> None:
+    shown = lines(Frame(run_status(), NOW, grade="B").draw(live_of(NIFTY), View(), 80, 24), 80, 24)
+    assert shown[3].startswith("ticks 9,62,747  ")
+    assert shown[3].endswith("  grade B so far")
 
 
 def test_while_the_parts_are_read_it_says_so() -> None:

@@ -4,6 +4,7 @@ Owns how the lines are shared out: the header at the top, who is silent, the new
 table, with the detail of what is selected, or a chain in what is left.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +27,8 @@ _ROOMY: Final = 12
 _DETAILED: Final = 9
 """Lines of the table from which on the detail has its place below it."""
 _CATCHING_UP: Final = "reading what has been recorded so far"
+_NAMED: Final = 20
+"""Instruments that are named at most."""
 _CURSOR: Final = "▏"
 _TABLE_KEYS: Final = "type: filter  ←→: order  ↑↓ PgUp PgDn: select  Enter: chain  Esc: back"
 _CHAIN_KEYS: Final = "↑↓ PgUp PgDn: strikes  Home: the money  ←→: expiry  Esc: back"
@@ -44,10 +47,12 @@ class Frame:
     palette: Palette = CALM
     catching_up: bool = False
     """Whether what was recorded before is still being read."""
+    grade: str = ""
+    """Of the date so far."""
 
     def draw(self, live: Live, view: View, width: int, height: int) -> RenderableType:
         """The frame of exactly so many characters and lines."""
-        top = header(self.run, self.now_ns, live.breadth(), width, self.said)
+        top = header(self.run, self.now_ns, live.breadth(), width, self.said, self.grade)
         room = height - len(top)
         layout = Layout()
         if not live.instruments:
@@ -95,7 +100,7 @@ class Frame:
         return Group(title(shown, len(view.chains()) - 1), chain_table(shown, first, height, width, self.palette))
 
     def _bottom(self, count: str, keys: str, width: int, words: str = "") -> list[Text]:
-        """Who is silent and what is shown of how many; the last news; the keys, or what is being typed."""
+        """Who is silent or stale, and what is shown of how many; the last news; the keys, or what is being typed."""
         lines = [self._silent(count, width)]
         if self.run.news:
             lines.append(spread(width, [Piece(self.run.news[-1], Tone.FAINT)]))
@@ -106,13 +111,11 @@ class Frame:
 
     def _silent(self, count: str, width: int) -> Text:
         right = [Piece(count, Tone.FAINT, rank=5, short=count.partition(":")[0])]
-        silent = self.run.silent
-        if not silent:
-            return spread(width, [], right)
-        names = ", ".join(f"{symbol} ({key})" for key, symbol in silent[:20])
-        words = f"silent {len(silent)}: {names}" if len(silent) > 1 else f"silent: {names}"
+        silent = [f"{symbol} ({key})" for key, symbol in self.run.silent]
+        stale = [f"{symbol} (since {fmt.clock_time(last_ns)})" for _, symbol, last_ns in self.run.stale]
+        told = "  ".join(_named(word, names) for word, names in (("silent", silent), ("stale", stale)) if names)
         room = width - len(right[0].short) - 2
-        return spread(width, [Piece(words if len(words) <= room else words[: room - 1] + "…", Tone.ALARM)], right)
+        return spread(width, [Piece(told if len(told) <= room else told[: room - 1] + "…", Tone.ALARM)], right)
 
     @staticmethod
     def _count(live: Live, view: View, shown: int) -> str:
@@ -128,3 +131,8 @@ class Frame:
         first = view.top + 1
         which = f"{fmt.grouped(shown)}" if first == 1 else f"{fmt.grouped(first)} to {fmt.grouped(view.top + shown)}"
         return f"{which} of {fmt.plural(total, 'instrument')}: {order}"
+
+
+def _named(word: str, names: Sequence[str]) -> str:
+    """`silent: 071XYZ (NSE_EQ|INE0)`, or with their number when there are more."""
+    return f"{word}{f' {len(names)}' if len(names) > 1 else ''}: {', '.join(names[:_NAMED])}"

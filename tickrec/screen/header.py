@@ -21,6 +21,7 @@ _LAG_S: Final = 5.0
 """So does a disk that takes longer than this to make data durable."""
 _TOKEN_S: Final = 1800.0
 """So does a token that expires within this time, or before the planned end."""
+_GOOD: Final = ("A", "B")
 
 
 class Breadth(NamedTuple):
@@ -31,8 +32,11 @@ class Breadth(NamedTuple):
     unchanged: int = 0
 
 
-def header(run: RunStatus, now_ns: int, breadth: Breadth, width: int, said: str = "") -> list[Text]:
-    """The lines at `now_ns` (wall time). `said` is what else there is to say of the run, in place of its reason."""
+def header(run: RunStatus, now_ns: int, breadth: Breadth, width: int, said: str = "", grade: str = "") -> list[Text]:
+    """The lines at `now_ns` (wall time).
+
+    `said` is what else there is to say of the run, in place of its reason, and `grade` the date's so far.
+    """
     lines = [spread(width, _title(run, now_ns), [_disk(run)])]
     if said or run.reason:
         lines.append(spread(width, [Piece(said, Tone.STRONG) if said else Piece(run.reason, Tone.ALARM)]))
@@ -47,7 +51,8 @@ def header(run: RunStatus, now_ns: int, breadth: Breadth, width: int, said: str 
         right = [_gaps(run, now_ns)] if first else []
         lines.append(spread(width, connection_pieces(connection, run, now_ns), right))
     lines.append(spread(width, [*_storage(run)], _token(run, now_ns)))
-    lines.append(spread(width, [*_market(run, breadth)]))
+    graded = Piece(f"grade {grade} so far", Tone.PLAIN if grade in _GOOD else Tone.STRONG) if grade else NOTHING
+    lines.append(spread(width, [*_market(run, breadth)], [graded]))
     return lines
 
 

@@ -35,10 +35,14 @@ class Snapshot(NamedTuple):
 
     @classmethod
     def from_text(cls, text: str) -> "Snapshot":
-        """The snapshot of a JSON text. Raises ValueError, TypeError."""
+        """The snapshot of what `to_text` made."""
         next_seq, position, symbols, quotes = json.loads(text)
         found = [(Quote(*quote), wall_ns) for quote, wall_ns in quotes]
         return cls(next_seq, Position(*position) if position else None, symbols, found)
+
+
+NO_SNAPSHOT: Final = Snapshot(1, None, {}, [])
+"""Where there are no parts, or none that can be read."""
 
 
 def take(store: Store, date: dt.date, started_ns: int) -> Snapshot:

@@ -86,6 +86,7 @@ class Viewer:
             self._terminal.has_keyboard,
             self._palette,
             self._watch.is_catching_up,
+            self._watch.grade,
         )
 
     def _listen(self) -> None:

@@ -6,19 +6,17 @@ watches, and pays nothing for it.
 """
 
 import datetime as dt
-import subprocess
-import tempfile
 from dataclasses import replace
 from typing import Final
 
-from tickrec import children
 from tickrec.clock import SECOND, Clock
 from tickrec.journal import Follow, Position
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.journal.format import FILE_HEADER_BYTES, file_numbers, file_path
 from tickrec.journal.tail import read_newest
+from tickrec.screen.inquiry import Inquiry
 from tickrec.screen.live import Live
-from tickrec.screen.snapshot import Snapshot
+from tickrec.screen.snapshot import NO_SNAPSHOT, Snapshot
 from tickrec.status.runstatus import RECORDING, STALE, WAITING, RunStatus
 from tickrec.status.status import StatusReport, observe
 from tickrec.store.paths import PART, Store, names_in
@@ -27,6 +25,9 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 """More journal than this behind the parts is not read: then its end has to do."""
 LOOK_BACK_BYTES: Final = 4 * 1024 * 1024
 """That end: some ten seconds of a busy market, hours of a quiet one."""
+GRADE_NS: Final = 600 * SECOND
+"""How often the date is graded: it takes a second or two of a processor."""
+FIRST_GRADE_NS: Final = 10 * SECOND
 _REPORT_NS: Final = SECOND
 _PIECE: Final = 20
 """Entries read at a time: a message may have hundreds of ticks."""
@@ -42,10 +43,16 @@ class Watch:
     def __init__(self, store: Store, clock: Clock) -> None:
         self.live = Live()
         self._store = store
+        self._root = str(store.root.absolute())
         self._clock = clock
         self._begun = ("", 0)
         """Date and start of the run that is watched."""
-        self._snapshot: _Taking | None = None
+        self._snapshot: Inquiry | None = None
+        self._grading: Inquiry | None = None
+        self._grade_ns = 0
+        """Monotonic, when the grade is asked for next."""
+        self.grade = ""
+        """Of the date so far; empty: not known."""
         self._follow: Follow | None = None
         self._heard: dict[int, int] = {}
         """When each connection last brought a message, which is newer than what the status file says."""
@@ -73,12 +80,13 @@ class Watch:
         run = self.run
         if (run.date, run.started_ns) != self._begun:
             self._begin(run)
-        if self._snapshot is not None and (taken := self._snapshot.result()) is not None:
+        if self._snapshot is not None and (text := self._snapshot.answer()) is not None:
             self._snapshot.close()
             self._snapshot = None
-            self._go_on(run, taken)
+            self._go_on(run, Snapshot.from_text(text) if text else NO_SNAPSHOT)
         if self._follow is not None:
             self._read(run, self._follow)
+            self._ask_for_grade(run)
 
     @property
     def run(self) -> RunStatus:
@@ -92,8 +100,10 @@ class Watch:
 
     def close(self) -> None:
         """Read no more."""
-        if self._snapshot is not None:
-            self._snapshot.close()
+        for inquiry in (self._snapshot, self._grading):
+            if inquiry is not None:
+                inquiry.close()
+        self._snapshot = self._grading = None
 
     def _said(self) -> RunStatus:
         report = self.report
@@ -108,7 +118,8 @@ class Watch:
         """Start with a run; what an earlier one of the date recorded is no news."""
         self.close()
         self._begun = (run.date, run.started_ns)
-        self._snapshot = self._follow = None
+        self._follow = None
+        self.grade, self._grade_ns = "", self._clock.monotonic_ns() + FIRST_GRADE_NS
         self._heard = {}
         self.is_closing = False
         self.live = Live()
@@ -116,9 +127,9 @@ class Watch:
             return
         date = dt.date.fromisoformat(run.date)
         if any(PART.fullmatch(name) for name in names_in(self._store.folder("ticks", date))):
-            self._snapshot = _Taking(self._store, run)
+            self._snapshot = Inquiry("tickrec.screen.snapshot", self._root, run.date, str(run.started_ns))
         else:
-            self._go_on(run, Snapshot(1, None, {}, []))
+            self._go_on(run, NO_SNAPSHOT)
 
     def _go_on(self, run: RunStatus, taken: Snapshot) -> None:
         """Follow the journal from where the parts end, or from near its end when that is too far."""
@@ -138,6 +149,19 @@ class Watch:
         entries, position = read_newest(folder, LOOK_BACK_BYTES)
         self._take(run, entries)
         self._follow = Follow(folder, start=position)
+
+    def _ask_for_grade(self, run: RunStatus) -> None:
+        """Ask how complete the date is, now and then, and take the answer when it is there."""
+        now_ns = self._clock.monotonic_ns()
+        if self._grading is not None:
+            grade = self._grading.answer()
+            if grade is not None:
+                self.grade = grade
+                self._grading.close()
+                self._grading = None
+        elif run.state == RECORDING and now_ns >= self._grade_ns:
+            self._grade_ns = now_ns + GRADE_NS
+            self._grading = Inquiry("tickrec.screen.grade_so_far", self._root, run.date)
 
     def _read(self, run: RunStatus, follow: Follow) -> None:
         until_ns = self._clock.monotonic_ns() + _POLL_NS
@@ -165,34 +189,3 @@ class Watch:
                     facts = entry.facts()
                     if entry.kind is EntryKind.SUBSCRIBED or facts.get("event") == "wanted":
                         self.live.name({key: symbol for key, symbol, *_ in facts["keys"]})
-
-
-class _Taking:
-    """A process that takes a snapshot."""
-
-    def __init__(self, store: Store, run: RunStatus) -> None:
-        self._out = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the rest
-        arguments = str(store.root.absolute()), run.date, str(run.started_ns)
-        self._process = subprocess.Popen(
-            children.command("tickrec.screen.snapshot", *arguments),
-            stdin=subprocess.DEVNULL,
-            stdout=self._out,
-            stderr=subprocess.DEVNULL,
-            env=children.without_secrets(),
-        )
-
-    def result(self) -> Snapshot | None:
-        """The snapshot when it is there; an empty one when it cannot be taken, as of damaged parts."""
-        if self._process.poll() is None:
-            return None
-        self._out.seek(0)
-        try:
-            return Snapshot.from_text(self._out.read().decode())
-        except (ValueError, TypeError):
-            return Snapshot(1, None, {}, [])
-
-    def close(self) -> None:
-        """Be done with it."""
-        self._process.kill()
-        self._process.wait()
-        self._out.close()
