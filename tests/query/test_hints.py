@@ -1,6 +1,7 @@
 """Why an answer is empty: said where it is known, and only there."""
 
 import datetime as dt
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,10 +35,10 @@ def asked(key: str, symbol: str, answered: bool = True) -> Row:
     return {**row, "answered_ts": at("09:14:01") if answered else None}
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A day with one option of NIFTY, RELIANCE, and TCS that never answered; the list knows options of others too."""
-    store = Store(tmp_path / "data")
+    store = Store(tmp_path_factory.mktemp("hints") / "data")
     traded = {"ltp": 1.5, "ltt": "10:00:00.5", "vtt": 10}
     write_sealed(
         store,
@@ -117,7 +118,9 @@ def test_nothing_is_said_of_dates_without_anything(store: Store) -> None:
     assert why(store, "FROM ticks WHERE symbol = 'X'", DateRange(last=DATE - dt.timedelta(days=1))) is None
 
 
-def test_damage_met_on_the_way_does_not_become_the_answer(store: Store) -> None:
+def test_damage_met_on_the_way_does_not_become_the_answer(store: Store, tmp_path: Path) -> None:
+    shutil.copytree(store.root, tmp_path / "data")
+    store = Store(tmp_path / "data")
     store.sealed_path("subscriptions", DATE).write_bytes(b"not parquet")
     assert why(store, "FROM ticks WHERE symbol = 'RELAINCE'") is None
     with Session(store) as session, pytest.raises(DataError):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -75,7 +76,7 @@ STATES = [as_journal, as_parts_and_tail, as_parts, as_sealed, as_sealed_and_goin
 
 @pytest.mark.parametrize("state", STATES)
 def test_every_tick_comes_once_wherever_it_is_stored(store: Store, state) -> None:  # type: ignore[no-untyped-def]
-    written = days.write_day(store)
+    written = days.write_day(store, messages=12, instruments=12)
     state(store, written.last_seq)
     with Session(store) as session:
         rows = answer(session, "SELECT date, seq, instrument_key, vtt FROM ticks")
@@ -380,6 +381,15 @@ def test_rows_nobody_wants_are_not_computed(store: Store) -> None:
 # Errors and notices
 
 
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """A session over a small day, for what is refused."""
+    store = Store(tmp_path_factory.mktemp("asked") / "data")
+    days.write_day(store, messages=3)
+    with Session(store) as session:
+        yield session
+
+
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
@@ -416,10 +426,9 @@ def test_rows_nobody_wants_are_not_computed(store: Store) -> None:
         ("", "the query is empty"),
     ],
 )
-def test_what_is_wrong_with_sql_is_one_line_with_its_place(store: Store, sql: str, message: str) -> None:
-    days.write_day(store, messages=3)
-    with Session(store) as session, pytest.raises(UsageError) as caught:
-        answer(session, sql)
+def test_what_is_wrong_with_sql_is_one_line_with_its_place(asked: Session, sql: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        answer(asked, sql)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
