@@ -1,11 +1,16 @@
 """What keys do to the table and to a chain."""
 
+import pytest
+
 from tests.record.fixtures import NOW
 from tests.screen.script import ALL, OPTIONS, SHARES, message
+from tickrec.cli.options import colours_of
+from tickrec.errors import UsageError
 from tickrec.screen.chain import ChainName, chain, chain_names, contract, underlying_of
 from tickrec.screen.keys import Key
 from tickrec.screen.live import Live, Order
 from tickrec.screen.view import Mode, View
+from tickrec.screen.viewer import PALETTES
 
 NEAR, NEXT = ChainName("NIFTY", "26 NOV 26"), ChainName("NIFTY", "01 DEC 26")
 
@@ -128,3 +133,10 @@ def test_the_money_is_near_the_underlying_or_where_call_and_put_cost_the_same() 
 
 def test_a_share_without_options_has_none() -> None:
     assert chain_names(each for each in market().instruments.values() if each.key in SHARES) == []
+
+
+def test_the_colours_that_can_be_asked_for_are_there() -> None:
+    for name in PALETTES:
+        assert colours_of(name) == name
+    with pytest.raises(UsageError, match="calm, market"):
+        colours_of("pink")

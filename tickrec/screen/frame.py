@@ -60,10 +60,7 @@ class Frame:
             layout.split_column(Layout(Group(*top), size=len(top)), Layout(Text(words, Tone.FAINT)))
             return layout
         body, bottom = self._body(live, view, width, room)
-        parts = [Layout(Group(*top), size=len(top)), Layout(body)]
-        if bottom:
-            parts.append(Layout(Group(*bottom), size=len(bottom)))
-        layout.split_column(*parts)
+        layout.split_column(Layout(Group(*top), size=len(top)), Layout(body), Layout(Group(*bottom), size=len(bottom)))
         return layout
 
     def _body(self, live: Live, view: View, width: int, room: int) -> tuple[RenderableType, list[Text]]:
@@ -74,14 +71,11 @@ class Frame:
         blank = [Text()] if roomy else []
         if view.mode is Mode.CHAIN and view.chain is not None:
             return Group(*blank, self._chain(live, view, width, height - 1)), self._bottom("", _CHAIN_KEYS, width)
-        detailed = bool(view.selected) and height - LINES >= _DETAILED - LINES and height > LINES + 2
+        detailed = bool(view.selected) and height >= _DETAILED
         height -= LINES if detailed else 0
-        panels = -(-len(live.instruments) // height)
-        found = arrange(live.extent, width, panels)
-        rows = view.show(live, self.now_ns, height * found.panels)
-        if live.extent.symbol and found != arrange(live.extent, width, panels):  # measured for the first time
-            found = arrange(live.extent, width, panels)
-        shown = rows[: height * found.panels]
+        live.settle(self.now_ns)
+        found = arrange(live.extent, width, panels=-(-len(live.instruments) // height))
+        shown = view.show(live, self.now_ns, height * found.panels)[: height * found.panels]
         table = instruments_table(shown, found, height, self.now_ns, self.palette, view.selected)
         row = view.row() if detailed else None
         bottom = self._bottom(self._count(live, view, len(shown)), _TABLE_KEYS, width, view.words)

@@ -167,15 +167,18 @@ class Live:
                 instrument.heard_ns = wall_ns
                 instrument.payload = payload
 
-    def rows(self, now_ns: int, order: Order = Order.ACTIVITY, words: str = "") -> Sequence[Instrument]:
-        """The instruments whose symbols have all of `words`, in order. Changes places every REORDER_NS at most."""
-        asked = order, words, len(self.instruments)
-        due = self._ordered_ns is None or not 0 <= now_ns - self._ordered_ns < REORDER_NS
-        if due:
+    def settle(self, now_ns: int) -> None:
+        """Let the rows change places, and measure them: every REORDER_NS at most, so that they can be read."""
+        if self._ordered_ns is None or not 0 <= now_ns - self._ordered_ns < REORDER_NS:
             self._reorder()
             self._measure()
-            self._ordered_ns = now_ns
-        if due or asked != self._asked:
+            self._ordered_ns, self._asked = now_ns, None
+
+    def rows(self, now_ns: int, order: Order = Order.ACTIVITY, words: str = "") -> Sequence[Instrument]:
+        """The instruments whose symbols have all of `words`, in order."""
+        self.settle(now_ns)
+        asked = order, words, len(self.instruments)
+        if asked != self._asked:
             self._asked = asked
             wanted = words.upper().split()
             found = [each for each in self._by_activity if all(word in each.symbol.upper() for word in wanted)]

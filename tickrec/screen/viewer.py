@@ -66,10 +66,10 @@ class Viewer:
                     if self._terminal.retake():
                         console.set_alt_screen(True)
                     if self._terminal.foreground:
-                        console.size = self._terminal.size
-                        screen.update(
-                            self._frame().draw(self._watch.live, self._view, *self._terminal.size), refresh=True
-                        )
+                        size = self._terminal.size
+                        console.size = size
+                        frame = self._frame().draw(self._watch.live, self._view, size.width, size.height)
+                        screen.update(frame, refresh=True)
                     self._listen()
 
     def _frame(self) -> Frame:
@@ -82,11 +82,11 @@ class Viewer:
         return Frame(
             run,
             self._clock.wall_ns(),
-            said,
-            self._terminal.has_keyboard,
-            self._palette,
-            self._watch.is_catching_up,
-            self._watch.grade,
+            said=said,
+            keys=self._terminal.has_keyboard,
+            palette=self._palette,
+            catching_up=self._watch.is_catching_up,
+            grade=self._watch.grade,
         )
 
     def _listen(self) -> None:
