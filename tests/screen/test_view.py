@@ -138,5 +138,5 @@ def test_a_share_without_options_has_none() -> None:
 def test_the_colours_that_can_be_asked_for_are_there() -> None:
     for name in PALETTES:
         assert colours_of(name) == name
-    with pytest.raises(UsageError, match="calm, market"):
+    with pytest.raises(UsageError, match='one of "calm", "market"'):
         colours_of("pink")
