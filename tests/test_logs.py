@@ -64,6 +64,26 @@ def test_a_log_that_a_shell_appends_to_is_emptied_when_it_is_long(tmp_path: Path
     assert path.with_name("cron.log.1").read_text() == "first\n" * 10
 
 
+def test_how_much_is_said_leaves_the_file_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = {}
+    for level in (logging.WARNING, logging.INFO, logging.DEBUG):
+        handlers = logs.log_to_stderr(level=level), logs.log_to_file(tmp_path / f"{level}.log")
+        log.debug("a step")
+        log.info("news")
+        logs.log_unexpected("trouble", ValueError("what"))
+        said[level] = [line[9:] for line in capsys.readouterr().err.splitlines()]
+        for handler in handlers:
+            log.removeHandler(handler)
+            handler.close()
+        kept = [line[20:] for line in (tmp_path / f"{level}.log").read_text().splitlines()]
+        assert kept[:2] == ["INFO  news", "ERROR trouble"], "and a traceback"
+        assert len(kept) > 2
+    assert said[logging.WARNING] == ["ERROR trouble"]
+    assert said[logging.INFO] == ["INFO  news", "ERROR trouble"]
+    assert said[logging.DEBUG][:3] == ["DEBUG a step", "INFO  news", "ERROR trouble"]
+    assert len(said[logging.DEBUG]) > 3
+
+
 def test_an_error_is_kept_in_the_file_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     logs.log_to_stderr()
     file = logs.log_to_file(tmp_path / "tickrec.log")

@@ -26,17 +26,17 @@ _SHORT: Final = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 
 
 class _IstFormatter(logging.Formatter):
-    """`09:00:12 INFO  text`; with `dated`, the date too, and tracebacks, for a file that spans days."""
+    """`09:00:12 INFO  text`; with `dated`, the date too, for a file that spans days; with `traced`, tracebacks."""
 
-    def __init__(self, *, dated: bool) -> None:
+    def __init__(self, *, dated: bool, traced: bool) -> None:
         super().__init__()
-        self._dated = dated
+        self._traced = traced
         self._when = "%Y-%m-%d %H:%M:%S" if dated else "%H:%M:%S"
 
     def format(self, record: logging.LogRecord) -> str:
         moment = ist(int(record.created * 1_000_000_000)).strftime(self._when)
         text = f"{moment} {_SHORT.get(record.levelname, record.levelname):<5} {record.getMessage()}"
-        trace = getattr(record, "trace", "") if self._dated else ""
+        trace = getattr(record, "trace", "") if self._traced else ""
         return f"{text}\n{trace.rstrip()}" if trace else text
 
 
@@ -59,11 +59,14 @@ class _LogFile(logging.handlers.RotatingFileHandler):
             super().emit(record)
 
 
-def log_to_stderr(stream: SupportsWrite | None = None) -> logging.Handler:
-    """Send the log to stderr, or to a stream that writes there in its own way."""
+def log_to_stderr(stream: SupportsWrite | None = None, level: int = logging.INFO) -> logging.Handler:
+    """Send the log from a level on to stderr, or to a stream that writes there in its own way.
+
+    With DEBUG, that is every step and every traceback.
+    """
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(_IstFormatter(dated=False))
-    _add(handler)
+    handler.setFormatter(_IstFormatter(dated=False, traced=level <= logging.DEBUG))
+    _add(handler, level)
     return handler
 
 
@@ -74,7 +77,7 @@ def log_to_file(path: Path, max_bytes: int = LOG_BYTES) -> logging.Handler:
     log that cannot be written, as on a full disk, never disturbs the recording.
     """
     handler = _LogFile(path, maxBytes=max_bytes, backupCount=LOG_FILES - 1, encoding="utf-8", delay=True)
-    handler.setFormatter(_IstFormatter(dated=True))
+    handler.setFormatter(_IstFormatter(dated=True, traced=True))
     handler.handleError = lambda record: None  # type: ignore[method-assign]
     _add(handler)
     return handler
@@ -113,9 +116,10 @@ def internal_error(error: BaseException, hide: Callable[[str], str] = str) -> Ti
     return TickrecError(text, hint="The log of the store, state/tickrec.log, has the traceback: please report it")
 
 
-def _add(handler: logging.Handler) -> None:
+def _add(handler: logging.Handler, level: int = logging.INFO) -> None:
     logger = logging.getLogger("tickrec")
-    logger.setLevel(logging.INFO)
+    handler.setLevel(level)
+    logger.setLevel(min(level, logger.level or logging.INFO, logging.INFO))
     logger.addHandler(handler)
 
 
@@ -153,8 +157,8 @@ class Warnings(logging.Handler):
     def __init__(self, most: int = 20) -> None:
         super().__init__(logging.WARNING)
         self._lines: deque[str] = deque(maxlen=most)
-        self.setFormatter(_IstFormatter(dated=False))
-        _add(self)
+        self.setFormatter(_IstFormatter(dated=False, traced=False))
+        _add(self, logging.WARNING)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a line."""

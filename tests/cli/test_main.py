@@ -46,6 +46,24 @@ def test_an_unknown_symbol_is_refused_with_the_nearest_and_leaves_nothing(broker
     assert "RELAINCE" in log, "it is kept where it is seen when stderr leads nowhere"
 
 
+@pytest.mark.parametrize("option", ["-v", "-q"])
+def test_how_much_is_said_is_an_option_before_or_after_the_command(option: str, broker: Path, tmp_path: Path) -> None:
+    shutil.copy(broker, tmp_path)
+    for command in ((option, "symbols", "NIFTY:opt:1"), ("symbols", "NIFTY:opt:1", option)):
+        said = called(*command, folder=tmp_path)
+        assert "strikes follow the money" in said.stdout
+        assert ("DEBUG asking http" in said.stderr) == (option == "-v")
+
+
+def test_options_of_the_simulated_market_are_for_it_alone(tmp_path: Path) -> None:
+    said = called("record", "--trend", "2%", folder=tmp_path, check=ExitCode.USAGE).stderr
+    assert said == "tickrec: --trend is for the simulated market. Add --simulate\n"
+    for option, value in (("--rate", "none"), ("--trend", "2"), ("--fault", "earthquake")):
+        said = called("record", "--simulate", option, value, folder=tmp_path, check=ExitCode.USAGE).stderr
+        assert option.strip("-") in said
+        assert value in said
+
+
 def test_what_it_says_to_run_is_about_the_same_store(tmp_path: Path) -> None:
     said = called("status", "--data", "my data", "--simulate", folder=tmp_path).stdout
     assert "Start with: tickrec record --data 'my data' --simulate" in said

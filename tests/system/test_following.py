@@ -46,7 +46,7 @@ def options_by_key(run: Recording, keys: Sequence[str]) -> dict[str, Instrument]
 
 
 def money_in(payload: bytes, key: str = NIFTY) -> float | None:
-    return last_prices(payload, [key.encode()]).get(key)
+    return last_prices(payload, [key]).get(key)
 
 
 def asked(run: Recording) -> list[str]:

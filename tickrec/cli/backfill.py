@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from tickrec.cli.common import Common, JsonOption, answer, command, log_to_stderr
+from tickrec.cli.common import Common, JsonOption, answer, command
 from tickrec.cli.dates import DateArgument
 from tickrec.cli.options import date_of
 from tickrec.cli.progress_bars import step_line
@@ -50,7 +50,7 @@ def fetch_candles(
     from tickrec.errors import DataError
 
     clock = SystemClock()
-    log_to_stderr()
+    common.log_to_stderr()
     if day not in store.dates():
         raise DataError(f"nothing was recorded on {day}", where=str(store.root))
     instruments = wanted(store, day, clock, everything=everything)

@@ -28,6 +28,8 @@ P = ParamSpec("P")
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Configuration file.", metavar="FILE")]
 DataOption = Annotated[Path | None, typer.Option("--data", help="Folder of the store.", metavar="DIR")]
 SimulateOption = Annotated[bool, typer.Option("--simulate", help="The simulated market and its own store.")]
+QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Say warnings and errors only.")]
+VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="Say every step.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ModeOption = Annotated[
     str | None, typer.Option("--mode", metavar="MODE", help="ltpc, option_greeks, full or full_d30.")
@@ -36,7 +38,14 @@ ColoursOption = Annotated[
     str | None, typer.Option("--colours", metavar="NAME", help="Of the live table: calm, or market for green and red.")
 ]
 
-_COMMON: Final = {"context": typer.Context, "config": ConfigOption, "data": DataOption, "simulate": SimulateOption}
+_COMMON: Final = {
+    "context": typer.Context,
+    "config": ConfigOption,
+    "data": DataOption,
+    "simulate": SimulateOption,
+    "quiet": QuietOption,
+    "verbose": VerboseOption,
+}
 """What every command takes beside what is its own."""
 
 app = typer.Typer(
@@ -55,6 +64,8 @@ class Given:
     config: Path | None
     data: Path | None
     simulate: bool
+    quiet: bool
+    verbose: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +74,21 @@ class Common:
 
     settings: "Config"
     simulate: bool
+    quiet: bool = False
+    verbose: bool = False
+
+    @property
+    def log_level(self) -> int:
+        """From which level on the log is for stderr."""
+        import logging
+
+        return logging.WARNING if self.quiet else logging.DEBUG if self.verbose else logging.INFO
+
+    def log_to_stderr(self) -> None:
+        """Send the log to stderr, as far as it was asked for."""
+        from tickrec.logs import log_to_stderr
+
+        log_to_stderr(level=self.log_level)
 
     @contextlib.contextmanager
     def broker(self, simulate: Sequence[str] = ()) -> "Iterator[tuple[Config, Mapping[str, str]]]":
@@ -87,12 +113,14 @@ def tickrec(
     config: ConfigOption = None,
     data: DataOption = None,
     simulate: SimulateOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Record every tick of the Upstox market data feed, and ask questions of it, also while it records."""
     if version:
         answer(__version__)
         raise SystemExit(ExitCode.DONE)
-    context.obj = Given(config, data, simulate)
+    context.obj = Given(config, data, simulate, quiet, verbose)
 
 
 def command(
@@ -105,11 +133,12 @@ def command(
 
     def register(function: Callable[Concatenate[Common, P], None]) -> Callable[Concatenate[Common, P], None]:
         @functools.wraps(function)
-        def run(context: typer.Context, config: Path | None, data: Path | None, simulate: bool, **own: Any) -> None:
-            function(_selected(context.obj, Given(config, data, simulate)), **own)  # type: ignore[call-arg]
+        def run(context: typer.Context, **given: Any) -> None:
+            common = Given(**{each.name: given.pop(each.name) for each in dataclasses.fields(Given)})
+            function(_selected(context.obj, common), **given)  # type: ignore[call-arg]
 
         _, *own = inspect.signature(function, eval_str=True).parameters.values()
-        defaults = {"config": None, "data": None, "simulate": False}
+        defaults = {"config": None, "data": None, "simulate": False, "quiet": False, "verbose": False}
         common = [
             inspect.Parameter(
                 name,
@@ -135,14 +164,8 @@ def _selected(before: Given, own: Given) -> Common:
     config, data = own.config or before.config, own.data or before.data
     simulate = own.simulate or before.simulate
     set_options(config=config, data=data, simulate=simulate)
-    return Common(load(config, data=data, simulate=simulate, environ=os.environ), simulate)
-
-
-def log_to_stderr() -> None:
-    """Send the log to stderr."""
-    from tickrec.logs import log_to_stderr
-
-    log_to_stderr()
+    settings = load(config, data=data, simulate=simulate, environ=os.environ)
+    return Common(settings, simulate, own.quiet or before.quiet, own.verbose or before.verbose)
 
 
 def say(text: str) -> None:

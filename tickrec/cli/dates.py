@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tickrec.cli.common import answer, log_to_stderr, say
+from tickrec.cli.common import Common, answer, say
 from tickrec.cli.options import date_of
 from tickrec.cli.progress_bars import step_line
 from tickrec.errors import AlreadyRecording, DataError, ExitCode, UsageError
@@ -14,7 +14,6 @@ from tickrec.errors import AlreadyRecording, DataError, ExitCode, UsageError
 if TYPE_CHECKING:
     import datetime as dt
 
-    from tickrec.config import Config
     from tickrec.status.totals import Totals
     from tickrec.store.manifest import Manifest
     from tickrec.store.paths import Store
@@ -24,15 +23,16 @@ DateArgument = Annotated[str, typer.Argument(metavar="DATE", help="2026-11-23, t
 
 
 def make_days(
-    make: "Callable[..., Manifest]", done: str, first: str, last: str | None, as_json: bool, config: "Config"
+    make: "Callable[..., Manifest]", done: str, first: str, last: str | None, as_json: bool, common: Common
 ) -> None:
     """Seal or rebuild each date of a range, and say what came out."""
     from tickrec.formatting import plural
     from tickrec.status.totals import totals
     from tickrec.store.paths import Store
 
+    config = common.settings
     store = Store(config.store.data)
-    log_to_stderr()
+    common.log_to_stderr()
 
     def work(date: "dt.date") -> None:
         with step_line(f"{date}") as progress:

@@ -9,4 +9,4 @@ def rebuild(common: Common, date: DateArgument, to: ToOption = None, as_json: Js
     """Make the files of a date anew from its journal."""
     from tickrec.seal.seal import rebuild as rebuild_date
 
-    make_days(rebuild_date, "rebuilt", date, to, as_json, common.settings)
+    make_days(rebuild_date, "rebuilt", date, to, as_json, common)

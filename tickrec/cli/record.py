@@ -73,7 +73,7 @@ def record(
         raise UsageError(f"{settings.store.data} is for the simulated market", hint="Add --simulate, or choose another")
     market = _market_options(rate, trend, fault or [])
     if market and not common.simulate:
-        raise UsageError(f"{market[0]} is for the simulated market", hint="Add --simulate")
+        raise UsageError(f"{market[0].partition('=')[0]} is for the simulated market", hint="Add --simulate")
     options = Options(
         symbols=tuple(symbols or settings.record.symbols),
         mode=value_of("--mode", mode_of, mode) or settings.record.mode,
@@ -86,10 +86,10 @@ def record(
     palette = colours_of(colours)
     with common.broker(market) as (settings, environ):
         if not scheduled:
-            raise SystemExit(_record(settings, options, environ, live, palette))
+            raise SystemExit(_record(common, settings, options, environ, live, palette))
         keep_cron_log_short(settings)
         try:
-            raise SystemExit(_record(settings, options, environ, live, palette))
+            raise SystemExit(_record(common, settings, options, environ, live, palette))
         except (AlreadyRecording, NothingToRecord) as error:  # as for most starts of a day
             raise SystemExit(error.code) from None
 
@@ -112,7 +112,7 @@ def _market_options(rate: str | None, trend: str | None, faults: Sequence[str]) 
 
 
 def _record(
-    config: "Config", options: "Options", environ: Mapping[str, str], live: bool | None, colours: str
+    common: Common, config: "Config", options: "Options", environ: Mapping[str, str], live: bool | None, colours: str
 ) -> ExitCode:
     """Run the recorder with a log or a live table; its exit code."""
     import asyncio
@@ -128,7 +128,7 @@ def _record(
 
     file = logs.log_to_file(config.store.data / "state" / "tickrec.log")
     wanted = suits_viewer(sys.stdout, environ) if live is None else live and can_show(sys.stdout, environ)
-    with Terminal(config.store.data, live=wanted, colours=colours) as terminal:
+    with Terminal(config.store.data, live=wanted, colours=colours, level=common.log_level) as terminal:
 
         def abandon() -> None:
             terminal.close()
@@ -153,6 +153,8 @@ def _record(
             logs.keep_error(file, error)
             raise
     with contextlib.suppress(OSError, ValueError):  # nobody reads stderr: the recording is no worse
+        if common.quiet:
+            return ExitCode(last.exit_code)
         display.print_summary(last, Store(config.store.data), sys.stderr, option=options_given())
     return ExitCode(last.exit_code)
 

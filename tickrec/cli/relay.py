@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tickrec.cli.common import Common, command, log_to_stderr
+from tickrec.cli.common import Common, command
 from tickrec.cli.options import whole_of
 
 
@@ -28,7 +28,7 @@ def relay(
     from tickrec.store.paths import Store
 
     terms = Terms(port=whole_of("--port", port, 0, 65_535))
-    log_to_stderr()
+    common.log_to_stderr()
     source = Relay(Store(common.settings.store.data), SystemClock.wall_ns())
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(run(Server(source, terms), lambda line: print(line, flush=True)))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tickrec.cli.common import Common, command, log_to_stderr, say
+from tickrec.cli.common import Common, command, say
 from tickrec.cli.options import date_of, positive_of, seconds_of, value_of, whole_of
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def replay(
         drop=drop,
         longest_idle=seconds_of("--max-idle", idle),
     )
-    log_to_stderr()
+    common.log_to_stderr()
     terms = Terms(port=whole_of("--port", port, 0, 65_535))
     source = Replay(store, days, pace)
     with contextlib.suppress(KeyboardInterrupt):

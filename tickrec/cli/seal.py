@@ -12,4 +12,4 @@ def seal(common: Common, date: DateArgument, to: ToOption = None, as_json: JsonO
     """
     from tickrec.seal.seal import seal as seal_date
 
-    make_days(seal_date, "sealed", date, to, as_json, common.settings)
+    make_days(seal_date, "sealed", date, to, as_json, common)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tickrec.cli.common import Common, JsonOption, ModeOption, answer, command, log_to_stderr
+from tickrec.cli.common import Common, JsonOption, ModeOption, answer, command
 from tickrec.cli.options import mode_of, value_of
 from tickrec.cli.progress_bars import download_line
 
@@ -24,7 +24,7 @@ def symbols(
 
     settings = common.settings
     options = Options(symbols=tuple(selectors), mode=value_of("--mode", mode_of, mode) or settings.record.mode)
-    log_to_stderr()
+    common.log_to_stderr()
     with common.broker() as (settings, environ):
         found = selection.select(settings, options, environ, SystemClock(), download_line)
     if as_json:

@@ -26,10 +26,12 @@ class Terminal:
     warnings are on stderr as they are without it. When the viewer is gone, whoever ended it, every line is.
     """
 
-    def __init__(self, data: Path, *, live: bool, colours: str) -> None:
+    def __init__(self, data: Path, *, live: bool, colours: str, level: int = logging.INFO) -> None:
         self._viewer = Beside(data, colours=colours, gone=self._gone) if live else None
-        self._log = logs.log_to_stderr(_lines() if sys.stderr.isatty() else None)
-        self._log.setLevel(logging.WARNING if live else logging.INFO)
+        self._level = level
+        self._log = logs.log_to_stderr(_lines() if sys.stderr.isatty() else None, level)
+        if live:
+            self._log.setLevel(max(level, logging.WARNING))
         self._log.addFilter(lambda _: not self._hidden)
         self._drawing = False
 
@@ -75,7 +77,7 @@ class Terminal:
         self.close()
 
     def _gone(self, said: str) -> None:
-        self._log.setLevel(logging.INFO)
+        self._log.setLevel(self._level)
         if said:
             log.warning("the live table has ended, the recording goes on: %s", said)
         else:

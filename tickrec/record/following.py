@@ -57,7 +57,7 @@ class Following:
 
     def _take_chains(self) -> None:
         self._planned = self._chains = self._plan.chains
-        self._underlyings = {chain.underlying_key.encode() for chain in self._chains}
+        self._underlyings = {chain.underlying_key for chain in self._chains}
 
     def hear(self, entries: Sequence[Entry]) -> None:
         """Take messages that came in: what the newest says of the underlyings."""

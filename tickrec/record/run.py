@@ -141,7 +141,8 @@ class Recorder:
 
     def _warn_of_left_out(self) -> None:
         """Warn of instruments that an earlier run of the date recorded: what this one does not ask for is no gap."""
-        wanted = self._plan.symbols
+        strikes = {each.instrument_key for chain in self._plan.chains for each in chain}  # those it asks for again
+        wanted = self._plan.symbols.keys() | strikes
         if left := [symbol or key for key, symbol in self._rollover.current.asked_before.items() if key not in wanted]:
             shown = ", ".join(left[:5]) + (", ..." if len(left) > 5 else "")
             log.warning("%s recorded earlier today, but not by this run: %s", plural(len(left), "instrument"), shown)

@@ -161,4 +161,4 @@ def _follow_text(follow: Follow, selection: Selection) -> str:
     needs = f"{plural(follow.most, 'instrument')} on {plural(follow.connections, 'connection')} at most"
     most = selection.cap * selection.allowed
     bound = f"; {grouped(most)} are the most that fit" if follow.most > most else ""
-    return f"strikes follow the money{f' (with {also} for its price)' if also else ''}: {needs}{bound}"
+    return f"strikes follow the money{f' (the price of {also} is recorded for it)' if also else ''}: {needs}{bound}"

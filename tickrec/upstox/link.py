@@ -181,7 +181,9 @@ class Link:
         stopping = self._shared.stopping
         self._token = await unless_stopped(stopping, self._shared.access.token())
         uri = await unless_stopped(stopping, self._authorize(self._token))
-        return await unless_stopped(stopping, self._connect(uri, self._token)), urlsplit(uri).hostname or ""
+        host = urlsplit(uri).hostname or ""
+        log.debug("conn %d: authorized, connecting to %s", self.conn, host)
+        return await unless_stopped(stopping, self._connect(uri, self._token)), host
 
     async def _authorize(self, token: Token) -> str:
         try:

@@ -9,6 +9,7 @@ import email.utils
 import functools
 import http.client
 import json
+import logging
 import ssl
 import urllib.error
 import urllib.parse
@@ -25,6 +26,8 @@ from tickrec.formatting import grouped
 from tickrec.upstox.auth import Token, parse_token, token_hint
 from tickrec.upstox.protocol import Failure, Situation, explain, of_os_error, of_status
 from tickrec.values import check_url, is_loopback
+
+log = logging.getLogger("tickrec")
 
 USER_AGENT: Final = f"tickrec/{__version__}"
 """The assets host answers 403 to a client without one (observed 2026-09)."""
@@ -288,6 +291,7 @@ class Rest:
         """The answer to a request, open for reading."""
         url = request.full_url
         opener = self._openers[self.assets_url if url == self.assets_url + MASTER else self.api_url]
+        log.debug("asking %s", url)
         try:
             return opener.open(request, timeout=self._timeout)
         except urllib.error.HTTPError as error:

@@ -236,6 +236,7 @@ class Subscriber:
             keys = [[each.instrument_key, each.symbol] for each in request.wanted]
             self._write(EntryKind.SUBSCRIBED, mode=request.mode, keys=keys, **followed(request.wanted))
             await self._socket.send(request.payload)
+            log.debug("conn %d: asked for %s in mode %s", self._conn, plural(len(keys), "instrument"), request.mode)
         if requests:
             self._subscription.asked(self._clock.monotonic_ns())
         repeats, self._repeats = self._repeats, []

@@ -11,7 +11,7 @@ from tests.upstox.decode.agreement import MESSAGES, SYMBOLS, entries, sample
 from tests.upstox.decode.random_messages import Maker
 from tickrec import schema
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
-from tickrec.upstox.decode.peek import carries_feeds, count_feeds, sent_ms, served_keys
+from tickrec.upstox.decode.peek import carries_feeds, count_feeds, last_prices, sent_ms, served_keys
 from tickrec.upstox.decode.quotes import quotes
 from tickrec.upstox.decode.tables import decode, served
 
@@ -50,6 +50,23 @@ def test_counts_agree_on_random_messages(seed: int) -> None:
     counts = [len(pb.FeedResponse.FromString(payload).feeds) for payload in payloads]
     assert [count_feeds(payload) for payload in payloads] == counts
     assert [carries_feeds(payload) for payload in payloads] == [count > 0 for count in counts]
+
+
+@pytest.mark.parametrize("path", MESSAGES, ids=lambda path: path.stem)
+def test_last_prices_are_those_of_the_quotes(path: pathlib.Path) -> None:
+    for payload in sample(path):
+        told = {each.instrument_key: each.ltp for each in quotes(payload) if each.ltp}
+        assert last_prices(payload, told) == told
+        assert last_prices(payload, ["NSE_EQ|OTHER", *(key[:-1] for key in told)]) == {}
+
+
+def test_no_last_price_is_found_in_what_is_cut_off_or_was_not_sent() -> None:
+    payload = message(**{"NSE_EQ|A": pb.Feed(ltpc={"ltp": 1412.35}), "NSE_EQ|B": pb.Feed(ltpc={}), "NSE_EQ|C": EMPTY})
+    keys = ["NSE_EQ|A", "NSE_EQ|B", "NSE_EQ|C"]
+    assert last_prices(payload, keys) == {"NSE_EQ|A": 1412.35}
+    for end in range(len(payload)):
+        assert last_prices(payload[:end], keys) in ({}, {"NSE_EQ|A": 1412.35})
+    assert last_prices(INFO, keys) == last_prices(b"{}", keys) == {}
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ class Security:
         self.ltp = self._grid(price)
         self.book = Book(rng, listing.tick, listing.lot, price)
         if not self._is_index:
-            self.ltp = self.book.bid if rng.random() < 0.5 else self.book.ask
+            self.ltp = max(self.book.bid if rng.random() < 0.5 else self.book.ask, self._tick)
         self._start_day(now, start)
 
     def _start_day(self, now: int, start: int) -> None:

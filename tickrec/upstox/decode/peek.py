@@ -4,7 +4,7 @@ For the code beside the recording that must stay cheap: liveness, gaps, silent i
 Arrow. Garbage is answered with nothing, never with an exception; what is wrong with a message is for `tables` to say.
 """
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
@@ -14,6 +14,8 @@ from tickrec.upstox.decode.wire import CURRENT_TS, FEEDS, KEY, LAST_INSTANT, out
 
 STATUS: Final = {value.number: value.name for value in pb.DESCRIPTOR.enum_types_by_name["MarketStatus"].values}
 """What the number of a segment's status stands for."""
+_KEY, _VALUE = 1 << 3 | 2, 2 << 3 | 2
+"""How key and feed of an entry of `feeds` begin; their lengths follow."""
 _LIVE_FEED: Final = bytes((1 << 3, 1))
 """How a message begins whose `type`, field 1, is live_feed."""
 _MARKET_INFO: Final = bytes((1 << 3, 2))
@@ -118,29 +120,28 @@ def served_keys(payload: bytes) -> set[str]:
     return {key for key, feed in message.feeds.items() if _says_something(feed)} if message else set()
 
 
-def last_prices(payload: bytes, keys: Collection[bytes]) -> dict[str, float]:
-    """The last prices, in rupees, of those of the instruments in `keys` that a message tells of. Looks into nothing
-    else, and answers nothing of a feed that is not written as the broker writes it."""
+def last_prices(payload: bytes, keys: Iterable[str]) -> dict[str, float]:
+    """The last prices, in rupees, of those of the instruments in `keys` that a message tells of.
+
+    It looks for the keys as the broker writes them, and into nothing else.
+    """
     prices: dict[str, float] = {}
-    at, end = 0, len(payload)
-    try:
-        while at < end:
-            if payload[at] != FEEDS:
-                _, at = read_field(payload, at)
-                continue
-            size, inside = read_varint(payload, at + 1)
-            if payload[inside + 2 : inside + 2 + payload[inside + 1]] in keys:
-                prices |= _last_prices(payload[at : inside + size])
-            at = inside + size
-    except (IndexError, ValueError):
-        pass
+    for key in keys:
+        name = key.encode()
+        at = payload.find(bytes((_KEY, len(name))) + name + bytes((_VALUE,)))
+        if at >= 0 and (price := _last_price(payload, at + len(name) + 3)) > 0:
+            prices[key] = price
     return prices
 
 
-def _last_prices(payload: bytes) -> dict[str, float]:
-    message = parse(payload)
-    found = {key: ltpc_of(branch_of(feed)) for key, feed in message.feeds.items()} if message else {}
-    return {key: ltpc.ltp for key, ltpc in found.items() if ltpc is not None and ltpc.ltp > 0}
+def _last_price(payload: bytes, at: int) -> float:
+    """The last price in the feed whose length is at a place; 0 where there is none."""
+    try:
+        size, at = read_varint(payload, at)
+        ltpc = ltpc_of(branch_of(pb.Feed.FromString(payload[at : at + size])))
+    except (IndexError, ValueError, DecodeError):
+        return 0.0
+    return ltpc.ltp if ltpc is not None else 0.0
 
 
 def parse(payload: bytes) -> Any:
