@@ -59,6 +59,8 @@ def rows(bench: Bench) -> Iterator[Row]:
     resident = costs["a viewer 100x30 itself"].after.resident
     what, target = "resident memory of a viewer 100x30", f"{_VIEWER_MEMORY} MB"
     yield Row(what, megabytes(resident), target=target, met=resident < _VIEWER_MEMORY * MB)
+    beside = costs["a viewer 100x30"]
+    yield Row("resident memory of a recorder with a viewer", megabytes(beside.after.resident), "as without one")
     yield _memory_row(costs["none"], watching.peaks, bench.minutes)
     yield Row("newest tick in a query's answer while recording", f"{age:.2f} s old", target="0.5 s", met=age <= 0.5)
 
