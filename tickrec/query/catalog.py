@@ -9,7 +9,9 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from tickrec import schema
-from tickrec.query.views import CHAIN_SIDE, PRE_OPEN_LEFT_OUT, RELATIONS, VIEWS, Column, Relation
+from tickrec.query.option_chains import MORE, SIDE
+from tickrec.query.trades import OPENING
+from tickrec.query.views import PRE_OPEN_LEFT_OUT, RELATIONS, VIEWS, Column, Relation
 
 _TIME: Final = "TIMESTAMP WITH TIME ZONE"
 _DATE: Final = Column("date", "DATE", "trading date, IST")
@@ -30,7 +32,7 @@ _TICKS: Final = {column.name: column for column in _stored("ticks")}
 _SIDES: Final = {
     f"{side}_{name}": Column(f"{side}_{name}", _TICKS[name].type, f"{side}: {_TICKS[name].comment}")
     for side in ("call", "put")
-    for name in CHAIN_SIDE
+    for name in (*SIDE, *MORE)
 }
 
 
@@ -64,29 +66,32 @@ def needed(used: Collection[str], kept: Collection[str] = ()) -> tuple[list[str]
     return [name for name in schema.TABLES if name in wanted], [view for view in VIEWS if view.name in wanted]
 
 
-def statement(view: Relation, *, newest: dt.date | None, now_ns: int, pre_open: bool) -> str:
+def statement(
+    view: Relation, *, newest: dt.date | None, now_ns: int, pre_open: bool, replayed: dt.date | None = None
+) -> str:
     """The SQL that makes a view or macro.
 
     `newest` is the newest date with ticks, `now_ns` the present, wall nanoseconds. `pre_open`: the market has a
-    pre-open call auction, which does not belong in bars.
+    pre-open call auction, which does not belong in bars. `replayed`: the ticks are a replay of that date, of which
+    the server's clock is the only one.
     """
+    newest = newest or _EPOCH
+    midnight, received, dated = "epoch_us(date) - 19800000000", "epoch_us(recv_ts)", 'CAST(stored.moment("at") AS DATE)'
+    if replayed is not None:
+        midnight = "(epoch_us(feed_ts) + 19800000000) // 86400000000 * 86400000000 - 19800000000"
+        received, dated = "epoch_us(feed_ts)", f"DATE '{newest}'"
     return view.sql.format(
         ticks=names(RELATIONS["ticks"]),
         columns=names(view),
-        midnight="epoch_us(date) - 19800000000",
-        received="epoch_us(recv_ts)",
-        newest=newest or _EPOCH,
+        midnight=midnight,
+        received=received,
+        newest=newest,
+        today=replayed or newest,
+        dated=dated,
         now=now_ns // 1000,
         session=PRE_OPEN_LEFT_OUT if pre_open else "",
-        known=", ".join(f"arg_max({name}, seq) AS {name}" for name in CHAIN_SIDE),
-        calls=_side("call", "CE"),
-        puts=_side("put", "PE"),
+        since=OPENING if pre_open else "0",
     )
-
-
-def _side(prefix: str, kind: str) -> str:
-    found = CHAIN_SIDE if prefix == "call" else CHAIN_SIDE[::-1]
-    return ", ".join(f"any_value({name}) FILTER (instrument_type = '{kind}') AS {prefix}_{name}" for name in found)
 
 
 # What people are told

@@ -41,6 +41,10 @@ EXAMPLES: Final = (
         "SELECT recv_ts, level, bid_qty, bid, ask, ask_qty FROM depth WHERE symbol = 'RELIANCE' ORDER BY seq, level",
     ),
     Example("an option chain at a moment", "FROM option_chain('NIFTY', '10:30')"),
+    Example(
+        "put-call ratio and max pain of an expiry",
+        "FROM option_summary('NIFTY', '15 minutes') WHERE expiry = '2026-12-01'",
+    ),
     Example("moves of 1 % within a minute", "FROM spikes('1 minute', 1)"),
     Example(
         "as-of join: each trade with the index at that moment",

@@ -31,6 +31,11 @@ _FRAME: Final = ("date", "expiry", "underlying_ltp", "conn", "mode", "snapshot")
 _MINOR: Final = (
     ("conn", "mode", "snapshot"),
     ("feed_ts",),
+    *(
+        tuple(f"{side}_{name}{change}" for side in ("call", "put") for change in ("", "_change"))
+        for name in ("rho", "vega", "gamma", "theta")
+    ),
+    *((f"call_{name}_change", f"put_{name}_change") for name in ("delta", "iv", "ltp", "oi")),
     ("call_vtt", "put_vtt"),
     ("call_delta", "put_delta"),
     ("call_iv", "put_iv"),

@@ -274,10 +274,17 @@ def _calls(uses: _Uses, placed: "_Places", tables: Collection[str], macros: Mapp
         if name not in macros:
             continue
         parameters = macros[name].parameters
-        if len(given) != len(parameters):
+        by_name = {written for written, _ in given if written}
+        unknown = by_name - {own.name for own in parameters}
+        lacking = [
+            own for own in parameters[len(given) - len(by_name) :] if not own.optional and own.name not in by_name
+        ]
+        if len(given) > len(parameters) or lacking or unknown:
             what = f"{name} takes {_arguments(macros[name])}, not {len(given)}"
+            if unknown:
+                what = f"{name} takes no {min(unknown)}"
             raise UsageError(what, where=where, hint=f"Write FROM {macros[name].usage}")
-        named = {written or own.name: text for (written, text), own in zip(given, parameters, strict=True)}
+        named = {written or own.name: text for (written, text), own in zip(given, parameters, strict=False)}
         yield Call(name, {parameter: text for parameter, text in named.items() if text is not None}, where)
 
 
@@ -308,7 +315,7 @@ def _holds(connection: "duckdb.DuckDBPyConnection", parameter: Parameter, text: 
 
 
 def _arguments(macro: Relation) -> str:
-    count = len(macro.parameters)
+    count = sum(not own.optional for own in macro.parameters)
     return f"{count} argument" if count == 1 else f"{count} arguments"
 
 

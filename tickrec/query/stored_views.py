@@ -17,6 +17,7 @@ from tickrec.query import catalog
 from tickrec.query.calendar_sessions import sessions_by_calendar
 from tickrec.query.duckdb_errors import usage_error
 from tickrec.query.locations import Locations
+from tickrec.query.replayed import replayed_date
 from tickrec.query.sources import Listing, Source, tail_name, union
 from tickrec.store.paths import Store
 
@@ -66,8 +67,9 @@ class StoredViews:
             rows = sessions_by_calendar(self._store, listing.dates if self._real else ())
             self._stored.from_arrow(rows).create_view("calendar", replace=True)
         now_ns = SystemClock.wall_ns() if self._now_ns is None else self._now_ns
+        replayed = replayed_date(self._store) if views and self._real else None
         for view in views:
-            text = catalog.statement(view, newest=newest, now_ns=now_ns, pre_open=self._real)
+            text = catalog.statement(view, newest=newest, now_ns=now_ns, pre_open=self._real, replayed=replayed)
             self._connection.execute(text)
         for table in tables:
             self._bind_table(table, listing)

@@ -7,7 +7,7 @@ statements.
 
 from typing import Final, NamedTuple, TypeAlias
 
-from tickrec.query import bars, missing
+from tickrec.query import bars, missing, option_chains
 from tickrec.query.trades import NEEDED, PRICES
 
 
@@ -26,6 +26,8 @@ class Parameter(NamedTuple):
     test: str = ""
     what: str = ""
     hint: str = ""
+    optional: bool = False
+    """It may be left out, and is given by its name: `expiry := '2026-11-24'`."""
 
 
 Columns: TypeAlias = tuple[str | Column, ...]
@@ -58,6 +60,13 @@ class Relation(NamedTuple):
 _WHO: Final = ("symbol", "instrument_key", "date")
 _TIME: Final = "TIMESTAMP WITH TIME ZONE"
 _INTERVAL: Final = "Write it as '30 seconds', '5 minutes' or '1 hour'"
+_PRICE: Final = "TRY_CAST($text AS DOUBLE) IS NOT NULL"
+_SPAN: Final = Parameter(
+    "interval",
+    "epoch_us(TRY_CAST($text AS INTERVAL)) BETWEEN 1000000 AND 86400000000",
+    "no interval from 1 second to 1 day",
+    _INTERVAL,
+)
 CANDLE: Final[Columns] = (
     *_WHO,
     Column("start", _TIME, "start of the bar; of a daily bar, the date"),
@@ -71,12 +80,11 @@ CANDLE: Final[Columns] = (
     Column("ticks", "BIGINT", "rows of ticks the bar is made of"),
     Column("iv", "DOUBLE", "implied volatility at the end, a fraction; options only"),
 )
-CHAIN_SIDE: Final = ("oi", "vtt", "iv", "delta", "bid", "ask", "ltp")
-"""What an option chain shows of a call, from the outside in; of a put, the other way round."""
 
-# The SQL. `{columns}` are those of the view, `{newest}` is the newest date with ticks, `{now}` the present in
-# microseconds, `{session}` the condition on times of day. Those are counted in microseconds from midnight IST, 19,800
-# seconds before midnight UTC.
+# The SQL. `{columns}` are those of the view, `{newest}` is the newest date with ticks and `{today}` that date to the
+# market, `{received}` and `{midnight}` are our clock and the beginning of the date, or the server's in a replay,
+# `{now}` is the present in microseconds, `{since}` the open of a segment, `{session}` the condition on times of day.
+# Those are counted in microseconds from midnight IST, 19,800 seconds before midnight UTC.
 
 _LATEST: Final = """
 CREATE OR REPLACE VIEW main.latest AS
@@ -127,7 +135,7 @@ _FEED_BARS: Final = """
 CREATE OR REPLACE VIEW main.feed_bars AS
 SELECT symbol, instrument_key, date, min_ts, arg_max(min_open, seq) AS min_open, arg_max(min_high, seq) AS min_high,
     arg_max(min_low, seq) AS min_low, arg_max(min_close, seq) AS min_close, arg_max(min_volume, seq) AS min_volume
-FROM main.ticks WHERE epoch_us(min_ts) >= epoch_us(date) - 19800000000
+FROM main.ticks WHERE epoch_us(min_ts) >= {midnight}
 GROUP BY symbol, instrument_key, date, min_ts
 ORDER BY symbol, instrument_key, min_ts
 """
@@ -138,32 +146,6 @@ SELECT date, symbol, recv_ts, unnest(range(1, 1 + greatest(len(bid_prices), len(
     unnest(bid_prices) AS bid, unnest(bid_qtys) AS bid_qty, unnest(ask_prices) AS ask, unnest(ask_qtys) AS ask_qty,
     instrument_key, seq, conn, feed_ts
 FROM main.ticks WHERE bid_prices IS NOT NULL OR ask_prices IS NOT NULL
-"""
-
-_MOMENT: Final = """
-CREATE OR REPLACE MACRO stored.moment("at") AS coalesce(
-    TRY_CAST(CAST("at" AS VARCHAR) AS TIMESTAMPTZ),
-    timezone('Asia/Kolkata', DATE '{newest}' + TRY_CAST(CAST("at" AS VARCHAR) AS TIME)),
-    CAST(CAST("at" AS VARCHAR) AS TIMESTAMPTZ))
-"""
-
-_OPTION_CHAIN: Final = """
-CREATE OR REPLACE MACRO main.option_chain(underlying, "at") AS TABLE
-WITH contracts AS (
-    SELECT instrument_key, expiry, strike, instrument_type, underlying_key FROM main.instruments
-    WHERE date = CAST(stored.moment("at") AS DATE) AND instrument_type IN ('CE', 'PE')
-        AND (upper(underlying_symbol) = upper(underlying) OR underlying_key = underlying)
-), known AS (
-    SELECT instrument_key, {known} FROM main.ticks
-    WHERE date = CAST(stored.moment("at") AS DATE) AND recv_ts <= stored.moment("at")
-        AND instrument_key IN (SELECT unnest([instrument_key, underlying_key]) FROM contracts)
-    GROUP BY instrument_key
-)
-SELECT expiry, {calls}, strike, {puts},
-    any_value(spot) AS underlying_ltp
-FROM contracts JOIN known USING (instrument_key)
-LEFT JOIN (SELECT instrument_key AS underlying_key, ltp AS spot FROM known) USING (underlying_key)
-GROUP BY expiry, strike ORDER BY expiry, strike
 """
 
 _SPIKES: Final = f"""
@@ -210,7 +192,8 @@ STORED: Final = (
 """The tables; their columns are those of `tickrec.schema`."""
 
 VIEWS: Final = (
-    Relation("stored.moment", of_newest_date=True, sql=_MOMENT),
+    Relation("stored.moment", of_newest_date=True, sql=option_chains.MOMENT),
+    Relation("stored.summary_width", sql=option_chains.WIDTH),
     Relation(
         "latest",
         "every instrument's newest row, newest date",
@@ -236,14 +219,7 @@ VIEWS: Final = (
         "bars from ticks, 1 second to 1 day",
         "counted from the segment's open: 09:15, MCX and currency 09:00; daily ones with the pre-open",
         usage="candles('1 minute')",
-        parameters=(
-            Parameter(
-                "interval",
-                "epoch_us(TRY_CAST($text AS INTERVAL)) BETWEEN 1000000 AND 86400000000",
-                "no interval from 1 second to 1 day",
-                _INTERVAL,
-            ),
-        ),
+        parameters=(_SPAN,),
         columns=CANDLE,
         needs=("ticks",),
         sql=_CANDLES,
@@ -274,7 +250,8 @@ VIEWS: Final = (
     Relation(
         "option_chain",
         "calls and puts by strike at a moment",
-        "as last known then; a time alone is of the newest date",
+        "as last known then, a time alone is of the newest date; all expiries and strikes but for "
+        "expiry := '2026-11-24', lowest := 24000, highest := 24500",
         usage="option_chain('NIFTY', '10:30')",
         parameters=(
             Parameter("underlying"),
@@ -284,17 +261,51 @@ VIEWS: Final = (
                 "no moment",
                 "Write it as '10:30', a time of the newest date, or as '2026-11-23 10:30:05'",
             ),
+            Parameter("expiry", "TRY_CAST($text AS DATE) IS NOT NULL", "no date", "Write it as '2026-11-24'", True),
+            Parameter("lowest", _PRICE, "no price", "Write it as 24000", True),
+            Parameter("highest", _PRICE, "no price", "Write it as 24500", True),
         ),
         columns=(
             Column("expiry", "DATE", "last day of the contracts"),
-            *(f"call_{name}" for name in CHAIN_SIDE),
+            *(f"call_{name}" for name in option_chains.SIDE),
             Column("strike", "DOUBLE", "strike price, rupees"),
-            *(f"put_{name}" for name in CHAIN_SIDE[::-1]),
+            *(f"put_{name}" for name in option_chains.SIDE[::-1]),
             Column("underlying_ltp", "DOUBLE", "last price of the underlying, if it was recorded, rupees"),
+            *(f"{side}_{name}" for side in ("call", "put") for name in option_chains.MORE),
+            *(
+                Column(f"{side}_{name}_change", "DOUBLE", f"{side}: {name} less the first since the open")
+                for side in ("call", "put")
+                for name in option_chains.CHANGES
+            ),
         ),
         needs=("ticks", "instruments", "stored.moment"),
         of_newest_date=True,
-        sql=_OPTION_CHAIN,
+        sql=option_chains.CHAIN,
+    ),
+    Relation(
+        "option_summary",
+        "open interest of calls and puts, put-call ratio and max pain",
+        "as last known at the end of each interval, a row an expiry; of the newest date, or of day := '2026-11-23'",
+        usage="option_summary('NIFTY', '5 minutes')",
+        parameters=(
+            Parameter("underlying"),
+            _SPAN,
+            Parameter("day", "TRY_CAST($text AS DATE) IS NOT NULL", "no date", "Write it as '2026-11-23'", True),
+        ),
+        columns=(
+            "date",
+            Column("expiry", "DATE", "last day of the contracts"),
+            Column("start", _TIME, "start of the interval; of a daily one, the date"),
+            Column("call_oi", "DOUBLE", "open interest of all recorded calls, units"),
+            Column("put_oi", "DOUBLE", "open interest of all recorded puts, units"),
+            Column("put_call_ratio", "DOUBLE", "put_oi / call_oi; NULL without calls"),
+            Column("max_pain", "DOUBLE", "the recorded strike at which, by their oi, all would pay least at expiry"),
+            Column("strikes", "BIGINT", "how many strikes have open interest that is known"),
+            Column("underlying_ltp", "DOUBLE", "last price of the underlying, if it was recorded, rupees"),
+        ),
+        needs=("ticks", "instruments", "stored.summary_width"),
+        of_newest_date=True,
+        sql=option_chains.SUMMARY,
     ),
     Relation(
         "spikes",
