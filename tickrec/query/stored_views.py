@@ -62,7 +62,8 @@ class StoredViews:
         for table in tables:
             columns = ", ".join(f"{name} {catalog.duckdb_type(table, name)}" for name in schema.TABLES[table].names)
             self._connection.execute(f'CREATE OR REPLACE TABLE stored."no {table}" (date DATE, {columns})')
-            self._connection.execute(f'CREATE OR REPLACE VIEW {table} AS FROM stored."no {table}"')
+            # DuckDB sees that `WHERE false` is empty, and leaves out all that is only made to be joined with it.
+            self._connection.execute(f'CREATE OR REPLACE VIEW {table} AS FROM stored."no {table}" WHERE false')
         if any(view.of_calendar for view in views):
             rows = sessions_by_calendar(self._store, listing.dates if self._real else ())
             self._stored.from_arrow(rows).create_view("calendar", replace=True)
