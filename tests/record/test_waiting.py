@@ -17,7 +17,7 @@ from tickrec.config import Config, load
 from tickrec.errors import TokenError
 from tickrec.logs import Warnings
 from tickrec.record.alerts import Alerts
-from tickrec.record.plan import Options, no_bar
+from tickrec.record.plan import Options, Plan, no_bar
 from tickrec.record.start import Record
 from tickrec.record.waiting import FIRST_RENEWAL_NS, LONG_SECONDS, Waiting
 from tickrec.status import status
@@ -108,6 +108,10 @@ class Early:
             planned=lambda: None,
         )
 
+    async def planned(self) -> Plan:
+        """The plan with which the session begins."""
+        return await self.waiting.until_session(await self.waiting.plan())
+
 
 @pytest.fixture
 def asked() -> Iterator[Broker]:
@@ -123,9 +127,9 @@ async def test_a_plan_of_a_short_list_is_made_again_while_it_waits_until_the_lis
 ) -> None:
     early = Early(asked, tmp_path)
     early.clock.now_ns = at("2026-11-20T08:59")
-    await early.waiting.until_session(None)
+    await early.planned()
     early.clock.now_ns, asked.records = at(f"{TODAY}T08:40"), SHARES[:5]
-    waiting = asyncio.create_task(early.waiting.until_session(None))
+    waiting = asyncio.create_task(early.planned())
     before = asked.asked(MASTER)
     await until(lambda: asked.asked(MASTER) == before + 3)
     assert early.clock.now_ns < at(f"{TODAY}T08:40") + 4 * FIRST_RENEWAL_NS
@@ -140,9 +144,9 @@ async def test_a_plan_of_a_short_list_is_made_again_while_it_waits_until_the_lis
 async def test_a_plan_that_cannot_be_made_again_stays(tmp_path: Path, asked: Broker) -> None:
     early = Early(asked, tmp_path)
     early.clock.now_ns = at("2026-11-20T08:59")
-    await early.waiting.until_session(None)
+    await early.planned()
     early.clock.now_ns, asked.records = at(f"{TODAY}T08:40"), SHARES[:5]
-    waiting = asyncio.create_task(early.waiting.until_session(None))
+    waiting = asyncio.create_task(early.planned())
     before = asked.asked(MASTER)
     await until(lambda: asked.asked(MASTER) == before + 1)
     asked.refused = 503
@@ -163,7 +167,7 @@ async def test_a_plan_of_early_in_the_morning_is_made_again_before_the_session_a
     tmp_path: Path, asked: Broker, refused: int
 ) -> None:
     early = Early(asked, tmp_path, clock=SlowClock(at(f"{TODAY}T06:40")))
-    waiting = asyncio.create_task(early.waiting.until_session(None))
+    waiting = asyncio.create_task(early.planned())
     await until(lambda: early.clock.now_ns > at(f"{TODAY}T06:45"))
     asked.records, asked.refused, before = [*SHARES, NEW], refused, asked.asked(MASTER)
     early.store.instruments_path(TODAY).unlink()  # as if the broker had renewed its list since
@@ -178,7 +182,7 @@ async def test_an_alert_command_that_hangs_delays_no_attempt_to_plan(tmp_path: P
     (tmp_path / "hang").write_text(f"touch {begun}\nuntil [ -e {may_end} ]; do sleep 0.02; done\n")
     early = Early(asked, tmp_path, f"sh {tmp_path}/hang")
     asked.refused = 503
-    waiting = asyncio.create_task(early.waiting.until_session(None))
+    waiting = asyncio.create_task(early.planned())
     await until(begun.exists)
     tries = asked.asked(MASTER)
     await until(lambda: asked.asked(MASTER) > tries + 2)
@@ -197,7 +201,7 @@ async def test_prices_that_do_not_come_are_told_to_the_owner(tmp_path: Path, ask
     chained = chain("NIFTY", on["instrument_key"], TODAY + dt.timedelta(days=1), range(24_000, 25_000, 50))
     asked.records = [on, *chained]
     early = Early(asked, tmp_path, f"sh {program}", symbols="NIFTY:opt:1")
-    waiting = asyncio.create_task(early.waiting.until_session(None))
+    waiting = asyncio.create_task(early.planned())
     await until(told.exists)
     asked.prices = {on["instrument_key"]: 24_410.0}
     assert len((await waiting).instruments) == 7  # six options and what they are on

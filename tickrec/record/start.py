@@ -113,20 +113,20 @@ class Record:
         """A store that does not exist is not made before the plan stands: a mistyped symbol leaves no folder."""
         if self._store.root.exists():
             with self._locked():
-                return await self._record(None)
+                return await self._record(await self._waiting.plan())
         with contextlib.ExitStack() as held:
             with TemporaryFolder("making a plan") as folder:
                 plan = await self._waiting.first_plan(Store(folder / "data"))
                 held.enter_context(self._locked())
                 await asyncio.to_thread(_adopt, folder / "data", self._store.root)
-            return await self._record(plan)
+            return await self._record(plan or await self._waiting.plan())
 
     async def _alerted(self, error: TickrecError) -> TickrecError:
         self._alerts.send(Alert("end", f"tickrec cannot record: {error}"))
         await self._alerts.finish()
         return error
 
-    async def _record(self, plan: Plan | None) -> RunStatus:
+    async def _record(self, plan: Plan) -> RunStatus:
         plan = await self._waiting.until_session(plan)
         self._planned()
         self._warn_of_expiry(plan)

@@ -122,12 +122,23 @@ class Waiting:
                 raise
             return None
 
-    async def until_session(self, plan: Plan | None) -> Plan:
-        """Return the plan when its session begins; it is made first if there is none, however long the broker takes.
+    async def plan(self) -> Plan:
+        """The plan, however long the broker takes to answer; until the session would be over.
 
         Raises Stopped; BrokerUnreachable when the session ends before there is a plan; what `make_plan` raises.
         """
-        plan = plan or await self._planned()
+        try:
+            return await self._ask_until_answered(self._store, patient=True)
+        except BaseException as error:
+            if self._late is not None or self._has_waited_for_token or not isinstance(error, _CALM):
+                self._write_status(**_last_word(error), state=STOPPED)
+            raise
+
+    async def until_session(self, plan: Plan) -> Plan:
+        """Return the plan when its session begins, made again meanwhile if it may have become another.
+
+        Raises Stopped, and NothingToRecord of a day that has become closed.
+        """
         if plan.times.start_ns > self._clock.wall_ns():
             self._late = None
             plan = await self._wait(plan)
@@ -155,15 +166,6 @@ class Waiting:
                 return make_plan(self._config, self._options, store, self._rest, self._tokens, self._clock, self._bar)
 
         return await unless_stopped(self._stopping, in_thread(plan))
-
-    async def _planned(self) -> Plan:
-        """The plan, however long the broker takes to answer; until the session would be over."""
-        try:
-            return await self._ask_until_answered(self._store, patient=True)
-        except BaseException as error:
-            if self._late is not None or self._has_waited_for_token or not isinstance(error, _CALM):
-                self._write_status(**_last_word(error), state=STOPPED)
-            raise
 
     async def _ask_until_answered(self, store: Store, *, patient: bool) -> Plan:
         """The plan. Not `patient`: raises the RestError of a broker that does not answer, instead of asking again."""
