@@ -29,7 +29,7 @@ LOOK_SECONDS: Final = 5.0
 """How often it is looked which instruments are silent."""
 ANSWER_NS: Final = 10 * SECOND
 """Within this time the broker answers who asks again, and ticks come that only waited for that."""
-MOST_TICKS: Final = 20_000
+MOST_TICKS: Final = 10_000
 """Ticks a second that are looked at. In a second with more everybody counts as having ticked."""
 MARGIN_NS: Final = 3 * SECOND
 """How much earlier than our last tick the last trade may be told to be, and still be that tick's: it may have come so
@@ -143,6 +143,10 @@ class Staleness:
 
     def hear(self, entries: Sequence[Entry]) -> None:
         """Take messages of one connection that came together."""
+        newest_ns = entries[-1].wall_ns
+        if self._left <= 0 and newest_ns // SECOND == self._second:
+            self._flooded_ns = newest_ns
+            return
         for entry in entries:
             payload = entry.payload
             if is_live(payload):
@@ -236,7 +240,8 @@ class Staleness:
             self._silences[key] = _Silence(last_ns, State.ASKED, now_ns, silent_ns)
             return True
         if silence.state is State.ASKED and now_ns - silence.asked_ns >= ANSWER_NS:
-            excused = silence.has_excuse or (silence.has_excuse is None and not self._answers)
+            unheard = not self._answers or self._flooded_ns >= silence.asked_ns
+            excused = unheard if silence.has_excuse is None else silence.has_excuse
             if self._enter(key, Event.NOTHING_TRADED if excused else Event.NO_EXCUSE) is State.STALE:
                 since = f"{ist(last_ns):%H:%M:%S}"
                 log.warning("%s has stopped ticking at %s, though it is traded", instrument.symbol, since)
