@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tickrec.cli.common import Common, answer, say
+from tickrec.cli.completion import complete_date
 from tickrec.cli.options import date_of
 from tickrec.cli.progress_bars import step_line
 from tickrec.errors import AlreadyRecording, DataError, ExitCode, UsageError
@@ -18,8 +19,13 @@ if TYPE_CHECKING:
     from tickrec.store.manifest import Manifest
     from tickrec.store.paths import Store
 
-ToOption = Annotated[str | None, typer.Option("--to", metavar="DATE", help="Every stored date from DATE to this one.")]
-DateArgument = Annotated[str, typer.Argument(metavar="DATE", help="2026-11-23, today or yesterday.")]
+ToOption = Annotated[
+    str | None,
+    typer.Option("--to", autocompletion=complete_date, metavar="DATE", help="Every stored date from DATE to this one."),
+]
+DateArgument = Annotated[
+    str, typer.Argument(autocompletion=complete_date, metavar="DATE", help="2026-11-23, today or yesterday.")
+]
 
 
 def make_days(

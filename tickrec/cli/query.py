@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tickrec.cli.common import Common, answer, command, say
+from tickrec.cli.completion import complete_date
 from tickrec.cli.options import date_of, seconds_of
 from tickrec.cli.progress_bars import progress_line
 from tickrec.errors import UsageError
@@ -37,10 +38,17 @@ def query(
         Path | None, typer.Option("--file", metavar="FILE", help="Read the statement from a file; - is stdin.")
     ] = None,
     date: Annotated[
-        str | None, typer.Option("--date", metavar="DATE", help="One date: 2026-11-23, today, yesterday.")
+        str | None,
+        typer.Option(
+            "--date", autocompletion=complete_date, metavar="DATE", help="One date: 2026-11-23, today, yesterday."
+        ),
     ] = None,
-    first: Annotated[str | None, typer.Option("--from", metavar="DATE", help="First date.")] = None,
-    last: Annotated[str | None, typer.Option("--to", metavar="DATE", help="Last date.")] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", autocompletion=complete_date, metavar="DATE", help="First date.")
+    ] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", autocompletion=complete_date, metavar="DATE", help="Last date.")
+    ] = None,
     attach: Annotated[
         list[str] | None,
         typer.Option("--attach", metavar="FILE", help="A CSV or Parquet file to ask, too; NAME=FILE names it."),

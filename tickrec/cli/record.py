@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tickrec.cli.common import ColoursOption, Common, ModeOption, command, say
+from tickrec.cli.completion import complete_symbol
 from tickrec.cli.options import colours_of, mode_of, positive_of, trend_of, value_of
 from tickrec.errors import AlreadyRecording, ExitCode, NothingToRecord, TickrecError, UsageError, options_given
 
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
 
 SymbolsOption = Annotated[
     list[str] | None,
-    typer.Option("--symbols", help="What to record: fno, RELIANCE, NIFTY:opt:10, ... (repeatable)", metavar="SEL"),
+    typer.Option(
+        "--symbols",
+        autocompletion=complete_symbol,
+        help="What to record: fno, RELIANCE, NIFTY:opt:10, ... (repeatable)",
+        metavar="SEL",
+    ),
 ]
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tickrec.cli.common import Common, JsonOption, ModeOption, answer, command
+from tickrec.cli.completion import complete_symbol
 from tickrec.cli.options import mode_of, value_of
 from tickrec.cli.progress_bars import download_line
 
@@ -13,7 +14,12 @@ from tickrec.cli.progress_bars import download_line
 @command()
 def symbols(
     common: Common,
-    selectors: Annotated[list[str], typer.Argument(metavar="SEL...", help="fno, RELIANCE, NIFTY:opt:10, @file, ...")],
+    selectors: Annotated[
+        list[str],
+        typer.Argument(
+            autocompletion=complete_symbol, metavar="SEL...", help="fno, RELIANCE, NIFTY:opt:10, @file, ..."
+        ),
+    ],
     mode: ModeOption = None,
     as_json: JsonOption = False,
 ) -> None:
