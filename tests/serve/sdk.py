@@ -1,7 +1,10 @@
-"""The broker's own client, as it is installed, pointed at a server of ours."""
+"""The broker's own clients, as they are installed, pointed at a server of ours."""
 
 import asyncio
+import json
+import os
 import queue
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,10 +15,21 @@ from google.protobuf.json_format import MessageToDict
 from upstox_client.feeder import market_data_feeder_v3
 from upstox_client.feeder.proto import MarketDataFeedV3_pb2 as official
 
+from tests import ROOT
 from tests.serve.fixtures import DEADLINE
 from tickrec.serve.server import HOST, Server
 
 Message = dict[str, Any]
+NODE_FOLDER = os.environ.get("TICKREC_NODE")
+"""A folder in which `npm i upstox-js-sdk` was run; None: that SDK is not tried."""
+_NODE_PROGRAM = """
+const { ApiClient, MarketDataStreamerV3 } = require("upstox-js-sdk");
+
+ApiClient.instance.authentications["OAUTH2"].accessToken = "any";
+const streamer = new MarketDataStreamerV3(process.argv.slice(1), "full");
+streamer.on("message", (data) => process.stdout.write(data.toString() + "\\n"));
+streamer.connect();
+"""
 
 
 async def sdk_messages(
@@ -55,3 +69,22 @@ def as_sdk(payload: bytes) -> Message:
     """A message as the SDK's listeners see it."""
     message: Message = MessageToDict(official.FeedResponse.FromString(payload))
     return message
+
+
+async def node_messages(server: Server, keys: Sequence[str], last: Callable[[Message], bool]) -> list[Message]:
+    """What the Node SDK's streamer hands to its listener, up to and with the `last` message, by the README's lines."""
+    lines = re.search(r"```js\n(.*?)\n```", (ROOT / "README.md").read_text(), re.S)
+    assert lines is not None
+    code = lines[1].replace("127.0.0.1:8790", f"127.0.0.1:{server.port}") + _NODE_PROGRAM
+    program = await asyncio.create_subprocess_exec(
+        "node", "-e", code, *keys, cwd=NODE_FOLDER, stdout=asyncio.subprocess.PIPE, limit=2**24
+    )
+    assert program.stdout is not None
+    got: list[Message] = []
+    async with asyncio.timeout(3 * DEADLINE):
+        while not got or not last(got[-1]):
+            message = json.loads(await program.stdout.readline())
+            got += [message] if message else []  # what comes before it has loaded its schema, it makes null of
+    program.kill()
+    await program.wait()
+    return got

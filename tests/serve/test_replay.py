@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.clocks import FastClock, SteppedClock
 from tests.days import DATE, Recording, write_day
 from tests.serve.fixtures import DEADLINE, Client, call, joined, keys_of, messages, sent
-from tests.serve.sdk import as_sdk, sdk_messages
+from tests.serve.sdk import NODE_FOLDER, as_sdk, node_messages, sdk_messages
 from tickrec.errors import DataError, UsageError
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.market.hours import at
@@ -100,6 +101,19 @@ class TestOfficialSdk:
             return
         prices = [{key: last_price(feed) for key, feed in each.get("feeds", {}).items()} for each in recorded]
         assert [{key: feed["ltpc"] for key, feed in each.get("feeds", {}).items()} for each in got[1:-1]] == prices
+
+    @pytest.mark.skipif(NODE_FOLDER is None, reason="TICKREC_NODE names no folder with upstox-js-sdk")
+    async def test_that_of_node_gets_every_value_too(self, store: Store) -> None:
+        day = Recording(store)  # a message that cannot be decoded would end its process
+        day.run()
+        day.connect()
+        day.updates(20)
+        day.close()
+        async with replaying(store) as (server, _):
+            got = await node_messages(server, keys_of(store), is_closing)
+        recorded = json.loads(json.dumps([as_sdk(entry.payload) for entry in sent(store)]))
+        assert len(got) <= 2 + len(recorded), "market_info, and that the segments are closed"
+        assert got[-1 - len(recorded) : -1] == recorded
 
 
 def is_closing(message: dict[str, Any]) -> bool:
