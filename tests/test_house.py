@@ -58,9 +58,11 @@ ACROSS = {
     "test_house",
     "cli/test_main",
     "screen/test_script",
+    "serve/test_node_sdk",
     "upstox/test_tls",
 }
-"""Tests of no single module: of the house, of what all commands share, of all that is drawn, of REST and websocket."""
+"""Tests of no single module: of the house, of what all commands share, of all that is drawn, of the broker's own
+client, of REST and websocket."""
 ROLES = ("Manager", "Handler", "Service", "Engine", "Processor", "Helper", "Util", "Base")
 
 
