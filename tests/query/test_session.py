@@ -3,9 +3,7 @@
 import datetime as dt
 import gc
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -340,33 +338,6 @@ def test_progress_is_reported_while_a_query_runs(store: Store) -> None:
     assert enough.is_set()
 
 
-INTERRUPTED = f"""
-import sys
-from pathlib import Path
-from tickrec.store.paths import Store
-from tickrec.query.session import Session
-with Session(Store(Path(sys.argv[1]))) as session:
-    try:
-        session.execute({ENDLESS!r}, progress=lambda percent: print("running", flush=True))
-    except KeyboardInterrupt:
-        print("cancelled", flush=True)
-    print([batch.to_pylist() for batch in session.execute("SELECT 1 AS one").batches()])
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_ctrl_c_cancels_the_query_and_not_the_session(store: Store) -> None:
-    command = [sys.executable, "-c", INTERRUPTED, str(store.root)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "running\n"
-        os.kill(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=20)
-    assert [line for line in out.splitlines() if line != "running"] == ["cancelled", "[[{'one': 1}]]"]
-    assert process.returncode == 0
-    assert "Traceback" not in err
-
-
 def test_rows_nobody_wants_are_not_computed(store: Store) -> None:
     with Session(store) as session:
         endless = "SELECT range FROM range(100000000000)"
@@ -537,7 +508,7 @@ def test_the_owner_asks_frames_and_files_beside_what_is_recorded_meanwhile(store
         day.connection.register("frame", mine)
         day.connection.execute("CREATE TABLE kept AS FROM frame")
         day.connection.execute("CREATE VIEW pair AS FROM ticks JOIN kept USING (instrument_key)")
-        for _ in range(3):
+        for _ in range(2):
             recording.updates(4)
             ticks = sum(key == wanted for _, _, _, key, _ in feeds(store))
             for name in ("mine", "frame", "kept", f"'{tmp_path / 'mine.csv'}'"):

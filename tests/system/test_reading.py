@@ -1,5 +1,6 @@
 """Questions asked while another process records and seals, and a process that is ended while it asks."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -97,3 +98,31 @@ def test_a_query_that_is_ended_takes_its_folder_with_it(tmp_path: Path, number: 
     assert process.returncode == 128 + number
     assert "Traceback" not in err
     assert not any(temporary.iterdir())
+
+
+ENDLESS = "SELECT sum(a.range * b.range % 7) FROM range(10000000) a, range(10000000) b"
+INTERRUPTED = f"""
+import sys
+from pathlib import Path
+from tickrec.store.paths import Store
+from tickrec.query.session import Session
+with Session(Store(Path(sys.argv[1]))) as session:
+    try:
+        session.execute({ENDLESS!r}, progress=lambda percent: print("running", flush=True))
+    except KeyboardInterrupt:
+        print("cancelled", flush=True)
+    print([batch.to_pylist() for batch in session.execute("SELECT 1 AS one").batches()])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_cancels_the_query_and_not_the_session(store: Store) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, str(store.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "running\n"
+        os.kill(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert [line for line in out.splitlines() if line != "running"] == ["cancelled", "[[{'one': 1}]]"]
+    assert process.returncode == 0
+    assert "Traceback" not in err

@@ -119,14 +119,14 @@ def test_messages_without_ticks_give_tables_without_rows(payloads: list[bytes]) 
 # Anything
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(12))
 def test_random_messages_decode_as_protobuf_reads_them(seed: int) -> None:
     maker = Maker(seed)
     decoded = assert_agrees([maker.message(8) for _ in range(maker.random.randint(1, 60))])
     assert decoded.rejected.num_rows == 0
 
 
-@pytest.mark.parametrize("seed", range(1000, 1040))
+@pytest.mark.parametrize("seed", range(1000, 1012))
 def test_damaged_messages_are_rejected_or_decoded_as_protobuf_reads_them(seed: int) -> None:
     maker = Maker(seed)
     payloads = [maker.message(4) for _ in range(24)]
