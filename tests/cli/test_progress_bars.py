@@ -12,15 +12,9 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    terminal = Terminal()
+def test_what_takes_long_shows_how_far_it_is_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, terminal = HandClock(), Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    return terminal
-
-
-def test_what_takes_long_shows_how_far_it_is_and_leaves_nothing(terminal: Terminal) -> None:
-    clock = HandClock()
     with progress_line("2026-11-23", after_s=2.0, clock=clock) as show:
         assert show is not None
         clock.pass_s(1.9)
@@ -33,8 +27,9 @@ def test_what_takes_long_shows_how_far_it_is_and_leaves_nothing(terminal: Termin
     assert terminal.getvalue().endswith("\r\x1b[K")
 
 
-def test_what_is_done_soon_shows_nothing(terminal: Terminal) -> None:
-    clock = HandClock()
+def test_what_is_done_soon_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, terminal = HandClock(), Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
     with progress_line(after_s=2.0, clock=clock) as show:
         assert show is not None
         show(99.0)
