@@ -1,7 +1,7 @@
 """The command backfill: the exchange's minute candles for what was not recorded."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tickrec.cli.common import Common, JsonOption, answer, command
 from tickrec.cli.dates import DateArgument
@@ -61,8 +61,8 @@ def fetch_candles(
 def fetch(
     settings: "Config",
     environ: "Mapping[str, str]",
-    store: Any,
-    day: Any,
+    store: "Store",
+    day: "dt.date",
     instruments: "list[Wanted]",
     clock: "Clock",
 ) -> "Fetched":
@@ -95,7 +95,7 @@ def _token(settings: "Config", environ: "Mapping[str, str]", clock: "Clock") -> 
     return None if token.expired(clock.wall_ns()) else token
 
 
-def _lines(day: Any, instruments: "list[Wanted]", fetched: "Fetched", after: "Filled") -> list[str]:
+def _lines(day: "dt.date", instruments: "list[Wanted]", fetched: "Fetched", after: "Filled") -> list[str]:
     """What came of it, in words."""
     from tickrec.formatting import plural
 
@@ -111,7 +111,7 @@ def _lines(day: Any, instruments: "list[Wanted]", fetched: "Fetched", after: "Fi
     return lines
 
 
-def _to_json(day: Any, instruments: "list[Wanted]", fetched: "Fetched", after: "Filled") -> dict[str, object]:
+def _to_json(day: "dt.date", instruments: "list[Wanted]", fetched: "Fetched", after: "Filled") -> dict[str, object]:
     return {
         "date": str(day),
         "instruments": len(instruments),
