@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Final, NamedTuple, NoReturn
 
 from tickrec.clock import SECOND, Clock, ist
@@ -26,7 +26,9 @@ from tickrec.upstox.decode.quotes import quotes
 log = logging.getLogger("tickrec")
 
 LOOK_SECONDS: Final = 5.0
-"""How often it is looked which instruments are silent."""
+"""How often it is looked whether an instrument is silent."""
+PARTS: Final = 5
+"""In how many parts, one after the other: all of thousands would hold the loop for longer than a message may wait."""
 ANSWER_NS: Final = 10 * SECOND
 """Within this time the broker answers who asks again, and ticks come that only waited for that."""
 MOST_TICKS: Final = 10_000
@@ -126,6 +128,10 @@ class Staleness:
         self._ask = ask
         self._lines: dict[int, _Line] = {}
         self._silences: dict[bytes, _Silence] = {}
+        self._allowed: dict[bytes, tuple[int, int | None]] = {}
+        """For the last tick of an instrument how long it may be silent after it."""
+        self._sessions: dict[tuple[object, ...], int | None] = {}
+        """When sessions began, by kind of instrument; of one look."""
         self._places: dict[bytes, int] = {}
         """Where in a row of `_minutes` an instrument's count is."""
         self._minutes: deque[tuple[int, array[int]]] = deque(maxlen=2 * MINUTES + 1)
@@ -206,15 +212,18 @@ class Staleness:
 
     async def keep_looking(self) -> NoReturn:
         """Look who is silent, for ever."""
+        part = 0
         while True:
-            await self._clock.sleep(LOOK_SECONDS)
-            self.look(self._clock.wall_ns())
+            await self._clock.sleep(LOOK_SECONDS / PARTS)
+            self.look(self._clock.wall_ns(), part, PARTS)
+            part = (part + 1) % PARTS
 
-    def look(self, now_ns: int) -> None:
-        """Judge everybody who is silent; ask for those again who have become so."""
+    def look(self, now_ns: int, part: int = 0, parts: int = 1) -> None:
+        """Judge everybody of a part who is silent; ask for those again who have become so."""
         wanted, ask = self._wanted(), []
+        self._sessions.clear()
         for line in self._lines.values():
-            for key, last_ns in line.last_ns.items():
+            for key, last_ns in islice(line.last_ns.items(), part, None, parts):
                 if now_ns - last_ns < LEAST_NS and key not in self._silences:
                     continue
                 instrument = wanted.get(key.decode())
@@ -229,7 +238,7 @@ class Staleness:
         if silence is not None and last_ns > silence.since_ns:
             self._over(key, instrument, last_ns)
             silence = None
-        session_ns = self._trades(instrument, now_ns)
+        session_ns = self._session(instrument, now_ns)
         if session_ns is None or now_ns - line.ticked_ns >= LEAST_NS:  # then nobody's silence means anything
             return False
         silent_ns = now_ns - max(last_ns, line.since_ns, session_ns, self._flooded_ns)
@@ -251,6 +260,13 @@ class Staleness:
             return True
         return False
 
+    def _session(self, instrument: Instrument, now_ns: int) -> int | None:
+        """When the session began in which an instrument trades now; looked up once for all that are alike."""
+        kind = instrument.segment, instrument.expiry, instrument.underlying_type
+        if kind not in self._sessions:
+            self._sessions[kind] = self._trades(instrument, now_ns)
+        return self._sessions[kind]
+
     def _over(self, key: bytes, instrument: Instrument, last_ns: int) -> None:
         silence = self._silences.pop(key)
         if silence.state is State.STALE:
@@ -268,13 +284,18 @@ class Staleness:
         return state
 
     def _allowed_ns(self, key: bytes, last_ns: int, begin_ns: int) -> int | None:
-        """How long an instrument may be silent after its last tick; None: nobody can tell."""
+        """How long an instrument may be silent after its last tick; None: nobody can tell. Counted once a silence."""
+        counted_ns, allowed_ns = self._allowed.get(key, (0, None))
+        if counted_ns == last_ns:
+            return allowed_ns
         start_ns = window_start(last_ns, begin_ns)
         first, place = start_ns // MINUTE_NS, self._places.get(key)
         ticks = self._counts[key] if first <= self._minute else 0
         if place is not None:
             ticks += sum(row[place] for minute, row in self._minutes if minute >= first and place < len(row))
-        return patience_ns(ticks, last_ns - start_ns)
+        allowed_ns = patience_ns(ticks, last_ns - start_ns)
+        self._allowed[key] = last_ns, allowed_ns
+        return allowed_ns
 
     def stale(self) -> Iterator[Stopped]:
         """The instruments that are stale now, the longest first."""
