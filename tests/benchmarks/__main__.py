@@ -1,7 +1,7 @@
 """Measure tickrec on this machine, against what is used instead: `python -m tests.benchmarks [ROWS ...]`.
 
 Linux only: processor time and memory are read from /proc. Nothing else should be running. --quick takes some minutes,
-a whole run about half an hour.
+a whole run about an hour.
 """
 
 import argparse
@@ -22,6 +22,7 @@ ROWS: Final[Mapping[str, Callable[[Bench], Iterator[Row]]]] = {
     "load": load.rows,
     "stalls": stalls.rows,
     "seal": sealing.rows,
+    "seal-large": sealing.large_rows,
     "query": querying.rows,
     "serve": serving.rows,
     "start": starting.rows,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from tests.benchmarks.pool import TICKS_A_MESSAGE, Pool
+from tests.benchmarks.pool import COARSE, TICKS_A_MESSAGE, Pool
 
 
 @dataclass
@@ -27,6 +27,11 @@ class Bench:
     def pool(self) -> Pool:
         """The messages: as many as a quick or a whole measurement sends once."""
         return Pool.make(self.work, self.ticks // TICKS_A_MESSAGE)
+
+    @cached_property
+    def coarse_pool(self) -> Pool:
+        """Messages as the broker sends them: few and large."""
+        return Pool.make(self.work, 2_000, COARSE)
 
     @property
     def ticks(self) -> int:

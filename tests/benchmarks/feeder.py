@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as Received
 from websockets.http11 import Response
 
-from tests.benchmarks.pool import INSTRUMENTS, TICKS_A_MESSAGE, Pool, Quotes, Sums
+from tests.benchmarks.pool import INSTRUMENTS, Pool, Quotes, Sums
 from tickrec.clock import SystemClock
 from tickrec.serve.access import Access
 from tickrec.serve.endpoints import FEED_PATH, Endpoints, read
@@ -33,7 +33,7 @@ HOST: Final = "127.0.0.1"
 
 
 class Feeder:
-    """Serves one recorder after the other; `rate` is ticks a second, 0 for as many as are taken."""
+    """Serves one recorder after the other; `rate` is messages a second, 0 for as many as are taken."""
 
     def __init__(self, pool: Pool, messages: int, rate: float) -> None:
         self.pool = pool
@@ -90,7 +90,7 @@ class Feeder:
         loop = asyncio.get_running_loop()
         start = loop.time()
         for number in range(self._messages):
-            await asyncio.sleep(max(0.0, start + number * TICKS_A_MESSAGE / self._rate - loop.time()))
+            await asyncio.sleep(max(0.0, start + number / self._rate - loop.time()))
             connection.transport.write(self.pool.frame(number))
             await connection.drain()
 

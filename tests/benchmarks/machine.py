@@ -69,6 +69,8 @@ class Peaks:
 
     resident: int = 0
     children_resident: int = 0
+    together: int = 0
+    """At one moment."""
 
 
 class Watching:
@@ -95,6 +97,7 @@ class Watching:
                 now = usage(self._pid)
                 peaks.resident = max(peaks.resident, now.resident)
                 peaks.children_resident = max(peaks.children_resident, now.children_resident)
+                peaks.together = max(peaks.together, now.resident + now.children_resident)
 
 
 def description() -> str:

@@ -1,8 +1,9 @@
 """Messages to measure with: a synthetic market's, as the broker encodes them, kept ready to send in a file.
 
-220 instruments (shares, indices, futures, options of two indices) in full mode, 30 of them in each message, 30 messages
-a second of market time. Making them costs some 30 us a tick, so they are made once a date and read from a file by
-whoever sends or decodes them. With every message goes what a recording of it must add up to.
+220 instruments (shares, indices, futures, options of two indices) in full mode, 900 ticks a second of market time: 30
+messages a second of 30 of them, or 4 of nearly all of them, as the broker sends. Making them costs some 30 us a tick,
+so they are made once a date and read from a file by whoever sends or decodes them. With every message goes what a
+recording of it must add up to.
 """
 
 import datetime as dt
@@ -26,6 +27,20 @@ from tickrec.upstox.decode.wire import frame
 TICKS_A_MESSAGE: Final = 30
 MESSAGES_A_SECOND: Final = 30
 SEED: Final = 1
+
+
+class Pace(NamedTuple):
+    """How a market is cut into messages."""
+
+    messages: int
+    """A second."""
+    ticks: int
+    """In a message, at most."""
+
+
+FINE: Final = Pace(MESSAGES_A_SECOND, TICKS_A_MESSAGE)
+COARSE: Final = Pace(4, 225)
+"""As the broker sends; some of the instruments that move twice in that time are counted once."""
 _KINDS: Final = (("INDEX", 6, ()), ("EQ", 94, ()), ("FUT", 20, ()))
 _OPTIONS: Final = tuple((kind, 50, ("NIFTY", "BANKNIFTY")) for kind in ("CE", "PE"))
 INSTRUMENTS: Final = sum(count for _, count, _ in (*_KINDS, *_OPTIONS))
@@ -62,6 +77,11 @@ class Quotes:
         self._encoders = {key: FeedEncoder(security, "full") for key, security in self._securities.items()}
         self._wheel = Wheel(self._securities.values(), SEED)
 
+    @property
+    def symbols(self) -> dict[str, str]:
+        """The trading symbol of each key."""
+        return {key: self.market.master.listings[key].symbol for key in self.keys}
+
     def _busiest(self, kind: str, count: int, underlyings: tuple[str, ...]) -> list[str]:
         listed = [
             each
@@ -79,10 +99,10 @@ class Quotes:
         """The first answer about some of the keys."""
         return self._message([self._securities[key] for key in keys], snapshot=True)
 
-    def live(self) -> tuple[bytes, Sums]:
-        """The next message: TICKS_A_MESSAGE instruments that have moved."""
-        self.wall_ns += SECOND // MESSAGES_A_SECOND
-        moved = self.market.move(self._wheel.take(TICKS_A_MESSAGE), self.wall_ns)
+    def live(self, pace: Pace = FINE) -> tuple[bytes, Sums]:
+        """The next message: instruments that have moved."""
+        self.wall_ns += SECOND // pace.messages
+        moved = self.market.move(self._wheel.take(pace.ticks), self.wall_ns)
         return self._message(moved, snapshot=False)
 
     def _message(self, securities: list[Security], *, snapshot: bool) -> tuple[bytes, Sums]:
@@ -154,21 +174,21 @@ class Pool:
         return self._sums[number * len(Sums._fields) + Sums._fields.index(name)]
 
     @classmethod
-    def make(cls, folder: Path, messages: int) -> Self:
+    def make(cls, folder: Path, messages: int, pace: Pace = FINE) -> Self:
         """The pool of today with so many messages; made if it is not there yet."""
-        path = folder / f"{trading_date(SystemClock.wall_ns())}-{messages}.frames"
+        path = folder / f"{trading_date(SystemClock.wall_ns())}-{messages}x{pace.ticks}.frames"
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            _write(path, messages)
+            _write(path, messages, pace)
         return cls(path)
 
 
-def _write(path: Path, messages: int) -> None:
+def _write(path: Path, messages: int, pace: Pace) -> None:
     quotes, ends, sums, end = Quotes(), array("Q"), array("q"), 0
     draft = path.with_suffix(".draft")
     with draft.open("wb") as file:
         for _ in range(messages):
-            payload, numbers = quotes.live()
+            payload, numbers = quotes.live(pace)
             end += file.write(Frame(Opcode.BINARY, payload).serialize(mask=False))
             ends.append(end)
             sums.extend(numbers)

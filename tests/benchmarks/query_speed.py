@@ -113,9 +113,9 @@ def finish(store: Store, date: dt.date) -> None:
     store.manifest_path(date).write_text(json.dumps(facts, indent=1))
 
 
-def add_days(store: Store, count: int) -> None:
-    """Earlier days with the same files."""
-    for back in range(1, count):
+def add_days(store: Store, count: int, first: int = 1) -> None:
+    """Earlier days with the same files, until there are so many; `first` are there already."""
+    for back in range(first, count):
         date = DATE - dt.timedelta(days=back)
         for name in ("ticks", *schema.SMALL_TABLES):
             store.folder(name, date).mkdir(parents=True)

@@ -33,7 +33,7 @@ Take = Callable[[Sequence[Message]], None]
 def rows(bench: Bench) -> Iterator[Row]:
     """Replay, then relay."""
     with bench.scratch("replay") as folder:
-        write_day(Store(folder), bench.pool)
+        write_day(Store(folder), bench.pool, bench.ticks)
         speeds = [asyncio.run(replay(folder, bench.pool)) for _ in range(bench.turns)]
     ticks, speed = bench.pool.sums(len(bench.pool)).ticks, max(speeds)
     yield Row(

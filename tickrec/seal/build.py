@@ -78,10 +78,11 @@ class NewFiles:
         covered = self._covered
         self.small = small_tables(self._source, covered)
         merge = SortedTicks(covered.ticks_files, self.folder / "runs.arrow")
-        merge.sort_runs(lambda done: tell("sort", 0.3 * done))
+        suspects = set(self.small["rejected"]["seq"].to_pylist())
         with ThreadPoolExecutor(1) as pool, _counting_beside(merge.rows > self._many) as other:
-            suspects = set(self.small["rejected"]["seq"].to_pylist())
             journal_count = other.submit(count_journal, self._source.journal(self.date), suspects)
+            other.shutdown(wait=False)  # it is done long before, and its memory is wanted
+            merge.sort_runs(lambda done: tell("sort", 0.3 * done))
             rows = self._write_ticks(merge, pool, tell)
             if self.duckdb_path is None:
                 for _ in rows:

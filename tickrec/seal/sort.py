@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tickrec import schema
-from tickrec.store import parquet
+from tickrec.store import parquet, runs
 from tickrec.store.coverage import read_footer
 
 RUN_ROWS: Final = 65_536
@@ -133,9 +133,10 @@ class SortedTicks:
             for keys, found in zip(self._ranges, self._places, strict=True)
             for portion in _portions(found, self._sizes.group, one=len(keys) == 1)
         ]
-        with ThreadPoolExecutor(1) as pool, pa.OSFile(str(self._scratch)) as file:  # whoever takes them is slower
+        with ThreadPoolExecutor(1) as pool, pa.OSFile(str(self._scratch)) as file:
             reader = pa.ipc.open_file(file)
-            gathered = ahead(pool, lambda portion: _gather(reader, portion), portions)
+            # One in advance is enough: whoever takes them is slower.
+            gathered = ahead(pool, lambda portion: _gather(reader, portion), portions, most=1)
             for keys, pairs in itertools.groupby(zip(portions, gathered, strict=True), lambda pair: pair[0].keys):
                 tables = (table for _, table in pairs)
                 yield from _cut_evenly(tables, self._sizes.group, one=len(keys) == 1)
@@ -221,12 +222,8 @@ def _portions(places: Iterable[_Place], most: int, *, one: bool) -> Iterator[lis
 
 
 def _gather(reader: pa.ipc.RecordBatchFileReader, portion: _Portion) -> pa.Table:
-    table = pa.Table.from_batches([reader.get_batch(place.number) for place in portion.places], schema.TICKS)
-    table = table.combine_chunks()
-    if len(portion.keys) == 1:
-        return table
-    codes = pc.index_in(table["instrument_key"], pa.array(portion.keys, pa.string()))
-    return table.take(pc.sort_indices(codes))
+    tables = [pa.Table.from_batches([reader.get_batch(place.number)], schema.TICKS) for place in portion.places]
+    return pa.concat_tables(tables).combine_chunks() if len(portion.keys) == 1 else runs.sort(tables).rows
 
 
 def _cut_evenly(tables: Iterable[pa.Table], most: int, *, one: bool) -> Iterator[pa.Table]:
@@ -255,11 +252,13 @@ def count_keys(path: Path) -> Counter[str]:
     return counts
 
 
-def ahead(pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`work` done for each item in the pool, some in advance; the results in order."""
+def ahead(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], most: int = _WORKERS
+) -> Iterator[Result]:
+    """`work` done for each item in the pool, at most so many in advance; the results in order."""
     under_way: deque[Future[Result]] = deque()
     for item in items:
-        if len(under_way) == _WORKERS:
+        if len(under_way) == most:
             yield under_way.popleft().result()
         under_way.append(pool.submit(work, item))
     while under_way:

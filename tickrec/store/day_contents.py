@@ -17,7 +17,7 @@ from tickrec.store import parquet
 
 META: Final = "tickrec"
 """The table with one row about the file itself."""
-LIMITS: Final[dict[str, str | bool | int | float | list[str]]] = {"memory_limit": "256MB", "threads": 1}
+LIMITS: Final[dict[str, str | bool | int | float | list[str]]] = {"memory_limit": "192MB", "threads": 1}
 """One thread: two that keep the order compress every row group twice (measured with 2.0.0)."""
 
 _IN_USE: Final = ("Could not set lock on file", "being used by another process")
