@@ -1,6 +1,7 @@
 """Rows as tables, csv, json, jsonl, markdown and files."""
 
 import csv
+import datetime as dt
 import io
 import json
 import subprocess
@@ -18,9 +19,11 @@ from tests import days
 from tests.query.fixtures import at, tick, tree, write_sealed
 from tickrec import formatting as fmt
 from tickrec.errors import UsageError
+from tickrec.files import Lock
 from tickrec.query import answers
 from tickrec.query.answers import Written, write_file, write_stdout
 from tickrec.query.cells import readable
+from tickrec.query.date_range import DateRange
 from tickrec.query.session import Result, Session
 from tickrec.store.paths import Store
 
@@ -278,6 +281,27 @@ def test_a_query_that_fails_half_way_leaves_the_old_file(session: Session, tmp_p
         write_file(session.execute(sql, format="csv"), path)
     assert tree(tmp_path).keys() == {"rows.csv"}
     assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("ending", answers.FILES)
+def test_an_export_leaves_a_recording_what_its_journal_needs(tmp_path: Path, ending: str) -> None:
+    """The journal of the date before was larger than this disk has room for."""
+    store = Store(tmp_path / "data")
+    write_sealed(store, DATE, {"ticks": [tick(1, "09:15", ltp=1.0)]})
+    before = store.journal(DATE - dt.timedelta(days=1))
+    for folder in (before, store.journal(DATE), store.state):
+        folder.mkdir(parents=True)
+    with (before / "0001.journal").open("wb") as file:
+        file.truncate(8 * 10**12)
+    path = tmp_path / f"rows{ending}"
+    with Session(store, DateRange(DATE, DATE)) as session:
+        sql = "FROM ticks, range(100000)"
+        with Lock(store.record_lock) as lock:
+            lock.acquire({"doing": "recording"})
+            with pytest.raises(UsageError, match=r"cannot be written: .*must be free"):
+                write_file(session.execute(sql, format=ending[1:]), path)
+            assert [each.name for each in tmp_path.iterdir()] == ["data"]
+        assert write_file(session.execute(sql, format=ending[1:]), path).rows == 100_000
 
 
 def test_files_are_refused_by_name_and_place(session: Session, store: Store, tmp_path: Path) -> None:

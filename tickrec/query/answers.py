@@ -20,6 +20,8 @@ from tickrec.files import publish
 from tickrec.formatting import grouped, size
 from tickrec.query.grid import Grid, columns_of
 from tickrec.query.running import Columns
+from tickrec.store.paths import Store
+from tickrec.store.space import Room
 
 FORMATS: Final = ("table", "csv", "json", "jsonl", "markdown")
 """What `write_stdout` writes."""
@@ -32,6 +34,11 @@ _COUNTED: Final = 100_000
 """Rows behind the shown ones that are counted before giving up."""
 _LAID_OUT: Final = 10_000
 """Rows after which the widths of a table are fixed."""
+_ASKED_BYTES: Final = 32 * 1024 * 1024
+"""Of an export after which it is asked again whether there is room for as much."""
+_GROUP_ROWS: Final = 65_536
+"""Rows of a row group of a Parquet file, at least."""
+
 Write: TypeAlias = Callable[[memoryview], Any]
 """Takes whole lines, in UTF-8."""
 
@@ -137,19 +144,25 @@ def _point_at_nothing(out: IO[str]) -> None:
 
 
 class _Counted:
-    """The batches of a result up to a limit, counted."""
+    """The batches of a result up to a limit, counted. They end with OSError when `room` has none for them."""
 
-    def __init__(self, result: Rows, limit: int | None) -> None:
+    def __init__(self, result: Rows, limit: int | None, room: Room | None = None) -> None:
         self.columns = result.columns
         self.schema = result.schema
         self.rows = 0
         self._result = result
         self._limit = limit
+        self._room = room
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
+        unasked = _ASKED_BYTES
         for batch in self._result.batches():
             if self._limit is not None:
                 batch = batch.slice(0, self._limit - self.rows)
+            unasked += batch.nbytes
+            if self._room is not None and unasked >= _ASKED_BYTES:
+                self._room.require(_ASKED_BYTES)
+                unasked = 0
             self.rows += batch.num_rows
             yield batch
             if self.rows == self._limit:
@@ -280,14 +293,22 @@ def write_file(result: Rows, path: Path, limit: int | None = None) -> Written:
             raise UsageError("a query writes nothing into the store", where=str(path), hint="Choose another folder")
         if result.format != file_format(path)[1:]:
             raise ValueError(f"rows in the form of {result.format} are no {path.suffix}")
-        counted = _Counted(result, limit)
         try:
+            counted = _Counted(result, limit, _room(Store(result.store_root), path))
             publish(path, partial(write, counted))
         except OSError as error:
             raise UsageError(f"the file cannot be written: {error.strerror or error}", where=str(path)) from error
         return Written(counted.rows, counted.rows, file=f"{path}, {size(path.stat().st_size)}")
     finally:
         result.close()
+
+
+def _room(store: Store, path: Path) -> Room | None:
+    """What a recording leaves of the disk that a file is to be written to; None when it is another disk."""
+    dates = store.dates()
+    if not dates or path.resolve().parent.stat().st_dev != store.root.stat().st_dev:
+        return None
+    return Room(store, dates[-1], ended=False)
 
 
 def _text_file(format: str, batches: _Counted, path: Path) -> None:
@@ -301,12 +322,23 @@ def _parquet(batches: _Counted, path: Path) -> None:
     rows = pa.Table.from_batches([], batches.schema)
     try:
         with pq.ParquetWriter(path, batches.schema, compression="zstd") as writer:
-            for batch in batches:
-                rows = pa.Table.from_batches([batch])
-                writer.write_table(rows)
+            for group in _groups(batches):
+                rows = pa.Table.from_batches(group)
+                writer.write_table(rows, rows.num_rows)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         what = f"Parquet cannot hold the column {_refused(rows)}: {error}"
         raise UsageError(what, hint="Make it text with ::VARCHAR, or write .arrow") from None
+
+
+def _groups(batches: _Counted) -> Iterator[list[pa.RecordBatch]]:
+    group: list[pa.RecordBatch] = []
+    for batch in batches:
+        group.append(batch)
+        if sum(each.num_rows for each in group) >= _GROUP_ROWS:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def _refused(rows: pa.Table) -> str:
