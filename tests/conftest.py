@@ -3,11 +3,13 @@
 import asyncio
 import inspect
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.days import DATE, write_day, write_instruments
+from tickrec.files import Lock
 from tickrec.seal.seal import seal
 from tickrec.store.paths import Store
 
@@ -46,6 +48,14 @@ def with_day_file(store: Store, days_to_copy: Path) -> Store:
     """A store with a sealed date, its DuckDB file, and the broker's list with A and B."""
     shutil.copytree(days_to_copy / "with_day_file", store.root)
     return store
+
+
+@pytest.fixture
+def recorded(store: Store) -> Iterator[None]:
+    """The usual date of the store is being recorded, as far as others can tell."""
+    with Lock(store.day_lock(DATE)) as lock:
+        lock.acquire({})
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -56,13 +56,15 @@ CLOCK_CALLS = {
 POSIX_ONLY = {"fcntl", "resource", "termios", "pwd", "grp", "tty", "pty"}
 ACROSS = {
     "test_house",
+    "check/test_agreement",
+    "check/test_planned_day",
     "cli/test_main",
     "screen/test_script",
     "serve/test_node_sdk",
     "upstox/test_tls",
 }
-"""Tests of no single module: of the house, of what all commands share, of all that is drawn, of the broker's own
-client, of REST and websocket."""
+"""Tests of no single module: of the house, of all who tell of gaps, of a whole day, of what all commands share, of all
+that is drawn, of the broker's own client, of REST and websocket."""
 ROLES = ("Manager", "Handler", "Service", "Engine", "Processor", "Helper", "Util", "Base")
 
 

@@ -105,6 +105,21 @@ def test_a_snapshot_behind_a_gap_tells_all_of_it(store: Store) -> None:
     assert found.share == pytest.approx(9550 / found.known.volume) if found.known.volume else False
 
 
+def test_ticks_that_came_late_lie_in_the_gap_and_are_not_missing(store: Store) -> None:
+    """A gap begins at the time of its last message less the lateness of that."""
+    before, after = every(1, ("09:15", "10:00")), every(1, ("10:00:30", "15:29:59"))
+    ticks = [*grown(before, 10), *grown(after, 10_000, start=10 * len(before) + 500)]
+    write(
+        store,
+        ticks,
+        connections=[connected(8, "09:00", "10:00:01"), connected(9, "10:00:20", "15:45")],
+        subscriptions=[asked(2, "09:00", "09:00:01"), asked(9, "10:00:20", "10:00:29")],
+        gaps=[gap(8, "09:59:40", "10:00:29")],
+    )
+    found = one_of(check_date(store, days.DATE, EVENING)).known
+    assert (found.missing_us, found.missing_volume) == (49 * SECOND_US, 500)
+
+
 def test_what_traded_before_a_late_start_is_missing(store: Store) -> None:
     ticks = [
         tick(9, "09:31:10", key=KEY, symbol="A", snapshot=True, vtt=40_000, ltq=5),

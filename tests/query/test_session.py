@@ -95,6 +95,7 @@ def ledger_rows(store: Store) -> dict[str, Counter[str]]:
     return {name: Counter(str(row) for t in tables for row in t[name].to_pylist()) for name in tables[0]}
 
 
+@pytest.mark.usefixtures("recorded")
 @pytest.mark.parametrize("state", STATES[:3])
 @pytest.mark.parametrize("table", ["gaps", "connections", "subscriptions"])
 def test_small_tables_come_once_too_with_what_is_still_open(store: Store, state, table: str) -> None:  # type: ignore[no-untyped-def]

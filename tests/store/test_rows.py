@@ -1,9 +1,13 @@
+import pytest
+
 from tests.days import DATE, Recording, everything, read_tail, snapshot, write_day
 from tickrec import schema
+from tickrec.files import Lock
 from tickrec.journal import Journal
+from tickrec.journal.gaps import DIED
 from tickrec.store.coverage import coverage
 from tickrec.store.parts import PartWriter
-from tickrec.store.paths import Store
+from tickrec.store.paths import SEALING, Store
 
 
 def test_the_journal_alone_holds_every_row(store: Store) -> None:
@@ -44,6 +48,20 @@ def test_rows_are_the_same_wherever_the_flushes_fall(store: Store) -> None:
         assert [part.first for part in covered.parts[1:]] == [part.last + 1 for part in covered.parts[:-1]]
 
 
+def test_what_nobody_records_any_more_is_as_sealing_would_settle_it(store: Store) -> None:
+    recording = Recording(store)
+    recording.run()
+    recording.connect(silent=["NSE_EQ|SILENT"])
+    tables = everything(store)
+    assert [row["reason"] for row in tables["connections"].to_pylist()] == [DIED]
+    assert [(gap["end_ts"], gap["reason"]) for gap in tables["gaps"].to_pylist()] == [(None, DIED)]
+    with Lock(store.day_lock(DATE)) as lock:
+        lock.acquire({SEALING: True})
+        assert [row["reason"] for row in everything(store)["connections"].to_pylist()] == [DIED]
+        lock.remove()
+
+
+@pytest.mark.usefixtures("recorded")
 def test_open_rows_are_seen_until_they_are_settled(store: Store) -> None:
     recording = Recording(store)
     recording.run()

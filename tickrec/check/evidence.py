@@ -5,6 +5,7 @@ which tells nearly everything, and once for the rows on both sides of what is mi
 
 The volume that is missing is what `vtt` has grown by across an interval; when the first row behind it is a tick, less
 what that tick tells itself (`ltq`). Intervals without a row between them are one.
+A gap begins where data ended, so that ticks which came late may lie in it: those were recorded.
 Before its first row an instrument had traded nothing, unless it was followed: then nobody knows.
 """
 
@@ -35,21 +36,25 @@ WITH asked AS (
     )
     GROUP BY instrument_key, island
 ), sides AS MATERIALIZED (
-    SELECT i.instrument_key, begins, ends, max(cell) FILTER (first_at <= begins) AS cell_before,
+    SELECT i.instrument_key, begins, ends,
+        max(cell) FILTER (first_at <= begins OR (first_at < ends AND NOT snapshot)) AS cell_before,
         min(cell) FILTER (last_at >= ends) AS cell_after
     FROM islands i JOIN stored.cells c ON c.instrument_key = i.instrument_key
     GROUP BY i.instrument_key, begins, ends
 ), near AS (
-    SELECT instrument_key, cell, seq, received, CASE WHEN snapshot THEN 0 ELSE coalesce(ltq, 0) END AS own,
+    SELECT instrument_key, cell, seq, received, snapshot, CASE WHEN snapshot THEN 0 ELSE coalesce(ltq, 0) END AS own,
         CASE WHEN epoch_us(ltt) < epoch_us(date) - 19800000000 THEN 0 ELSE vtt END AS volume
     FROM (SELECT *, epoch_us(recv_ts) AS received, received // {CELL_US} AS cell FROM main.ticks)
     SEMI JOIN (SELECT instrument_key, unnest([cell_before, cell_after]) AS cell FROM sides) USING (instrument_key, cell)
     WHERE vtt IS NOT NULL
 ), grown AS (
-    SELECT s.instrument_key, begins, ends, max(seq) FILTER (received <= begins) AS seq_before,
-        min(seq) FILTER (received >= ends) AS seq_after, arg_max(volume, seq) FILTER (received <= begins) AS before,
+    SELECT s.instrument_key, begins, ends, max(seq) FILTER (is_before) AS seq_before,
+        min(seq) FILTER (received >= ends) AS seq_after, arg_max(volume, seq) FILTER (is_before) AS before,
         arg_min(volume, seq) FILTER (received >= ends) AS after, arg_min(own, seq) FILTER (received >= ends) AS own
-    FROM sides s JOIN near n ON n.instrument_key = s.instrument_key AND n.cell IN (cell_before, cell_after)
+    FROM (
+        SELECT s.*, n.* EXCLUDE (instrument_key), received <= begins OR (received < ends AND NOT snapshot) AS is_before
+        FROM sides s JOIN near n ON n.instrument_key = s.instrument_key AND n.cell IN (cell_before, cell_after)
+    ) s
     GROUP BY s.instrument_key, begins, ends
 ), traded AS (
     SELECT instrument_key, begins, greatest(after - own - CASE

@@ -29,6 +29,8 @@ def length(us: int) -> str:
 
 def words_of(known: Known, most: int = _NAMED) -> list[str]:
     """Why an instrument is not complete: its longest intervals, in order of time; nothing when it is."""
+    if any(each.why == NEVER for each in known.longest):
+        return ["never answered"]
     told = sorted(sorted(known.longest, key=lambda each: -each.length)[:most], key=lambda each: each.begins)
     words = [_interval(each, known) for each in told]
     more = known.intervals - len(told)
@@ -37,8 +39,6 @@ def words_of(known: Known, most: int = _NAMED) -> list[str]:
 
 def _interval(interval: Interval, known: Known) -> str:
     begins, ends = clock_time(interval.begins), clock_time(interval.ends)
-    if interval.why == NEVER:
-        return "never answered"
     if interval.why == NOT_YET:
         if interval.begins != known.begins:
             return f"no answer from {begins} to {ends}"

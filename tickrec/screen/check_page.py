@@ -15,6 +15,7 @@ from tickrec.check.completeness import DayReport, InstrumentReport
 from tickrec.check.grades import Grade
 from tickrec.check.reasons import clock_time, length, words_of
 from tickrec.check.strip import Columns, heights, marks
+from tickrec.query.missing import NEVER
 from tickrec.screen.lines import NOTHING, Page, Piece, Tone, spread
 
 _LINES: Final = 12
@@ -82,11 +83,17 @@ def _day_strip(page: Page, report: DayReport) -> None:
 
 
 def _strip(page: Page, columns: Columns, report: DayReport, chosen: Sequence[InstrumentReport]) -> None:
-    """A strip over all of the width, its marks where something is missing, and its axis."""
+    """A strip over all of the width, its marks where something is missing, and its axis.
+
+    Who never answered is named, and makes no mark under all of the day.
+    """
     lost, whole = _missing(columns, chosen)
     page.spread(NOTHING)
     page.spread(Piece(f"  {heights(_counts(columns, report, chosen), lost, whole)}", Tone.ACCENT))
-    if (under := marks(lost, whole)).strip():
+    named = columns.lengths(
+        (each.begins, each.ends) for one in chosen for each in one.known.longest if each.why == NEVER
+    )
+    if (under := marks([each - less for each, less in zip(lost, named, strict=True)], whole)).strip():
         page.spread(Piece(f"  {under}", Tone.ALARM))
     page.spread(Piece(f"  {columns.axis()}", Tone.FAINT))
     page.spread(NOTHING)
@@ -123,7 +130,7 @@ def _group(page: Page, report: DayReport, group: Sequence[InstrumentReport]) -> 
         columns = Columns.over(*report.session, _SMALL)
         counts = _counts(columns, report, [first])
         head += f"{heights(counts, *_missing(columns, [first])):<{_SMALL}}  "
-    words = ", ".join(words_of(first.known))
+    words = "; ".join(words_of(first.known))
     if len(group) > 1:
         words = f"{words} ({', '.join(each.known.symbol for each in group[:3])}{', ...' * (len(group) > 3)})"
     room = max(page.width - len(head), _LEAST_WORDS)

@@ -44,13 +44,13 @@ from tickrec.seal.build import NewFiles
 from tickrec.seal.grading import graded
 from tickrec.seal.leftovers import remove, remove_all
 from tickrec.seal.lost_entries import may_have, only_elsewhere
-from tickrec.seal.verify import SEALING, Progress
+from tickrec.seal.verify import Progress
 from tickrec.store.coverage import Coverage, coverage, damaged_files, has_this_schema, leftovers
 from tickrec.store.dayfile import GROWTH, keep_instruments, put_in_place
 from tickrec.store.manifest import Manifest, load, plain
 from tickrec.store.parquet import UnreadableFile
 from tickrec.store.parts import PartWriter, set_aside
-from tickrec.store.paths import Store
+from tickrec.store.paths import SEALING, Store
 from tickrec.store.space import Room, journalled_bytes
 
 log = logging.getLogger("tickrec")

@@ -27,15 +27,13 @@ from tickrec.store import day_contents, parquet
 from tickrec.store.coverage import Coverage, Part, coverage, read_footer, sealed_tables
 from tickrec.store.manifest import FileFacts, Manifest, load, plain
 from tickrec.store.parquet import UnreadableFile
-from tickrec.store.paths import Store
+from tickrec.store.paths import SEALING, Store
 from tickrec.store.rows import require_small_tables, stored_rows
 from tickrec.upstox.decode.peek import count_feeds
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of the whole that is done, 0 to 1."""
 
-SEALING: Final = "sealing"
-"""The key by which the holder of a date's lock says that the files of the date are being replaced."""
 _NAMED: Final = 5
 """Ranges of entries named in one line of a report."""
 _ATTEMPTS: Final = 3

@@ -18,6 +18,8 @@ DRAFT_SUFFIX: Final = ".draft"
 """End of the name of a file that is being written and was never published."""
 DAMAGED_SUFFIX: Final = ".damaged"
 """End of the name of a file that was set aside."""
+SEALING: Final = "sealing"
+"""The key by which the holder of a date's lock says that the files of the date are being replaced."""
 
 
 class Store:

@@ -5,6 +5,7 @@ begins where the published files end and reads the journal, never memory, so wha
 however far behind the writer is. Also the rows of the small tables that are stored already, and whether all are there.
 """
 
+import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tickrec import schema
+from tickrec.files import lock_holder
 from tickrec.journal import Journal
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.journal.history import History, Tables
 from tickrec.store import parquet
 from tickrec.store.coverage import Coverage, read_footer, sealed_tables
 from tickrec.store.parquet import UnreadableFile
-from tickrec.store.paths import Store
+from tickrec.store.paths import SEALING, Store
 from tickrec.upstox.decode.tables import decode, served
 
 _READER_PIECE: Final = 4 * 1024 * 1024
@@ -43,6 +45,7 @@ class RowReader:
     """The entries of a date that its Parquet files do not cover, as rows, and the history they make."""
 
     def __init__(self, store: Store, covered: Coverage, last_seq: int | None = None) -> None:
+        self.date = covered.date
         self.history = History.from_text(covered.history)
         self.last_seq = covered.next_seq - 1
         """The last entry of the pieces taken so far."""
@@ -104,16 +107,28 @@ def tail_pieces(store: Store, covered: Coverage) -> Iterator[Tables]:
     """The rows of the entries that `covered` leaves to the journal, some messages' at a time; the tables that the
     history makes come last.
 
-    Raises DataError, OSError.
+    What is not settled is open while somebody records the date; else it is as sealing would settle it. Raises
+    DataError, OSError.
     """
-    return _tables(RowReader(store, covered))
+    return _tables(store, RowReader(store, covered))
 
 
-def _tables(reader: RowReader) -> Iterator[Tables]:
+def _tables(store: Store, reader: RowReader) -> Iterator[Tables]:
     for piece in reader.pieces(repeat(_READER_PIECE)):
         yield {"ticks": piece.ticks, "market_status": piece.market_status, "rejected": piece.rejected}
-    settled, unsettled = reader.history.take(), reader.history.open_rows()
+    history = reader.history
+    settled = history.take()
+    unsettled = history.open_rows() if _is_recorded(store, reader.date) else history.last_rows()
     yield {name: pa.concat_tables([settled[name], unsettled[name]]) for name in settled}
+
+
+def _is_recorded(store: Store, date: dt.date) -> bool:
+    """Whether somebody records the date now."""
+    try:
+        holder = lock_holder(store.day_lock(date))
+    except PermissionError:  # another user's, as the recorder's is
+        return True
+    return holder is not None and SEALING not in holder
 
 
 def stored_rows(store: Store, covered: Coverage, table: str) -> list[dict[str, Any]]:
