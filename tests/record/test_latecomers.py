@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -68,6 +69,7 @@ async def asking(run: Run, condition: Callable[[], bool]) -> None:
 async def test_what_the_list_lacked_is_recorded_once_it_is_whole(
     tmp_path: Path, asked: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "tickrec")
     run = Run(asked, tmp_path, Limits(100, 1))
     assert (len(run.symbols), run.plan.whole, run.plan.unknown) == (40, False, ("RENAMED",))
     asked.records = [*SHARES, *NEW, share("RENAMED", "INE800A01018")]

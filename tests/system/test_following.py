@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import running, simulated_broker, wait_for
-from tests.recordings import DEADLINE, FAST, Recording, recorded, recording, sent
+from tests.recordings import DEADLINE, FAST, Recording, recorded, recording, sent, until
 from tickrec.journal import Journal
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.market.instruments import Instrument, Master
@@ -183,7 +183,8 @@ async def test_caps_are_never_passed(tmp_path: Path, connections: str, caplog: p
     text = f'plan = "plus"\n{connections}\n[store]\nduckdb = false\n'
     async with recording(tmp_path, settings=settings, options=wanted, config=text) as run:
         await until_money_moves(run, 0.015)
-        await run.sent(1000)
+        await until(lambda: bool(connections) or run.simulator.stats()["connections"] > 1)
+        await run.sent(3000)
         status = await run.stop()
     told = [record.message for record in caplog.records if "no further strikes" in record.message]
     keys = asked(run)
@@ -194,4 +195,4 @@ async def test_caps_are_never_passed(tmp_path: Path, connections: str, caplog: p
         assert (counts, len(told)) == ([50], 1)
     else:
         assert (len(counts) > 1, told) == (True, [])
-        assert too_few(recorded(run), options_by_key(run, keys), begin=len(recorded(run)) - 100) == []
+        assert too_few(recorded(run), options_by_key(run, keys), begin=len(recorded(run)) - 10) == []
