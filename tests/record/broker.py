@@ -4,12 +4,14 @@ import contextlib
 import datetime as dt
 import gzip
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.market.fixtures import Record
+from tests.recordings import DEADLINE
 from tests.upstox.rest_fixtures import Answer, Script, running
 from tickrec.config import Config, load
 from tickrec.market.hours import at
@@ -59,8 +61,11 @@ class Broker:
 
 @contextlib.contextmanager
 def broker() -> Iterator[Broker]:
-    """A broker that has nothing to tell yet."""
+    """A broker that has nothing to tell yet; it is there until everything that was asked of it is answered."""
     with running() as script:
         one = Broker(script)
         script.answer = one.answer
         yield one
+        for thread in threading.enumerate():
+            if thread.name == "tickrec-blocking":  # a test that has ended left it behind
+                thread.join(DEADLINE)
