@@ -47,8 +47,8 @@ WITH contracts AS (
     SELECT instrument_key, i.expiry, strike, instrument_type, underlying_key FROM main.instruments i
     WHERE date = {{dated}} AND instrument_type IN ('CE', 'PE')
         AND (upper(underlying_symbol) = upper(underlying) OR underlying_key = underlying)
-        AND i.expiry = coalesce(CAST(expiry AS DATE), i.expiry)
-        AND strike BETWEEN coalesce(lowest, strike) AND coalesce(highest, strike)
+        AND (expiry IS NULL OR i.expiry = CAST(expiry AS DATE))
+        AND (lowest IS NULL OR strike >= lowest) AND (highest IS NULL OR strike <= highest)
 ), known AS (
     SELECT instrument_key, {_known()}
     FROM (
