@@ -45,6 +45,7 @@ async def _check(config: Config, date: dt.date) -> bytes | None:
     finally:
         if process.returncode is None:
             process.kill()
+            await process.wait()
     if process.returncode in _CHECKED and out:
         return out
     said = err.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit code {process.returncode}"]

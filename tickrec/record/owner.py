@@ -50,6 +50,7 @@ async def _ended(name: str, process: asyncio.subprocess.Process, said: IO[bytes]
     finally:
         if process.returncode is None:
             process.kill()
+            await process.wait()
     if code:
         lines = _end_of(said).decode("utf-8", "replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
