@@ -48,7 +48,7 @@ _SMALL_PIECES: Final = 32
 """Pieces of a flush that are decoded the gentle way; a minute of 900 ticks a second is fewer."""
 _CARRIED_ENTRIES: Final = 100_000
 """Entries without ticks after which a part is published all the same, so that they are not read again and again."""
-_RUN_ROWS: Final = 8_192
+_RUN_ROWS: Final = 16_384
 """Rows that are sorted together. Until then they take twice what they have: arrays just decoded have room to spare."""
 _LARGE_RUN_ROWS: Final = 65_536
 """The same when much is to be caught up with."""
