@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import websockets
 from google.protobuf.unknown_fields import UnknownFieldSet
 from upstox_client.feeder.proto import MarketDataFeedV3_pb2 as official
 
+from tests.processes import wait_for
 from tests.serve.fixtures import (
     DEADLINE,
     NIFTY,
@@ -163,6 +165,11 @@ class TestOfficialSdk:
         assert len(full["marketLevel"]["bidAskQuote"]) == 5
 
 
+def sent_bytes(api_url: str) -> int:
+    with urllib.request.urlopen(f"{api_url}/status") as answer:
+        return int(json.load(answer)["bytes"])
+
+
 class TestRun:
     SCRIPT = """
 import asyncio
@@ -205,6 +212,23 @@ asyncio.run(run(Simulator(Settings()), lambda line: print(line, flush=True), Tru
             websocket.transport.resume_reading()
             await websocket.wait_closed()
             assert websocket.close_code == 1001
+
+    async def test_ends_though_a_client_does_not_read(self, child: "subprocess.Popen[str]") -> None:
+        assert child.stdout is not None
+        api_url = json.loads(await asyncio.to_thread(child.stdout.readline))["api_url"]
+        uri = await asyncio.to_thread(Rest(api_url, api_url).authorize, Token("any"))
+        data = {"mode": "full", "instrumentKeys": contracts("CE", "PE")[:1000]}
+        request = json.dumps({"guid": "1", "method": "sub", "data": data}).encode()
+        async with websockets.connect(uri, max_size=None, ping_interval=None) as websocket:
+            await websocket.recv()
+            websocket.transport.pause_reading()
+            for _ in range(40):
+                await websocket.send(request)
+            await asyncio.to_thread(wait_for, lambda: sent_bytes(api_url) > 5_000_000, "the client is far behind")
+            child.terminate()
+            assert await asyncio.to_thread(child.wait) == 0
+            websocket.transport.abort()
+            await websocket.wait_closed()
 
     def test_announces_its_addresses_and_ends_with_its_stdin(self, child: subprocess.Popen[str]) -> None:
         assert child.stdout is not None

@@ -47,6 +47,8 @@ MOST_CONNECTIONS: Final = 500
 """TCP connections at a time, beyond which a new one is turned away."""
 MOST_REQUEST: Final = 1024 * 1024
 """Bytes of a message from a client."""
+GOODBYE_S: Final = 2.0
+"""For clients to answer a goodbye; one that does not read cannot even be told."""
 
 log = logging.getLogger("tickrec.serve")
 log.setLevel(logging.CRITICAL)  # the library's: it writes down whatever the other side says
@@ -147,7 +149,9 @@ class Server:
         """Close every websocket as one that goes away (1001), and wait for their clients, though not for long."""
         if self._listener is not None:
             self._listener.close()
-            await self._listener.wait_closed()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GOODBYE_S):
+                    await self._listener.wait_closed()
 
     async def over(self) -> None:
         """Return when the source has ended and the last client has left."""
@@ -260,6 +264,7 @@ class Server:
             self._log.append(Entry(kind, number, wall, mono, payload, text))
 
     async def _close(self, listener: Listener) -> None:
+        self._stream.end()
         for connection in listener.connections:
             connection.transport.abort()
         # The log is closed after this, and the end of each connection belongs in it.

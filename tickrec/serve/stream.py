@@ -62,6 +62,11 @@ class Stream:
         del self._clients[client.number]
         self._source.want(self._wanted(), self._now())
 
+    def end(self) -> None:
+        """Reset every websocket, also one that is just being closed."""
+        for client in self._clients.values():
+            client.reset()
+
     def request(self, client: Client, message: bytes) -> None:
         """Act on a client's request: a snapshot of what was subscribed, silence about everything else."""
         now = self._now()
