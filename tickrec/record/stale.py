@@ -1,9 +1,9 @@
 """Stale: instruments that have ticked and stopped, while their segment trades and others on their connection tick.
 
 Owns the ticks of each instrument by the minute, as far as the rule in `market.rhythm` needs them, and what becomes of
-one that is silent for longer than that allows: it is asked for again, and named when the answer tells of a trade since
-its last tick. Silence alone says little: who ticks in bursts, is halted or locked is often silent for so long. Reads
-keys, not prices, and only so many in a second; journals nothing.
+one that is silent for longer than that allows: it is asked for again, and named unless the answer tells of no trade
+since its last tick. Silence alone says little: who ticks in bursts, is halted or locked is often silent for so long.
+Reads keys, not prices, and only so many in a second; journals nothing.
 """
 
 import logging
@@ -50,8 +50,8 @@ class Event(Enum):
     """What can happen to a silent instrument. A tick ends the silence whatever the state."""
 
     SILENT = "silent for too long"
-    NOTHING_TRADED = "the answer says that there was nothing to tick for, or nobody is ever answered"
-    NO_EXCUSE = "the answer tells of a trade that was not sent, or others are answered and this one is not"
+    NOTHING_TRADED = "the answer says that there was nothing to tick for, or could not be looked for"
+    NO_EXCUSE = "the answer tells of a trade that was not sent, or none has come; an index needs no trade"
     LOST = "its connection was lost or is new"
 
 
@@ -140,8 +140,6 @@ class Staleness:
         self._minute = 0
         self._counts: Counter[bytes] = Counter()
         """Those of the present one."""
-        self._answers = False
-        """Whether this broker has answered anybody that was asked for again; nobody documents that it does."""
         self._second = 0
         self._left = MOST_TICKS
         self._flooded_ns = 0
@@ -208,7 +206,6 @@ class Staleness:
             traded_ns = None if quote.ltt_ms is None else (told_ms - quote.ltt_ms) * 1_000_000
             silent_ns = wall_ns - silence.since_ns
             silence.has_excuse = traded_ns is None or traded_ns >= silent_ns - MARGIN_NS
-            self._answers = True
 
     async def keep_looking(self) -> NoReturn:
         """Look who is silent, for ever."""
@@ -249,8 +246,8 @@ class Staleness:
             self._silences[key] = _Silence(last_ns, State.ASKED, now_ns, silent_ns)
             return True
         if silence.state is State.ASKED and now_ns - silence.asked_ns >= ANSWER_NS:
-            unheard = not self._answers or self._flooded_ns >= silence.asked_ns
-            excused = unheard if silence.has_excuse is None else silence.has_excuse
+            unheard = self._flooded_ns >= silence.asked_ns
+            excused = unheard if silence.has_excuse is None else silence.has_excuse and not _is_index(instrument)
             if self._enter(key, Event.NOTHING_TRADED if excused else Event.NO_EXCUSE) is State.STALE:
                 since = f"{ist(last_ns):%H:%M:%S}"
                 log.warning("%s has stopped ticking at %s, though it is traded", instrument.symbol, since)
@@ -303,3 +300,8 @@ class Staleness:
         for key, silence in sorted(self._silences.items(), key=lambda each: each[1].since_ns):
             if silence.state is State.STALE and (instrument := wanted.get(key.decode())) is not None:
                 yield Stopped(instrument, silence.since_ns)
+
+
+def _is_index(instrument: Instrument) -> bool:
+    """An index is computed, not traded: no trade excuses its silence."""
+    return instrument.segment.endswith("_INDEX")
