@@ -233,7 +233,9 @@ def test_damage_in_the_journal_is_found_with_its_place(sealed: Store) -> None:
 
 def test_a_damaged_compressed_journal_is_found(sealed: Store) -> None:
     path = sealed.journal_files(DATE)[0]
-    flip(path, path.stat().st_size // 2)
+    data = path.read_bytes()
+    middle = len(data) // 2
+    path.write_bytes(data[:middle] + bytes(64) + data[middle + 64 :])  # a single bit may make no difference
     assert any(line.startswith("journal: ") and path.name in line for line in verify(sealed, DATE).differences)
 
 
