@@ -232,7 +232,7 @@ def test_a_query_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
 
 
 def test_the_recorder_loads_neither_duckdb_nor_rich() -> None:
-    loaded = loaded_after("import tickrec.record.start, tickrec.cli.terminal")
+    loaded = loaded_after("import tickrec.record.start, tickrec.cli.recording_display")
     assert "pyarrow" in loaded
     assert not loaded & {"duckdb", "rich"}
 

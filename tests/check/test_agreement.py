@@ -9,7 +9,7 @@ import pytest
 
 from tests.check.planned import CLOSE, DATE, OPEN, Key, Planned
 from tests.clocks import HandClock
-from tickrec.check.completeness import check_date
+from tickrec.check.day_check import check_date
 from tickrec.clock import SECOND, from_datetime
 from tickrec.journal import Journal
 from tickrec.journal.entry import EntryKind

@@ -7,7 +7,7 @@ import pytest
 
 from tests.check.planned import CLOSE, DATE, OPEN, Expected, Key, Planned, moment
 from tests.clocks import HandClock
-from tickrec.check.completeness import DayReport, check_date
+from tickrec.check.day_check import DayReport, check_date
 from tickrec.clock import SECOND
 from tickrec.seal.seal import seal
 from tickrec.store.parts import PartWriter

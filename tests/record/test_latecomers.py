@@ -17,7 +17,7 @@ from tickrec.clock import SECOND
 from tickrec.record.choice import choose
 from tickrec.record.latecomers import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Latecomers
 from tickrec.record.plan import Options, Plan
-from tickrec.record.planning import make_plan
+from tickrec.record.plan_making import make_plan
 from tickrec.store.paths import Store
 from tickrec.upstox.auth import TokenSource
 from tickrec.upstox.feed import Feed

@@ -12,7 +12,7 @@ from tickrec.config import Config, load
 from tickrec.market.calendar import Calendar
 from tickrec.market.hours import at
 from tickrec.record.plan import Options, Plan, Times, plan_times
-from tickrec.record.planning import ask_hours
+from tickrec.record.plan_making import ask_hours
 from tickrec.store.paths import Store
 from tickrec.upstox.rest import Rest
 

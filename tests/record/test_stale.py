@@ -5,7 +5,7 @@ import pytest
 from tests.clocks import HandClock
 from tests.record.rhythms import CLOSE, HALT_MINUTES, OPEN, Listening, Market, instrument, message
 from tickrec.clock import SECOND
-from tickrec.market.rhythm import LEAST_NS
+from tickrec.market.silence_rule import LEAST_NS
 from tickrec.record.stale import ANSWER_NS, LOOK_SECONDS, MOST_TICKS
 
 A, B, C = "NSE_EQ|A", "NSE_EQ|B", "NSE_INDEX|C"

@@ -12,9 +12,9 @@ from tests import ROOT
 from tests.record.fixtures import NOW, connection, run_status
 from tests.screen.drawn import lines
 from tickrec.clock import SECOND
-from tickrec.screen.frame import Frame
 from tickrec.screen.keys import Key, Pressed
-from tickrec.screen.live import Live
+from tickrec.screen.last_values import LastValues
+from tickrec.screen.live_table import Frame
 from tickrec.screen.view import View
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 
@@ -74,7 +74,7 @@ SCRIPT: Final[tuple[tuple[int, Pressed | None], ...]] = (
 
 def frames(width: int, height: int) -> Iterator[str]:
     """What is seen after each key."""
-    live, view = Live(), View()
+    live, view = LastValues(), View()
     live.name({key: symbol for key, (symbol, _) in ALL.items()})
     told = 0
     for second, key in SCRIPT:

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from tests.check.planned import DATE, Key, Planned, moment
 from tests.clocks import HandClock
-from tickrec.check.completeness import DayReport, check_date
+from tickrec.check.day_check import DayReport, check_date
 from tickrec.screen.check_page import check_page, instrument_page
 from tickrec.screen.lines import Page
 from tickrec.store.paths import Store

@@ -8,21 +8,21 @@ from tickrec.cli.options import colours_of
 from tickrec.errors import UsageError
 from tickrec.screen.chain import ChainName, chain, chain_names, contract, underlying_of
 from tickrec.screen.keys import Key
-from tickrec.screen.live import Live, Order
+from tickrec.screen.last_values import LastValues, Order
 from tickrec.screen.view import Mode, View
 from tickrec.screen.viewer import PALETTES
 
 NEAR, NEXT = ChainName("NIFTY", "26 NOV 26"), ChainName("NIFTY", "01 DEC 26")
 
 
-def market() -> Live:
-    live = Live()
+def market() -> LastValues:
+    live = LastValues()
     live.name({key: symbol for key, (symbol, _) in ALL.items()})
     live.hear(message(0), NOW)
     return live
 
 
-def looking(*keys: Key | str, live: Live | None = None, page: int = 10) -> View:
+def looking(*keys: Key | str, live: LastValues | None = None, page: int = 10) -> View:
     """What is looked at after some keys, each of which made a frame."""
     view, live = View(), live or market()
     view.show(live, NOW, page)

@@ -212,6 +212,7 @@ def test_watching_goes_on_while_the_day_is_sealed(clock: HandClock, recording: R
     assert watching.run.state == "sealing the day"
 
 
+@pytest.mark.usefixtures("recorded")
 def test_the_date_is_graded_now_and_then(clock: HandClock, recording: Recording, begin: Begin) -> None:
     session = ["NSE_EQ", NOW - 60 * SECOND, NOW + 3600 * SECOND, "timings"]
     recording.append(EntryKind.NOTE, encode_facts(event="sessions", sessions=[session]), conn=0)

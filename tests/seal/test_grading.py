@@ -9,7 +9,7 @@ import pytest
 
 from tests.clocks import HandClock, at
 from tests.days import DATE, write_day
-from tickrec.check.completeness import check_date, verdict
+from tickrec.check.day_check import check_date, verdict
 from tickrec.seal.seal import seal
 from tickrec.status.totals import totals
 from tickrec.store.manifest import Manifest, load

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tests.clocks import FastClock
 from tests.recordings import Recording, messages, recording, until
-from tickrec.check.completeness import DayReport, check_date
+from tickrec.check.day_check import DayReport, check_date
 from tickrec.clock import SECOND
 from tickrec.record.plan import Options
 from tickrec.serve.faults import Fault

@@ -16,7 +16,7 @@ from tickrec.errors import ExitCode, NothingToRecord, UsageError, options_given
 if TYPE_CHECKING:
     import datetime as dt
 
-    from tickrec.check.completeness import DayReport, InstrumentReport, Verdict
+    from tickrec.check.day_check import DayReport, InstrumentReport, Verdict
     from tickrec.store.paths import Store
 
 
@@ -60,7 +60,7 @@ def check(
 
 
 def _date_of(store: "Store", text: str | None) -> "dt.date":
-    from tickrec.check.completeness import newest_date
+    from tickrec.check.day_check import newest_date
     from tickrec.clock import SystemClock
 
     date = date_of("DATE", text)
@@ -68,7 +68,7 @@ def _date_of(store: "Store", text: str | None) -> "dt.date":
 
 
 def _check_day(store: "Store", date: "dt.date", symbol: str | None, as_json: bool) -> ExitCode:
-    from tickrec.check.completeness import check_date
+    from tickrec.check.day_check import check_date
     from tickrec.screen import check_page, display
 
     report = check_date(store, date)
@@ -85,7 +85,7 @@ def _check_day(store: "Store", date: "dt.date", symbol: str | None, as_json: boo
 def _check_range(store: "Store", first: "dt.date | None", last: "dt.date | None", as_json: bool) -> ExitCode:
     import datetime as dt
 
-    from tickrec.check.completeness import check_date, newest_date, verdict
+    from tickrec.check.day_check import check_date, newest_date, verdict
     from tickrec.clock import SystemClock
 
     now_ns, stored = SystemClock.wall_ns(), store.dates()

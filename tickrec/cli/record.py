@@ -124,7 +124,7 @@ def _record(
     import asyncio
 
     from tickrec import logs
-    from tickrec.cli.terminal import Terminal
+    from tickrec.cli.recording_display import Terminal
     from tickrec.clock import Stopped, SystemClock
     from tickrec.record.signals import Signals
     from tickrec.record.start import Record

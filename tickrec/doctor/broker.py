@@ -17,7 +17,7 @@ from tickrec.errors import NothingToRecord, TokenError, to_run
 from tickrec.formatting import grouped, moment, plural
 from tickrec.market.calendar import Calendar, Window, exchange_of, trading_date
 from tickrec.record.plan import SHARE_SEGMENTS, Options, account_plan
-from tickrec.record.planning import load_calendar
+from tickrec.record.plan_making import load_calendar
 from tickrec.record.selection import select
 from tickrec.store.paths import Store
 from tickrec.upstox.auth import VARIABLE, Token, TokenSource, check_expiry, token_hint

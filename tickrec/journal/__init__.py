@@ -1,10 +1,10 @@
 """Journal: the truth. A folder of numbered files a date that together hold every entry, in the order of seq.
 
 Owns the bytes (`format`, compressed: `packed`), who appends (`writer`), who reads (`scan` one file, `reader` all of
-them, `tail` the newest entries), putting in order what a crash left (`repair`), and what the entries say of connections
-and gaps (`gaps`, `history`; where data ended when a websocket is lost is for `upstox.liveness` to say). Knows nothing
-about the broker. One process writes, under the recording lock; any number read at the same time, without a lock. Read
-`entry` first, then `format`.
+them, `tail` the newest entries), putting in order what a crash left (`repair`), and what the entries say: `gaps`
+decides when a gap begins and ends, `history` makes rows of gaps, connections and subscriptions. Knows nothing about the
+broker. One process writes, under the recording lock; any number read at the same time, without a lock. Read `entry`
+first, then `format`.
 """
 
 from tickrec.journal.format import MAX_PAYLOAD, Damage, Ending, Position

@@ -4,7 +4,7 @@ Owns which file is a day's, what stands in for one that cannot be had, and acces
 and become Instrument objects only when they were chosen. The broker's file is converted, and compared with the day
 before's, in a child process, `python -m tickrec.market.instruments SOURCE DESTINATION NS [DATE STORED]...`, so that the
 recorder never holds it. Knows no selectors and opens no socket; what the broker's own file looks like is in
-`upstox.master`, when a list is too short in `shortage`.
+`upstox.master`, when a list is too short in `short_list`.
 """
 
 import datetime as dt
@@ -27,7 +27,7 @@ from tickrec import children
 from tickrec.clock import from_datetime, ist
 from tickrec.errors import DataError, TickrecError
 from tickrec.files import TemporaryFolder, publish
-from tickrec.market.shortage import filled_up, shortage, unexpired
+from tickrec.market.short_list import filled_up, shortage, unexpired
 from tickrec.schema import INSTRUMENTS
 from tickrec.upstox.master import read_master
 

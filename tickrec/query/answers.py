@@ -19,7 +19,7 @@ from tickrec.errors import UsageError
 from tickrec.files import publish
 from tickrec.formatting import grouped, size
 from tickrec.query.grid import Grid, columns_of
-from tickrec.query.running import Columns
+from tickrec.query.interruptible import Columns
 from tickrec.store.paths import Store
 from tickrec.store.space import Room
 

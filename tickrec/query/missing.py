@@ -8,13 +8,13 @@ A session is the newest that the runs of a date went by; of a date before there 
 goes until now while it lasts. An instrument is recorded from its answer to the end of the websocket that it was asked
 for on, but for gaps. One that answers at once when a gap is over was missing for as long as the gap.
 
-When silence is strange is for `market.rhythm` to say. It is looked for in quarters of a minute: a silence of LEAST_NS
-leaves one of them empty. Those in which the whole connection was mute do not count.
+When silence is strange is for `market.silence_rule` to say. It is looked for in quarters of a minute: a silence of
+LEAST_NS leaves one of them empty. Those in which the whole connection was mute do not count.
 """
 
 from typing import Final
 
-from tickrec.market.rhythm import LEAST_NS, LEAST_TICKS, MINUTE_NS, MINUTES, TIMES
+from tickrec.market.silence_rule import LEAST_NS, LEAST_TICKS, MINUTE_NS, MINUTES, TIMES
 
 NOT_YET: Final = "not answered yet"
 NEVER: Final = "never answered"

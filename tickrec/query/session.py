@@ -28,8 +28,8 @@ from tickrec.query.database import MEMORY_LIMIT, check_memory, connect, lock
 from tickrec.query.date_range import DateRange, elsewhere, recorded
 from tickrec.query.duckdb_errors import EXPLAIN, usage_error
 from tickrec.query.forms import FORMS
+from tickrec.query.interruptible import Running
 from tickrec.query.locations import Locations
-from tickrec.query.running import Running
 from tickrec.query.sandbox import Statement, check
 from tickrec.query.sources import Listing
 from tickrec.query.stored_views import UNREADABLE, StoredViews

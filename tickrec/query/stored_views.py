@@ -17,7 +17,7 @@ from tickrec.query import catalog
 from tickrec.query.calendar_sessions import sessions_by_calendar
 from tickrec.query.duckdb_errors import usage_error
 from tickrec.query.locations import Locations
-from tickrec.query.replayed import replayed_date
+from tickrec.query.replay_date import replayed_date
 from tickrec.query.sources import Listing, Source, tail_name, union
 from tickrec.store.paths import Store
 

@@ -1,7 +1,7 @@
 """Plan: what a run is to record, and when.
 
 Owns how instruments are dealt out to connections, and the times that follow from hours, configuration and options. Asks
-nobody: how a plan is made is in `planning`, which instruments it has in `choice`.
+nobody: how a plan is made is in `plan_making`, which instruments it has in `choice`.
 """
 
 import datetime as dt

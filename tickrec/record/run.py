@@ -24,8 +24,8 @@ from tickrec.record.alert_rules import AlertRules, run_alerts
 from tickrec.record.alerts import Alert, Alerts
 from tickrec.record.background import Background
 from tickrec.record.day import Day
+from tickrec.record.done_message import tell_done
 from tickrec.record.ending import Ending
-from tickrec.record.evening import tell_done
 from tickrec.record.flush import Flushing
 from tickrec.record.following import Following
 from tickrec.record.latecomers import Latecomers

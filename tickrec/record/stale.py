@@ -1,9 +1,9 @@
 """Stale: instruments that have ticked and stopped, while their segment trades and others on their connection tick.
 
-Owns the ticks of each instrument by the minute, as far as the rule in `market.rhythm` needs them, and what becomes of
-one that is silent for longer than that allows: it is asked for again, and named unless the answer tells of no trade
-since its last tick. Silence alone says little: who ticks in bursts, is halted or locked is often silent for so long.
-Reads keys, not prices, and only so many in a second; journals nothing.
+Owns the ticks of each instrument by the minute, as far as the rule in `market.silence_rule` needs them, and what
+becomes of one that is silent for longer than that allows: it is asked for again, and named unless the answer tells of
+no trade since its last tick. Silence alone says little: who ticks in bursts, is halted or locked is often silent for so
+long. Reads keys, not prices, and only so many in a second; journals nothing.
 """
 
 import logging
@@ -19,7 +19,7 @@ from tickrec.clock import SECOND, Clock, ist
 from tickrec.formatting import duration
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.market.instruments import Instrument
-from tickrec.market.rhythm import LEAST_NS, MINUTE_NS, MINUTES, patience_ns, window_start
+from tickrec.market.silence_rule import LEAST_NS, MINUTE_NS, MINUTES, patience_ns, window_start
 from tickrec.upstox.decode.peek import feed_keys, is_live, is_market_info, sent_ms
 from tickrec.upstox.decode.quotes import quotes
 

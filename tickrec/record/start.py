@@ -26,7 +26,7 @@ from tickrec.record.ending import Ending
 from tickrec.record.following import mark_followed
 from tickrec.record.latecomers import Latecomers
 from tickrec.record.plan import Bar, Options, Plan, Times, no_bar
-from tickrec.record.planning import ask_hours
+from tickrec.record.plan_making import ask_hours
 from tickrec.record.rollover import open_today
 from tickrec.record.run import Recorder
 from tickrec.record.waiting import Waiting

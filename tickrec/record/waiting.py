@@ -30,7 +30,7 @@ from tickrec.market.hours import at
 from tickrec.record.alerts import Alert, Alerts
 from tickrec.record.horizon import earliest_start, latest_end
 from tickrec.record.plan import Bar, Options, Plan, plan_times
-from tickrec.record.planning import make_plan
+from tickrec.record.plan_making import make_plan
 from tickrec.record.progress import RunProgress, unplanned
 from tickrec.status import status
 from tickrec.status.runstatus import STOPPED

@@ -1,6 +1,7 @@
-"""Screen: what people see of a recording: the viewer, the status page, the summary of a run.
+"""Screen: what people see of a recording.
 
 Owns the layout, the tones, the keys and the terminal. The viewer is a process of its own that reads files (`watch`,
-`live`), shows them (`frame` and what it is made of) and listens (`keys`, `view`); `beside` is how a recorder has one.
-Knows nothing of how anything was recorded. Read `viewer` first.
+`last_values`), draws the live table (`live_table`, with `header`, `instrument_rows`, `chain` and `detail`) and listens
+(`keys`, `view`); `beside` is how a recorder has one. The pages that are printed once are `report` (status and summary)
+and `check_page`, put on a terminal by `display`. Knows nothing of how anything was recorded. Read `viewer` first.
 """

@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tickrec import formatting as fmt
+from tickrec.screen.instrument_rows import Palette
+from tickrec.screen.last_values import Instrument
 from tickrec.screen.lines import Tone, clean
-from tickrec.screen.live import Instrument
-from tickrec.screen.table import Palette
 
 _CONTRACT: Final = re.compile(r"(.+) (\d+(?:\.\d+)?) (CE|PE) (\d{1,2} [A-Z]{3} \d{2})")
 """How the broker writes an option's trading symbol: IDEA 22 CE 25 JAN 24 (instrument files, 2024 to 2026)."""

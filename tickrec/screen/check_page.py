@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tickrec import formatting as fmt
 from tickrec.check.bar_differences import BarDifferences
-from tickrec.check.completeness import DayReport, InstrumentReport
+from tickrec.check.day_check import DayReport, InstrumentReport
 from tickrec.check.grades import Grade
 from tickrec.check.reasons import clock_time, length, words_of
 from tickrec.check.strip import Columns, heights, marks

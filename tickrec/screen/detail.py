@@ -8,8 +8,8 @@ from rich.text import Text
 
 from tickrec import formatting as fmt
 from tickrec.clock import SECOND
+from tickrec.screen.last_values import SAMPLE_NS, SAMPLES, Instrument
 from tickrec.screen.lines import Tone, clean
-from tickrec.screen.live import SAMPLE_NS, SAMPLES, Instrument
 from tickrec.upstox.decode.quotes import Level
 
 LINES: Final = 6

@@ -12,7 +12,7 @@ from pathlib import Path
 def main() -> None:
     """Print the letter; nothing for a date that has no grade."""
     from tickrec import children
-    from tickrec.check.completeness import check_date
+    from tickrec.check.day_check import check_date
     from tickrec.errors import TickrecError
     from tickrec.store.paths import Store
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from tickrec.screen.chain import ChainName, chain_names, contract, underlying_of
 from tickrec.screen.keys import Key, Pressed
-from tickrec.screen.live import Instrument, Live, Order
+from tickrec.screen.last_values import Instrument, LastValues, Order
 
 _ORDERS: Final = tuple(Order)
 
@@ -38,10 +38,10 @@ class View:
         """How far a chain has been moved from the money; in strikes."""
         self._rows: Sequence[Instrument] = ()
         self._page = 1
-        self._live = Live()
+        self._live = LastValues()
         self._now_ns = 0
 
-    def show(self, live: Live, now_ns: int, page: int) -> Sequence[Instrument]:
+    def show(self, live: LastValues, now_ns: int, page: int) -> Sequence[Instrument]:
         """The rows at a moment, from the first that is shown on; `page` is how many there is room for."""
         self._live, self._now_ns, self._page = live, now_ns, max(page, 1)
         self._rows = live.rows(now_ns, self.order, self.words)

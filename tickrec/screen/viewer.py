@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import IO, Any, Final, TextIO, cast
 
 from rich.console import Console
-from rich.live import Live as RichLive
+from rich.live import Live
 
 from tickrec.clock import SECOND, Clock, SystemClock
-from tickrec.screen.frame import Frame
+from tickrec.screen.instrument_rows import CALM, MARKET, Palette
 from tickrec.screen.keys import Decoder
-from tickrec.screen.table import CALM, MARKET, Palette
+from tickrec.screen.live_table import Frame
 from tickrec.screen.terminal import Ended, Terminal
 from tickrec.screen.view import View
 from tickrec.screen.watch import Watch
@@ -60,7 +60,7 @@ class Viewer:
         console = _console(self._terminal)
         with contextlib.closing(self._watch), self._terminal, contextlib.suppress(Ended):
             options: dict[str, Any] = {"redirect_stdout": False, "redirect_stderr": False}
-            with RichLive(console=console, screen=True, auto_refresh=False, **options) as screen:
+            with Live(console=console, screen=True, auto_refresh=False, **options) as screen:
                 while self._watch.going or self._beside:
                     self._watch.look()
                     if self._terminal.retake():

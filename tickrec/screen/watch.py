@@ -14,8 +14,8 @@ from tickrec.journal import Follow, Position
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.journal.format import FILE_HEADER_BYTES, file_numbers, file_path
 from tickrec.journal.tail import read_newest
-from tickrec.screen.inquiry import Inquiry
-from tickrec.screen.live import Live
+from tickrec.screen.last_values import LastValues
+from tickrec.screen.side_process import Inquiry
 from tickrec.screen.snapshot import NO_SNAPSHOT, Snapshot
 from tickrec.status.runstatus import RECORDING, STALE, WAITING, RunStatus
 from tickrec.status.status import StatusReport, observe
@@ -38,10 +38,10 @@ _BEHIND_NS: Final = 120 * SECOND
 
 
 class Watch:
-    """Looks at the files of a store: `look` brings `run` and `live` up to date."""
+    """Looks at the files of a store: `look` brings `run` and `last_values` up to date."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
-        self.live = Live()
+        self.live = LastValues()
         self._store = store
         self._root = str(store.root.absolute())
         self._clock = clock
@@ -122,7 +122,7 @@ class Watch:
         self.grade, self._grade_ns = "", self._clock.monotonic_ns() + FIRST_GRADE_NS
         self._heard = {}
         self.is_closing = False
-        self.live = Live()
+        self.live = LastValues()
         if not run.date:
             return
         date = dt.date.fromisoformat(run.date)

@@ -7,7 +7,7 @@ import datetime as dt
 from typing import Final
 
 from tickrec import logs
-from tickrec.check.completeness import Verdict, check_date
+from tickrec.check.day_check import Verdict, check_date
 from tickrec.clock import Clock
 from tickrec.errors import NothingToRecord
 from tickrec.store.paths import Store

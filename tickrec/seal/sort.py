@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tickrec import schema
-from tickrec.store import parquet, runs
+from tickrec.store import parquet, sorted_runs
 from tickrec.store.coverage import read_footer
 
 RUN_ROWS: Final = 65_536
@@ -223,7 +223,7 @@ def _portions(places: Iterable[_Place], most: int, *, one: bool) -> Iterator[lis
 
 def _gather(reader: pa.ipc.RecordBatchFileReader, portion: _Portion) -> pa.Table:
     tables = [pa.Table.from_batches([reader.get_batch(place.number)], schema.TICKS) for place in portion.places]
-    return pa.concat_tables(tables).combine_chunks() if len(portion.keys) == 1 else runs.sort(tables).rows
+    return pa.concat_tables(tables).combine_chunks() if len(portion.keys) == 1 else sorted_runs.sort(tables).rows
 
 
 def _cut_evenly(tables: Iterable[pa.Table], most: int, *, one: bool) -> Iterator[pa.Table]:

@@ -1,11 +1,10 @@
 """Serve: a server in the broker's own protocol, REST and websocket on one loopback port.
 
 `server` owns the port and the connections, `endpoints` what REST answers, `stream` what goes over the websockets,
-`client` and `subscriptions` one websocket and what it asked for, `access` who may in, `faults` how what is to go wrong
-on demand is written, which `server` and `stream` then do; `intervals` make candles of minutes. What there is to serve
-comes from a `source`, which is told the time: `synthetic` is a made-up market, `replay` are recorded days, `relay` the
-day being recorded (which it joins by `standing`); those two share `recorded_market` and `recorded_minutes`. Read
-`source` first, then `server`.
+`client` and `subscriptions` one websocket and what it asked for, `access` who may in, `faults` what goes wrong on
+demand; `intervals` make candles of minutes. What there is to serve comes from a `source`, which is told the time:
+`synthetic` is a made-up market, `replay` are recorded days, `relay` the day being recorded (which it joins by
+`join_state`); those two share `recorded_market` and `recorded_minutes`. Read `source` first, then `server`.
 """
 
 import os

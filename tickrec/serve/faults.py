@@ -1,11 +1,11 @@
 """Faults: what goes wrong on demand, when, and for how long.
 
-Owns the notation (`drop@30`, `close:1011`, `refuse:20`) and the faults that last. Those that strike websockets at once
-are carried out by `stream`.
+Owns the notation (`drop@30`, `close:1011`, `refuse:20`), the injection of a fault, and the faults that last, which
+`server`, `endpoints` and `stream` ask about. What strikes open websockets at once is carried out by `stream`.
 """
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -126,7 +126,12 @@ class Lasting:
     _error: int = 0
     _status: int = 500
 
-    def begin(self, fault: Fault, now: int) -> bool:
+    def inject(self, fault: Fault, now: int, at_once: Callable[[Fault], None]) -> None:
+        """Let something go wrong now: what lasts begins, anything else is handed to `at_once`."""
+        if not self._begin(fault, now):
+            at_once(fault)
+
+    def _begin(self, fault: Fault, now: int) -> bool:
         """Start a fault that lasts; False when it is not of that sort."""
         match fault.kind:
             case "mute":

@@ -15,10 +15,10 @@ from tickrec.files import lock_holder
 from tickrec.journal import Follow
 from tickrec.journal.entry import Entry
 from tickrec.market.calendar import trading_date
+from tickrec.serve.join_state import stand
 from tickrec.serve.recorded_market import Recorded, instruments_file, timings
 from tickrec.serve.recorded_minutes import RecordedMinutes
 from tickrec.serve.source import Minute, Moment, Update
-from tickrec.serve.standing import stand
 from tickrec.store.paths import Store
 
 POLL_S: Final = 0.01

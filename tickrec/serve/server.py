@@ -166,8 +166,8 @@ class Server:
         if fault.kind == "token":
             self._access.token = fault.arg
             self._lasting.forgive()
-        elif not self._lasting.begin(fault, self._clock.monotonic_ns()):
-            self._stream.strike(fault)
+        else:
+            self._lasting.inject(fault, self._clock.monotonic_ns(), self._stream.strike)
 
     async def _listen(self) -> Listener:
         try:

@@ -33,7 +33,7 @@ from tickrec.store.coverage import (
 from tickrec.store.parquet import UnreadableFile
 from tickrec.store.paths import Store
 from tickrec.store.rows import Piece, RowReader, require_small_tables
-from tickrec.store.runs import Runs
+from tickrec.store.sorted_runs import Runs
 from tickrec.upstox.decode.tables import PIECE
 
 log = logging.getLogger("tickrec")

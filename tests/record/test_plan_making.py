@@ -13,7 +13,7 @@ from tickrec.config import Config
 from tickrec.errors import NothingToRecord, TickrecError, UsageError
 from tickrec.market.selectors import UnknownSymbols
 from tickrec.record.plan import Options, Plan
-from tickrec.record.planning import load_calendar, make_plan
+from tickrec.record.plan_making import load_calendar, make_plan
 from tickrec.store.paths import Store
 from tickrec.upstox.auth import TokenSource
 from tickrec.upstox.protocol import Situation

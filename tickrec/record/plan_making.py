@@ -1,4 +1,4 @@
-"""Planning: the way to a plan, before anything connects.
+"""Plan making: the way to a plan, before anything connects.
 
 Owns what is asked of the broker for it, and in which order: calendar, token, instruments. Keeps what it answers in the
 store.

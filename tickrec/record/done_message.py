@@ -1,4 +1,4 @@
-"""Evening: what the owner is told when a run has ended well and its day is sealed and checked.
+"""Done message: what the owner is told when a run has ended well and its day is sealed and checked.
 
 Owns the line of `on_done`. The check is `tickrec check --json` in a process of its own, whose answer the command gets
 on its stdin.

@@ -1,4 +1,4 @@
-"""Runs: rows of `ticks` in the order (instrument_key, seq), sorted so many at a time and merged.
+"""Sorted runs: rows of `ticks` in the order (instrument_key, seq), sorted so many at a time and merged.
 
 Owns the sorting, and where rows are cut into row groups. Rows come in the order of seq, so they only have to be told
 apart by instrument.

@@ -1,4 +1,4 @@
-"""Shortage: what a day's list of instruments lacks beside the day before's.
+"""Short list: what a day's list of instruments lacks beside the day before's.
 
 The broker's list has come with two rows, or with half of the underlyings, early in the morning (reported 2026). What
 was listed the day before and has not expired is expected again; a few names less are nothing strange.

@@ -4,7 +4,7 @@ import pytest
 
 from tests.clocks import at
 from tickrec.clock import SECOND
-from tickrec.market.rhythm import patience_ns, window_start
+from tickrec.market.silence_rule import patience_ns, window_start
 
 OPEN = at("2026-11-23T09:15")
 

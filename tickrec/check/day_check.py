@@ -1,4 +1,4 @@
-"""Completeness: a date, graded.
+"""Day check: a date, graded.
 
 Owns what there is to say of a date and of each of its instruments, for people and for programs: the names in the JSON
 are relied on. A date on which nothing is traded has no grade.

@@ -1,4 +1,4 @@
-"""What a recording has of the terminal: lines and a progress bar first, the viewer once there is something to see."""
+"""What a recording shows: lines and a progress bar first, the viewer once there is something to see."""
 
 import contextlib
 import logging

@@ -10,7 +10,7 @@ from tests import days
 from tests.clocks import HandClock
 from tests.query.fixtures import Row, at, tick, write_sealed
 from tests.query.test_missing import KEY, asked, connected, every, gap, session
-from tickrec.check.completeness import DayReport, InstrumentReport, check_date, newest_date, verdict
+from tickrec.check.day_check import DayReport, InstrumentReport, check_date, newest_date, verdict
 from tickrec.clock import from_datetime
 from tickrec.errors import NothingToRecord, UsageError
 from tickrec.store.paths import Store

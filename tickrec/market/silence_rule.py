@@ -1,4 +1,4 @@
-"""Rhythm: how often an instrument ticks, and how long it may then be silent before that is strange.
+"""Silence rule: how often an instrument ticks, and how long it may then be silent before that is strange.
 
 Owns the rule and its numbers, for whoever asks while recording and afterwards; counts nothing itself. Ticks are
 counted in whole minutes, as a recorder can afford no more: those in the minute of the last tick and in the MINUTES

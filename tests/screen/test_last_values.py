@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from tickrec.clock import SECOND
-from tickrec.screen.live import MOST_PINNED, REORDER_NS, SAMPLE_NS, SAMPLES, Live, Order
+from tickrec.screen.last_values import MOST_PINNED, REORDER_NS, SAMPLE_NS, SAMPLES, LastValues, Order
 from tickrec.upstox.decode.quotes import Quote
 
 NOW = 1_795_407_067 * SECOND
@@ -17,13 +17,13 @@ def quote(key: str, ltp: float | None = None, **rest: float | None) -> Quote:
     return Quote(key, ltp, **fields)  # type: ignore[arg-type]
 
 
-def named(symbols: Mapping[str, str]) -> Live:
-    live = Live()
+def named(symbols: Mapping[str, str]) -> LastValues:
+    live = LastValues()
     live.name(symbols)
     return live
 
 
-def symbols(live: Live, now_ns: int = NOW, order: Order = Order.ACTIVITY, words: str = "") -> list[str]:
+def symbols(live: LastValues, now_ns: int = NOW, order: Order = Order.ACTIVITY, words: str = "") -> list[str]:
     return [row.symbol for row in live.rows(now_ns, order, words)]
 
 
@@ -83,14 +83,14 @@ def test_an_entry_of_nothing_is_no_sign_of_life() -> None:
 
 
 def test_a_key_nobody_named_is_shown_by_its_key() -> None:
-    live = Live()
+    live = LastValues()
     live.update([quote("NSE_EQ|INE002A01018", 1.0)], NOW)
     assert symbols(live) == ["NSE_EQ|INE002A01018"]
     assert live.extent.symbol == len("NSE_EQ|INE002A01018")
 
 
 def test_a_key_that_is_named_later_gets_its_symbol() -> None:
-    live = Live()
+    live = LastValues()
     live.update([quote("NSE_EQ|INE002A01018", 1.0)], NOW)
     live.name({"NSE_EQ|INE002A01018": "RELIANCE"})
     assert symbols(live) == ["RELIANCE"]
@@ -203,17 +203,17 @@ def test_rows_can_be_sorted(order: Order, first_to_last: list[str]) -> None:
 
 
 def test_advances_and_declines_are_of_shares_where_there_are_some() -> None:
-    live = Live()
+    live = LastValues()
     keys = {"NSE_EQ|1": 101.0, "NSE_EQ|2": 99.0, "NSE_EQ|3": 98.0, "NSE_EQ|4": 100.0, "NSE_FO|5": 200.0}
     live.update([quote(key, price, cp=100.0) for key, price in {**keys, "NSE_INDEX|6": 300.0}.items()], NOW)
     assert live.breadth() == (1, 2, 1)
-    options = Live()
+    options = LastValues()
     options.update([quote("NSE_FO|5", 200.0, cp=100.0), quote("NSE_INDEX|6", 300.0, cp=100.0)], NOW)
     assert options.breadth() == (1, 0, 0)
 
 
 def test_of_each_stretch_the_last_price_is_kept_for_a_quarter_of_an_hour() -> None:
-    live = Live()
+    live = LastValues()
     for number in range(2 * SAMPLES):
         live.update([quote("k", 1.0 + number), quote("k", 2.0 + number)], NOW + number * SAMPLE_NS)
     samples = live.rows(NOW)[0].samples

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tickrec.record.evening import words_of
+from tickrec.record.done_message import words_of
 
 WHOLE: dict[str, Any] = {
     "date": "2026-11-27",

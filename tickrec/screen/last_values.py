@@ -1,4 +1,4 @@
-"""Live: the last values of every instrument of a run, in the order that somebody wants to see them in.
+"""Last values of every instrument of a run, in the order that somebody wants to see them in.
 
 Owns what is kept of an instrument and how instruments are ordered and found. Never sees a file or a terminal: it is
 given messages and asked for instruments. A message costs some two microseconds a quote; whatever is dearer happens when
@@ -95,7 +95,7 @@ class Instrument:
         return details(self.payload, self.key)
 
 
-class Live:
+class LastValues:
     """Last values of the instruments that were named or heard of, in that order until they trade.
 
     The first few indices stay at the top of the order of activity.

@@ -1,4 +1,4 @@
-"""Replayed: which date a store holds a replay of, so that the stamps in it are not compared with our clock."""
+"""Replay date: which date a store holds a replay of, so that the stamps in it are not compared with our clock."""
 
 import datetime as dt
 import re

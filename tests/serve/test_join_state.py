@@ -7,8 +7,8 @@ import pytest
 from tests.days import DATE, Recording, every_entry
 from tickrec.errors import DataError
 from tickrec.seal.seal import seal
+from tickrec.serve.join_state import stand
 from tickrec.serve.recorded_market import Recorded
-from tickrec.serve.standing import stand
 from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
 

@@ -6,8 +6,8 @@ from tests.record.fixtures import NOW, START, connection, run_status
 from tests.screen.drawn import lines, styled
 from tickrec.clock import SECOND
 from tickrec.journal.gaps import Gap
-from tickrec.screen.frame import Frame
-from tickrec.screen.live import Live
+from tickrec.screen.last_values import LastValues
+from tickrec.screen.live_table import Frame
 from tickrec.screen.view import View
 from tickrec.status.runstatus import STALE, WAITING, RunStatus
 from tickrec.upstox.decode.quotes import Quote
@@ -19,9 +19,9 @@ NAMES = {NIFTY.instrument_key: "NIFTY", RELIANCE.instrument_key: "RELIANCE", "NS
 SIZES = [(80, 24), (100, 30), (120, 40), (220, 60), (220, 70), (40, 10), (20, 5), (10, 2), (300, 100)]
 
 
-def live_of(*quotes: Quote, others: int = 0) -> Live:
+def live_of(*quotes: Quote, others: int = 0) -> LastValues:
     """A market of these, and of others that are called STOCK000 and so on."""
-    live = Live()
+    live = LastValues()
     for quote in quotes:
         if quote.ltp is not None and quote.cp is not None:  # a price before, so that there is a direction
             live.update([quote._replace(ltp=quote.ltp + (quote.ltp < quote.cp) - (quote.ltp > quote.cp))], NOW)
@@ -34,13 +34,13 @@ def live_of(*quotes: Quote, others: int = 0) -> Live:
 
 
 def drawn(
-    live: Live, width: int = 100, height: int = 30, *, run: RunStatus | None = None, keys: bool = False
+    live: LastValues, width: int = 100, height: int = 30, *, run: RunStatus | None = None, keys: bool = False
 ) -> list[str]:
     shown = lines(Frame(run or run_status(), NOW, keys=keys).draw(live, View(), width, height), width, height)
     return shown
 
 
-def alarms(live: Live, **facts: object) -> list[str]:
+def alarms(live: LastValues, **facts: object) -> list[str]:
     return styled(Frame(run_status(**facts), NOW).draw(live, View(), 100, 30))
 
 
@@ -87,7 +87,7 @@ def test_columns_stand_under_their_titles(width: int, height: int) -> None:
         assert all(row[:end].endswith(cell) for row in rows), title
 
 
-def titles(live: Live, width: int) -> str:
+def titles(live: LastValues, width: int) -> str:
     return next(line for line in drawn(live, width, 24) if line.startswith("symbol"))
 
 
@@ -207,7 +207,7 @@ def test_silence_is_no_alarm_while_nothing_is_expected() -> None:
 
 def test_before_the_session_there_is_a_countdown() -> None:
     run = run_status(state=WAITING, start_ns=NOW + 1133 * SECOND, connections=())
-    shown = drawn(Live(), 80, 24, run=run)
+    shown = drawn(LastValues(), 80, 24, run=run)
     assert shown[0].startswith("tickrec  waiting 2026-11-23")
     assert shown[1:] == ["recording begins at 10:00, in 18m 53s", *[""] * 22]
 
@@ -219,7 +219,7 @@ def test_the_grade_so_far_stands_in_the_header() -> None:
 
 
 def test_while_the_parts_are_read_it_says_so() -> None:
-    shown = lines(Frame(run_status(), NOW, catching_up=True).draw(Live(), View(), 80, 24), 80, 24)
+    shown = lines(Frame(run_status(), NOW, catching_up=True).draw(LastValues(), View(), 80, 24), 80, 24)
     assert shown[4:] == ["reading what has been recorded so far", *[""] * 19]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.market.fixtures import Record, chain, master_of, share
-from tickrec.market.shortage import filled_up, shortage, unexpired
+from tickrec.market.short_list import filled_up, shortage, unexpired
 
 TODAY = dt.date(2026, 11, 23)
 EXPIRY = dt.date(2026, 11, 26)

@@ -1,4 +1,4 @@
-"""Standing: how a date that is being recorded stands at this moment, from as little of its journal as can be.
+"""Join state: how a date that is being recorded stands at this moment, from as little of its journal as can be.
 
 Owns the way there: what no Parquet part covers is read whole, and of the parts, newest first, only the entries of those
 that have an instrument not met yet. A recorder that has run all day is joined as fast as one that has just begun.

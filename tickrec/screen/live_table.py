@@ -1,4 +1,4 @@
-"""The frame: everything that is on the screen at one moment, as one renderable of rich's.
+"""The live table: everything that is on the screen at one moment, as one renderable of rich's.
 
 Owns how the lines are shared out: the header at the top, who is silent, the news and the keys at the bottom, and the
 table, with the detail of what is selected, or a chain in what is left.
@@ -16,9 +16,9 @@ from tickrec import formatting as fmt
 from tickrec.screen.chain import chain, chain_table, title
 from tickrec.screen.detail import LINES, detail
 from tickrec.screen.header import header
+from tickrec.screen.instrument_rows import CALM, Palette, arrange, instruments_table
+from tickrec.screen.last_values import LastValues, Order
 from tickrec.screen.lines import Piece, Tone, spread
-from tickrec.screen.live import Live, Order
-from tickrec.screen.table import CALM, Palette, arrange, instruments_table
 from tickrec.screen.view import Mode, View
 from tickrec.status.runstatus import RunStatus
 
@@ -50,7 +50,7 @@ class Frame:
     grade: str = ""
     """Of the date so far."""
 
-    def draw(self, live: Live, view: View, width: int, height: int) -> RenderableType:
+    def draw(self, live: LastValues, view: View, width: int, height: int) -> RenderableType:
         """The frame of exactly so many characters and lines."""
         top = header(self.run, self.now_ns, live.breadth(), width, self.said, self.grade)
         room = height - len(top)
@@ -63,7 +63,7 @@ class Frame:
         layout.split_column(Layout(Group(*top), size=len(top)), Layout(body), Layout(Group(*bottom), size=len(bottom)))
         return layout
 
-    def _body(self, live: Live, view: View, width: int, room: int) -> tuple[RenderableType, list[Text]]:
+    def _body(self, live: LastValues, view: View, width: int, room: int) -> tuple[RenderableType, list[Text]]:
         """What is in the middle, and the lines below it."""
         roomy = room >= _ROOMY
         below = 1 + bool(self.run.news) + self.keys
@@ -87,7 +87,7 @@ class Frame:
         )
         return body, bottom
 
-    def _chain(self, live: Live, view: View, width: int, height: int) -> RenderableType:
+    def _chain(self, live: LastValues, view: View, width: int, height: int) -> RenderableType:
         assert view.chain is not None
         shown = chain(view.chain, live.instruments.values())
         first = view.first_strike(shown.money, len(shown.strikes), height)
@@ -112,7 +112,7 @@ class Frame:
         return spread(width, [Piece(told if len(told) <= room else told[: room - 1] + "…", Tone.ALARM)], right)
 
     @staticmethod
-    def _count(live: Live, view: View, shown: int) -> str:
+    def _count(live: LastValues, view: View, shown: int) -> str:
         """`17 of 213 instruments: indices, then what trades most`."""
         total = len(live.instruments)
         if total == 1:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from tickrec import schema
-from tickrec.store import runs
+from tickrec.store import sorted_runs
 
 
 def table(keys: str, first: int) -> pa.Table:
@@ -22,7 +22,7 @@ def table(keys: str, first: int) -> pa.Table:
 def test_rows_of_several_tables_are_sorted_by_instrument_and_seq() -> None:
     tables = [table("CAB", 1), table("", 4), table("BBAC", 4)]
     whole = pa.concat_tables(tables).sort_by([("instrument_key", "ascending"), ("seq", "ascending")])
-    run = runs.sort(tables)
+    run = sorted_runs.sort(tables)
     assert run.rows.equals(whole.combine_chunks())
     assert list(run.counts.items()) == [("A", 2), ("B", 3), ("C", 2)]
     assert tables == []
@@ -31,7 +31,7 @@ def test_rows_of_several_tables_are_sorted_by_instrument_and_seq() -> None:
 @pytest.mark.parametrize("sizes", [[28], [9, 11, 8], [1] * 28, [27, 1]])
 def test_runs_are_merged_into_groups_of_whole_instruments(tmp_path: Path, sizes: list[int]) -> None:
     keys = "ACBCDCECACBCECECBCECCCEFFFFF"
-    merged = runs.Runs(tmp_path, 5)
+    merged = sorted_runs.Runs(tmp_path, 5)
     first = 0
     for size in sizes:
         merged.add([table(keys[first : first + size], first + 1)])

@@ -1,4 +1,4 @@
-"""The table: instruments, a line each, in as many columns and panels as a terminal has room for.
+"""Instrument rows: a line each, in as many columns and panels as a terminal has room for.
 
 Owns which columns there are and which give way. Each column is one cell of rich's Table, of as many lines as there are
 rows: a cell for every value takes three times as long to draw.
@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tickrec import formatting as fmt
+from tickrec.screen.last_values import Extent, Instrument
 from tickrec.screen.lines import Tone, clean
-from tickrec.screen.live import Extent, Instrument
 
 _OLD_S: Final = 60.0
 """Rows without news for longer are faint."""

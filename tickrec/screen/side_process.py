@@ -1,4 +1,4 @@
-"""Inquiry: something that a process of its own finds out, while the viewer goes on."""
+"""Side process: something that a process of its own finds out, while the viewer goes on."""
 
 import subprocess
 import tempfile

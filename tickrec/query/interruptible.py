@@ -1,4 +1,4 @@
-"""A statement that runs: in a thread of its own, so that whoever waits for its rows can be interrupted.
+"""Interruptible: a statement that runs in a thread of its own, so that who waits for its rows can be interrupted.
 
 DuckDB does not return from a statement when a signal arrives, and a signal reaches only the main thread. So the
 statement runs beside it, and the waiting thread cancels it: on Ctrl-C, when the time is up, or when nobody wants more
