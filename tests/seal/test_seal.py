@@ -271,7 +271,9 @@ def test_a_sealed_date_that_is_recorded_into_again_is_sealed_again(store: Store)
     assert len(rows(store)["ticks"]) == recording.written.ticks
     flush(store, recording.written.last_seq)
     assert len(rows(store)["ticks"]) == recording.written.ticks
-    assert [row["reason"] for row in rows(store)["connections"]] == [DIED, None]
+    with Lock(store.day_lock(DATE)) as lock:
+        lock.acquire({})
+        assert [row["reason"] for row in rows(store)["connections"]] == [DIED, None]
     dayfile.append(store, DATE)
     assert [row["reason"] for row in day_rows(store, "connections")] == [DIED]
     recording.drop(reason="stopped")
