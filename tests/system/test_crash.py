@@ -14,7 +14,7 @@ from tickrec.journal.gaps import DIED
 from tickrec.store.paths import Store
 from tickrec.upstox.decode.peek import count_feeds
 
-KILLS = int(os.environ.get("TICKREC_KILLS", "4"))
+KILLS = int(os.environ.get("TICKREC_KILLS", "3"))
 SEED = int(os.environ.get("TICKREC_SEED", "20261122"))
 GRACE_NS = SECOND // 10
 """What was received less than this before a kill may be lost."""

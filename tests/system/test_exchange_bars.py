@@ -27,11 +27,11 @@ FROM {} WHERE start >= TIMESTAMPTZ '2026-11-23 10:00 Asia/Kolkata'
 async def record(run: Recording, clock: FastClock) -> None:
     """Two minutes at least before and after the connection is lost and then refused for a while."""
     await until(lambda: run.simulator.stats()["ticks"] > 3)
-    await clock.sleep(150)
+    await clock.sleep(125)
     run.simulator.strike(Fault("refuse", "20"))
     run.simulator.strike(Fault("drop"))
     await until(lambda: run.simulator.stats()["opened"] == 2)
-    await clock.sleep(150)
+    await clock.sleep(125)
     await run.stop()
     await clock.sleep(60)
 
