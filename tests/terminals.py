@@ -47,6 +47,11 @@ class Session:
         return termios.tcgetattr(self._outer)
 
     @property
+    def typed_ahead(self) -> int:
+        """How many bytes of what was typed nobody has read; a shell would take them for a command."""
+        return int.from_bytes(fcntl.ioctl(self._outer, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+    @property
     def viewer(self) -> int | None:
         """The pid of the viewer, if there is one."""
         listed = subprocess.run(["pgrep", "-P", str(self.process.pid), "-f", "screen.viewer"], capture_output=True)

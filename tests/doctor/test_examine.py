@@ -429,11 +429,16 @@ def test_days_that_were_never_sealed_are_named(tmp_path: Path) -> None:
     assert f"tickrec seal {late}" in check.hint
 
 
-def test_what_the_doctor_itself_stumbles_over_is_a_failed_check(tmp_path: Path) -> None:
+def test_what_the_doctor_itself_stumbles_over_is_a_failed_check(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     def stumble() -> Finding:
         return Finding("ok", f"{1 // 0}")
 
-    check = check_of("symbols", stumble)
+    check = check_of("symbols", stumble, lambda text: text.replace("modulo", "***"))
+    (record,) = caplog.records
+    assert "in stumble" in record.__dict__["trace"]
+    assert "modulo" not in record.getMessage() + record.__dict__["trace"]
     assert (check.result, check.text) == (
         "fail",
         "could not be examined: ZeroDivisionError: integer division or modulo by zero",

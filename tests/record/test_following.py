@@ -136,6 +136,7 @@ async def test_in_a_burst_not_every_message_is_looked_into(store: Store) -> None
         run.hear_at_once(25_900)
         run.hear(25_551)
         await run.until_recorded(25_400, 25_500, 25_600, 25_700)
+    assert len(run.found.notes("added")) == 1
 
 
 async def test_when_the_account_has_no_more_room_it_is_said_once(

@@ -112,6 +112,7 @@ def test_ctrl_c_ends_the_recording_and_ctrl_z_does_not_stop_it(broker: Path) -> 
 
 def test_keys_are_for_the_table_and_nothing_is_left_for_the_shell(broker: Path) -> None:
     with in_terminal(broker, *RECORD) as session:
+        before = session.attributes
         recording(session)
         session.type("rel")
         wait_for(lambda: session.shows("filter: rel"), "what is typed is shown")
@@ -119,7 +120,11 @@ def test_keys_are_for_the_table_and_nothing_is_left_for_the_shell(broker: Path) 
         session.type("\x1b[B")
         wait_for(lambda: session.shows("NSE_INDEX|Nifty 50"), "the detail is there")
         session.process.send_signal(signal.SIGINT)
+        session.type("rm -r data\n")
         wait_for(lambda: ended(session), "it ends")
+        assert session.process.returncode == 0
+        assert session.attributes == before
+        assert session.typed_ahead == 0
 
 
 def test_a_viewer_that_hangs_does_not_hold_up_the_end(broker: Path) -> None:

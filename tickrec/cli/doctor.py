@@ -25,6 +25,8 @@ def doctor(
     from tickrec.doctor import examine as examination
     from tickrec.screen import display
 
+    if common.verbose:  # what is said otherwise is in the checks
+        common.log_to_stderr()
     checks, width = [], display.page_width(sys.stdout)
     with common.broker() as (settings, environ):
         found = examination.examine(settings, environ, SystemClock(), simulate=common.simulate, test_alert=test_alert)

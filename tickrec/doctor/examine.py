@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 
+from tickrec import logs
 from tickrec.clock import Clock
 from tickrec.config import Config
 from tickrec.doctor import commands, local
@@ -69,20 +70,23 @@ def examine(
         ("feed", broker.feed),
     )
     for name, look_at in looks:
-        found = check_of(name, look_at)
+        found = check_of(name, look_at, broker.redact)
         yield Check(name, found.result, broker.redact(found.text), broker.redact(found.hint))
 
 
-def check_of(name: str, look_at: Callable[[], Finding]) -> Check:
-    """The check that a look ends in. What it logs as a warning makes it one. Raises nothing."""
+def check_of(name: str, look_at: Callable[[], Finding], hide: Callable[[str], str] = str) -> Check:
+    """The check that a look ends in. What it logs as a warning makes it one. Raises nothing.
+
+    `hide` takes secrets out of the traceback of what nobody expected.
+    """
     with _Warnings() as said:
-        found = _caught(look_at)
+        found = _caught(look_at, hide)
     if said and found.result == OK:
         found = Finding(WARN, "; ".join([found.text, *said]), found.hint)
     return Check(name, *found)
 
 
-def _caught(look_at: Callable[[], Finding]) -> Finding:
+def _caught(look_at: Callable[[], Finding], hide: Callable[[str], str]) -> Finding:
     """What a look finds; what goes wrong in it is a finding, too."""
     try:
         return look_at()
@@ -91,7 +95,9 @@ def _caught(look_at: Callable[[], Finding]) -> Finding:
     except OSError as error:
         return Finding(FAIL, f"{error.strerror or error}" + (f" ({error.filename})" if error.filename else ""))
     except Exception as error:  # noqa: BLE001  the doctor's one boundary: the other checks are made all the same
-        return Finding(FAIL, f"could not be examined: {type(error).__name__}: {error}", "This is a bug in tickrec")
+        text = f"could not be examined: {type(error).__name__}: {error}"
+        logs.log_unexpected(text, error, hide)
+        return Finding(FAIL, text, "This is a bug in tickrec: please report what `tickrec -v doctor` says")
 
 
 class _Warnings(logging.Handler):
