@@ -55,7 +55,8 @@ def instrument_page(report: DayReport, one: InstrumentReport, width: int) -> Pag
     if known.begins is not None and known.ends is not None:
         columns = Columns.over(known.begins, known.ends, width - 2)
         _strip(page, columns, report, [one])
-    share = f", {100 * one.share:.2g} % of the day" if one.share else ""
+    percent = 100 * one.share
+    share = f", {f'{percent:.0f}' if percent >= 10 else f'{percent:.2g}'} % of the day" if percent else ""
     page.say(f"missing {length(known.missing_us)} of {length(known.session_us)}" + _volume(one) + share)
     for words in words_of(known, _ALL_WHYS):
         page.say(f"  {words}")
