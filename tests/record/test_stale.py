@@ -141,6 +141,15 @@ def test_outside_the_session_nobody_is_silent() -> None:
     assert two.asked == []
 
 
+def test_nobody_is_stale_after_the_close(two: Two) -> None:
+    two.listening.clock.now_ns = CLOSE - 720 * SECOND
+    two.run(600, A, B)
+    two.run(115, B)
+    assert two.stale == [A]
+    two.run(int(LOOK_SECONDS), B)
+    assert two.stale == []
+
+
 def test_a_flood_counts_as_ticks_of_everybody(two: Two) -> None:
     two.run(600, A, B)
     keys = [f"NSE_EQ|{number}" for number in range(MOST_TICKS + 1)]

@@ -53,6 +53,7 @@ class Event(Enum):
     NOTHING_TRADED = "the answer says that there was nothing to tick for, or could not be looked for"
     NO_EXCUSE = "the answer tells of a trade that was not sent, or none has come; an index needs no trade"
     LOST = "its connection was lost or is new"
+    CLOSED = "its session is over"
 
 
 _NEXT: Final[Mapping[State, Mapping[Event, State | None]]] = {
@@ -61,14 +62,16 @@ _NEXT: Final[Mapping[State, Mapping[Event, State | None]]] = {
         Event.NOTHING_TRADED: State.IDLE,
         Event.NO_EXCUSE: State.STALE,
         Event.LOST: None,
+        Event.CLOSED: None,
     },
     State.IDLE: {
         Event.SILENT: State.ASKED,
         Event.NOTHING_TRADED: State.IDLE,
         Event.NO_EXCUSE: State.IDLE,
         Event.LOST: None,
+        Event.CLOSED: None,
     },
-    State.STALE: dict.fromkeys(Event, State.STALE),
+    State.STALE: dict.fromkeys(Event, State.STALE) | {Event.CLOSED: None},
 }
 """For every state and event the next state; None: as if it had not been silent."""
 
@@ -236,7 +239,11 @@ class Staleness:
             self._over(key, instrument, last_ns)
             silence = None
         session_ns = self._session(instrument, now_ns)
-        if session_ns is None or now_ns - line.ticked_ns >= LEAST_NS:  # then nobody's silence means anything
+        if session_ns is None:
+            if silence is not None:
+                self._enter(key, Event.CLOSED)
+            return False
+        if now_ns - line.ticked_ns >= LEAST_NS:  # then nobody's silence means anything
             return False
         silent_ns = now_ns - max(last_ns, line.since_ns, session_ns, self._flooded_ns)
         if silence is None:
