@@ -188,6 +188,10 @@ def test_instruments_that_are_not_wanted_are_passed_over(two: Two) -> None:
     assert instrument("NSE_EQ|X").symbol == "X"
     for _ in range(120):
         two.run(1, A, B)
-        two.listening.hear(message(1, two.listening.clock.now_ns, {"NSE_EQ|X": None}))
+        unwanted = message(1, two.listening.clock.now_ns, {"NSE_EQ|X": None})
+        two.listening.hear(unwanted)
+        two.listening.hear(unwanted.replace(b"|X", b"\xff\xfe"))  # a key that is no UTF-8
     two.run(120, A, B)
     assert two.asked == []
+    two.run(60, B)
+    assert two.stale == [A]

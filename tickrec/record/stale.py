@@ -226,7 +226,7 @@ class Staleness:
             for key, last_ns in islice(line.last_ns.items(), part, None, parts):
                 if now_ns - last_ns < LEAST_NS and key not in self._silences:
                     continue
-                instrument = wanted.get(key.decode())
+                instrument = wanted.get(key.decode("utf-8", "replace"))
                 if instrument is not None and self._judge(key, instrument, line, now_ns):
                     ask.append(instrument.instrument_key)
         if ask:
