@@ -64,11 +64,12 @@ class Run:
     def hear(self, money: float, key: str = NIFTY) -> None:
         """A message with the underlying's price among others, some time after the last."""
         self.now_ns += LOOK_NS
-        self.hear_at_once(money, key)
+        self.hear_at_once(money, key=key)
 
-    def hear_at_once(self, money: float, key: str = NIFTY) -> None:
-        payload = feeds({"NSE_EQ|A": 1.0, key: money, "NSE_EQ|B": 2.0})
-        self.following.hear([Entry(EntryKind.MESSAGE, 1, self.now_ns, self.now_ns, payload)])
+    def hear_at_once(self, *money: float, key: str = NIFTY) -> None:
+        """Messages that come together; 0.0 for one without the underlying."""
+        told = [{"NSE_EQ|A": 1.0, **({key: each} if each else {}), "NSE_EQ|B": 2.0} for each in money]
+        self.following.hear([Entry(EntryKind.MESSAGE, 1, self.now_ns, self.now_ns, feeds(each)) for each in told])
 
     async def until_recorded(self, *strikes: int) -> None:
         await self.found.until(lambda: self.recorded() == keys(*strikes) | {NIFTY})
@@ -122,7 +123,7 @@ async def test_other_prices_and_none_move_nothing(store: Store) -> None:
     async with following(store, plan_at(25_500)) as run:
         await run.until_recorded(25_400, 25_500, 25_600)
         run.hear(25_800, key="NSE_INDEX|Nifty 5")
-        run.hear(0.0)
+        run.following.hear([Entry(EntryKind.MESSAGE, 1, 0, run.now_ns + SECOND, feeds({NIFTY: 0.0}))])
         run.following.hear([Entry(EntryKind.MESSAGE, 1, 0, run.now_ns + SECOND, b"\x12\x7f garbage")])
         run.now_ns += 2 * SECOND
         run.hear(25_551)
@@ -137,6 +138,19 @@ async def test_in_a_burst_not_every_message_is_looked_into(store: Store) -> None
         run.hear(25_551)
         await run.until_recorded(25_400, 25_500, 25_600, 25_700)
     assert len(run.found.notes("added")) == 1
+
+
+async def test_a_price_is_found_whatever_comes_just_before_and_after_it(store: Store) -> None:
+    other = Chain.of("NSE_INDEX|OTHER", 1, [])
+    plan = plan_at(25_500)
+    plan.chains = (other, *plan.chains)
+    async with following(store, plan) as run:
+        run.hear(0.0)
+        run.hear_at_once(25_551)
+        await run.until_recorded(25_400, 25_500, 25_600, 25_700)
+        run.hear(90.0, key=other.underlying_key)
+        run.hear_at_once(25_851, 25_651, 0.0)
+        await run.until_recorded(25_400, 25_500, 25_600, 25_700, 25_800)
 
 
 async def test_when_the_account_has_no_more_room_it_is_said_once(

@@ -6,6 +6,7 @@ the underlying's last price as the feed tells it; what is recorded stays so. Kno
 
 import asyncio
 import logging
+import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NoReturn
 
@@ -16,14 +17,14 @@ from tickrec.market.chains import Chain
 from tickrec.market.instruments import Instrument
 from tickrec.record.day import Day
 from tickrec.record.plan import Plan
-from tickrec.upstox.decode.peek import last_prices
+from tickrec.upstox.decode.peek import feed_keys, last_prices
 from tickrec.upstox.feed import Feed
 from tickrec.upstox.protocol import Wanted
 
 log = logging.getLogger("tickrec")
 
 LOOK_NS: Final = SECOND // 100
-"""Messages are looked into this often at most, which is every one of them but in a burst."""
+"""The price of an underlying is looked at this often at most, which is each that comes but in a burst."""
 
 
 def mark_followed(plan: Plan, day: Day) -> None:
@@ -51,24 +52,33 @@ class Following:
         self._recorded: set[str] = set()
         self._money: dict[str, float] = {}
         """Last price of each underlying."""
-        self._look_ns = 0
         self._moved = asyncio.Event()
         """Set when strikes are lacking."""
 
     def _take_chains(self) -> None:
         self._planned = self._chains = self._plan.chains
-        self._underlyings = {chain.underlying_key for chain in self._chains}
+        self._due_ns = dict.fromkeys((chain.underlying_key.encode() for chain in self._chains), 0)
+        """From when on the price of each underlying is looked at again; monotonic."""
+        self._first_due_ns = 0
 
     def hear(self, entries: Sequence[Entry]) -> None:
-        """Take messages that came in: what the newest says of the underlyings."""
-        newest = entries[-1]
+        """Take messages that came in together: the newest that they say of the underlyings."""
+        now_ns = entries[-1].mono_ns
         if self._planned is not self._plan.chains:  # a list that was short is whole now
             self._take_chains()
-        if not self._chains or newest.mono_ns < self._look_ns:
+        if not self._chains:
             return
-        self._look_ns = newest.mono_ns + LOOK_NS
-        if prices := last_prices(newest.payload, self._underlyings):
+        for entry in reversed(entries):
+            if now_ns < self._first_due_ns:
+                return
+            self._look(entry.payload, now_ns)
+
+    def _look(self, payload: bytes, now_ns: int) -> None:
+        due = [key.decode() for key in feed_keys(payload) if self._due_ns.get(key, math.inf) <= now_ns]
+        if prices := last_prices(payload, due):
             self._money |= prices
+            self._due_ns |= {key.encode(): now_ns + LOOK_NS for key in prices}
+            self._first_due_ns = min(self._due_ns.values())
             if any(self._lacking(chain) for chain in self._chains if chain.underlying_key in prices):
                 self._moved.set()
 
