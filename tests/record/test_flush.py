@@ -184,6 +184,16 @@ async def test_the_day_file_is_made_at_once_and_then_waits_for_enough(store: Sto
     flushing.close()
 
 
+async def test_what_else_the_child_says_that_removes_old_journals_is_logged(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PYTHONWARNINGS", "nonsense")  # of which Python says something on stderr
+    flushing = Flushing(store, HandClock(), interval=60, duckdb=False)
+    await flushing.expire(dt.timedelta(days=1))
+    flushing.close()
+    assert "removing old journals: Invalid -W option ignored" in caplog.text
+
+
 def test_a_part_full_of_ticks_is_worth_an_append(tmp_path: Path) -> None:
     async def scenario() -> None:
         appending = Appending(tmp_path, HandClock())

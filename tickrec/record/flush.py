@@ -297,8 +297,12 @@ class Flushing:
         """Remove journals that were kept long enough, in a child; each is logged, and why one is not removed."""
         code, said = await self._run_child("tickrec.seal.retention", str(int(keep.total_seconds())))
         for line in said[:-1] if code else said:
-            expired = Expired.from_json(line)
-            log.log(logging.INFO if expired.removed else logging.WARNING, "%s", expired)
+            try:
+                expired = Expired.from_json(line)
+            except ValueError:  # a warning of the child's own
+                log.warning("removing old journals: %s", line)
+            else:
+                log.log(logging.INFO if expired.removed else logging.WARNING, "%s", expired)
         if code:
             log.warning("old journals could not be removed: %s", said[-1])
 

@@ -118,10 +118,8 @@ class Recorder:
         error = await self._record()
         final = await self._wind_down(error)
         if final.exit_code == ExitCode.DONE and self._stop is Stop.PLANNED:
-            log.info("sealing %s", self._rollover.current.date)
-            if await self._sealed():
-                await self._unless_signalled(tell_done(self._config, self._rollover.current.date))
-            await self._finish_alerts()
+            for step in (self._finish_day(), self._finish_alerts()):
+                await self._last_step(step)
         self._flushing.close()
         return final
 
@@ -344,6 +342,13 @@ class Recorder:
 
     async def _close(self) -> None:
         self._rollover.current.close()
+
+    async def _finish_day(self) -> None:
+        """What is left to do when all is recorded: seal the day, and tell the owner."""
+        date = self._rollover.current.date
+        log.info("sealing %s", date)
+        if await self._sealed():
+            await self._unless_signalled(tell_done(self._config, date))
 
     async def _sealed(self) -> bool:
         """Seal the day, unless a signal comes: the next recording does it then. Whether it is sealed."""
