@@ -222,7 +222,10 @@ def write_day(
 
 def write_instruments(store: Store, symbols: Sequence[str], downloaded_ns: int = 0, date: dt.date = DATE) -> None:
     """The broker's list of a date, of these shares."""
-    rows = [{"instrument_key": f"NSE_EQ|{symbol}", "segment": "NSE_EQ", "symbol": symbol} for symbol in symbols]
+    rows = [
+        {"instrument_key": f"NSE_EQ|{symbol}", "segment": "NSE_EQ", "symbol": symbol, "cas_eligible": False}
+        for symbol in symbols
+    ]
     table = pa.Table.from_pylist(rows, schema=schema.INSTRUMENTS)
     write(table.replace_schema_metadata({"tickrec.downloaded_ns": str(downloaded_ns)}), store.instruments_path(date))
 

@@ -6,17 +6,19 @@ import datetime as dt
 import gzip
 import json
 import socket
+import threading
 import urllib.parse
 from typing import Any
 
 import pytest
 
 from tests.clocks import SteppedClock, at
-from tests.serve.fixtures import NIFTY, RELIANCE, TCS, Answer, authorize, call, raw_status, simulated
+from tests.serve.fixtures import DEADLINE, NIFTY, RELIANCE, TCS, Answer, authorize, call, raw_status, simulated
 from tickrec.clock import IST
 from tickrec.errors import UsageError
-from tickrec.serve.server import HOST
-from tickrec.serve.synthetic.simulator import Settings, Simulator
+from tickrec.serve.server import HOST, Server, Terms
+from tickrec.serve.source import Moment
+from tickrec.serve.synthetic.simulator import Settings, Simulator, Synthetic
 
 AUTHORIZE = "/v3/feed/market-data-feed/authorize"
 FILES = "/market-quote/instruments/exchange/"
@@ -152,6 +154,22 @@ class TestInstruments:
     async def test_files_are_gzipped_json_arrays(self) -> None:
         rows = json.loads(gzip.decompress((await get(FILES + "MCX.json.gz", token=None)).body))
         assert {row["segment"] for row in rows} == {"MCX_FO", "MCX_INDEX"}
+
+    async def test_others_are_answered_while_a_file_is_made(self) -> None:
+        begun, answered = threading.Event(), threading.Event()
+
+        class Slow(Synthetic):
+            def instruments(self, exchange: str, _now: Moment) -> bytes | None:
+                begun.set()
+                return exchange.encode() if answered.wait(DEADLINE) else None
+
+        settings = Settings(clock=SteppedClock())
+        async with Server(Slow(settings), Terms(clock=settings.clock)) as server:
+            file = asyncio.create_task(call(server, FILES + "NSE.json.gz"))
+            assert await asyncio.to_thread(begun.wait, DEADLINE)
+            assert (await call(server, "/health")).status == 200
+            answered.set()
+            assert (await file).body == b"NSE"
 
     @pytest.mark.parametrize(("agent", "status"), [(b"", b"403"), (b"User-Agent: test\r\n", b"200")])
     async def test_a_client_without_a_name_is_refused(self, agent: bytes, status: bytes) -> None:

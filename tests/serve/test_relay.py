@@ -2,6 +2,8 @@
 
 import asyncio
 import datetime as dt
+import gzip
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 import websockets
 
 from tests.clocks import SteppedClock
-from tests.days import DATE, Recording
+from tests.days import DATE, Recording, write_instruments
 from tests.serve.fixtures import (
     DEADLINE,
     Client,
@@ -192,6 +194,17 @@ async def test_rest_gives_numbers_to_who_only_wants_those(day: Recording) -> Non
         assert latest["NOBODY"] is None
         assert latest[one.symbol.lower()] == latest[one.key]
         assert latest[one.key]["last_price"] == state(day.store)[one.key].fullFeed.marketFF.ltpc.ltp
+
+
+async def test_the_list_of_instruments_is_served_as_soon_as_it_is_there(store: Store) -> None:
+    """And as it is, when the recorder has stored another."""
+    path = "/market-quote/instruments/exchange/complete.json.gz"
+    async with relaying(store) as (server, _):
+        assert (await call(server, path)).status == 404
+        for symbols in (["TCS"], ["RELIANCE", "TCS"]):
+            write_instruments(store, symbols)
+            rows = json.loads(gzip.decompress((await call(server, path)).body))
+            assert [row["trading_symbol"] for row in rows] == symbols
 
 
 async def test_what_is_not_recorded_is_silent_and_named(day: Recording, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,6 +4,7 @@ Bodies have the shape of the broker's own (pages Market information, Market quot
 2026-09). Knows nothing about sockets, and asks the source for what is in them.
 """
 
+import asyncio
 import datetime as dt
 import json
 import logging
@@ -144,6 +145,8 @@ class Endpoints:
             match request.path.strip("/").split("/"):
                 case ["v3", "historical-candle", *rest]:
                     return await self._candles(rest)
+                case [*folder, name] if "/".join(folder) == _FILES:
+                    return await self._instruments(request, name)
             return self._route(request)
         except RestError as error:
             return error.answer
@@ -172,8 +175,6 @@ class Endpoints:
             case ["v3", "market-quote", "ltp"]:
                 self._check_token(request)
                 return self._last_prices(request)
-            case [*folder, name] if "/".join(folder) == _FILES:
-                return self._instruments(request, name)
         raise RestError(404, "UDAPI100060", "Resource not Found.")
 
     def _check_token(self, request: Request) -> None:
@@ -237,11 +238,14 @@ class Endpoints:
             raise RestError(400, "UDAPI100011", "Invalid Instrument key")
         return _success({"candles": interval.bars(minutes, key.partition("|")[0])})
 
-    def _instruments(self, request: Request, name: str) -> Answer:
+    async def _instruments(self, request: Request, name: str) -> Answer:
+        """An exchange's file, made in a thread: a list of all that is traded takes a second."""
         if not request.headers.get("user-agent"):
             return Answer(403, b"Forbidden", _PLAIN)
         exchange, dot, ending = name.partition(".")
-        body = self._source.instruments(exchange, self._now()) if dot + ending == ".json.gz" else None
+        body = None
+        if dot + ending == ".json.gz":
+            body = await asyncio.to_thread(self._source.instruments, exchange, self._now())
         if body is None:
             return Answer(404, b"Not Found", _PLAIN)
         return Answer(200, body, {"Content-Type": "application/gzip"})

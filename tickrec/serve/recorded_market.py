@@ -7,6 +7,7 @@ for `replay` and `relay` to say.
 import datetime as dt
 import functools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow.parquet as pq
@@ -143,14 +144,22 @@ class Recorded:
         return f"{segment}:{symbol.replace(' ', '')}", row
 
 
-@functools.lru_cache(maxsize=4)
 def instruments_file(store: Store, date: dt.date, exchange: str) -> bytes | None:
-    """The broker's list of a recorded date as a file of its own kind; None: none was stored, or there is no such file.
+    """The broker's list of a recorded date as a file of its own kind; None: none is stored yet, or it has no such file.
 
     Raises OSError.
     """
     path = store.instruments_path(date)
-    return master_file(pq.ParquetFile(path).read(), exchange) if path.exists() else None
+    try:
+        return _instruments_file(path, path.stat().st_mtime_ns, exchange)
+    except FileNotFoundError:
+        return None
+
+
+@functools.lru_cache(maxsize=4)
+def _instruments_file(path: Path, _changed_ns: int, exchange: str) -> bytes | None:
+    """The list is taken to the broker's form once; a recorder may replace one that was short."""
+    return master_file(pq.ParquetFile(path).read(), exchange)
 
 
 def timings(date: dt.date) -> list[dict[str, Any]]:

@@ -81,7 +81,8 @@ class Source(Protocol):
         """The message about the segments for a client that comes now; empty: none is known."""
 
     def instruments(self, exchange: str, now: Moment) -> bytes | None:
-        """The broker's file of an exchange (NSE, BSE, MCX, or complete), gzipped JSON; None: no such file."""
+        """The broker's file of an exchange (NSE, BSE, MCX, or complete), gzipped JSON; None: no such file. Called in
+        a thread."""
 
     def holidays(self) -> list[dict[str, Any]]:
         """The data of /v2/market/holidays."""
