@@ -25,6 +25,7 @@ from tests.serve.fixtures import (
     sent,
 )
 from tests.serve.sdk import as_sdk, sdk_messages
+from tickrec.cli.relay import relay as relay_command
 from tickrec.serve.relay import Relay
 from tickrec.serve.server import Server, Terms
 from tickrec.store.paths import Store
@@ -247,3 +248,8 @@ async def test_more_clients_than_there_is_room_for_are_turned_away(day: Recordin
     ):
         with pytest.raises(websockets.InvalidStatus, match="403"):
             await websockets.connect(await authorize(server))
+        assert server.stats()["turned_away"] == 1
+
+
+def test_there_is_room_for_as_many_as_the_help_says() -> None:
+    assert f"{Terms().clients} programs may listen" in " ".join((relay_command.__doc__ or "").split())

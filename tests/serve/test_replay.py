@@ -13,7 +13,17 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.clocks import FastClock, SteppedClock
 from tests.days import DATE, Recording, write_day
-from tests.serve.fixtures import DEADLINE, Client, call, joined, keys_of, messages, sent
+from tests.serve.fixtures import (
+    DEADLINE,
+    RELIANCE,
+    Client,
+    call,
+    joined,
+    keys_of,
+    messages,
+    raw_websocket,
+    sent,
+)
 from tests.serve.sdk import NODE_FOLDER, as_sdk, node_messages, sdk_messages
 from tickrec.errors import DataError, UsageError
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
@@ -21,6 +31,7 @@ from tickrec.market.hours import at
 from tickrec.serve.replay import Pace, Replay
 from tickrec.serve.server import Server, Terms
 from tickrec.serve.source import Moment
+from tickrec.serve.stream import UNREAD_SECONDS
 from tickrec.store.paths import Store
 
 MAX = Pace(speed=None)
@@ -78,6 +89,32 @@ class TestEverything:
             await client.ask("sub", keys_of(store))
             got = await to_the_end(client)
         assert [each for each in got if isinstance(each, str)] == ['{"status":"failed"}']
+
+    async def test_who_reads_slowly_is_waited_for_and_who_reads_nothing_is_not(self, store: Store) -> None:
+        day = Recording(store)
+        day.run()
+        day.connect()
+        day.message(bytes(32 * 1024 * 1024))
+        day.die()
+        clock = SteppedClock()
+        async with replaying(store, MAX, clock) as (server, _):
+            reader, writer = await raw_websocket(server)
+            request = json.dumps({"method": "sub", "data": {"instrumentKeys": [RELIANCE]}}).encode()
+            writer.write(bytes([0x82, 0x80 | len(request), 0, 0, 0, 0]) + request)
+            while not (await call(server, "/status")).json["subscribed"]:
+                pass
+            await clock.advance(1)
+            (slow,) = server._stream._clients.values()
+            for _ in range(3):
+                before = slow.unsent
+                while slow.unsent == before:
+                    await reader.read(65_536)
+                await clock.advance(UNREAD_SECONDS - 1)
+                assert slow.slow
+            await clock.advance(2 * UNREAD_SECONDS)
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+            writer.close()
 
 
 class TestOfficialSdk:

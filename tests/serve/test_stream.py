@@ -50,6 +50,22 @@ class TestMarketInfo:
                 (2, 2, "CAS_LM_START"),
             ]
 
+    async def test_who_could_take_none_gets_the_newest_when_he_can(self) -> None:
+        clock = SteppedClock("2026-11-23T09:14:58")
+        async with (
+            simulated(clock, always_open=False, interval=1) as (simulator, _),
+            connected(simulator) as client,
+        ):
+            await client.subscribe([RELIANCE])
+            simulator.strike(Fault("stall", "10"))
+            await clock.advance(9)
+            assert await client.nothing()
+            await clock.advance(2)
+            assert (await client.next()).marketInfo.segmentStatus["NSE_EQ"] == 2
+            assert set((await client.next()).feeds) == {RELIANCE}
+            await clock.advance(1)
+            assert (await client.next()).type == 1
+
 
 class TestSubscribing:
     async def test_each_request_gets_one_snapshot_of_all_its_keys(self) -> None:

@@ -17,8 +17,8 @@ def relay(
     """Serve the day that is being recorded to programs of your own.
 
     In the broker's protocol, on a loopback port of this machine only, REST and websocket alike; it prints where. Any
-    access token will do, and any number of programs may listen. It reads what `tickrec record` writes, and can be
-    started before it.
+    access token will do. 256 programs may listen at a time; one more is refused with 403. It reads what
+    `tickrec record` writes, and can be started before it.
     """
     import asyncio
 

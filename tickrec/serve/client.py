@@ -4,6 +4,7 @@ Owns the bytes of one connection, how it is ended, and how far it may be behind.
 here.
 """
 
+import asyncio
 import re
 import socket
 import struct
@@ -29,11 +30,25 @@ _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d{1,5})(?=\r\n)", re.IGNOR
 
 
 class Connection(ServerConnection):
-    """A connection of the library, which reads GET requests only: a POST becomes a GET with its body as the query."""
+    """A connection of the library, which reads GET requests only: a POST becomes a GET with its body as the query.
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    While it lasts, it is among `others`.
+    """
+
+    def __init__(self, others: "set[Connection]", *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._others = others
         self._head = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._others.add(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._others.discard(self)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the network."""
@@ -74,6 +89,8 @@ class Client:
         self.subscriptions = Subscriptions(caps)
         self.missed: dict[str, None] = {}
         """Keys of which it was not sent what it should have been."""
+        self.missed_info = False
+        """Whether it was not sent a market_info."""
         self.last_sent_ns = 0
         """Monotonic time."""
         self.stalled_until_ns = 0

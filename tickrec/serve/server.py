@@ -8,6 +8,7 @@ thing.
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -62,8 +63,8 @@ class Terms:
     """0: any free one."""
     token: str | None = field(default=None, repr=False)
     """The only access token accepted; None: any."""
-    clients: int = 64
-    """Websockets at a time."""
+    clients: int = 256
+    """Websockets at a time; one more gets 403. Each may have a MiB that it has not read."""
     caps: Mapping[str, tuple[int, int]] = field(default_factory=lambda: NO_CAPS)
     """Keys of a websocket by mode, when it is the only one and when several are mixed."""
     faults: tuple[Fault, ...] = ()
@@ -92,10 +93,12 @@ class Server:
         self._endpoints: Endpoints | None = None
         self._log: JournalWriter | None = None
         self._listener: Listener | None = None
+        self._connections: set[Connection] = set()
         self._stack = contextlib.AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._over = asyncio.Event()
         self._opened = 0
+        self._turned_away = 0
         self._frames = 0
         self._bytes = 0
 
@@ -159,7 +162,8 @@ class Server:
 
     def stats(self) -> dict[str, Any]:
         """What was sent so far, and what is connected and subscribed now."""
-        return {"opened": self._opened, "frames": self._frames, "bytes": self._bytes, **self._stream.stats()}
+        counts = {"opened": self._opened, "turned_away": self._turned_away}
+        return {**counts, "frames": self._frames, "bytes": self._bytes, **self._stream.stats()}
 
     def strike(self, fault: Fault) -> None:
         """Let something go wrong now."""
@@ -176,7 +180,7 @@ class Server:
                 HOST,
                 self.terms.port,
                 process_request=self._process,
-                create_connection=Connection,
+                create_connection=functools.partial(Connection, self._connections),  # type: ignore[arg-type]
                 compression=None,  # it would cost more than everything else, and nothing is saved on a loopback port
                 ping_interval=None,
                 close_timeout=1,
@@ -209,8 +213,7 @@ class Server:
     async def _process(self, _connection: ServerConnection, received: Received) -> Response | None:
         """The answer to a request; None: it becomes a websocket."""
         assert self._endpoints is not None
-        assert self._listener is not None
-        if len(self._listener.handler_tasks) > MOST_CONNECTIONS:
+        if len(self._connections) > MOST_CONNECTIONS:
             return Answer(503, b"too many connections").response(self._clock.wall_ns())
         request = read(received)
         if request.path != FEED_PATH or not request.upgrade or not request.from_here:
@@ -228,6 +231,7 @@ class Server:
         if not fresh:
             return "the code is unknown, used or too old"
         if len(self._stream) >= self.terms.clients:
+            self._turned_away += 1
             return "too many connections"
         return ""
 
@@ -265,7 +269,7 @@ class Server:
 
     async def _close(self, listener: Listener) -> None:
         self._stream.end()
-        for connection in listener.connections:
+        for connection in [*self._connections]:
             connection.transport.abort()
         # The log is closed after this, and the end of each connection belongs in it.
         listener.close()

@@ -52,10 +52,8 @@ class Stream:
 
     def join(self, client: Client) -> None:
         """Take a new websocket in; the first it gets is market_info."""
-        now = self._now()
         self._clients[client.number] = client
-        if info := self._source.market_info(now):
-            client.send(info, now.mono_ns)
+        self._send_info(client, self._now())
 
     def leave(self, client: Client) -> None:
         """Forget a websocket that has ended."""
@@ -134,8 +132,10 @@ class Stream:
 
     def _catch_up(self, client: Client, now: Moment) -> None:
         """Send a client that was behind, or whose modes changed, the state of what it has missed."""
-        if not client.missed or not client.ready(now.mono_ns):
+        if not (client.missed or client.missed_info) or not client.ready(now.mono_ns):
             return
+        if client.missed_info:
+            self._send_info(client, now)
         missed, client.missed = client.missed, {}
         keys = [key for key in missed if key in client.subscriptions.modes]
         self._send_feeds(client, keys, now, snapshot=True)
@@ -143,8 +143,10 @@ class Stream:
     def _send(self, client: Client, update: Update, now: Moment) -> None:
         """Send a client its part of a message, or remember what it misses."""
         if not update.modes:
-            if client.ready(now.mono_ns):
+            if self._source.lossless or client.ready(now.mono_ns):
                 client.send(update.payload, now.mono_ns, text=update.text)
+            else:
+                client.missed_info = True
             return
         if self._lasting.mute(now.mono_ns):
             return
@@ -159,14 +161,29 @@ class Stream:
         else:
             self._send_feeds(client, keys, now, snapshot=update.snapshot, sent_ms=update.sent_ms)
 
+    def _send_info(self, client: Client, now: Moment) -> None:
+        client.missed_info = False
+        if info := self._source.market_info(now):
+            client.send(info, now.mono_ns)
+
     async def _drain(self) -> None:
-        """Wait for the clients that read slowly; close one that reads nothing."""
+        """Wait for the clients that read slowly, however slowly; reset one that reads nothing."""
         for client in [each for each in self._clients.values() if each.slow]:
-            try:
-                async with asyncio.timeout(UNREAD_SECONDS):
-                    await client.drained()
-            except TimeoutError:
+            left = client.unsent + 1
+            while client.slow and client.unsent < left:
+                left = client.unsent
+                await self._wait_for(client)
+            if client.slow:
                 client.reset()
+
+    async def _wait_for(self, client: Client) -> None:
+        """Return when a client has read most of what was sent, or UNREAD_SECONDS have passed."""
+        waits = {asyncio.ensure_future(client.drained()), asyncio.ensure_future(self._clock.sleep(UNREAD_SECONDS))}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
 
     def _send_feeds(
         self, client: Client, keys: Iterable[str], now: Moment, *, snapshot: bool = False, sent_ms: int = 0
