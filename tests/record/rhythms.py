@@ -63,7 +63,7 @@ class Listening:
         self._unanswered: list[str] = []
         self._stale: set[str] = set()
         wanted = {key: instrument(key) for key in keys}
-        self.staleness = Staleness(self.clock, lambda: wanted, self._trades, self._ask)
+        self.staleness = Staleness(self.clock, wanted, self._trades, self._ask)
         self.open()
 
     def _trades(self, _: Instrument, wall_ns: int) -> int | None:

@@ -21,9 +21,17 @@ def gap(start_s: float, end_s: float | None, conn: int = 1) -> Gap:
 
 
 def told(*gaps: Gap, after_s: float = 0.0) -> list[Alert]:
-    alert_rules = AlertRules(lambda wall_ns: wall_ns >= CLOSE)
+    asked = []
+
+    def expected(start_ns: int, end_ns: int) -> int:
+        asked.append((start_ns, end_ns))
+        return max(0, min(end_ns, CLOSE) - start_ns)
+
+    alert_rules = AlertRules(expected)
     found = list(alert_rules.gaps(gaps, NOW + int(after_s * SECOND)))
+    before = len(asked)
     assert found == list(alert_rules.gaps(gaps, NOW + int(after_s * SECOND)))
+    assert len(asked) - before == sum(each.end_ns is None for each in gaps) - sum(each.lasting for each in found)
     return found
 
 

@@ -2,15 +2,18 @@
 
 import datetime as dt
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.market.fixtures import contract, master_of, share
 from tests.upstox.rest_fixtures import running
+from tickrec.clock import SECOND
 from tickrec.config import Config, load
 from tickrec.market.calendar import Calendar
 from tickrec.market.hours import at
+from tickrec.market.instruments import Instrument
 from tickrec.record.plan import Options, Plan, Times, plan_times
 from tickrec.record.plan_making import ask_hours
 from tickrec.store.paths import Store
@@ -86,6 +89,45 @@ def test_silence_is_normal_when_only_expiring_contracts_on_an_index_are_recorded
         assert not plan.quiet(at(expiry, dt.time(15, 29)))
         assert plan.quiet(at(expiry, dt.time(15, 35))) is quiet
         assert plan.quiet(at(expiry, dt.time(15, 45)))
+        day = at(expiry, dt.time()), at(expiry + dt.timedelta(days=1), dt.time())
+        assert plan.expected_ns(*day) == (375 if quiet else 390) * 60 * SECOND
+
+
+class Instruments(tuple[Instrument, ...]):
+    """Instruments that count how often somebody goes through all of them."""
+
+    walks = 0
+
+    def __iter__(self) -> Iterator[Instrument]:
+        Instruments.walks += 1
+        return super().__iter__()
+
+
+class AskedCalendar(Calendar):
+    """A calendar that counts how often it is asked."""
+
+    asked = 0
+
+    def quiet(self, segments: Iterable[str], wall_ns: int) -> bool:
+        self.asked += 1
+        return super().quiet(segments, wall_ns)
+
+
+def test_how_much_of_a_time_is_in_sessions_is_told_without_looking_at_each_instrument_or_second(tmp_path: Path) -> None:
+    master = master_of(tmp_path, [share("A", "INE002A01018"), contract("A", "NSE_EQ|INE002A01018", "FUT", DATE)])
+    shares, calendar = Instruments(master.rows([0])), AskedCalendar((), {DATE: TOLD})
+    plan = Plan("full", shares, (), calendar, None, Times(0, None))
+    walks = Instruments.walks
+    monday, tuesday = at(DATE, dt.time()), at(DATE + dt.timedelta(days=1), dt.time())
+    assert plan.expected_ns(monday, tuesday) == (8 + 375) * 60 * SECOND  # orders in the pre-open, then the session
+    assert plan.expected_ns(at(SUNDAY, dt.time(12)), at(DATE, dt.time(9, 16))) == (8 + 1) * 60 * SECOND
+    assert plan.expected_ns(at(DATE, dt.time(15, 29)), tuesday) == 60 * SECOND
+    assert plan.expected_ns(tuesday, monday) == 0
+    assert plan.segments == {"NSE_EQ"}
+    assert (Instruments.walks, calendar.asked < 100) == (walks, True)
+    plan.add(master.rows([1]))
+    assert plan.expected_ns(monday, tuesday) == (8 + 385) * 60 * SECOND
+    assert list(plan.by_key) == [each.instrument_key for each in plan.instruments]
 
 
 def test_with_the_calendar_a_run_ends_at_the_configured_end(config: Config) -> None:

@@ -143,6 +143,12 @@ class Calendar:
         sessions = self.sessions(trading_date(wall_ns))
         return not any(_expects_data(segment, sessions, wall_ns) for segment in segments)
 
+    def turns(self, date: dt.date) -> set[int]:
+        """The moments of a date between which `quiet` gives one answer: that to its beginning."""
+        sessions = [each for of_exchange in self.sessions(date).values() for each in of_exchange]
+        orders = [each.start_ns - _PRE_OPEN_NS for each in sessions]
+        return {moment for each in sessions for moment in each} | {*orders, *(begin + _ORDERS_NS for begin in orders)}
+
     def next_session(self, after: dt.date, exchanges: Collection[str] = ("NSE",)) -> tuple[dt.date, int] | None:
         """The first date later than `after` on which one of the exchanges opens, and when, its pre-open included.
 

@@ -19,19 +19,17 @@ LONG_GAP_SECONDS: Final = 60
 MOST_STALE: Final = 5
 """Stale instruments that are told of one by one."""
 
-STEPS: Final = 10
-
-Quiet = Callable[[int], bool]
-"""Whether no data is to be expected at a wall time."""
+Expected = Callable[[int, int], int]
+"""For how many nanoseconds, between two wall times, data is to be expected."""
 
 
 class AlertRules:
-    """Judges one run. `quiet` says when silence of the feed is normal."""
+    """Judges one run. `expected` says when silence of the feed is not normal."""
 
-    def __init__(self, quiet: Quiet) -> None:
-        self._quiet = quiet
-        self._looked: dict[tuple[int, int], tuple[int, int]] = {}
-        """By connection and beginning of a gap: until when it was looked at, and how much of it was in a session."""
+    def __init__(self, expected: Expected) -> None:
+        self._expected = expected
+        self._judged: dict[tuple[int, int], bool] = {}
+        """By connection and beginning of a gap whether it is long, once that does not change any more."""
 
     def gaps(self, gaps: Iterable[Gap], now_ns: int) -> Iterator[Alert]:
         """An alert for each gap of more than a minute in a session, whether it lasts or has ended."""
@@ -42,14 +40,14 @@ class AlertRules:
                 yield Alert(f"gap {gap.conn} {gap.start_ns // 1000}", text, lasts)  # tables have microseconds
 
     def _is_long(self, gap: Gap, now_ns: int) -> bool:
-        """Whether more than LONG_GAP_SECONDS of a gap are in a session; looked at ten times a minute."""
-        moment_ns, steps = self._looked.get((gap.conn, gap.start_ns), (gap.start_ns, 0))
+        """Whether more than LONG_GAP_SECONDS of a gap are in a session."""
+        if (judged := self._judged.get((gap.conn, gap.start_ns))) is not None:
+            return judged
         end_ns = now_ns if gap.end_ns is None else gap.end_ns
-        while moment_ns < end_ns and steps <= STEPS:
-            steps += not self._quiet(moment_ns)
-            moment_ns += LONG_GAP_SECONDS * SECOND // STEPS
-        self._looked[gap.conn, gap.start_ns] = moment_ns, steps
-        return steps > STEPS
+        is_long = self._expected(gap.start_ns, end_ns) > LONG_GAP_SECONDS * SECOND
+        if is_long or gap.end_ns is not None:
+            self._judged[gap.conn, gap.start_ns] = is_long
+        return is_long
 
 
 def run_alerts(

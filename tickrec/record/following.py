@@ -49,7 +49,6 @@ class Following:
         self._feed = feed
         self._take_chains()
         self._asked_before, self._followed_before = day.asked_before, day.followed_before
-        self._recorded: set[str] = set()
         self._money: dict[str, float] = {}
         """Last price of each underlying."""
         self._moved = asyncio.Event()
@@ -114,15 +113,13 @@ class Following:
 
     def _unrecorded(self, options: Iterable[Instrument]) -> list[Instrument]:
         """Those that are not recorded, each once."""
-        if len(self._recorded) != len(self._plan.instruments):
-            self._recorded = _keys(self._plan.instruments)
-        found = {each.instrument_key: each for each in options if each.instrument_key not in self._recorded}
+        found = {each.instrument_key: each for each in options if each.instrument_key not in self._plan.by_key}
         return list(found.values())
 
     def _add(self, lacking: Sequence[Instrument], followed: Collection[str]) -> None:
         """Record more, as long as the account allows it; after that no chain follows the money any more."""
         fits = lacking[: self._feed.room]
-        self._plan.instruments += tuple(fits)
+        self._plan.add(fits)
         mode = self._plan.mode
         wanted = [Wanted(each.instrument_key, each.symbol, mode, each.instrument_key in followed) for each in fits]
         self._feed.add(wanted)

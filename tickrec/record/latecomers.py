@@ -70,7 +70,7 @@ class Latecomers:
 
     def take(self, choice: Choice) -> None:
         """Record what is new in a choice. Raises StorageError."""
-        known = self._plan.symbols.keys() | self._left_out
+        known = self._plan.by_key.keys() | self._left_out
         late = [each for each in choice.instruments if each.instrument_key not in known]
         self._plan.whole, self._plan.unknown, self._plan.chains = choice.whole, choice.unknown, choice.chains
         if choice.whole:
@@ -78,7 +78,7 @@ class Latecomers:
         fits, left_out = late[: self._feed.room], late[self._feed.room :]
         if fits:
             mode = self._plan.mode
-            self._plan.instruments += tuple(fits)
+            self._plan.add(fits)
             self._feed.add([Wanted(each.instrument_key, each.symbol, mode) for each in fits])
             log.info("%s that the list lacked: recorded from now on: %s", plural(len(fits), "instrument"), _names(fits))
         if left_out:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from tickrec.clock import SECOND, ist
@@ -95,36 +96,52 @@ class Plan:
     """What the account allows in this mode."""
     open_until: dict[str, int] = field(default_factory=dict)
     """Until when, wall nanoseconds, segments are recorded that the feed calls open beyond the planned end."""
+    by_key: dict[str, Instrument] = field(init=False, default_factory=dict)
+    """The instruments by instrument key. As with `segments`, nobody who asks each second goes through thousands."""
+    _kinds: frozenset[tuple[str, dt.date | None]] = frozenset()
+    """Segments, with the date of expiry of contracts on an index, which then close before the others."""
+
+    def __post_init__(self) -> None:
+        self._know(self.instruments)
+
+    def add(self, instruments: Sequence[Instrument]) -> None:
+        """Record more."""
+        self.instruments += tuple(instruments)
+        self._know(instruments)
+
+    def _know(self, instruments: Sequence[Instrument]) -> None:
+        self.by_key |= {each.instrument_key: each for each in instruments}
+        self._kinds |= {(each.segment, _index_expiry(each)) for each in instruments}
 
     def is_unsure(self, date: dt.date) -> bool:
         """Whether the broker is to be asked again, as something stands in for what it has not told."""
         return not self.whole or bool(self.calendar.doubted(date, self.segments))
 
     @property
-    def symbols(self) -> dict[str, str]:
-        """Trading symbol by instrument key."""
-        return {each.instrument_key: each.symbol for each in self.instruments}
-
-    def by_key(self) -> dict[str, Instrument]:
-        """The instruments by instrument key."""
-        return {each.instrument_key: each for each in self.instruments}
-
-    @property
     def segments(self) -> set[str]:
         """The exchange segments that are recorded."""
-        return {each.segment for each in self.instruments}
+        return {segment for segment, _ in self._kinds}
 
     def quiet(self, wall_ns: int) -> bool:
         """Whether silence of the feed is normal at a moment."""
         date = trading_date(wall_ns)
         closed = wall_ns >= expiring_index_end(date)
-        trading = {each.segment for each in self.instruments if not (closed and _is_expiring_index(each, date))}
+        trading = {segment for segment, index_expiry in self._kinds if not (closed and index_expiry == date)}
         return self.calendar.quiet(trading, wall_ns)
+
+    def expected_ns(self, start_ns: int, end_ns: int) -> int:
+        """For how long of a time data is to be expected, from one of its turns to the next."""
+        first, last = trading_date(start_ns), trading_date(end_ns)
+        dates = [first + dt.timedelta(days=days) for days in range((last - first).days + 1)]
+        turns = {at(date, dt.time()) for date in dates}.union(*map(self.calendar.turns, dates))
+        turns.update(map(expiring_index_end, dates))
+        moments = [start_ns, *sorted(each for each in turns if start_ns < each < end_ns), end_ns]
+        return sum(end - begin for begin, end in pairwise(moments) if begin < end and not self.quiet(begin))
 
     def trading_since(self, instrument: Instrument, wall_ns: int) -> int | None:
         """When the session of continuous trading began in which an instrument is at a moment; None: in none."""
         date = trading_date(wall_ns)
-        if wall_ns >= expiring_index_end(date) and _is_expiring_index(instrument, date):
+        if wall_ns >= expiring_index_end(date) and _index_expiry(instrument) == date:
             return None
         sessions = self.calendar.sessions(date).get(exchange_of(instrument.segment) or "", ())
         return next((each.start_ns for each in sessions if each.start_ns <= wall_ns < each.end_ns), None)
@@ -172,8 +189,8 @@ def _end_of(date: dt.date) -> int:
     return at(date + dt.timedelta(days=1), dt.time())
 
 
-def _is_expiring_index(instrument: Instrument, date: dt.date) -> bool:
-    return instrument.expiry == date and instrument.underlying_type == "INDEX"
+def _index_expiry(instrument: Instrument) -> dt.date | None:
+    return instrument.expiry if instrument.underlying_type == "INDEX" else None
 
 
 def account_plan(config: Config, token: Token | TokenError) -> str:

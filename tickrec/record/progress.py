@@ -122,7 +122,7 @@ class RunProgress:
         now_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
         byte_rate = self.byte_rate(now_ns)
         position = day.journal.position
-        lag, symbols = flushing.duckdb_lag, self._plan.symbols
+        lag, by_key = flushing.duckdb_lag, self._plan.by_key
         connections = tuple(self._connection(each, mono_ns, over=state == STOPPED) for each in feed.states())
         return RunStatus(
             state=state,
@@ -146,7 +146,7 @@ class RunProgress:
             rejected=flushing.rejected,
             connections=connections,
             answered=sum(each.answered for each in connections),
-            silent=tuple((key, symbols.get(key, key)) for key in (*feed.silent(), *feed.unasked())),
+            silent=tuple((key, by_key[key].symbol) for key in (*feed.silent(), *feed.unasked())),
             stale=tuple((each.instrument.instrument_key, each.instrument.symbol, each.since_ns) for each in stale),
             gaps=(*day.gaps, *day.lasting()),
             earlier_gaps=day.gaps_ended - len(day.gaps),

@@ -102,7 +102,7 @@ class Recorder:
         self._flushing = Flushing(
             store, clock, interval=config.record.flush_interval.total_seconds(), duckdb=config.store.duckdb
         )
-        self._alert_rules = AlertRules(plan.quiet)
+        self._alert_rules = AlertRules(plan.expected_ns)
         self._following = Following(plan, feed, day)
         self._background = Background(clock)
         self._staleness = Staleness(clock, plan.by_key, self._trading_since, feed.ask_again)
@@ -140,7 +140,7 @@ class Recorder:
     def _warn_of_left_out(self) -> None:
         """Warn of instruments that an earlier run of the date recorded: what this one does not ask for is no gap."""
         strikes = {each.instrument_key for chain in self._plan.chains for each in chain}  # those it asks for again
-        wanted = self._plan.symbols.keys() | strikes
+        wanted = self._plan.by_key.keys() | strikes
         if left := [symbol or key for key, symbol in self._rollover.current.asked_before.items() if key not in wanted]:
             shown = ", ".join(left[:5]) + (", ..." if len(left) > 5 else "")
             log.warning("%s recorded earlier today, but not by this run: %s", plural(len(left), "instrument"), shown)

@@ -121,7 +121,7 @@ class Staleness:
     def __init__(
         self,
         clock: Clock,
-        wanted: Callable[[], Mapping[str, Instrument]],
+        wanted: Mapping[str, Instrument],
         trades: Callable[[Instrument, int], int | None],
         ask: Callable[[Sequence[str]], None],
     ) -> None:
@@ -220,13 +220,13 @@ class Staleness:
 
     def look(self, now_ns: int, part: int = 0, parts: int = 1) -> None:
         """Judge everybody of a part who is silent; ask for those again who have become so."""
-        wanted, ask = self._wanted(), []
+        ask = []
         self._sessions.clear()
         for line in self._lines.values():
             for key, last_ns in islice(line.last_ns.items(), part, None, parts):
                 if now_ns - last_ns < LEAST_NS and key not in self._silences:
                     continue
-                instrument = wanted.get(key.decode("utf-8", "replace"))
+                instrument = self._wanted.get(key.decode("utf-8", "replace"))
                 if instrument is not None and self._judge(key, instrument, line, now_ns):
                     ask.append(instrument.instrument_key)
         if ask:
@@ -303,10 +303,9 @@ class Staleness:
 
     def stale(self) -> Iterator[Stopped]:
         """The instruments that are stale now, the longest first."""
-        wanted = self._wanted()
         for key, silence in sorted(self._silences.items(), key=lambda each: each[1].since_ns):
-            if silence.state is State.STALE and (instrument := wanted.get(key.decode())) is not None:
-                yield Stopped(instrument, silence.since_ns)
+            if silence.state is State.STALE:
+                yield Stopped(self._wanted[key.decode()], silence.since_ns)
 
 
 def _is_index(instrument: Instrument) -> bool:
