@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.clocks import HandClock, at
-from tests.market.fixtures import TODAY, share
+from tests.market.fixtures import TODAY, Record, chain, index, share
 from tests.record.broker import Broker, broker, told
 from tests.recordings import until
 from tickrec.clock import SECOND
@@ -27,23 +27,37 @@ from tickrec.upstox.rest import MASTER, Rest
 SHARES = [share(f"S{number}", f"INE{number:03}A01018") for number in range(40)]
 NEW = [share(f"NEW{number}", f"INE9{number:02}A01018") for number in range(7)]
 BEGUN = f"{TODAY}T09:00"
+EXPIRY = TODAY + dt.timedelta(days=1)
+NIFTY = index("NIFTY", "Nifty 50")
+STRIKES = range(24_000, 25_000, 50)
+LACKED = 24_450
+
+
+def options(*strikes: int) -> list[Record]:
+    return chain("NIFTY", NIFTY["instrument_key"], EXPIRY, strikes)
+
+
+OPTIONS = [NIFTY, *options(*(strike for strike in STRIKES if strike != LACKED))]
 
 
 class Run:
     """A run that began when the list had five of forty shares; those of the day before stood in for the others."""
 
-    def __init__(self, asked: Broker, folder: Path, limits: Limits) -> None:
-        config = asked.config(folder)
+    def __init__(self, asked: Broker, folder: Path, limits: Limits, *more: str, record: str = "") -> None:
+        config = asked.config(folder, record)
         store, rest = Store(config.store.data), Rest(asked.script.url, asked.script.url)
-        options = Options(symbols=("all:NSE_EQ", "RENAMED"), mode="full", kept=True)
+        options = Options(symbols=("all:NSE_EQ", "RENAMED", *more), mode="full", kept=True)
         tokens = TokenSource(config.upstox, {"UPSTOX_ACCESS_TOKEN": "token"})
         self.clock = HandClock(at("2026-11-20T09:00"))
         self.plan: Plan
-        for self.clock.now_ns, asked.records in ((at("2026-11-20T09:00"), SHARES), (at(BEGUN), SHARES[:5])):
+        for self.clock.now_ns, asked.records in (
+            (at("2026-11-20T09:00"), SHARES + (OPTIONS if more else [])),
+            (at(BEGUN), SHARES[:5]),
+        ):
             self.plan = make_plan(config, options, store, rest, tokens, self.clock)
         self.feed = Feed(rest, tokens, self.plan.connections, self.clock, limits=limits)
         ask = partial(choose, config, options, store, rest, tokens.read(), self.clock.now_ns)
-        self.latecomers = Latecomers(self.plan, self.feed, self.clock, ask)
+        self.latecomers = Latecomers(self.plan, self.feed, self.clock, lambda: ask(money=self.plan.money))
 
     @property
     def symbols(self) -> list[str]:
@@ -77,6 +91,23 @@ async def test_what_the_list_lacked_is_recorded_once_it_is_whole(
     assert run.symbols[40:] == [*(f"NEW{number}" for number in range(7)), "RENAMED"]
     assert (run.plan.whole, run.plan.unknown) == (True, ())
     assert "8 instruments that the list lacked: recorded from now on: NEW0, NEW1" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("money", "record"),
+    [({NIFTY["instrument_key"]: 24_800.0}, "follow = false"), ({}, "")],
+    ids=["it is another", "it is not told"],
+)
+async def test_of_strikes_those_come_late_that_were_lacked_and_not_those_that_the_money_has_moved_to(
+    tmp_path: Path, asked: Broker, record: str, money: dict[str, float]
+) -> None:
+    asked.prices = {NIFTY["instrument_key"]: 24_410.0}
+    run = Run(asked, tmp_path, Limits(100, 1), "NIFTY:opt:1", record=record)
+    chains, before = len(run.plan.chains), len(run.symbols)
+    asked.records, asked.prices = [*SHARES, *OPTIONS, *options(LACKED)], money
+    await asking(run, lambda: run.plan.whole)
+    assert {each.strike for each in run.plan.instruments[before:]} == {LACKED}
+    assert len(run.plan.chains) == chains == (not record)
 
 
 async def test_a_list_that_stays_short_is_asked_for_less_and_less_often(tmp_path: Path, asked: Broker) -> None:

@@ -5,16 +5,17 @@ broker over REST only, and keeps its list in the store.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from tickrec.config import Config
 from tickrec.errors import TokenError, UsageError
 from tickrec.market.calendar import trading_date
 from tickrec.market.chains import Chain
 from tickrec.market.instruments import Instrument, Master, UnusableList, ensure_master, latest_before
-from tickrec.market.selectors import Resolved, UnknownSymbols, resolve, with_every_strike
+from tickrec.market.selectors import UnknownSymbols, resolve, with_every_strike
 from tickrec.record.plan import Bar, Options, no_bar
 from tickrec.store.paths import Store
 from tickrec.upstox.auth import Token
@@ -23,19 +24,29 @@ from tickrec.upstox.rest import MASTER, Rest, RestError
 
 log = logging.getLogger("tickrec")
 
+EMPTY: Final[Mapping[str, float]] = MappingProxyType({})
+
 
 class Choice(NamedTuple):
     """What the options mean on a day."""
 
     instruments: tuple[Instrument, ...]
     """At least one."""
+    underlyings: tuple[Instrument, ...]
+    """What the chains are on, as far as the instruments do not have it: recorded for its price."""
+    chains: tuple[Chain, ...]
+    """The options of which further strikes are to be recorded as the money moves."""
     whole: bool
     """Whether the list of instruments was the day's own, and as long as the day before's."""
-    unknown: tuple[str, ...] = ()
+    unknown: tuple[str, ...]
     """Selectors of lists that mean nothing."""
-    chains: tuple[Chain, ...] = ()
-    """The options of which further strikes are to be recorded as the money moves; the instruments have what they are
-    on."""
+    money: Mapping[str, float]
+    """The last prices by which strikes were chosen, in rupees, by the underlying's key."""
+
+    @property
+    def recorded(self) -> tuple[Instrument, ...]:
+        """All that is to be recorded."""
+        return self.instruments + self.underlyings
 
 
 def load_master(store: Store, rest: Rest, now_ns: int, bar: Bar = no_bar, *, anew: bool = False) -> Master:
@@ -61,31 +72,37 @@ def load_master(store: Store, rest: Rest, now_ns: int, bar: Bar = no_bar, *, ane
     return master
 
 
-def resolve_options(
+def meant(
     config: Config,
     options: Options,
     master: Master,
     rest: Rest,
     token: Token | TokenError,
     now_ns: int,
-    left_out: list[str] | None = None,
-) -> Resolved:
-    """The instruments that the options mean, at least one. `left_out` gets the names of lists that mean nothing today.
+    *,
+    money: Mapping[str, float] = EMPTY,
+    strict: bool = False,
+) -> Choice:
+    """What the options mean in a list. Of `money`, as in Choice, nobody is asked; `strict`: a name in a file or a
+    universe that means nothing is refused as one that was given directly.
 
     Raises UsageError, and where prices are asked for RestError, or the TokenError that there is instead of a token.
     """
+    known = dict(money)
 
     def last_prices(keys: Sequence[str]) -> dict[str, float]:
-        if isinstance(token, TokenError):
-            raise token
-        prices = rest.last_prices(token, keys)
-        if keys and not prices:
+        if lacking := [key for key in keys if key not in known]:
+            if isinstance(token, TokenError):
+                raise token
+            known.update(rest.last_prices(token, lacking))
+        if not known:
             raise RestError(
                 Failure(Situation.BAD_ANSWER, detail="no last prices"), rest.api_url + "/v3/market-quote/ltp"
             )
-        return prices
+        return known
 
-    return resolve(
+    unknown: list[str] = []
+    found = resolve(
         options.symbols,
         master,
         today=trading_date(now_ns),
@@ -93,23 +110,14 @@ def resolve_options(
         universes=config.universes,
         folder=Path.cwd(),
         kept=options.kept,
-        left_out=left_out,
+        left_out=None if strict else unknown,
     )
-
-
-def followed_chains(config: Config, master: Master, found: Resolved) -> tuple[Chain, ...]:
-    """The chains that follow the money, which takes a price from the feed."""
-    if not config.record.follow:
-        return ()
-    known = {chain.underlying_key for chain in found.chains if master.find([chain.underlying_key])}
-    return tuple(chain for chain in found.chains if chain.underlying_key in known)
-
-
-def missing_underlyings(master: Master, found: Resolved, chains: Sequence[Chain]) -> list[Instrument]:
-    """What the chains are on, as far as it is not recorded anyway."""
+    chains = tuple(each for each in found.chains if config.record.follow and master.find([each.underlying_key]))
     recorded = {each.instrument_key for each in found.instruments}
     keys = dict.fromkeys(chain.underlying_key for chain in chains if chain.underlying_key not in recorded)
-    return master.rows(master.find(list(keys)))
+    underlyings = master.rows(master.find(list(keys)))
+    whole = master.stand_in_of is None
+    return Choice(tuple(found.instruments), tuple(underlyings), chains, whole, tuple(unknown), known)
 
 
 def choose(
@@ -120,19 +128,18 @@ def choose(
     token: Token | TokenError,
     now_ns: int,
     bar: Bar = no_bar,
+    *,
+    money: Mapping[str, float] = EMPTY,
 ) -> Choice:
-    """The instruments that the options mean in today's list.
+    """What the options mean in today's list. Of `money`, as in Choice, nobody is asked: for what a run would have
+    chosen with another list.
 
     A name given directly that may be in the list later is a broker that cannot be asked yet: raises RestError. Raises
-    what `resolve_options` and `load_master` raise.
+    what `meant` and `load_master` raise.
     """
 
     def chosen(master: Master) -> Choice:
-        unknown: list[str] = []
-        found = resolve_options(config, options, master, rest, token, now_ns, unknown)
-        chains = followed_chains(config, master, found)
-        instruments = (*found.instruments, *missing_underlyings(master, found, chains))
-        return Choice(instruments, master.stand_in_of is None, tuple(unknown), chains)
+        return meant(config, options, master, rest, token, now_ns, money=money)
 
     master = load_master(store, rest, now_ns, bar)
     try:

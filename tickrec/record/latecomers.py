@@ -27,7 +27,8 @@ LONGEST_PAUSE_SECONDS: Final = 900.0
 _NAMED: Final = 5
 
 Ask = Callable[[], Choice]
-"""Chooses the instruments of the run again, by the list that the broker has now; blocks.
+"""Chooses the instruments of the run again, by the list that the broker has now and the money that there was when the
+run began: strikes that have come near it since are no latecomers. Blocks.
 
 Raises TickrecError, OSError.
 """
@@ -71,8 +72,9 @@ class Latecomers:
     def take(self, choice: Choice) -> None:
         """Record what is new in a choice. Raises StorageError."""
         known = self._plan.by_key.keys() | self._left_out
-        late = [each for each in choice.instruments if each.instrument_key not in known]
-        self._plan.whole, self._plan.unknown, self._plan.chains = choice.whole, choice.unknown, choice.chains
+        late = [each for each in choice.recorded if each.instrument_key not in known]
+        self._plan.whole, self._plan.unknown = choice.whole, choice.unknown
+        self._plan.chains, self._plan.money = choice.chains, choice.money
         if choice.whole:
             log.info("the day's list of instruments is whole now")
         fits, left_out = late[: self._feed.room], late[self._feed.room :]

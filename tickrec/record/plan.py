@@ -6,7 +6,7 @@ nobody: how a plan is made is in `plan_making`, which instruments it has in `cho
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -94,6 +94,8 @@ class Plan:
     """The options of which further strikes are recorded as the money moves."""
     limits: Limits = NO_LIMITS_KNOWN
     """What the account allows in this mode."""
+    money: Mapping[str, float] = field(default_factory=dict)
+    """The last prices by which strikes were chosen when the run began, in rupees, by the underlying's key."""
     open_until: dict[str, int] = field(default_factory=dict)
     """Until when, wall nanoseconds, segments are recorded that the feed calls open beyond the planned end."""
     by_key: dict[str, Instrument] = field(init=False, default_factory=dict)

@@ -81,7 +81,8 @@ def make_plan(
         hours(set(SHARE_SEGMENTS), now_ns)
     token = tokens.read()
     check_expiry(token, now_ns)
-    instruments, whole, unknown, chains = choose(config, options, store, rest, token, now_ns, bar)
+    choice = choose(config, options, store, rest, token, now_ns, bar)
+    instruments, unknown = choice.recorded, choice.unknown
     if unknown:
         log.warning("%s unknown today, the others are recorded: %s", plural(len(unknown), "symbol"), ", ".join(unknown))
     # Counted from here: the instruments may have taken a while to come.
@@ -97,9 +98,10 @@ def make_plan(
         times,
         source,
         unknown,
-        whole,
-        chains,
+        choice.whole,
+        choice.chains,
         limits(config, options.mode, account),
+        choice.money,
     )
 
 

@@ -15,7 +15,7 @@ from tickrec.errors import TokenError, UsageError
 from tickrec.formatting import grouped, plural, price
 from tickrec.market.calendar import trading_date
 from tickrec.market.instruments import Instrument
-from tickrec.record.choice import followed_chains, load_master, missing_underlyings, resolve_options
+from tickrec.record.choice import load_master, meant
 from tickrec.record.plan import Bar, Options, account_plan, deal_out, no_bar
 from tickrec.store.paths import Store
 from tickrec.upstox.auth import Token, TokenSource
@@ -66,31 +66,28 @@ def select(config: Config, options: Options, environ: Mapping[str, str], clock: 
     rest = Rest(config.upstox.api_url, config.upstox.assets_url)
     master = load_master(store, rest, now_ns, bar)
     token = _token(config, environ)
-    unknown: list[str] = []
-    found = resolve_options(config, options, master, rest, token, now_ns, unknown if options.kept else None)
-    instruments, chains = found.instruments, followed_chains(config, master, found)
-    underlyings = missing_underlyings(master, found, chains)
+    choice = meant(config, options, master, rest, token, now_ns, strict=not options.kept)
     plan = account_plan(config, token)
     cap = caps(plan, [options.mode])[options.mode]
     connections, refusal = None, ""
     try:
-        connections = len(deal_out(config, [*instruments, *underlyings], options.mode, plan))
+        connections = len(deal_out(config, choice.recorded, options.mode, plan))
     except UsageError as error:
         refusal = str(error)
     follow = None
-    if chains:
-        count = len({each.instrument_key for each in chain(instruments, underlyings, *chains)})
-        follow = Follow(tuple(underlyings), count, max(connections or 0, -(-count // cap)))
+    if choice.chains:
+        count = len({each.instrument_key for each in chain(choice.recorded, *choice.chains)})
+        follow = Follow(choice.underlyings, count, max(connections or 0, -(-count // cap)))
     return Selection(
         str(trading_date(now_ns)),
         options.mode,
         plan,
-        tuple(instruments),
+        choice.instruments,
         cap,
         CONNECTIONS[plan],
         connections,
         refusal,
-        tuple(unknown),
+        choice.unknown,
         follow,
     )
 

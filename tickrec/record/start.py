@@ -155,20 +155,21 @@ class Record:
             self._alerts,
             day,
             ending=Ending(plan, self._clock, partial(self._ask_hours, plan)),
-            latecomers=Latecomers(plan, feed, self._clock, self._choose),
+            latecomers=Latecomers(plan, feed, self._clock, partial(self._choose, plan)),
             late=self._waiting.missed(plan),
             warnings=self._warnings,
         )
         return await recorder.run()
 
-    def _choose(self) -> Choice:
-        """The instruments that the run wants by the list that the broker has now. Raises TickrecError, OSError."""
+    def _choose(self, plan: Plan) -> Choice:
+        """What the plan would have been with the list that the broker has now. Raises TickrecError, OSError."""
         token: Token | TokenError
         try:
             token = self._tokens.read()
         except TokenError as error:
             token = error
-        return choose(self._config, self._options, self._store, self._rest, token, self._clock.wall_ns())
+        now_ns = self._clock.wall_ns()
+        return choose(self._config, self._options, self._store, self._rest, token, now_ns, money=plan.money)
 
     def _ask_hours(self, plan: Plan) -> tuple[Calendar, Times]:
         return ask_hours(self._config, self._options, self._store, self._rest, plan, self._clock.wall_ns())
