@@ -25,6 +25,7 @@ from tests.serve.fixtures import (
     sent,
 )
 from tests.serve.sdk import NODE_FOLDER, as_sdk, node_messages, sdk_messages
+from tickrec.clock import SECOND
 from tickrec.errors import DataError, UsageError
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.market.hours import at
@@ -257,10 +258,10 @@ class TestPace:
         assert snapshot.currentTs / 1000 == pytest.approx(begin)
 
     async def test_a_stretch_without_messages_can_be_cut_short(self, store: Store) -> None:
-        """The day has a crash in it, after which a minute is missing, and a drop of five seconds."""
+        """The day has a crash in it, after which a minute is missing, a drop of five seconds, and begins at 09:15."""
         write_day(store)
         clock, whole = SteppedClock(), [entry.payload for entry in sent(store)]
-        pace = Pace(longest_idle=0.5)
+        pace = Pace(start=dt.time(9), longest_idle=0.5)
         async with replaying(store, pace, clock) as (server, source), joined(server) as client:
             await client.ask("sub", keys_of(store))
             await client.nothing()
@@ -304,6 +305,26 @@ class TestEnd:
                 rounds.append(list(await to_the_end(client)))
                 client.payloads.clear()
         assert rounds == [[entry.payload for entry in sent(store)]] * 3
+
+    async def test_a_loop_without_a_message_ends(self, store: Store, caplog: pytest.LogCaptureFixture) -> None:
+        write_day(store, messages=3)
+        pace = Pace(speed=None, loop=True, start=dt.time(11), until=dt.time(12))
+        async with replaying(store, pace) as (server, source), joined(server) as client:
+            await client.ask("sub", keys_of(store)[:1])
+            assert (await client.next()).type == 0
+            client.payloads.clear()
+            assert await to_the_end(client) == []
+            assert source.ended
+        assert "no message from --from to --until" in caplog.text
+
+    def test_a_round_begins_in_pieces(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        """So that who is connected is not left alone while a day is read up to --from."""
+        monkeypatch.setattr("tickrec.serve.replay._SKIPPED", 10)
+        write_day(store)
+        source = Replay(store, [DATE], Pace(speed=None, loop=True, start=dt.time(9, 16)))
+        source.want(keys_of(store), NOW)
+        turns = [len(list(source.due(Moment(0, 2 * SECOND)))) for _ in range(15)]
+        assert turns.index(turns[0], 1) > 4
 
     async def test_nothing_is_sent_while_nobody_has_subscribed(self, store: Store) -> None:
         write_day(store)

@@ -5,8 +5,11 @@ the journal from an absolute start, so that nothing adds up.
 """
 
 import datetime as dt
+import logging
+import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from tickrec.clock import SECOND
@@ -30,7 +33,9 @@ _PIECE: Final = 200
 _SKIPPED: Final = 1_000
 """Entries before the begin that are read at a time."""
 _OPENING: Final = 2_000
-"""Messages looked at for the prices that REST gives before the replay has begun."""
+"""Entries looked at for the prices that REST gives before the replay has begun."""
+
+log = logging.getLogger("tickrec")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +77,13 @@ class Replay:
         self._ended = False
         self.messages = 0
         """Sent so far."""
+        self._sent_before = 0
+        """Of those, in the rounds before this one."""
         self._rounds = 0
-        self._begin()
+        self._beginning: Iterator[None] | None = None
+        """The reading of what lies before the begin of the date, while it is not done."""
+        for _ in self._begin():  # nobody waits yet
+            pass
 
     @property
     def name(self) -> str:
@@ -98,44 +108,38 @@ class Replay:
     def _journal(self) -> Journal:
         return self._days[self._place][1]
 
-    def _begin(self) -> None:
-        """Begin the date at the present place."""
-        pace = self._pace
-        self._begin_ns = at(self._date, pace.start) if pace.start else 0
-        self._end_ns = at(self._date, pace.until) if pace.until else 0
-        self._opening = self._opened()
-        self._rewind()
-
-    def _opened(self) -> Recorded:
+    def _begin(self) -> Iterator[None]:
+        """Go to the begin of the date at the present place: read what lies before it, a piece at each step."""
+        pace, recorded = self._pace, Recorded()
+        begin_ns = at(self._date, pace.start) if pace.start else 0
+        self._end_ns = at(self._date, pace.until) if pace.until else sys.maxsize
+        self._opening = Recorded()
         """What the first messages say, for those who ask for a price before the first."""
-        opening = Recorded()
-        for number, entry in enumerate(self._journal.entries()):
-            opening.take(entry)
-            if number == _OPENING:
-                break
-        return opening
-
-    def _rewind(self) -> None:
-        """Go to the begin: read, without sending, what lies before it."""
-        self._recorded = Recorded()
+        self._opening.skip([*islice(self._journal.entries(), _OPENING)])
         self._keys: dict[int, dict[str, str]] = {}
         """What each open connection was asked for."""
         self._entries = self._journal.entries()
         self._next: Entry | None = next(self._entries, None)
-        while self._next is not None and self._next.wall_ns < self._begin_ns:
-            self._skip_a_piece()
+        while self._next is not None and self._next.wall_ns < begin_ns:
+            yield
+            self._skip_a_piece(recorded, begin_ns)
+        self._recorded = recorded
         while self._next is not None and self._next.kind is not EntryKind.MESSAGE:
             self._take(self._next)
             self._next = next(self._entries, None)
-        self._base_ns = self._begin_ns or (self._next.wall_ns if self._next is not None else 0)
+        self._base_ns = begin_ns or (self._next.wall_ns if self._next is not None else 0)
+        """When the replay begins. It moves on by what is cut from stretches without messages."""
+        self._said_ns = 0
+        """When the last message was, from there."""
+        self._cut_idle()
 
-    def _skip_a_piece(self) -> None:
+    def _skip_a_piece(self, recorded: Recorded, begin_ns: int) -> None:
         """Read some of the entries that lie before the begin."""
         piece: list[Entry] = []
-        while self._next is not None and self._next.wall_ns < self._begin_ns and len(piece) < _SKIPPED:
+        while self._next is not None and self._next.wall_ns < begin_ns and len(piece) < _SKIPPED:
             piece.append(self._next)
             self._next = next(self._entries, None)
-        self._recorded.skip(piece)
+        recorded.skip(piece)
         for entry in piece:
             self._lost(entry)
 
@@ -173,6 +177,8 @@ class Replay:
 
     def pause_s(self, now: Moment) -> float:
         """Seconds until the next message is due."""
+        if self._beginning is not None:
+            return 0.0
         if self._start_ns is None or self._ended:
             return _IDLE_S
         if now.mono_ns < self._start_ns:
@@ -183,13 +189,16 @@ class Replay:
 
     def due(self, now: Moment) -> Iterator[Update]:
         """The messages that are due, no more than a piece of them at a time."""
+        if self._beginning is not None:
+            self._go_on_beginning(self._beginning, now)
+            return
         if self._start_ns is None or now.mono_ns < self._start_ns or self._ended:
             return
         self._running = True
         for _ in range(_PIECE):
             if not self._is_due(now):
                 return
-            if self._next is None or (self._end_ns and self._next.wall_ns >= self._end_ns):
+            if self._next is None or self._next.wall_ns >= self._end_ns:
                 yield from self._finish(now)
                 return
             update = self._take(self._next)
@@ -199,12 +208,24 @@ class Replay:
             self.messages += not update.lost
             yield update
 
+    def _go_on_beginning(self, beginning: Iterator[None], now: Moment) -> None:
+        if next(beginning, True):
+            self._beginning = None
+            if self._running:
+                self._start_ns = now.mono_ns
+
     def _go_on(self, before: Entry) -> None:
-        """Go to the next entry; a stretch without any may be cut short."""
+        """Go to the next entry."""
+        if before.kind is EntryKind.MESSAGE:
+            self._said_ns = before.wall_ns - self._base_ns
         self._next = next(self._entries, None)
+        self._cut_idle()
+
+    def _cut_idle(self) -> None:
+        """Let the next entry come no longer after the last message, or the begin, than a stretch without any may be."""
         if self._next is not None and self._pace.longest_idle is not None:
-            idle_ns = self._next.wall_ns - before.wall_ns
-            self._base_ns += max(0, idle_ns - int(self._pace.longest_idle * SECOND))
+            latest_ns = self._said_ns + int(self._pace.longest_idle * SECOND)
+            self._base_ns = max(self._base_ns, min(self._next.wall_ns, self._end_ns) - latest_ns)
 
     def _is_due(self, now: Moment) -> bool:
         return bool(self._wanted) if self._pace.speed is None else self._due_ns() <= now.mono_ns
@@ -214,8 +235,7 @@ class Replay:
         assert self._start_ns is not None
         if self._next is None or self._pace.speed is None:
             return self._start_ns
-        wall_ns = min(self._next.wall_ns, self._end_ns or self._next.wall_ns)
-        return self._start_ns + int((wall_ns - self._base_ns) / self._pace.speed)
+        return self._start_ns + int((min(self._next.wall_ns, self._end_ns) - self._base_ns) / self._pace.speed)
 
     def _finish(self, now: Moment) -> Iterator[Update]:
         """Say that the segments are closed; then rest, or begin again."""
@@ -223,11 +243,17 @@ class Replay:
         yield Update(self._recorded.sent_ms, payload=self._recorded.info)
         last = self._place == len(self._days) - 1
         self._rounds += last
-        self._ended = last and not self._pace.loop
+        self._ended = last and not (self._pace.loop and self._has_messages())
         if not self._ended:
             self._place = 0 if last else self._place + 1
-            self._start_ns = now.mono_ns
-            self._begin()
+            self._beginning = self._begin()
+
+    def _has_messages(self) -> bool:
+        """Whether there were any in this round. A loop of nothing would turn for ever."""
+        before, self._sent_before = self._sent_before, self.messages
+        if before == self.messages:
+            log.warning("there is no message from --from to --until, so the replay does not begin again")
+        return before < self.messages
 
     def feed(self, key: str, mode: str, _now: Moment) -> bytes:
         """The feed of an instrument at this place of the day."""
