@@ -134,18 +134,23 @@ class TestNotation:
     def test_json_without_an_argument_is_enough(self) -> None:
         assert fault_from_json({"kind": "drop"}) == Fault("drop")
 
-    async def test_a_schedule_strikes_at_its_seconds(self) -> None:
-        faults = (parse_fault("close:1011@3"), parse_fault("garbage:text@1"))
-        async with simulated(faults=faults) as (simulator, clock), connected(simulator) as client:
-            await clock.advance(0.9)
-            assert await client.nothing()
-            await clock.advance(0.2)
-            async with asyncio.timeout(DEADLINE):
-                assert isinstance(await client.websocket.recv(), str)
-            await clock.advance(1.8)
-            assert await client.nothing()
-            await clock.advance(0.2)
-            assert (await ending(client))[0] == 1011
+    async def test_a_schedule_strikes_at_its_seconds_of_the_first_websocket(self) -> None:
+        """What has no seconds is there from the start, when a recorder may still wait."""
+        faults = tuple(map(parse_fault, ("close:1011@3", "garbage:text@1", "error:503/4")))
+        async with simulated(faults=faults) as (simulator, clock):
+            await clock.advance(3)
+            assert (await call(simulator, "/v2/market/holidays")).status == 503
+            await clock.advance(2)
+            async with connected(simulator) as client:
+                await clock.advance(0.9)
+                assert await client.nothing()
+                await clock.advance(0.2)
+                async with asyncio.timeout(DEADLINE):
+                    assert isinstance(await client.websocket.recv(), str)
+                await clock.advance(1.8)
+                assert await client.nothing()
+                await clock.advance(0.2)
+                assert (await ending(client))[0] == 1011
 
 
 class TestConnections:

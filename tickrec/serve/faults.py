@@ -48,9 +48,9 @@ def describe() -> str:
     return "\n".join(
         [
             "\b",
-            "Faults: --fault KIND[:ARG][@SECONDS], SECONDS after the start, such as --fault drop@30",
-            "--fault close:1011@60. While it serves, POST /simulator/fault takes the same as",
-            '{"kind": "close", "arg": "1011"}.',
+            "Faults: --fault KIND[:ARG][@SECONDS], such as --fault drop@30 --fault close:1011@60,",
+            "SECONDS after the first websocket was opened, or from the start on. While it",
+            'serves, POST /simulator/fault takes the same as {"kind": "close", "arg": "1011"}.',
             *lines,
         ]
     )
@@ -63,7 +63,7 @@ def _entry(kind: str, meaning: str, width: int) -> list[str]:
 
 
 class Fault(NamedTuple):
-    """One fault: its kind, an argument, and the seconds after the start at which it strikes."""
+    """One fault: its kind, an argument, and its seconds after the first websocket was opened; 0: from the start on."""
 
     kind: str
     arg: str = ""
@@ -97,7 +97,7 @@ def check(fault: Fault) -> None:
     if fault.kind not in KINDS:
         raise ValueError(f"no such kind as {fault.kind!r}")
     if not 0 <= fault.at <= _LONGEST:
-        raise ValueError(f"it strikes from 0 to {_LONGEST} seconds after the start")
+        raise ValueError(f"it strikes from 0 to {_LONGEST} seconds after the first websocket")
     if fault.kind in _WITH_NUMBER and fault.arg:
         _number(fault.arg)
     if fault.kind == "close" and fault.arg and int(fault.arg) not in _CLOSE_CODES:

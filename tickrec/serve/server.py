@@ -97,6 +97,8 @@ class Server:
         self._stack = contextlib.AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._over = asyncio.Event()
+        self._joined = asyncio.Event()
+        """Whether there has been a websocket."""
         self._opened = 0
         self._turned_away = 0
         self._frames = 0
@@ -204,8 +206,13 @@ class Server:
             self._end_if_over()
 
     async def _run_faults(self) -> None:
+        """Strike those without a time now, the others counted from the first websocket."""
+        faults = sorted(self.terms.faults, key=lambda x: x.at)
+        for fault in (each for each in faults if not each.at):
+            self.strike(fault)
+        await self._joined.wait()
         begin = self._clock.monotonic_ns()
-        for fault in sorted(self.terms.faults, key=lambda x: x.at):
+        for fault in (each for each in faults if each.at):
             passed = (self._clock.monotonic_ns() - begin) / SECOND
             await self._clock.sleep(max(0.0, fault.at - passed))
             self.strike(fault)
@@ -241,6 +248,7 @@ class Server:
         client = Client(self._opened, connection, self.terms.caps, self._note_sent)
         self._note(EntryKind.CONNECTED, client.number, encode_facts(host=HOST, attempt=1, keys=0))
         self._stream.join(client)
+        self._joined.set()
         try:
             with contextlib.suppress(ConnectionClosed):
                 while True:
