@@ -71,3 +71,6 @@ def test_a_broker_that_cannot_be_asked_is_exit_8(tmp_path: Path, script: Script)
     write(tmp_path, script, answered="10:00")
     script.server.server_close()
     assert "connection refused" in called("backfill", DATE, folder=tmp_path, check=ExitCode.UNREACHABLE).stderr
+    checked = called("check", DATE, "--exchange", "--json", folder=tmp_path, check=ExitCode.DATA)
+    assert json.loads(checked.stdout)["grade"] == "F"
+    assert f"the exchange's bars of {DATE} could not be fetched: connection refused" in checked.stderr

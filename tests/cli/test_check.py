@@ -72,6 +72,9 @@ def test_a_line_for_each_day_of_trading(folder: Path) -> None:
     ("arguments", "code", "words"),
     [
         (("2026-11-24",), ExitCode.NOTHING, "closed on Tue 24 Nov 2026"),
+        (("2026-11-24", "--exchange"), ExitCode.NOTHING, "closed on Tue 24 Nov 2026"),
+        (("--from", "2026-11-24", "--to", "2026-11-24"), ExitCode.NOTHING, "closed on Tue 24 Nov 2026"),
+        (("--from", "2026-11-21", "--to", "2026-11-22"), ExitCode.NOTHING, "closed on Sun 22 Nov 2026"),
         (("2026-13-01",), ExitCode.USAGE, "DATE must be a date such as"),
         ((DATE, "--from", DATE), ExitCode.USAGE, "--from and --to take neither a date nor --symbol"),
         (("--from", "2026-11-25", "--to", "2026-11-20"), ExitCode.USAGE, "--from 2026-11-25 is after --to 2026-11-20"),

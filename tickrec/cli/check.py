@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tickrec.cli.backfill import fetch_candles
-from tickrec.cli.common import Common, JsonOption, answer, command
+from tickrec.cli.common import Common, JsonOption, answer, command, say
 from tickrec.cli.completion import complete_date
 from tickrec.cli.dates import each_date
 from tickrec.cli.options import date_of
-from tickrec.errors import ExitCode, NothingToRecord, UsageError, options_given
+from tickrec.errors import ExitCode, NothingToRecord, TickrecError, UsageError, options_given
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -54,9 +54,20 @@ def check(
             raise UsageError("--from and --to take neither a date nor --symbol or --exchange", hint=hint)
         raise SystemExit(_check_range(store, date_of("--from", first), date_of("--to", last), as_json))
     day = _date_of(store, date)
-    if exchange:
+    failed = _fetch_bars(common, store, day) if exchange and day in store.dates() else ExitCode.DONE
+    raise SystemExit(_check_day(store, day, symbol, as_json) or failed)
+
+
+def _fetch_bars(common: Common, store: "Store", day: "dt.date") -> ExitCode:
+    """Fetch the exchange's bars of a day. What hinders that is said, and no reason not to check the day."""
+    try:
         fetch_candles(common, store, day, everything=True)
-    raise SystemExit(_check_day(store, day, symbol, as_json))
+    except UsageError:
+        raise
+    except (TickrecError, OSError) as error:
+        say(f"tickrec: the exchange's bars of {day} could not be fetched: {error}")
+        return error.code if isinstance(error, TickrecError) else ExitCode.STORAGE
+    return ExitCode.DONE
 
 
 def _date_of(store: "Store", text: str | None) -> "dt.date":
@@ -89,6 +100,7 @@ def _check_range(store: "Store", first: "dt.date | None", last: "dt.date | None"
     from tickrec.clock import SystemClock
 
     now_ns, stored = SystemClock.wall_ns(), store.dates()
+    closed: list[NothingToRecord] = []
     end = last or newest_date(store, now_ns)
     begin = first or min([*stored, end])
     if begin > end:
@@ -101,12 +113,17 @@ def _check_range(store: "Store", first: "dt.date | None", last: "dt.date | None"
                 answer(json.dumps(report.to_json(), ensure_ascii=False))
                 return _exit_code(report)
             found = verdict(store, date)
-        except NothingToRecord:
-            return None  # nothing was traded
+        except NothingToRecord as error:
+            closed.append(error)
+            return None
         answer(f"{date}  {found.grade}  {found.words}")
         return _exit_code(found)
 
-    return each_date([begin + dt.timedelta(days=days) for days in range((end - begin).days + 1)], work, as_json)
+    days = [begin + dt.timedelta(days=number) for number in range((end - begin).days + 1)]
+    code = each_date(days, work, as_json)
+    if len(closed) == len(days):
+        raise closed[-1]
+    return code
 
 
 def _exit_code(graded: "DayReport | InstrumentReport | Verdict") -> ExitCode:
