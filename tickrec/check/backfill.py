@@ -7,7 +7,7 @@ far enough yet. Each answer is stored soon after it came, so that what was inter
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -53,14 +53,8 @@ SELECT instrument_key, any_value(symbol), CAST(NULL AS BIGINT)
 FROM subscriptions GROUP BY instrument_key ORDER BY any_value(symbol), instrument_key
 """
 _FILLED: Final = """
-SELECT count(*), count(bar) FROM (
-    SELECT DISTINCT m.instrument_key, minute, e.close AS bar FROM (
-        SELECT instrument_key, unnest(range(epoch_us(start_ts) // 60000000, (epoch_us(end_ts) - 1) // 60000000 + 1))
-            AS minute
-        FROM missing
-    ) m
-    LEFT JOIN exchange_bars e ON e.instrument_key = m.instrument_key AND epoch_us(e.start_ts) // 60000000 = minute
-)
+SELECT count(*), count(close)
+FROM stored.lost_minutes LEFT JOIN exchange_bars USING (date, instrument_key, start_ts)
 """
 
 Progress = Callable[[str, float], None]
@@ -103,13 +97,14 @@ def wanted(store: Store, date: dt.date, clock: Clock, *, everything: bool = Fals
     Raises DataError.
     """
     end_ns = min(at(date + dt.timedelta(days=1), dt.time()), clock.wall_ns())
-    found = _ask(store, date, clock, _RECORDED if everything else _MISSING)
+    sql, table = (_RECORDED, "subscriptions") if everything else (_MISSING, "missing")
+    found = _ask(store, date, clock, sql, {table})
     return [Wanted(key, symbol, end_ns if until_ns is None else until_ns) for key, symbol, until_ns in found]
 
 
 def filled(store: Store, date: dt.date, clock: Clock) -> Filled:
     """How much of what was not recorded the stored bars can fill. Raises DataError."""
-    ((minutes, with_bar),) = _ask(store, date, clock, _FILLED)
+    ((minutes, with_bar),) = _ask(store, date, clock, _FILLED, {"stored.lost_minutes", "exchange_bars"})
     return Filled(minutes, with_bar)
 
 
@@ -126,7 +121,6 @@ class Backfill:
         self._clock = clock
         self._throttle = throttle
         self._today = trading_date(clock.wall_ns()) == date
-        self._stored = load(store, date)
         self._rows: list[dict[str, object]] = []
         self._answers: dict[str, Answer] = {}
 
@@ -232,8 +226,7 @@ class Backfill:
             self._rows, self._answers = [], {}
 
 
-def _ask(store: Store, date: dt.date, clock: Clock, sql: str) -> list[tuple[Any, ...]]:
-    """The rows of a question about a date. Raises DataError."""
-    now_ns = clock.wall_ns()
-    with Session(store, DateRange(date, date), now_ns=now_ns) as session, session.execute(sql) as result:
-        return [tuple(row.values()) for batch in result.batches() for row in batch.to_pylist()]
+def _ask(store: Store, date: dt.date, clock: Clock, sql: str, names: Collection[str]) -> list[tuple[Any, ...]]:
+    """The rows of a question about a date, over the tables and views `names`. Raises DataError."""
+    with Session(store, DateRange(date, date), now_ns=clock.wall_ns()) as session:
+        return [tuple(row.values()) for row in session.read(sql, names).to_pylist()]

@@ -13,15 +13,11 @@ from tickrec.query.session import Session
 _SQL: Final = """
 WITH reach AS (
     SELECT instrument_key, min(start_ts) AS since, max(start_ts) AS until FROM exchange_bars GROUP BY instrument_key
-), lost AS (
-    SELECT DISTINCT instrument_key,
-        unnest(range(epoch_us(start_ts) // 60000000, (epoch_us(end_ts) - 1) // 60000000 + 1)) AS minute
-    FROM missing
 ), ours AS (
     SELECT c.* FROM candles('1 minute') c JOIN reach USING (instrument_key) WHERE c.start BETWEEN since AND until
 ), compared AS (
     SELECT coalesce(o.instrument_key, e.instrument_key) AS instrument_key,
-        coalesce(epoch_us(o.start), epoch_us(e.start_ts)) // 60000000 AS minute,
+        coalesce(o.start, e.start_ts) AS start_ts,
         greatest(abs(o.open - e.open), abs(o.high - e.high), abs(o.low - e.low), abs(o.close - e.close)) AS apart,
         e.close AS price, coalesce(o.volume, 0) - coalesce(e.volume, 0) AS volume_apart,
         e.start_ts IS NOT NULL AND e.volume IS NULL AS volume_unknown
@@ -34,7 +30,7 @@ SELECT instrument_key, count(*) AS bars, count(*) FILTER (prices_differ OR volum
 FROM (
     SELECT *, apart IS NULL OR apart > 0.00005 AS prices_differ,
         NOT volume_unknown AND volume_apart != 0 AS volumes_differ
-    FROM compared ANTI JOIN lost USING (instrument_key, minute)
+    FROM compared ANTI JOIN stored.lost_minutes USING (instrument_key, start_ts)
 )
 GROUP BY instrument_key
 """
@@ -60,6 +56,5 @@ def bar_differences(session: Session) -> dict[str, BarDifferences]:
 
     Raises DataError.
     """
-    with session.execute(_SQL) as result:
-        rows: list[dict[str, Any]] = [row for batch in result.batches() for row in batch.to_pylist()]
+    rows: list[dict[str, Any]] = session.read(_SQL, {"exchange_bars", "candles", "stored.lost_minutes"}).to_pylist()
     return {row.pop("instrument_key"): BarDifferences(**row) for row in rows}

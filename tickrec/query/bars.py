@@ -8,7 +8,7 @@ with a minute of the exchange in it says so. Nothing is ever mixed into ticks or
 
 from typing import Final
 
-from tickrec.query.trades import OPENING
+from tickrec.query.trades import OPENING, bar_at
 
 WIDTH: Final = """
 CREATE OR REPLACE MACRO stored.bar_width(span) AS
@@ -22,16 +22,11 @@ CREATE OR REPLACE VIEW stored.filled AS
 SELECT date, instrument_key, symbol, epoch_us(start_ts) AS minute, open, high, low, close, oi,
     CASE WHEN instrument_key[5:9] != 'INDEX' THEN volume END AS volume,
     epoch_us(date) - 19800000000 AS midnight, {OPENING} AS opening
-FROM main.exchange_bars e
-WHERE EXISTS (
-    FROM main.missing m
-    WHERE m.date = e.date AND m.instrument_key = e.instrument_key
-        AND epoch_us(m.start_ts) < epoch_us(e.start_ts) + 60000000 AND epoch_us(m.end_ts) > epoch_us(e.start_ts)
-)
+FROM main.exchange_bars SEMI JOIN stored.lost_minutes USING (date, instrument_key, start_ts)
 """
 """The exchange's bars of the minutes in which the instrument was not recorded, or not all of the time."""
 
-BARS: Final = """
+BARS: Final = f"""
 CREATE OR REPLACE MACRO main.bars("interval") AS TABLE
 WITH ticked AS (
     SELECT symbol, instrument_key, date, minute, midnight, opening, width,
@@ -42,16 +37,14 @@ WITH ticked AS (
         SELECT *, midnight + time_of_day // 60000000 * 60000000 AS minute, stored.bar_width("interval") AS width
         FROM stored.prices
     )
-    {session}
+    {{session}}
     GROUP BY ALL
 ), minutes AS (
     FROM ticked ANTI JOIN stored.filled USING (date, instrument_key, minute)
     UNION ALL BY NAME
     SELECT *, stored.bar_width("interval") AS width, 0 AS ticks FROM stored.filled
 ), placed AS (
-    SELECT *, midnight + CASE WHEN width = 86400000000 THEN 0
-        ELSE minute - midnight - ((minute - midnight - opening) % width + width) % width END AS bar
-    FROM minutes
+    SELECT *, {bar_at("(minute - midnight)")} AS bar FROM minutes
 )
 SELECT symbol, instrument_key, date, make_timestamptz(bar) AS start,
     CASE WHEN exchange THEN first_open ELSE open END AS open, high, low,

@@ -200,3 +200,11 @@ JOIN (SELECT date, instrument_key, any_value(symbol) AS symbol FROM stored.asked
     USING (date, instrument_key)
 ORDER BY date, symbol, instrument_key, start_ts
 """
+
+LOST_MINUTES: Final = f"""
+CREATE OR REPLACE VIEW stored.lost_minutes AS
+SELECT DISTINCT date, instrument_key, make_timestamptz({_MINUTE_US} * unnest(
+    range(epoch_us(start_ts) // {_MINUTE_US}, (epoch_us(end_ts) - 1) // {_MINUTE_US} + 1))) AS start_ts
+FROM main.missing
+"""
+"""The minutes of every instrument that were not recorded whole."""

@@ -7,7 +7,7 @@ the open of its segment is not what it changed from.
 
 from typing import Final
 
-from tickrec.query.trades import OPENING
+from tickrec.query.trades import OPENING, bar_at
 
 SIDE: Final = ("oi", "vtt", "iv", "delta", "bid", "ask", "ltp")
 """What an option chain shows of a call, from the outside in; of a put, the other way round."""
@@ -79,8 +79,7 @@ WITH contracts AS (
     SELECT date, underlying_key FROM contracts
 ), said AS (
     SELECT date, instrument_key, arg_max(oi, seq) AS oi, arg_max(ltp, seq) AS ltp,
-        midnight + CASE WHEN width = 86400000000 THEN 0
-            ELSE time_of_day - ((time_of_day - opening) % width + width) % width END AS bar
+        {bar_at("time_of_day")} AS bar
     FROM (
         SELECT *, stored.summary_width("interval") AS width, {OPENING} AS opening,
             {{midnight}} AS midnight, greatest({{received}} - midnight, {{since}}) AS time_of_day

@@ -102,6 +102,16 @@ OPENING: Final = """CASE WHEN instrument_key[2:4] = 'SE_' AND instrument_key[5:6
          THEN 33300000000 ELSE 32400000000 END"""
 """When the segment of an instrument opens."""
 
+
+def bar_at(time_of_day: str) -> str:
+    """SQL for when the bar begins that a time of day belongs to, where `midnight`, `opening` and `width` are known.
+
+    Bars are counted from the open of the segment, a daily one from midnight.
+    """
+    return f"""midnight + CASE WHEN width = 86400000000 THEN 0
+        ELSE {time_of_day} - (({time_of_day} - opening) % width + width) % width END"""
+
+
 PRICES: Final = f"""
 SELECT {{columns}}, CASE WHEN kind = 0 THEN growth END AS qty, make_timestamptz(moment) AS moment_ts, midnight,
     moment - midnight AS time_of_day,

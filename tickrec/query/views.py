@@ -8,7 +8,7 @@ statements.
 from typing import Final, NamedTuple, TypeAlias
 
 from tickrec.query import bars, missing, option_chains
-from tickrec.query.trades import NEEDED, PRICES
+from tickrec.query.trades import NEEDED, PRICES, bar_at
 
 
 class Column(NamedTuple):
@@ -116,8 +116,7 @@ SELECT symbol, instrument_key, date, make_timestamptz(bar) AS start,
     arg_max(iv, seq) AS iv
 FROM (
     SELECT symbol, instrument_key, date, seq, ltp, qty, oi, iv,
-        midnight + CASE WHEN width = 86400000000 THEN 0
-            ELSE time_of_day - ((time_of_day - opening) % width + width) % width END AS bar
+        {bar_at("time_of_day")} AS bar
     FROM (SELECT *, {_WIDTH} AS width FROM ({_PRICES}))
     {{session}}
 )
@@ -348,9 +347,10 @@ VIEWS: Final = (
         needs=("gaps", "stored.asked", "stored.key_sessions", "stored.stale_times"),
         sql=missing.MISSING,
     ),
+    Relation("stored.lost_minutes", needs=("missing",), sql=missing.LOST_MINUTES),
     Relation("stored.prices", needs=("ticks",), sql=_PRICES_VIEW),
     Relation("stored.bar_width", sql=bars.WIDTH),
-    Relation("stored.filled", needs=("exchange_bars", "missing"), sql=bars.FILLED),
+    Relation("stored.filled", needs=("exchange_bars", "stored.lost_minutes"), sql=bars.FILLED),
     Relation(
         "bars",
         "candles, with the exchange's bars where nothing was recorded",
