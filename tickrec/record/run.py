@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from enum import Enum
+from functools import partial
 from typing import Any, Final, NoReturn, TypeVar
 
 from tickrec import logs
@@ -44,6 +45,9 @@ from tickrec.upstox.rest import SOURCE
 log = logging.getLogger("tickrec")
 
 T = TypeVar("T")
+
+_Step = Callable[[], Awaitable[object]]
+"""A step of the end of a run."""
 
 SWITCH_SECONDS: Final = 0.0005
 """How long a thread keeps the interpreter's lock while another wants it. A flush gives the lock away hundreds of times
@@ -118,7 +122,7 @@ class Recorder:
         error = await self._record()
         final = await self._wind_down(error)
         if final.exit_code == ExitCode.DONE and self._stop is Stop.PLANNED:
-            for step in (self._finish_day(), self._finish_alerts()):
+            for step in (self._finish_day, self._finish_alerts):
                 await self._last_step(step)
         self._flushing.close()
         return final
@@ -288,8 +292,13 @@ class Recorder:
         """
         told = error
         log.log(logging.ERROR if error else logging.INFO, "stopping: %s", error or _WHY[self._stop])
-        last_flush = self._flushing.finish(self._rollover.current)
-        for step in (self._say_goodbye(error), self._rollover.finish_left(at_once=True), last_flush, self._close()):
+        steps: tuple[_Step, ...] = (
+            partial(self._say_goodbye, error),
+            partial(self._rollover.finish_left, at_once=True),
+            partial(self._flushing.finish, self._rollover.current),
+            self._close,
+        )
+        for step in steps:
             error = await self._last_step(step) or error
         final = self._last_status(error)
         status.write(self._store.status_path, final)
@@ -298,10 +307,10 @@ class Recorder:
         await self._last_alerts(final, error)
         return final
 
-    async def _last_step(self, step: Awaitable[object]) -> TickrecError | None:
+    async def _last_step(self, step: _Step) -> TickrecError | None:
         """Do a step of the end; the error in it. The steps after it are still worth doing."""
         try:
-            await step
+            await step()
         except StorageError as error:
             return error
         except Exception as error:  # noqa: BLE001 - part of the boundary of the run
@@ -325,7 +334,7 @@ class Recorder:
             await self._finish_alerts()
 
         ends = [Alert("end", f"tickrec stopped recording: {error}")] if error is not None else []
-        await self._last_step(tell())
+        await self._last_step(tell)
 
     async def _finish_alerts(self) -> None:
         """Wait for the user's command, but not for ever."""
