@@ -7,13 +7,19 @@ libraries, and nothing of the folder the user happens to be in.
 import os
 import shlex
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import tickrec
+from tickrec.errors import ExitCode
+from tickrec.formatting import duration
 
 if TYPE_CHECKING:
     import asyncio
+
+    Talk = Callable[[asyncio.subprocess.Process], Awaitable[None]]
+    """Talks with a child over its stdin and stdout. May raise TimeoutError."""
 
 SECRETS: Final = ("UPSTOX_ACCESS_TOKEN", "UPSTOX_CLIENT_SECRET")
 """Variables that no child has to know."""
@@ -55,39 +61,42 @@ def without_secrets() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in SECRETS}
 
 
-async def start(module: str, *arguments: str, asked: bool = False) -> "asyncio.subprocess.Process":
-    """A child that runs, and says on stderr how it went; `asked`: over stdin and stdout it can be talked to.
+class Ended(NamedTuple):
+    """What became of a child."""
 
-    Raises OSError.
-    """
+    code: int
+    out: bytes
+    """What it answered on stdout."""
+    said: list[str]
+    """The lines that it said on stderr; at least one when it failed."""
+
+
+async def run(module: str, *arguments: str, seconds: float, talk: "Talk | None" = None) -> Ended:
+    """Run a module of ours as a child until it ends. One that takes longer than so many seconds, after what was to be
+    talked with it, is killed: that and one that cannot be started are failures like others."""
     import asyncio  # takes as long to import as most commands run
 
-    talk = asyncio.subprocess.PIPE if asked else asyncio.subprocess.DEVNULL
-    # Its own process group: a Ctrl-C in the terminal is for the recorder, which then waits for its children.
-    return await asyncio.create_subprocess_exec(
-        *command(module, *arguments),
-        env=without_secrets(),
-        stdin=talk,
-        stdout=talk,
-        stderr=asyncio.subprocess.PIPE,
-        process_group=0,
-    )
-
-
-async def end(process: "asyncio.subprocess.Process") -> tuple[int, str]:
-    """Tell a child no more and wait until it has ended: its exit code and the last thing it said."""
-    code, said = await ended(process)
-    return code, said[-1] if said else ""
-
-
-async def ended(process: "asyncio.subprocess.Process") -> tuple[int, list[str]]:
-    """The same with all lines that it said, of which there is at least one when it failed."""
-    if process.stdin is not None:
-        process.stdin.close()
-    _, err = await process.communicate()
+    pipe = asyncio.subprocess.PIPE
+    try:
+        # Its own process group: a Ctrl-C in the terminal is for the recorder, which then waits for its children.
+        process = await asyncio.create_subprocess_exec(
+            *command(module, *arguments), env=without_secrets(), stdin=pipe, stdout=pipe, stderr=pipe, process_group=0
+        )
+    except OSError as error:
+        return Ended(ExitCode.INTERNAL, b"", [f"it could not be started: {error.strerror or error}"])
+    try:
+        if talk is not None:
+            await talk(process)
+        async with asyncio.timeout(seconds):
+            out, err = await process.communicate(b"")
+    except TimeoutError:
+        return Ended(ExitCode.INTERNAL, b"", [f"it took more than {duration(seconds)}"])
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     code = process.returncode or 0
-    lines = err.decode("utf-8", "replace").strip().splitlines()
-    return code, lines or [f"exit code {code}"] * bool(code)
+    return Ended(code, out, err.decode("utf-8", "replace").strip().splitlines() or [f"exit code {code}"] * bool(code))
 
 
 def lower_priority() -> None:

@@ -15,6 +15,7 @@ from tests.record.fixtures import feeds
 from tests.recordings import until
 from tickrec.clock import SECOND
 from tickrec.journal.entry import Entry, EntryKind
+from tickrec.record import flush
 from tickrec.record.day import Day
 from tickrec.record.flush import APPEND_EVERY_NS, Appending, Flushing
 from tickrec.store import dayfile
@@ -190,8 +191,12 @@ async def test_what_else_the_child_says_that_removes_old_journals_is_logged(
     monkeypatch.setenv("PYTHONWARNINGS", "nonsense")  # of which Python says something on stderr
     flushing = Flushing(store, HandClock(), interval=60, duckdb=False)
     await flushing.expire(dt.timedelta(days=1))
-    flushing.close()
     assert "removing old journals: Invalid -W option ignored" in caplog.text
+    monkeypatch.setattr(flush, "CHILD_SECONDS", 0.0)  # as if it hung
+    await flushing.expire(dt.timedelta(days=1))
+    assert "old journals could not be removed: it took more than 0.0s" in caplog.text
+    assert not await flushing.seal(DATE)
+    flushing.close()
 
 
 def test_a_part_full_of_ticks_is_worth_an_append(tmp_path: Path) -> None:

@@ -86,8 +86,8 @@ def test_what_its_owner_does_with_the_day_file_is_no_reason_to_keep_the_journal(
         session.execute("CREATE VIEW mine AS FROM ticks WHERE ltp > 100")
         command = [sys.executable, "-m", "tickrec.seal.retention", str(store.root), str(MONTH.total_seconds())]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (ExitCode.DONE, "")
-    assert Expired.from_json(done.stderr).removed
+    assert (done.returncode, done.stderr) == (ExitCode.DONE, "")
+    assert Expired.from_json(done.stdout).removed
     assert store.journal_files(old) == []
 
 

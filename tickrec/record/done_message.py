@@ -8,7 +8,7 @@ import datetime as dt
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from tickrec import children
 from tickrec.config import Config
@@ -18,7 +18,9 @@ from tickrec.record.owner import tell
 
 log = logging.getLogger("tickrec")
 
-_CHECKED = (ExitCode.DONE, ExitCode.DATA)
+CHECK_SECONDS: Final = 1800.0
+"""The largest day takes a minute to check; a child that takes longer hangs, and would keep the run from ending."""
+_CHECKED: Final = (ExitCode.DONE, ExitCode.DATA)
 """The exit codes of a check that has found a grade."""
 
 
@@ -35,21 +37,10 @@ async def tell_done(config: Config, date: dt.date) -> None:
 async def _check(config: Config, date: dt.date) -> bytes | None:
     """What `tickrec check --json` says of a date; None when it says nothing, as of one on which nothing is traded."""
     given = ["--data", str(config.store.data), *(["--config", str(config.path)] if config.path else [])]
-    try:
-        process = await children.start("tickrec", "check", str(date), "--json", *given, asked=True)
-    except OSError as error:
-        log.warning("%s could not be checked, so that on_done is not run: %s", date, error.strerror or error)
-        return None
-    try:
-        out, err = await process.communicate(b"")
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode in _CHECKED and out:
+    code, out, said = await children.run("tickrec", "check", str(date), "--json", *given, seconds=CHECK_SECONDS)
+    if code in _CHECKED and out:
         return out
-    said = err.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
-    log.warning("%s could not be checked, so that on_done is not run: %s", date, said[0])
+    log.warning("%s could not be checked, so that on_done is not run: %s", date, said[-1] if said else "no answer")
     return None
 
 

@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -29,7 +30,11 @@ from tickrec.store.paths import Store
 log = logging.getLogger("tickrec")
 
 APPEND_SECONDS: Final = 300.0
-"""An append that takes longer hangs; the child is ended, and the next one does its work too."""
+"""An append that takes longer hangs; the child is ended, and the next one does its work too, as each is one
+transaction."""
+CHILD_SECONDS: Final = 3 * 3600.0
+"""Sealing takes minutes for the largest days; a child that takes longer hangs, and would keep the run from ending. What
+it was at can be done again from the beginning."""
 POLL_SECONDS: Final = 0.5
 """How often it is looked at whether a flush is due."""
 APPEND_EVERY_NS: Final = 599 * SECOND
@@ -105,32 +110,22 @@ class Appending:
     async def _append_pending(self) -> None:
         while self._pending:
             date = next(iter(self._pending))
-            code, said = await self._run_child(date)
+            code, _, said = await children.run(
+                "tickrec.store.dayfile",
+                str(self._root),
+                str(date),
+                seconds=APPEND_SECONDS,
+                talk=partial(self._ask_child, date),
+            )
             if code not in (ExitCode.DONE, ExitCode.LOCKED):
-                log.warning("appending to the DuckDB file of %s failed: %s", date, said)
+                log.warning("appending to the DuckDB file of %s failed: %s", date, said[-1])
             elif code == ExitCode.LOCKED and not self._held:
                 log.info("a reader holds the DuckDB file of %s; it is caught up with later", date)
             self._held = code == ExitCode.LOCKED
             if code != ExitCode.DONE:
                 self._pending.pop(date, None)
 
-    async def _run_child(self, date: dt.date) -> tuple[int, str]:
-        """The exit code of a child that appended all that was asked, and the last thing it said."""
-        try:
-            process = await children.start("tickrec.store.dayfile", str(self._root), str(date), asked=True)
-        except OSError as error:
-            return ExitCode.INTERNAL, f"it could not be started: {error.strerror or error}"
-        try:
-            await self._ask_child(process, date)
-            async with asyncio.timeout(APPEND_SECONDS):
-                return await children.end(process)
-        except TimeoutError:
-            return ExitCode.INTERNAL, f"it took more than {APPEND_SECONDS:.0f} s"
-        finally:
-            if process.returncode is None:  # one transaction: what it was at can be done again from the beginning
-                process.kill()
-
-    async def _ask_child(self, process: asyncio.subprocess.Process, date: dt.date) -> None:
+    async def _ask_child(self, date: dt.date, process: asyncio.subprocess.Process) -> None:
         """Ask the child for one append after the other; returns when there is no more to do, or no child. Raises
         TimeoutError."""
         assert process.stdin is not None
@@ -284,9 +279,8 @@ class Flushing:
 
     async def seal(self, date: dt.date) -> bool:
         """Seal a date in a child; whether it is sealed now. What the child warns of is logged."""
-        code, said = await self._run_child(
-            "tickrec.seal.seal", str(date), *([] if self._appending is not None else ["--no-duckdb"])
-        )
+        options = [] if self._appending is not None else ["--no-duckdb"]
+        code, _, said = await self._run_child("tickrec.seal.seal", str(date), *options)
         for line in said[:-1] if code else said:
             log.warning("sealing %s: %s", date, line)
         if code:
@@ -295,28 +289,16 @@ class Flushing:
 
     async def expire(self, keep: dt.timedelta) -> None:
         """Remove journals that were kept long enough, in a child; each is logged, and why one is not removed."""
-        code, said = await self._run_child("tickrec.seal.retention", str(int(keep.total_seconds())))
+        code, out, said = await self._run_child("tickrec.seal.retention", str(int(keep.total_seconds())))
+        for expired in map(Expired.from_json, out.decode().splitlines()):
+            log.log(logging.INFO if expired.removed else logging.WARNING, "%s", expired)
         for line in said[:-1] if code else said:
-            try:
-                expired = Expired.from_json(line)
-            except ValueError:  # a warning of the child's own
-                log.warning("removing old journals: %s", line)
-            else:
-                log.log(logging.INFO if expired.removed else logging.WARNING, "%s", expired)
+            log.warning("removing old journals: %s", line)
         if code:
             log.warning("old journals could not be removed: %s", said[-1])
 
-    async def _run_child(self, module: str, *arguments: str) -> tuple[int, list[str]]:
-        """The exit code of a child and what it said: at least one line when it failed."""
-        try:
-            process = await children.start(module, str(self._store.root), *arguments)
-        except OSError as error:
-            return ExitCode.INTERNAL, [f"it could not be started: {error.strerror or error}"]
-        try:
-            return await children.ended(process)
-        finally:
-            if process.returncode is None:  # what it was at can be done again from the beginning
-                process.kill()
+    async def _run_child(self, module: str, *arguments: str) -> children.Ended:
+        return await children.run(module, str(self._store.root), *arguments, seconds=CHILD_SECONDS)
 
     def close(self) -> None:
         """End the worker thread, once what it does is done."""

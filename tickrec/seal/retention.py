@@ -5,7 +5,7 @@ very ones that agreed with the journal then, which their hashes tell. What their
 matter: it is made from Parquet as well. Nothing else of a date is ever removed.
 
 `python -m tickrec.seal.retention DATA SECONDS` does it in a process of its own with low priority, and prints one JSON
-object a line on stderr for each journal that was old enough.
+object a line for each journal that was old enough.
 """
 
 import datetime as dt
@@ -131,7 +131,8 @@ def main(arguments: list[str]) -> int:
     lower_priority()
     try:
         for expired in expire(Store(Path(root)), dt.timedelta(seconds=float(seconds))):
-            sys.stderr.write(f"{expired.to_json()}\n")
+            sys.stdout.write(f"{expired.to_json()}\n")
+            sys.stdout.flush()
     except TickrecError as error:
         sys.stderr.write(f"{error}\n")
         return error.code
