@@ -1,12 +1,15 @@
 """Sorting rows of `ticks`, and where they are cut."""
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from tests.days import DATE, read_tail, write_day
 from tickrec import schema
 from tickrec.store import sorted_runs
+from tickrec.store.paths import Store
 
 
 def table(keys: str, first: int) -> pa.Table:
@@ -49,3 +52,15 @@ def test_runs_are_merged_into_groups_of_whole_instruments(tmp_path: Path, sizes:
         len(prices) == seq % 3
         for seq, prices in zip(*(rows[name].to_pylist() for name in ("seq", "bid_prices")), strict=True)
     )
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at files without a name through /proc")
+def test_what_waits_to_be_merged_takes_less_of_the_disk_than_its_entries_in_the_journal(store: Store) -> None:
+    written = write_day(store)
+    merged = sorted_runs.Runs(store.root, 4096)
+    for _ in range(2):
+        merged.add([read_tail(store, DATE).tables["ticks"]])
+    paths = [Path("/proc/self/fd") / name for name in os.listdir("/proc/self/fd")]
+    sizes = [path.stat().st_size for path in paths if path.exists() and path.readlink().parent == store.root]
+    merged.close()
+    assert 0 < sum(sizes) < written.bytes / 2

@@ -41,7 +41,8 @@ APPEND_EVERY_NS: Final = 599 * SECOND
 """A day file that `query` never reads may wait: each append costs a process. Ten minutes, less what the timing of
 flushes may vary by."""
 RESERVE_BYTES: Final = 16_000_000
-"""Free space that derived files leave to the journal, beside as much as the entries take that are to be flushed."""
+"""Free space that derived files leave to the journal, beside as much as the entries take that are to be flushed: half
+of that is what a part in full mode takes, its runs while they are merged included, and most of it in mode ltpc."""
 
 
 class Appending:
