@@ -143,6 +143,18 @@ async def test_an_end_that_could_not_be_told_while_it_lasted_is_told_as_over(own
     assert owner.told == [GAP.text, f"over: {GAP.text}"]
 
 
+async def test_where_nothing_can_be_written_it_is_told_once_all_the_same(owner: Owner, tmp_path: Path) -> None:
+    (tmp_path / "state").touch()  # in the place of the folder
+    alerts = owner.alerts()
+    for now in ([GAP], [GAP], [], []):
+        await report(alerts, now)
+    assert owner.told == [GAP.text, f"over: {GAP.text}"]
+    (tmp_path / "state").unlink()
+    await report(alerts, [DISK])
+    await report(owner.alerts(), [DISK])
+    assert owner.told[2:] == [DISK.text]
+
+
 async def test_topics_that_a_caller_does_not_judge_are_not_over(owner: Owner) -> None:
     sealing = Alert("seal 2026-11-20", "2026-11-20 could not be sealed")
     await send(owner.alerts(), sealing)

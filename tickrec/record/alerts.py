@@ -8,7 +8,6 @@ person is decided in `alert_rules`.
 """
 
 import asyncio
-import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Iterable
@@ -17,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from tickrec import children
 from tickrec.clock import SECOND, Clock
-from tickrec.files import make_folder, publish_bytes
+from tickrec.files import publish_bytes
 from tickrec.formatting import moment
 from tickrec.record.owner import tell
 
@@ -56,6 +55,8 @@ class Alerts:
         self._command = children.split_command(command) if command else []
         self._clock = clock
         self._path = path
+        self._unsaved: dict[str, _Topic] | None = None
+        """What the file would hold; None where it does."""
         self._failed_ns: dict[str, int] = {}
         """When the command failed last, by topic; monotonic."""
         self._waiting: dict[str, Alert] = {}
@@ -128,6 +129,8 @@ class Alerts:
 
     def _known(self) -> dict[str, _Topic]:
         """What is remembered, by topic; topics of earlier versions have only a time."""
+        if self._unsaved is not None:
+            return self._unsaved
         try:
             read: dict[str, Any] = json.loads(self._path.read_bytes())
             return {
@@ -144,7 +147,10 @@ class Alerts:
             for each, known in self._known().items()
             if known.lasting or known.told_ns is None or known.told_ns >= oldest_ns
         }
-        known = {each: dataclasses.asdict(of_each) for each, of_each in (kept | {topic: facts}).items()}
-        with contextlib.suppress(OSError):  # better told twice than not at all
-            make_folder(self._path.parent)
+        kept[topic] = facts
+        known = {each: dataclasses.asdict(of_each) for each, of_each in kept.items()}
+        try:
             publish_bytes(self._path, json.dumps(known, ensure_ascii=False).encode())
+            self._unsaved = None
+        except OSError:  # then whoever comes after this process tells it again: better twice than not at all
+            self._unsaved = kept
