@@ -10,12 +10,16 @@ import pytest
 from tests.clocks import HandClock, at
 from tests.record.fixtures import feeds
 from tests.recordings import until
+from tests.upstox.feed_fixtures import make_feed
 from tickrec.clock import SECOND
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.journal.gaps import Gap
+from tickrec.market.calendar import Calendar
 from tickrec.record.alerts import Alerts
 from tickrec.record.day import MIDNIGHT, Day
 from tickrec.record.flush import Flushing
+from tickrec.record.plan import Plan, Times
+from tickrec.record.progress import RunProgress
 from tickrec.record.rollover import LATE_SECONDS, Rollover
 from tickrec.store.coverage import coverage
 from tickrec.store.paths import Store
@@ -223,6 +227,32 @@ async def test_a_date_that_was_left_is_finished_when_nothing_more_can_turn_out(r
     assert run.clock.now_ns >= MIDNIGHT_NS + LATE_SECONDS * SECOND
     finishing.cancel()
     await asyncio.gather(finishing, return_exceptions=True)
+    await run.end()
+
+
+async def test_a_date_is_not_said_to_be_flushed_as_far_as_the_one_before(run: Run) -> None:
+    plan = Plan("full", (), (), Calendar(), None, Times(0, None))
+    progress, feed = RunProgress(run.store, plan, run.clock, min_free=0), make_feed("http://127.0.0.1:1", [])
+
+    def flushed() -> tuple[int, int | None]:
+        told = progress.status(run.rollover.current, feed, run.flushing)
+        return told.flushed_seq, told.parquet_ns
+
+    async def receive_and_flush() -> tuple[int, int | None]:
+        run.receive()
+        await run.flushing.flush(run.rollover.current)
+        return flushed()
+
+    run.want()
+    run.open()
+    assert await receive_and_flush() == (5, run.clock.now_ns)
+    run.at(1)
+    run.receive()
+    assert flushed() == (0, None)
+    today = await receive_and_flush()
+    run.at(LATE_SECONDS + 2)
+    await run.rollover.finish_left()
+    assert flushed() == today
     await run.end()
 
 

@@ -51,6 +51,12 @@ class Day:
         """How many have ended in all, and how long they were together."""
         self.unflushed = 0
         """Ticks in the journal that are not in Parquet."""
+        self.flushed_seq = 0
+        """The last entry covered by a part."""
+        self.flushed_ns: int | None = None
+        """Everything received until then is in Parquet, as far as it came in this run."""
+        self.flushed_bytes = 0
+        """Size of the journal then."""
         self.asked_before: dict[str, str] = {}
         """Trading symbol of every key that earlier runs asked for on the date."""
         self.followed_before: frozenset[str] = frozenset()
@@ -76,6 +82,7 @@ class Day:
             self.repair = repair(store.journal(date))
             self._parts = PartWriter(store, date)
             covered = coverage(store, date)
+            self.flushed_seq = covered.next_seq - 1
             self._history = self._restore(store, covered)
             self.asked_before = dict(self._history.symbols)
             self.followed_before = frozenset(self._history.followed)

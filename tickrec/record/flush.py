@@ -152,20 +152,14 @@ class Flushing:
     def __init__(self, store: Store, clock: Clock, *, interval: float, duckdb: bool) -> None:
         self._published_ticks: Counter[dt.date] = Counter()
         """Ticks of each date published in this run."""
-        self.parquet_ns: int | None = None
-        """Everything received until then is in Parquet."""
         self.rejected = 0
         """Messages of this run that could not be decoded."""
-        self.seq = 0
-        """The last entry covered by a part."""
         self.failure = ""
         """Why the last flush was not made; empty when it was."""
         self._store = store
         self._clock = clock
         self._interval_ns = int(interval * SECOND)
         self._appending = Appending(store.root, clock) if duckdb else None
-        self._flushed_bytes: dict[dt.date, int] = {}
-        """Size of each date's journal when it was flushed last."""
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="flush")
         self._flush: asyncio.Task[bool] | None = None
 
@@ -235,10 +229,10 @@ class Flushing:
             self.failure = ""
         if flushed.path is not None:
             self._published(day, flushed)
+            day.flushed_seq = flushed.last
             if flushed.last >= last_seq:
-                self.parquet_ns = now_ns
+                day.flushed_ns, day.flushed_bytes = now_ns, journalled
                 day.unflushed -= waiting
-                self._flushed_bytes[day.date] = journalled
             else:
                 day.unflushed -= min(flushed.ticks, waiting)
         return flushed
@@ -246,7 +240,6 @@ class Flushing:
     def _published(self, day: Day, flushed: Flushed) -> None:
         self._published_ticks[day.date] += flushed.ticks
         self.rejected += flushed.rejected
-        self.seq = flushed.last
         log.info("flushed %s", plural(flushed.ticks, "tick"))
         published = self._published_ticks[day.date]
         if self._appending is not None and self._appending.is_due(day.date, published):
@@ -254,7 +247,7 @@ class Flushing:
 
     def _short_of_space(self, day: Day) -> str | None:
         """Why nothing derived is to be written now: the journal gets what is left of the disk."""
-        waiting = day.journal.size_bytes - self._flushed_bytes.get(day.date, 0)
+        waiting = day.journal.size_bytes - day.flushed_bytes
         if free_bytes(self._store.root) >= RESERVE_BYTES + waiting:
             return None
         return f"less than {size(RESERVE_BYTES + waiting)} free, which is left to the journal"
