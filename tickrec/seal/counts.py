@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from tickrec.journal import Journal
 from tickrec.journal.entry import Entry, EntryKind
@@ -26,20 +27,20 @@ from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 _BATCH_ROWS: Final = 131_072
 _NAMED: Final = 5
 """Instruments named in one line."""
+_FEEDS: Final = pb.FeedResponse.DESCRIPTOR.fields_by_name["feeds"].number
 
 
-def _keys_message() -> Any:
-    """A message type that sees FeedResponse.feeds and nothing else, a map whose values stay bytes."""
+def _keys_message(*, is_map: bool) -> Any:
+    """A message type that sees the keys of FeedResponse.feeds and nothing else, of a map or of any entries."""
     file = descriptor_pb2.FileDescriptorProto(name="counts.proto", syntax="proto3", package="counts")
     kind = descriptor_pb2.FieldDescriptorProto
-    number = pb.FeedResponse.DESCRIPTOR.fields_by_name["feeds"].number
     keys = file.message_type.add(name="Keys")
-    entry = keys.nested_type.add(name="FeedsEntry", options=descriptor_pb2.MessageOptions(map_entry=True))
+    entry = keys.nested_type.add(name="FeedsEntry", options=descriptor_pb2.MessageOptions(map_entry=is_map))
     for name, place, type_ in (("key", 1, kind.TYPE_STRING), ("value", 2, kind.TYPE_BYTES)):
         entry.field.add(name=name, number=place, type=type_, label=kind.LABEL_OPTIONAL)
     keys.field.add(
         name="feeds",
-        number=number,
+        number=_FEEDS,
         type=kind.TYPE_MESSAGE,
         label=kind.LABEL_REPEATED,
         type_name=".counts.Keys.FeedsEntry",
@@ -49,7 +50,8 @@ def _keys_message() -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("counts.Keys"))
 
 
-_KEYS: Final = _keys_message()
+_KEYS: Final = _keys_message(is_map=True)
+_ENTRIES: Final = _keys_message(is_map=False)
 
 
 class Difference(NamedTuple):
@@ -125,8 +127,12 @@ def _keys(entry: Entry, suspect: bool) -> list[str]:
     if entry.text:
         raise DecodeError("a text message")
     if suspect:
-        return list(pb.FeedResponse.FromString(entry.payload).feeds)
-    return list(_KEYS.FromString(entry.payload).feeds)
+        pb.FeedResponse.FromString(entry.payload)
+    found = _KEYS.FromString(entry.payload)
+    if any(field.field_number == _FEEDS for field in UnknownFieldSet(found)):
+        # Its C implementation drops an entry of a map that has an unknown field; its specification does not.
+        return list(dict.fromkeys(each.key for each in _ENTRIES.FromString(entry.payload).feeds))
+    return list(found.feeds)
 
 
 def count_journal(folder: Path, suspects: Collection[int] = ()) -> JournalCount:

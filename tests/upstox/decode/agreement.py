@@ -7,6 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from tests import SAMPLES
 from tests.upstox.decode import oracle
@@ -66,6 +68,15 @@ def assert_agrees(payloads: Sequence[bytes], symbols: Mapping[str, str] = SYMBOL
     assert_same(rows(decoded.market_status), expected.market_status, by=("seq", "kind", "segment"))
     assert_same(rows(decoded.rejected.drop_columns("error")), expected.rejected, by=("seq",))
     return decoded
+
+
+def drops_a_feed(payload: bytes) -> bool:
+    """Whether protobuf is at odds with its own specification: the C implementation drops a map entry that has an
+    unknown field beside key and value."""
+    try:
+        return any(found.field_number == 2 for found in UnknownFieldSet(pb.FeedResponse.FromString(payload)))
+    except DecodeError:
+        return False
 
 
 def assert_same(ours: list[oracle.Row], theirs: list[oracle.Row], by: Sequence[str]) -> None:

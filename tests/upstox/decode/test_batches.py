@@ -1,14 +1,20 @@
 """wire: what repeated fields mean, what is refused, and that nothing breaks it, seen through `decode`."""
 
 import random
-from typing import Any
 
 import pytest
-from google.protobuf.message import DecodeError
-from google.protobuf.unknown_fields import UnknownFieldSet
 
 from tests.upstox.decode import oracle
-from tests.upstox.decode.agreement import FIRST_NS, SYMBOLS, assert_agrees, assert_same, assert_tables, entries, rows
+from tests.upstox.decode.agreement import (
+    FIRST_NS,
+    SYMBOLS,
+    assert_agrees,
+    assert_same,
+    assert_tables,
+    drops_a_feed,
+    entries,
+    rows,
+)
 from tests.upstox.decode.payloads import INFO, entry_of, field, market, message
 from tests.upstox.decode.random_messages import Maker
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
@@ -135,22 +141,13 @@ def test_damaged_messages_are_rejected_or_decoded_as_protobuf_reads_them(seed: i
     decoded, expected = decode(given, SYMBOLS), oracle.rows(given, SYMBOLS)
     assert_tables(decoded)
     rejected = set(decoded.rejected["seq"].to_pylist())
-    assert rejected <= {row["seq"] for row in expected.rejected}
-    comparable = {entry.seq for entry in given if protobuf_is_an_authority(entry.payload)}
+    refused = {row["seq"] for row in expected.rejected}  # the Arrow decoder is laxer about unknown groups
+    assert rejected <= refused
+    comparable = {entry.seq for entry in given if entry.seq not in refused and not drops_a_feed(entry.payload)}
     for ours, theirs in ((decoded.ticks, expected.ticks), (decoded.market_status, expected.market_status)):
         by = ("seq", "instrument_key") if ours is decoded.ticks else ("seq", "kind", "segment")
         ours_rows = [row for row in rows(ours) if row["seq"] in comparable]
         assert_same(ours_rows, [row for row in theirs if row["seq"] in comparable], by)
-
-
-def protobuf_is_an_authority(payload: bytes) -> bool:
-    """False for what protobuf refuses (the Arrow decoder is laxer about unknown groups) and where it is at odds with
-    its own specification: the C implementation drops a map entry that has an unknown field beside key and value."""
-    try:
-        parsed: Any = pb.FeedResponse.FromString(payload)
-    except DecodeError:
-        return False
-    return all(found.field_number != 2 for found in UnknownFieldSet(parsed))
 
 
 @pytest.mark.parametrize("seed", range(5))

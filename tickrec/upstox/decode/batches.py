@@ -21,6 +21,7 @@ from google.protobuf.message import DecodeError
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.decode import plain
 from tickrec.upstox.decode.parsed import Messages, Read
+from tickrec.upstox.decode.wire import parse
 
 log = logging.getLogger("tickrec")
 
@@ -70,7 +71,7 @@ def read(payloads: Sequence[bytes]) -> Read:
     """Decode serialized FeedResponse messages. Bytes that are no such message go to `errors`.
 
     A little that protobuf refuses passes (unknown groups that end under another number), and an unknown field inside
-    a map entry is passed over, as the specification has it, where protobuf's C implementation drops the entry.
+    an entry of `feeds` is passed over, as in `wire.parse`.
     """
     try:
         return _read(payloads)
@@ -231,7 +232,7 @@ def _rewrite(messages: dict[int, bytes], reasons: Mapping[int, str], errors: dic
 
 def _rewritten(payload: bytes) -> bytes:
     """The message as protobuf would send it: branches merged or replaced, one entry a key, sorted by key."""
-    message: Any = pb.FeedResponse.FromString(payload)
+    message = parse(payload)
     message.DiscardUnknownFields()
     rewritten: bytes = message.SerializeToString(deterministic=True)
     return rewritten

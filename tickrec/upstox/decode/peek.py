@@ -10,6 +10,7 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError
 
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
+from tickrec.upstox.decode import wire
 from tickrec.upstox.decode.wire import CURRENT_TS, FEEDS, KEY, LAST_INSTANT, outline, read_field, read_varint
 
 STATUS: Final = {value.number: value.name for value in pb.DESCRIPTOR.enum_types_by_name["MarketStatus"].values}
@@ -147,7 +148,7 @@ def _last_price(payload: bytes, at: int) -> float:
 def parse(payload: bytes) -> Any:
     """The message; None for garbage."""
     try:
-        return pb.FeedResponse.FromString(payload)
+        return wire.parse(payload)
     except DecodeError:
         return None
 

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.decode.parsed import Messages, Read
+from tickrec.upstox.decode.wire import parse
 
 _REPEATED: Final = ("bidAskQuote", "ohlc")
 _WRAPPER: Final = "DoubleValue"
@@ -34,12 +35,12 @@ _BRANCHES: Final = {
 
 
 def read(payloads: Sequence[bytes]) -> Read:
-    """Decode serialized FeedResponse messages as protobuf does. Bytes that are no such message go to `errors`."""
+    """Decode serialized FeedResponse messages. Bytes that are no such message go to `errors`."""
     found: dict[int, Any] = {}
     errors: dict[int, str] = {}
     for number, payload in enumerate(payloads):
         try:
-            found[number] = pb.FeedResponse.FromString(payload)
+            found[number] = parse(payload)
         except DecodeError as error:
             errors[number] = str(error)
     return Read(_messages(list(found.values())), list(found), errors)

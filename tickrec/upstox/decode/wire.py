@@ -5,9 +5,10 @@ nothing of prices.
 """
 
 from collections.abc import Collection, Iterable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 
@@ -106,10 +107,47 @@ def _feed(payload: bytes, start: int, at: int, end: int) -> Feed | None:
     return Feed(payload[at + 2 : value].decode(), mode, payload[start:end])
 
 
+def parse(payload: bytes) -> Any:
+    """A message as protobuf's specification has it. Raises DecodeError.
+
+    Its C implementation drops an entry of a map that has an unknown field; here the field is passed over.
+    """
+    message: Any = pb.FeedResponse.FromString(payload)
+    if any(field.field_number == FEEDS >> 3 for field in UnknownFieldSet(message)):
+        return pb.FeedResponse.FromString(_known(payload))
+    return message
+
+
+def _known(payload: bytes) -> bytes:
+    """A message without unknown fields in the entries of `feeds`."""
+    known, at = bytearray(), 0
+    while at < len(payload):
+        start = at
+        tag, at = read_field(payload, at)
+        if tag == FEEDS:
+            _, inside = read_varint(payload, read_varint(payload, start)[1])
+            entry = _known_entry(payload[inside:at])
+            known += bytes((FEEDS,)) + varint(len(entry)) + entry
+        else:
+            known += payload[start:at]
+    return bytes(known)
+
+
+def _known_entry(entry: bytes) -> bytes:
+    known, at, depth = bytearray(), 0, 0
+    while at < len(entry):
+        start = at
+        tag, at = read_field(entry, at)
+        depth += {3: 1, 4: -1}.get(tag & 7, 0)
+        if not depth and tag in (KEY, _VALUE):
+            known += entry[start:at]
+    return bytes(known)
+
+
 def _odd(payload: bytes) -> Outline | None:
     """The outline of a message that is written in another order or with more than it needs."""
     try:
-        message = pb.FeedResponse.FromString(payload)
+        message = parse(payload)
     except DecodeError:
         return None
     feeds = []
