@@ -546,6 +546,12 @@ def test_an_attached_file_is_asked_under_a_name_and_nothing_else_is(store: Store
                 answer(session, other)
         with pytest.raises(UsageError, match="disabled by configuration"):
             session.read(f"FROM read_csv('{tmp_path / 'other.csv'}')", ())
+        path.unlink()
+        gone = re.escape(f"the file cannot be read: it is gone ({path})")
+        with pytest.raises(UsageError, match=gone):
+            answer(session, "FROM lots")
+    with pytest.raises(UsageError, match=gone):
+        Session(store, attached=attached)
 
 
 def test_a_file_that_cannot_be_attached_is_named(store: Store, tmp_path: Path) -> None:

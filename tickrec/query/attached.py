@@ -58,5 +58,6 @@ def attach(connection: duckdb.DuckDBPyConnection, name: str, path: Path, scratch
     try:
         connection.execute(f'CREATE VIEW main."{name}" AS FROM {source}')
     except duckdb.Error as error:
-        raise UsageError(f"the file cannot be read: {usage_error(error, '').what}", where=str(path)) from None
+        what = usage_error(error, "").what if path.exists() else "it is gone"
+        raise UsageError(f"the file cannot be read: {what}", where=str(path)) from None
     return read_as

@@ -89,9 +89,12 @@ class Session:
         locations = Locations(store, self._spill.path)
         self._stored_views = StoredViews(self._connection, store, locations, now_ns)
         self._attached = attached or {}
-        files = [attach(self._connection, name, path, self._spill.path) for name, path in self._attached.items()]
+        self._files = {
+            attach(self._connection, name, path, self._spill.path): path for name, path in self._attached.items()
+        }
+        """The attached files by the paths that DuckDB reads them by."""
         if locked:
-            lock(self._connection, locations.folders(), files)
+            lock(self._connection, locations.folders(), self._files)
         _open.add(self)
 
     def __enter__(self) -> Self:
@@ -280,8 +283,9 @@ class Session:
         text = str(error)
         if text.startswith("Out of Memory Error"):
             return UsageError("the query needs more memory than it may take", hint="Ask for fewer dates or columns")
-        if (mine := next((path for path in self._attached.values() if path.name in text), None)) is not None:
-            return UsageError(usage_error(error, sql).what, where=str(mine))
+        if (mine := next((path for read_as, path in self._files.items() if read_as in text), None)) is not None:
+            what = usage_error(error, sql).what if mine.exists() else "the file cannot be read: it is gone"
+            return UsageError(what, where=str(mine))
         if text.startswith("IO Error") or self._names_a_file(text):
             date = match[1] if (match := _DATE_IN_PATH.search(text)) else "DATE"
             hint = f"{to_run('rebuild', date)} makes it anew from the journal, {to_run('verify', date)} tells more"
