@@ -1,13 +1,16 @@
 """Origin: a store takes messages of one source only."""
 
 import datetime as dt
+import shutil
 
 import pytest
 
 from tests.days import write_day
 from tickrec.errors import UsageError
 from tickrec.journal import JournalWriter
-from tickrec.record.store_source import check_origin, stored_source
+from tickrec.record.store_source import check_origin
+from tickrec.seal.seal import seal
+from tickrec.store.manifest import stored_source
 from tickrec.store.paths import Store
 from tickrec.upstox.rest import SOURCE
 
@@ -48,10 +51,16 @@ def test_a_store_of_a_replay_takes_that_replay_only(store: Store, source: str) -
         check_origin(store, source, now=True)
 
 
-def test_a_store_whose_journals_are_gone_is_the_brokers(store: Store) -> None:
-    store.sealed_path("ticks", DATE).parent.mkdir(parents=True)
-    store.sealed_path("ticks", DATE).write_bytes(b"PAR1")
-    assert stored_source(store) == SOURCE
+def test_a_store_whose_journals_are_gone_is_that_of_its_manifest_or_the_brokers(store: Store) -> None:
+    begin(store, REPLAY)
+    seal(store, DATE)
+    shutil.rmtree(store.journal(DATE))
+    assert stored_source(store) == REPLAY
+    store.manifest_path(DATE).unlink()
+    assert stored_source(store) is None
+    check_origin(store, SOURCE, now=False)
+    with pytest.raises(UsageError, match=f"holds data of {SOURCE}, not of {REPLAY}"):
+        check_origin(store, REPLAY, now=True)
 
 
 def test_a_journal_that_was_cut_off_before_its_header_does_not_decide(store: Store) -> None:

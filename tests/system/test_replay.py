@@ -17,10 +17,10 @@ from tickrec.clock import SystemClock
 from tickrec.errors import ExitCode, UsageError
 from tickrec.record.plan import Options
 from tickrec.record.start import Record
-from tickrec.record.store_source import stored_source
 from tickrec.serve.faults import Fault
 from tickrec.serve.replay import Pace, Replay
 from tickrec.serve.server import Server, Terms
+from tickrec.store.manifest import stored_source
 from tickrec.store.paths import Store
 
 OPTIONS = Options(symbols=SELECTORS, mode="full", now=True)

@@ -25,6 +25,7 @@ from tickrec.journal.format import (
     Ending,
     Header,
     decode_header,
+    file_numbers,
     file_path,
     locked_crc32,
     padded,
@@ -39,6 +40,18 @@ CHUNK_BYTES: Final = 256 * 1024
 _SECTOR: Final = 512
 _KINDS: Final = {kind.value: kind for kind in EntryKind}
 _new = tuple.__new__  # half the price of calling the class
+
+
+def journal_source(folder: Path) -> str:
+    """Where the messages of a journal come from, as its newest file says that has a header; empty: none has.
+
+    Raises DataError for a journal of a newer format, OSError.
+    """
+    for number in reversed(file_numbers(folder)):
+        with JournalFile(folder, number) as file:
+            if (header := file.header()) is not None:
+                return header.source
+    return ""
 
 
 class JournalFile:

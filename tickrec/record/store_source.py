@@ -4,8 +4,7 @@ A store never holds messages of two sources: a replay left in the configuration 
 """
 
 from tickrec.errors import UsageError
-from tickrec.journal.format import file_numbers
-from tickrec.journal.scan import JournalFile
+from tickrec.store.manifest import stored_source
 from tickrec.store.paths import Store
 from tickrec.upstox.rest import SOURCE
 
@@ -20,22 +19,7 @@ def check_origin(store: Store, source: str, *, now: bool) -> None:
             f"the broker's address leads to a {source}, not to the broker",
             hint="Give --now to record it, and a --data folder of its own; or take api_url out of the configuration",
         )
-    stored = stored_source(store)
-    if stored not in (None, source):
+    stored = stored_source(store) or SOURCE  # where no date says it, an earlier version sealed them all
+    if store.dates() and stored != source:
         hint = "Give it a --data folder of its own, or look at api_url in the configuration"
         raise UsageError(f"the store holds data of {stored}, not of {source}", where=str(store.root), hint=hint)
-
-
-def stored_source(store: Store) -> str | None:
-    """The source of what a store holds, as its newest journal says; None: it holds nothing.
-
-    A store whose journals are gone is the broker's: a journal is not removed while it is the newest.
-    """
-    dates = store.dates()
-    for date in reversed(dates):
-        for number in reversed(file_numbers(store.journal(date))):
-            with JournalFile(store.journal(date), number) as file:
-                header = file.header()
-            if header is not None:
-                return header.source
-    return SOURCE if dates else None

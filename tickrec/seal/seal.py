@@ -40,6 +40,7 @@ from tickrec.clock import Clock, SystemClock, ist
 from tickrec.errors import DataError, ExitCode, StorageError, TickrecError, to_run
 from tickrec.files import Lock, make_folder, move, publish
 from tickrec.journal import compress, repair
+from tickrec.journal.scan import journal_source
 from tickrec.seal.build import NewFiles
 from tickrec.seal.grading import graded
 from tickrec.seal.leftovers import remove, remove_all
@@ -334,6 +335,7 @@ class Sealing:
             gaps=plain(small["gaps"]),
             files=self.new_files.facts(self.store),
             instruments=dict(sorted(tick_count.by_key.items())),
+            source=journal_source(self.store.journal(self.date)),
         )
 
     def _compress(self) -> None:

@@ -4,6 +4,7 @@ Owns the JSON file. It is written last when a date is sealed, so its being there
 complete and agreed with the journal.
 """
 
+import contextlib
 import dataclasses
 import datetime as dt
 import hashlib
@@ -18,12 +19,13 @@ import pyarrow as pa
 from tickrec.clock import from_datetime, ist
 from tickrec.errors import DataError, to_run
 from tickrec.files import publish_bytes
+from tickrec.journal.scan import journal_source
 from tickrec.store.paths import Store
 
 _CHUNK: Final = 1024 * 1024
 _NUMBERS: Final = ("schema_version", "first_seq", "last_seq", "messages", "message_bytes")
 _TEXTS: Final = ("date", "sealed_at")
-_LATER: Final = ("grade", "why")
+_LATER: Final = ("grade", "why", "source")
 """What the manifests of earlier versions do not say."""
 _COUNTS: Final = ("rows", "instruments")
 
@@ -82,6 +84,8 @@ class Manifest:
     """How complete the day is, from A to F; None where nobody could tell, or an earlier version sealed it."""
     why: str = ""
     """Why it has this grade, in words."""
+    source: str = ""
+    """Where its messages came from, as the journal said; empty: an earlier version sealed it."""
 
     def to_json(self) -> bytes:
         """The content of the file."""
@@ -96,7 +100,7 @@ class Manifest:
         _require(all(type(known[name]) is int for name in _NUMBERS), f"one of {', '.join(_NUMBERS)} is no number")
         _require(all(isinstance(known[name], str) for name in _TEXTS), f"one of {', '.join(_TEXTS)} is no text")
         _require(known.get("grade") is None or isinstance(known["grade"], str), "grade is no text")
-        _require(isinstance(known.get("why", ""), str), "why is no text")
+        _require(all(isinstance(known.get(name, ""), str) for name in ("why", "source")), "why or source is no text")
         for name in _COUNTS:
             _require(_maps_to(known[name], int), f"{name} are no counts")
         _require(_maps_to(known["versions"], str), "versions are no texts")
@@ -137,6 +141,20 @@ def plain(rows: pa.Table) -> list[dict[str, Any]]:
         }
         for row in rows.to_pylist()
     ]
+
+
+def stored_source(store: Store) -> str | None:
+    """Where the messages in a store come from, as the journal of its newest date says, or else its manifest.
+
+    None: no date says it. Raises DataError for a journal of a newer format, OSError.
+    """
+    for date in reversed(store.dates()):
+        if source := journal_source(store.journal(date)):
+            return source
+        with contextlib.suppress(DataError):  # it is for `verify` to tell
+            if sealed := load(store, date):
+                return sealed.source or None
+    return None
 
 
 def load(store: Store, date: dt.date) -> Manifest | None:
