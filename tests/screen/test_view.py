@@ -129,6 +129,7 @@ def test_the_money_is_near_the_underlying_or_where_call_and_put_cost_the_same() 
     alone = chain(NEAR, [each for each in live.instruments.values() if each.key in OPTIONS])
     assert alone.underlying is None
     assert 24_200 <= alone.strikes[alone.money].price <= 24_300
+    assert chain(NEAR, [live.instruments["NSE_INDEX|Nifty 50"]]).money == 0
 
 
 def test_a_share_without_options_has_none() -> None:

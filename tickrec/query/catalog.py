@@ -72,7 +72,7 @@ def statement(
     """The SQL that makes a view or macro.
 
     `newest` is the newest date with ticks, `now_ns` the present, wall nanoseconds. `pre_open`: the market has a
-    pre-open call auction, which does not belong in bars. `replay_date`: the ticks are a replay of that date, of which
+    pre-open call auction, which does not belong in bars. `replayed`: the ticks are a replay of that date, of which
     the server's clock is the only one.
     """
     newest = newest or _EPOCH

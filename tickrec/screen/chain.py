@@ -56,10 +56,13 @@ class Chain:
 
     @property
     def money(self) -> int:
-        """The place of the strike at the money: nearest to the underlying, else where call and put cost the same."""
+        """The place of the strike at the money: nearest to the underlying, else where call and put cost the same.
+
+        0 where there are no strikes, as when a new run has not brought any yet.
+        """
         spot = self.underlying.ltp if self.underlying is not None else None
         if spot is not None:
-            return min(range(len(self.strikes)), key=lambda at: abs(self.strikes[at].price - spot))
+            return min(range(len(self.strikes)), key=lambda at: abs(self.strikes[at].price - spot), default=0)
         both = [at for at, strike in enumerate(self.strikes) if _premium(strike) is not None]
         return min(both, key=lambda at: _premium(self.strikes[at]) or 0.0) if both else len(self.strikes) // 2
 

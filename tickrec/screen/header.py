@@ -4,12 +4,13 @@ Owns the wording, and what is red because it needs a person.
 """
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from rich.text import Text
 
 from tickrec import formatting as fmt
 from tickrec.clock import SECOND
+from tickrec.screen.last_values import Breadth
 from tickrec.screen.lines import NOTHING, Piece, Tone, spread
 from tickrec.status.runstatus import CONNECTED, STALE, WAITING, ConnectionStatus, RunStatus
 
@@ -22,14 +23,6 @@ _LAG_S: Final = 5.0
 _TOKEN_S: Final = 1800.0
 """So does a token that expires within this time, or before the planned end."""
 _GOOD: Final = ("A", "B")
-
-
-class Breadth(NamedTuple):
-    """How many shares stand above and below their previous close."""
-
-    advances: int = 0
-    declines: int = 0
-    unchanged: int = 0
 
 
 def header(run: RunStatus, now_ns: int, breadth: Breadth, width: int, said: str = "", grade: str = "") -> list[Text]:

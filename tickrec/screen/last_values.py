@@ -14,7 +14,6 @@ from math import isfinite
 from typing import Final, NamedTuple
 
 from tickrec.clock import SECOND
-from tickrec.screen.header import Breadth
 from tickrec.upstox.decode.quotes import Details, Quote, details, quotes
 
 REORDER_NS: Final = 5 * SECOND
@@ -52,6 +51,14 @@ class Extent(NamedTuple):
     price: float = 0.0
     volume: int = 0
     oi: float = 0.0
+
+
+class Breadth(NamedTuple):
+    """How many shares stand above and below their previous close."""
+
+    advances: int = 0
+    declines: int = 0
+    unchanged: int = 0
 
 
 @dataclass(slots=True)
