@@ -8,8 +8,7 @@ import typer
 
 from tickrec.cli.backfill import fetch_candles
 from tickrec.cli.common import Common, JsonOption, answer, command, say
-from tickrec.cli.completion import complete_date
-from tickrec.cli.dates import each_date
+from tickrec.cli.dates import date_option, each_date
 from tickrec.cli.options import date_of
 from tickrec.errors import ExitCode, NothingToRecord, TickrecError, UsageError, options_given
 
@@ -27,13 +26,8 @@ def check(
         str | None,
         typer.Argument(metavar="[DATE]", help="2026-11-23, today or yesterday; without: the newest trading day."),
     ] = None,
-    first: Annotated[
-        str | None,
-        typer.Option("--from", autocompletion=complete_date, metavar="DATE", help="A line for each day from this one."),
-    ] = None,
-    last: Annotated[
-        str | None, typer.Option("--to", autocompletion=complete_date, metavar="DATE", help="Until this one.")
-    ] = None,
+    first: Annotated[str | None, date_option("--from", "A line for each day from this one.")] = None,
+    last: Annotated[str | None, date_option("--to", "Until this one.")] = None,
     symbol: Annotated[str | None, typer.Option("--symbol", metavar="NAME", help="Explain one instrument.")] = None,
     exchange: Annotated[
         bool, typer.Option("--exchange", help="Fetch the exchange's minute candles and compare with them.")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from tickrec.store.manifest import Manifest
     from tickrec.store.paths import Store
 
-ToOption = Annotated[
-    str | None,
-    typer.Option("--to", autocompletion=complete_date, metavar="DATE", help="Every stored date from DATE to this one."),
-]
+
+def date_option(name: str, text: str) -> Any:
+    """An option that takes a date."""
+    return typer.Option(name, autocompletion=complete_date, metavar="DATE", help=text)
+
+
+ToOption = Annotated[str | None, date_option("--to", "Every stored date from DATE to this one.")]
 DateArgument = Annotated[
     str, typer.Argument(autocompletion=complete_date, metavar="DATE", help="2026-11-23, today or yesterday.")
 ]

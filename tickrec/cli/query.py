@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tickrec.cli.common import Common, answer, command, say
-from tickrec.cli.completion import complete_date
+from tickrec.cli.dates import date_option
 from tickrec.cli.options import date_of, seconds_of
 from tickrec.cli.progress_bars import progress_line
 from tickrec.errors import UsageError
@@ -18,44 +18,40 @@ from tickrec.query import examples
 if TYPE_CHECKING:
     from tickrec.query.answers import Written
     from tickrec.query.date_range import DateRange
-    from tickrec.query.session import Result
+    from tickrec.query.session import Result, Session
     from tickrec.store.paths import Store
+
+
+FormatOption = Annotated[
+    str | None, typer.Option("--format", metavar="FORMAT", help="table (default), csv, json, jsonl, markdown.")
+]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", metavar="FILE", help="Write .csv .json .jsonl .parquet .arrow.")
+]
+FileOption = Annotated[
+    Path | None, typer.Option("--file", metavar="FILE", help="Read the statement from a file; - is stdin.")
+]
+AttachOption = Annotated[
+    list[str] | None,
+    typer.Option("--attach", metavar="FILE", help="A CSV or Parquet file to ask, too; NAME=FILE names it."),
+]
+TimeoutOption = Annotated[str | None, typer.Option("--timeout", metavar="TIME", help="Give up after so long: 30s.")]
 
 
 @command(epilog=examples.text())
 def query(
     common: Common,
     sql: Annotated[str | None, typer.Argument(metavar="SQL", help="One statement that only reads.")] = None,
-    form: Annotated[
-        str | None, typer.Option("--format", metavar="FORMAT", help="table (default), csv, json, jsonl, markdown.")
-    ] = None,
+    form: FormatOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", metavar="FILE", help="Write .csv .json .jsonl .parquet .arrow.")
-    ] = None,
+    output: OutputOption = None,
     most: Annotated[str | None, typer.Option("--limit", metavar="ROWS", help="Rows at most.")] = None,
-    file: Annotated[
-        Path | None, typer.Option("--file", metavar="FILE", help="Read the statement from a file; - is stdin.")
-    ] = None,
-    date: Annotated[
-        str | None,
-        typer.Option(
-            "--date", autocompletion=complete_date, metavar="DATE", help="One date: 2026-11-23, today, yesterday."
-        ),
-    ] = None,
-    first: Annotated[
-        str | None, typer.Option("--from", autocompletion=complete_date, metavar="DATE", help="First date.")
-    ] = None,
-    last: Annotated[
-        str | None, typer.Option("--to", autocompletion=complete_date, metavar="DATE", help="Last date.")
-    ] = None,
-    attach: Annotated[
-        list[str] | None,
-        typer.Option("--attach", metavar="FILE", help="A CSV or Parquet file to ask, too; NAME=FILE names it."),
-    ] = None,
-    timeout: Annotated[
-        str | None, typer.Option("--timeout", metavar="TIME", help="Give up after so long: 30s.")
-    ] = None,
+    file: FileOption = None,
+    date: Annotated[str | None, date_option("--date", "One date: 2026-11-23, today, yesterday.")] = None,
+    first: Annotated[str | None, date_option("--from", "First date.")] = None,
+    last: Annotated[str | None, date_option("--to", "Last date.")] = None,
+    attach: AttachOption = None,
+    timeout: TimeoutOption = None,
     memory: Annotated[str | None, typer.Option("--memory", metavar="SIZE", help="Memory at most: 2GB.")] = None,
     tables: Annotated[bool, typer.Option("--tables", help="Describe the tables, views and macros.")] = False,
 ) -> None:
@@ -65,10 +61,7 @@ def query(
 
         return answer(describe())
     form, limit = _format(form, as_json, output), _limit(most)
-    statement = _statement(sql, file)
-    seconds = seconds_of("--timeout", timeout)
-    if seconds == 0:
-        raise UsageError("--timeout 0s gives a query no time", hint="Leave it out for as long as it takes")
+    statement, seconds = _statement(sql, file), _seconds(timeout)
     from tickrec.clock import SECOND, SystemClock
     from tickrec.query.attached import attachments
     from tickrec.query.session import Session, yield_to_recorder
@@ -81,18 +74,34 @@ def query(
     _end_in_order()
     begun_ns = SystemClock.monotonic_ns()
     with Session(store, dates, memory_limit=memory, attached=attached) as session:
-        if (notice := session.notice()) is not None:
-            say(notice)
-        written_as = form if output is None else output.suffix[1:].lower()
-        with progress_line() as progress, session.execute(statement, seconds, progress, format=written_as) as result:
-            written = _write(result, output, limit)
-        if written.rows == 0 and limit != 0 and not written.left:
-            from tickrec.query.hints import why_empty
-
-            if (reason := why_empty(session, result.statement)) is not None:
-                say(reason)
+        written = _answer(session, statement, seconds, form, output, limit)
     if (sys.stderr.isatty() or output is not None or written.cut) and not written.left:
         say(written.line((SystemClock.monotonic_ns() - begun_ns) / SECOND))
+
+
+def _answer(
+    session: "Session", statement: str, seconds: float | None, form: str, output: Path | None, limit: int | None
+) -> "Written":
+    """Run a statement and write its rows; of an answer without any, say why if that is known."""
+    if (notice := session.notice()) is not None:
+        say(notice)
+    written_as = form if output is None else output.suffix[1:].lower()
+    with progress_line() as progress, session.execute(statement, seconds, progress, format=written_as) as result:
+        written = _write(result, output, limit)
+    if written.rows == 0 and limit != 0 and not written.left:
+        from tickrec.query.hints import why_empty
+
+        if (reason := why_empty(session, result.statement)) is not None:
+            say(reason)
+    return written
+
+
+def _seconds(timeout: str | None) -> float | None:
+    """The seconds that --timeout allows. Raises UsageError."""
+    seconds = seconds_of("--timeout", timeout)
+    if seconds == 0:
+        raise UsageError("--timeout 0s gives a query no time", hint="Leave it out for as long as it takes")
+    return seconds
 
 
 def _end_in_order() -> None:

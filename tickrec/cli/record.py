@@ -30,6 +30,24 @@ SymbolsOption = Annotated[
         metavar="SEL",
     ),
 ]
+ForOption = Annotated[str | None, typer.Option("--for", metavar="TIME", help="Record for so long: 30s, 5m, 6h.")]
+UntilOption = Annotated[str | None, typer.Option("--until", metavar="HH:MM", help="Record until then, IST: 15:45.")]
+NowOption = Annotated[
+    bool, typer.Option("--now", help="Begin at once, without the calendar; end at --until, --for or `stop`.")
+]
+RateOption = Annotated[
+    str | None, typer.Option("--rate", metavar="N", help="With --simulate: ticks a second, as in `simulate`.")
+]
+TrendOption = Annotated[
+    str | None, typer.Option("--trend", metavar="SHARE", help="With --simulate: how far prices move: 2%, 2%/10m.")
+]
+FaultOption = Annotated[
+    list[str] | None,
+    typer.Option("--fault", metavar="KIND", help="With --simulate: what goes wrong: see `simulate` (repeatable)."),
+]
+ScheduledOption = Annotated[
+    bool, typer.Option("--scheduled", hidden=True, help="Started by a schedule: silent when there is nothing to do.")
+]
 
 
 @command()
@@ -37,49 +55,30 @@ def record(
     common: Common,
     symbols: SymbolsOption = None,
     mode: ModeOption = None,
-    duration: Annotated[
-        str | None, typer.Option("--for", metavar="TIME", help="Record for so long: 30s, 5m, 6h.")
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option("--until", metavar="HH:MM", help="Record until then, IST: 15:45.")
-    ] = None,
-    now: Annotated[
-        bool, typer.Option("--now", help="Begin at once, without the calendar; end at --until, --for or `stop`.")
-    ] = False,
-    rate: Annotated[
-        str | None, typer.Option("--rate", metavar="N", help="With --simulate: ticks a second, as in `simulate`.")
-    ] = None,
-    trend: Annotated[
-        str | None, typer.Option("--trend", metavar="SHARE", help="With --simulate: how far prices move: 2%, 2%/10m.")
-    ] = None,
-    fault: Annotated[
-        list[str] | None,
-        typer.Option("--fault", metavar="KIND", help="With --simulate: what goes wrong: see `simulate` (repeatable)."),
-    ] = None,
+    duration: ForOption = None,
+    until: UntilOption = None,
+    now: NowOption = False,
+    rate: RateOption = None,
+    trend: TrendOption = None,
+    fault: FaultOption = None,
     live: Annotated[bool | None, typer.Option("--live/--no-live", help="The live table.")] = None,
     colours: ColoursOption = None,
-    scheduled: Annotated[
-        bool,
-        typer.Option("--scheduled", hidden=True, help="Started by a schedule: silent when there is nothing to do."),
-    ] = False,
+    scheduled: ScheduledOption = False,
 ) -> None:
     """Record the market data feed until the session ends.
 
     Ctrl-C stops it in good order; a second one at once.
     """
     from tickrec import values
-    from tickrec.config import SIMULATED
     from tickrec.record.plan import Options
     from tickrec.schedule.schedule import keep_cron_log_short
 
     settings = common.settings
     if duration is not None and until is not None:
         raise UsageError("--for and --until both say when to end", hint="Give one of them")
-    if settings.store.data.name == SIMULATED and not common.simulate:
-        raise UsageError(f"{settings.store.data} is for the simulated market", hint="Add --simulate, or choose another")
     market = _market_options(rate, trend, fault or [])
-    if market and not common.simulate:
-        raise UsageError(f"{market[0].partition('=')[0]} is for the simulated market", hint="Add --simulate")
+    if not common.simulate:
+        _require_no_simulation(settings.store.data, market)
     options = Options(
         symbols=tuple(symbols or settings.record.symbols),
         mode=value_of("--mode", mode_of, mode) or settings.record.mode,
@@ -98,6 +97,16 @@ def record(
             raise SystemExit(_record(common, settings, options, environ, live, palette))
         except (AlreadyRecording, NothingToRecord) as error:  # as for most starts of a day
             raise SystemExit(error.code) from None
+
+
+def _require_no_simulation(data: Path, market: Sequence[str]) -> None:
+    """Raise UsageError where the store, or an option, is for the simulated market."""
+    from tickrec.config import SIMULATED
+
+    if data.name == SIMULATED:
+        raise UsageError(f"{data} is for the simulated market", hint="Add --simulate, or choose another")
+    if market:
+        raise UsageError(f"{market[0].partition('=')[0]} is for the simulated market", hint="Add --simulate")
 
 
 def _market_options(rate: str | None, trend: str | None, faults: Sequence[str]) -> list[str]:
@@ -134,7 +143,8 @@ def _record(
 
     file = logs.log_to_file(config.store.data / "state" / "tickrec.log")
     wanted = suits_viewer(sys.stdout, environ) if live is None else live and can_show(sys.stdout, environ)
-    with Terminal(config.store.data, live=wanted, colours=colours, level=common.log_level) as terminal:
+    terminal = Terminal(config.store.data, live=wanted, colours=colours, level=common.log_level)
+    with contextlib.closing(terminal):
 
         def abandon() -> None:
             terminal.close()

@@ -5,8 +5,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from tickrec import logs
 from tickrec.cli.progress_bars import download_line
@@ -20,7 +19,7 @@ log = logging.getLogger("tickrec")
 
 
 class Terminal:
-    """stdout and stderr, from `with` to the end of it.
+    """stdout and stderr of a recording, until `close`.
 
     With `live`, the viewer takes the screen at `show`: until then, and it can be long when the broker does not answer,
     warnings are on stderr as they are without it. When the viewer is gone, whoever ended it, every line is.
@@ -67,14 +66,6 @@ class Terminal:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
         if self._viewer is not None:
             self._viewer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _gone(self, said: str) -> None:
         self._log.setLevel(self._level)
