@@ -4,7 +4,7 @@
 `client` and `subscriptions` one websocket and what it asked for, `access` who may in, `faults` what goes wrong on
 demand; `intervals` make candles of minutes. What there is to serve comes from a `source`, which is told the time:
 `synthetic` is a made-up market, `replay` are recorded days, `relay` the day being recorded (which it joins by
-`join_state`); those two share `recorded_market` and `recorded_minutes`. Read `source` first, then `server`.
+`join_state`); those two share `recorded_market`. Read `source` first, then `server`.
 """
 
 import os

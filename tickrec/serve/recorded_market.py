@@ -1,12 +1,14 @@
 """Recorded market: a market as it stands after the journal entries that have been read so far.
 
-Owns the newest feed of every instrument, and what REST answers of a recorded date. Which entries are read, and when, is
+Owns the newest feed of every instrument, and what REST answers of a recorded date, minute bars made from ticks among
+it. Which entries are read, and when, is
 for `replay` and `relay` to say.
 """
 
+import asyncio
 import datetime as dt
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +16,7 @@ import pyarrow.parquet as pq
 
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.market.calendar import Calendar
-from tickrec.serve.source import Update
+from tickrec.serve.source import Minute, Moment, Update
 from tickrec.store.paths import Store
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.decode.modes import holds, mode_name, reduced
@@ -25,6 +27,11 @@ from tickrec.upstox.master import master_file
 _STATUS: Final = pb.DESCRIPTOR.enum_types_by_name["MarketStatus"].values_by_name
 _INITIAL: Final = 0
 """The type of an initial_feed."""
+_MINUTES: Final = """
+SELECT epoch_ms(start), open, high, low, close, coalesce(volume, 0), coalesce(oi, 0)
+FROM candles('1 minute') WHERE instrument_key = $key ORDER BY start
+"""
+_MINUTE_MS: Final = 60_000
 
 
 class Recorded:
@@ -144,32 +151,92 @@ class Recorded:
         return f"{segment}:{symbol.replace(' ', '')}", row
 
 
-def instruments_file(store: Store, date: dt.date, exchange: str) -> bytes | None:
-    """The broker's list of a recorded date as a file of its own kind; None: none is stored yet, or it has no such file.
+class RecordedSource:
+    """What a source has that serves what a store holds: all but which messages are due, and when."""
 
-    Raises OSError.
-    """
-    path = store.instruments_path(date)
-    try:
-        return _instruments_file(path, path.stat().st_mtime_ns, exchange)
-    except FileNotFoundError:
-        return None
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._date = dt.date.min
+        """The date that is served."""
+        self._recorded = Recorded()
+        """How the market stands at this place of the date."""
+        self._opening = Recorded()
+        """What is said of the market before anything has come."""
+        self._wanted: Collection[str] = ()
+        self._asking = asyncio.Lock()
+
+    def feed(self, key: str, mode: str, _now: Moment) -> bytes:
+        """The newest feed of an instrument."""
+        return self._recorded.feed(key, mode)
+
+    def sent_ms(self, _now: Moment) -> int:
+        """currentTs of the newest message."""
+        return self._recorded.sent_ms
+
+    def market_info(self, _now: Moment) -> bytes:
+        """The newest message about the segments; empty: none is known."""
+        return self._recorded.info or self._opening.info
+
+    def instruments(self, exchange: str, _now: Moment) -> bytes | None:
+        """The date's list of instruments; None: none is stored yet, or it has no such file. Raises OSError."""
+        path = self._store.instruments_path(self._date)
+        try:
+            return _instruments_file(path, path.stat().st_mtime_ns, exchange)
+        except FileNotFoundError:
+            return None
+
+    def holidays(self) -> list[dict[str, Any]]:
+        """None: the built-in ones hold."""
+        return []
+
+    def timings(self, date: dt.date) -> list[dict[str, Any]]:
+        """The sessions of a date, by the built-in calendar."""
+        sessions = Calendar().sessions(date)
+        return [
+            {"exchange": name, "start_time": session.start_ns // 1_000_000, "end_time": session.end_ns // 1_000_000}
+            for name, of_exchange in sessions.items()
+            for session in of_exchange
+        ]
+
+    def last_price(self, key: str, _now: Moment) -> tuple[str, dict[str, Any]] | None:
+        """The newest price of an instrument."""
+        return self._recorded.last_price(key) or self._opening.last_price(key)
+
+    def today(self, _now: Moment) -> dt.date:
+        """The date that is served."""
+        return self._date
+
+    async def minutes(self, key: str, first: dt.date, last: dt.date, _now: Moment) -> list[Minute] | None:
+        """The minutes of an instrument that are over at this place of the date, as recorded.
+
+        One question at a time, in a thread, so that no feed waits for it. Raises TickrecError, OSError.
+        """
+        if self.key_of(key) != key:
+            return None
+        until_ms = self._recorded.sent_ms
+        async with self._asking:
+            found = await asyncio.to_thread(_minutes, self._store, key, first, last)
+        return [minute for minute in found if minute.start_ms + _MINUTE_MS <= until_ms]
+
+    def key_of(self, symbol: str) -> str | None:
+        """The instrument that a trading symbol or a key stands for."""
+        return self._recorded.key_of(symbol) or self._opening.key_of(symbol)
+
+
+def _minutes(store: Store, key: str, first: dt.date, last: dt.date) -> list[Minute]:
+    if first > last:
+        return []
+    from tickrec.query.date_range import DateRange  # DuckDB is loaded when somebody asks
+    from tickrec.query.session import Session
+
+    with Session(store, DateRange(first, last)) as session:
+        return [Minute(*row) for row in session.look_up(_MINUTES, {"candles"}, {"key": key})]
 
 
 @functools.lru_cache(maxsize=4)
 def _instruments_file(path: Path, _changed_ns: int, exchange: str) -> bytes | None:
     """The list is taken to the broker's form once; a recorder may replace one that was short."""
     return master_file(pq.ParquetFile(path).read(), exchange)
-
-
-def timings(date: dt.date) -> list[dict[str, Any]]:
-    """The sessions of a date as /v2/market/timings has them, by the built-in calendar."""
-    sessions = Calendar().sessions(date)
-    return [
-        {"exchange": name, "start_time": session.start_ns // 1_000_000, "end_time": session.end_ns // 1_000_000}
-        for name, of_exchange in sessions.items()
-        for session in of_exchange
-    ]
 
 
 def closed(info: bytes, sent_ms: int) -> bytes:

@@ -4,7 +4,6 @@ Owns the place in the journal, over the recorder's restarts and midnight. It onl
 client of it, can reach the recording.
 """
 
-import datetime as dt
 import logging
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -16,9 +15,8 @@ from tickrec.journal import Follow
 from tickrec.journal.entry import Entry
 from tickrec.market.calendar import trading_date
 from tickrec.serve.join_state import stand
-from tickrec.serve.recorded_market import Recorded, instruments_file, timings
-from tickrec.serve.recorded_minutes import RecordedMinutes
-from tickrec.serve.source import Minute, Moment, Update
+from tickrec.serve.recorded_market import RecordedSource
+from tickrec.serve.source import Moment, Update
 from tickrec.store.paths import Store
 
 POLL_S: Final = 0.01
@@ -29,7 +27,7 @@ _PIECE: Final = 1_000
 log = logging.getLogger("tickrec")
 
 
-class Relay:
+class Relay(RecordedSource):
     """The journal of today, and of the next day when it has begun."""
 
     name: Final = "relay"
@@ -38,9 +36,7 @@ class Relay:
 
     def __init__(self, store: Store, now_ns: int) -> None:
         """Read what the day of `now_ns` (wall time) has so far, without sending it. Raises DataError, OSError."""
-        self._store = store
-        self._recorded = Recorded()
-        self._minutes = RecordedMinutes(store)
+        super().__init__(store)
         self._date = trading_date(now_ns)
         self._follow = stand(store, self._date, self._recorded)
         self._next_date_ns = start_of_date(now_ns) + 86_400 * SECOND
@@ -50,7 +46,6 @@ class Relay:
         self._more = True
         """Whether there was more than a piece then."""
         self._messages = 0
-        self._wanted: Collection[str] = ()
         self._told: set[str] = set()
         if lock_holder(store.record_lock) is None:
             log.warning("nothing is recording into %s: the relay waits for it", store.root)
@@ -112,48 +107,6 @@ class Relay:
 
     def _unrecorded(self) -> list[str]:
         return [key for key in self._wanted if key not in self._recorded.symbols]
-
-    def feed(self, key: str, mode: str, _now: Moment) -> bytes:
-        """The newest feed of an instrument."""
-        return self._recorded.feed(key, mode)
-
-    def sent_ms(self, _now: Moment) -> int:
-        """currentTs of the newest message."""
-        return self._recorded.sent_ms
-
-    def market_info(self, _now: Moment) -> bytes:
-        """The newest message about the segments; empty before the recorder has one."""
-        return self._recorded.info
-
-    def instruments(self, exchange: str, _now: Moment) -> bytes | None:
-        """The date's list of instruments, once the recorder has it."""
-        return instruments_file(self._store, self._date, exchange)
-
-    def holidays(self) -> list[dict[str, Any]]:
-        """None: the built-in ones hold."""
-        return []
-
-    def timings(self, date: dt.date) -> list[dict[str, Any]]:
-        """The sessions of a date."""
-        return timings(date)
-
-    def last_price(self, key: str, _now: Moment) -> tuple[str, dict[str, Any]] | None:
-        """The newest price of an instrument."""
-        return self._recorded.last_price(key)
-
-    def today(self, _now: Moment) -> dt.date:
-        """The date that is relayed."""
-        return self._date
-
-    async def minutes(self, key: str, first: dt.date, last: dt.date, _now: Moment) -> list[Minute] | None:
-        """The minutes of an instrument, as recorded."""
-        if key not in self._recorded.symbols:
-            return None
-        return await self._minutes.between(key, first, last, self._recorded.sent_ms)
-
-    def key_of(self, symbol: str) -> str | None:
-        """The instrument that a trading symbol or a key stands for."""
-        return self._recorded.key_of(symbol)
 
     def status(self, now: Moment) -> dict[str, Any]:
         """What is relayed, how old the newest message is, and what was asked for in vain."""

@@ -17,9 +17,8 @@ from tickrec.errors import DataError, UsageError
 from tickrec.journal import Journal
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.market.hours import at
-from tickrec.serve.recorded_market import Recorded, closed, instruments_file, timings
-from tickrec.serve.recorded_minutes import RecordedMinutes
-from tickrec.serve.source import Minute, Moment, Update
+from tickrec.serve.recorded_market import Recorded, RecordedSource, closed
+from tickrec.serve.source import Moment, Update
 from tickrec.store.paths import Store
 
 START_NS: Final = SECOND
@@ -56,7 +55,7 @@ class Pace:
     """Seconds of the day that a stretch without messages is cut to; None: it stays as long as it was."""
 
 
-class Replay:
+class Replay(RecordedSource):
     """The journals of one date or of several, one after the other, played once or again and again."""
 
     def __init__(self, store: Store, dates: Sequence[dt.date], pace: Pace) -> None:
@@ -65,16 +64,19 @@ class Replay:
             raise UsageError("--speed must be above zero, or max")
         if pace.start and pace.until and pace.start >= pace.until:
             raise UsageError("--from must be before --until")
-        self._store = store
+        super().__init__(store)
         self._days = [(date, _journal(store, date)) for date in dates]
         self._place = 0
         """Of the date that is played, in those."""
         self._pace = pace
-        self._minutes = RecordedMinutes(store)
-        self._wanted: Collection[str] = ()
         self._start_ns: int | None = None
         self._running = False
-        self._ended = False
+        self.name = f"replay {', '.join(map(str, dates))}"
+        """What is served."""
+        self.lossless = pace.speed is None
+        """At full speed, nothing is dropped."""
+        self.ended = False
+        """Whether the last day is over."""
         self.messages = 0
         """Sent so far."""
         self._sent_before = 0
@@ -85,40 +87,17 @@ class Replay:
         for _ in self._begin():  # nobody waits yet
             pass
 
-    @property
-    def name(self) -> str:
-        """What is served."""
-        return f"replay {', '.join(str(date) for date, _ in self._days)}"
-
-    @property
-    def lossless(self) -> bool:
-        """At full speed, nothing is dropped."""
-        return self._pace.speed is None
-
-    @property
-    def ended(self) -> bool:
-        """Whether the day is over."""
-        return self._ended
-
-    @property
-    def _date(self) -> dt.date:
-        return self._days[self._place][0]
-
-    @property
-    def _journal(self) -> Journal:
-        return self._days[self._place][1]
-
     def _begin(self) -> Iterator[None]:
         """Go to the begin of the date at the present place: read what lies before it, a piece at each step."""
         pace, recorded = self._pace, Recorded()
+        self._date, journal = self._days[self._place]
         begin_ns = at(self._date, pace.start) if pace.start else 0
         self._end_ns = at(self._date, pace.until) if pace.until else sys.maxsize
         self._opening = Recorded()
-        """What the first messages say, for those who ask for a price before the first."""
-        self._opening.skip([*islice(self._journal.entries(), _OPENING)])
+        self._opening.skip([*islice(journal.entries(), _OPENING)])
         self._keys: dict[int, dict[str, str]] = {}
         """What each open connection was asked for."""
-        self._entries = self._journal.entries()
+        self._entries = journal.entries()
         self._next: Entry | None = next(self._entries, None)
         while self._next is not None and self._next.wall_ns < begin_ns:
             yield
@@ -179,7 +158,7 @@ class Replay:
         """Seconds until the next message is due."""
         if self._beginning is not None:
             return 0.0
-        if self._start_ns is None or self._ended:
+        if self._start_ns is None or self.ended:
             return _IDLE_S
         if now.mono_ns < self._start_ns:
             return (self._start_ns - now.mono_ns) / SECOND
@@ -192,7 +171,7 @@ class Replay:
         if self._beginning is not None:
             self._go_on_beginning(self._beginning, now)
             return
-        if self._start_ns is None or now.mono_ns < self._start_ns or self._ended:
+        if self._start_ns is None or now.mono_ns < self._start_ns or self.ended:
             return
         self._running = True
         for _ in range(_PIECE):
@@ -243,8 +222,8 @@ class Replay:
         yield Update(self._recorded.sent_ms, payload=self._recorded.info)
         last = self._place == len(self._days) - 1
         self._rounds += last
-        self._ended = last and not (self._pace.loop and self._has_messages())
-        if not self._ended:
+        self.ended = last and not (self._pace.loop and self._has_messages())
+        if not self.ended:
             self._place = 0 if last else self._place + 1
             self._beginning = self._begin()
 
@@ -255,51 +234,9 @@ class Replay:
             log.warning("there is no message from --from to --until, so the replay does not begin again")
         return before < self.messages
 
-    def feed(self, key: str, mode: str, _now: Moment) -> bytes:
-        """The feed of an instrument at this place of the day."""
-        return self._recorded.feed(key, mode)
-
-    def sent_ms(self, _now: Moment) -> int:
-        """currentTs of the last message."""
-        return self._recorded.sent_ms
-
-    def market_info(self, _now: Moment) -> bytes:
-        """The last message about the segments at this place of the day, or the first of the day."""
-        return self._recorded.info or self._opening.info
-
-    def instruments(self, exchange: str, _now: Moment) -> bytes | None:
-        """The date's list of instruments."""
-        return instruments_file(self._store, self._date, exchange)
-
-    def holidays(self) -> list[dict[str, Any]]:
-        """None: the built-in ones hold."""
-        return []
-
-    def timings(self, date: dt.date) -> list[dict[str, Any]]:
-        """The sessions of a date."""
-        return timings(date)
-
-    def last_price(self, key: str, _now: Moment) -> tuple[str, dict[str, Any]] | None:
-        """The last price at this place of the day, or the first one of the day before there is any."""
-        return self._recorded.last_price(key) or self._opening.last_price(key)
-
-    def today(self, _now: Moment) -> dt.date:
-        """The date that is replayed."""
-        return self._date
-
-    async def minutes(self, key: str, first: dt.date, last: dt.date, _now: Moment) -> list[Minute] | None:
-        """The minutes of an instrument before this place of the day, as recorded."""
-        if self.key_of(key) != key:
-            return None
-        return await self._minutes.between(key, first, last, self._recorded.sent_ms)
-
-    def key_of(self, symbol: str) -> str | None:
-        """The instrument that a trading symbol or a key stands for."""
-        return self._recorded.key_of(symbol) or self._opening.key_of(symbol)
-
     def status(self, _now: Moment) -> dict[str, Any]:
         """Where the replay is."""
-        state = "ended" if self._ended else "running" if self._running else "waiting for a subscription"
+        state = "ended" if self.ended else "running" if self._running else "waiting for a subscription"
         place = self._recorded.sent_ms / 1000 if self._recorded.sent_ms else None
         return {"source": self.name, "state": state, "at": place, "messages": self.messages, "rounds": self._rounds}
 
