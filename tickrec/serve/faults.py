@@ -38,7 +38,6 @@ _WORDS: Final = {"drop": ("", "midframe"), "garbage": ("", "text"), "snapshot": 
 _CLOSE_CODES: Final = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
 _LONGEST: Final = 10**8
 """Three years in seconds; a frame of a hundred megabytes."""
-_FOREVER: Final = 10**30
 
 
 def describe() -> str:
@@ -118,35 +117,20 @@ class Lasting:
     """Keys that are never answered."""
     stale: set[str] = field(default_factory=set)
     """Keys that do not tick."""
-    _mute: int = 0
-    _partial: int = 0
-    _late: int = 0
-    _refuse: int = 0
-    _unauthorized: int = 0
-    _error: int = 0
+    _until: dict[str, int] = field(default_factory=dict)
+    """When each of the others ends."""
     _status: int = 500
 
     def inject(self, fault: Fault, now: int, at_once: Callable[[Fault], None]) -> None:
         """Let something go wrong now: what lasts begins, anything else is handed to `at_once`."""
-        if not self._begin(fault, now):
-            at_once(fault)
-
-    def _begin(self, fault: Fault, now: int) -> bool:
-        """Start a fault that lasts; False when it is not of that sort."""
         match fault.kind:
-            case "mute":
-                self._mute = _until(fault.arg or "30", now)
-            case "partial":
-                self._partial = _until(fault.arg or "30", now)
-            case "late":
-                self._late = _until(fault.arg or "30", now)
-            case "refuse":
-                self._refuse = _until(fault.arg or "30", now)
+            case "mute" | "partial" | "late" | "refuse":
+                self._begin(fault.kind, _number(fault.arg or "30"), now)
             case "unauthorized":
-                self._unauthorized = _until(fault.arg, now) if fault.arg else _FOREVER
+                self._begin(fault.kind, _number(fault.arg) if fault.arg else _LONGEST, now)
             case "error":
                 self._status, seconds = _status_and_seconds(fault.arg)
-                self._error = now + int(seconds * SECOND)
+                self._begin(fault.kind, seconds, now)
             case "silent" | "stale":
                 keys = self.silent if fault.kind == "silent" else self.stale
                 if fault.arg:
@@ -154,40 +138,22 @@ class Lasting:
                 else:
                     keys.clear()
             case _:
-                return False
-        return True
+                at_once(fault)
+
+    def _begin(self, kind: str, seconds: float, now: int) -> None:
+        self._until[kind] = now + int(seconds * SECOND)
 
     def forgive(self) -> None:
         """A new token was set: nobody is unauthorized any longer."""
-        self._unauthorized = 0
+        self._until.pop("unauthorized", None)
 
-    def mute(self, now: int) -> bool:
-        """Whether only market_info is sent."""
-        return now < self._mute
-
-    def partial(self, now: int) -> bool:
-        """Whether feeds lack parts."""
-        return now < self._partial
-
-    def late(self, now: int) -> bool:
-        """Whether the server's times are old and out of order."""
-        return now < self._late
-
-    def refuse(self, now: int) -> bool:
-        """Whether handshakes are refused."""
-        return now < self._refuse
-
-    def unauthorized(self, now: int) -> bool:
-        """Whether every token is refused."""
-        return now < self._unauthorized
+    def holds(self, kind: str, now: int) -> bool:
+        """Whether a fault of a kind lasts."""
+        return now < self._until.get(kind, 0)
 
     def error(self, now: int) -> int:
         """The HTTP status that every REST call gets, or 0."""
-        return self._status if now < self._error else 0
-
-
-def _until(seconds: str, now: int) -> int:
-    return now + int(_number(seconds) * SECOND)
+        return self._status if self.holds("error", now) else 0
 
 
 def _number(text: str) -> float:

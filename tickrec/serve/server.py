@@ -233,7 +233,7 @@ class Server:
         """Why a websocket gets 403, or an empty text. The code is used up either way."""
         now = self._clock.monotonic_ns()
         fresh = self._access.use_code(request.query.get("code", ""), now)
-        if self._lasting.refuse(now):
+        if self._lasting.holds("refuse", now):
             return "refused"
         if not fresh:
             return "the code is unknown, used or too old"

@@ -148,7 +148,7 @@ class Stream:
             else:
                 client.missed_info = True
             return
-        if self._lasting.mute(now.mono_ns):
+        if self._lasting.holds("mute", now.mono_ns):
             return
         modes = client.subscriptions.modes
         whole = bool(update.payload) and update.modes.items() <= modes.items() and not self._lasting.stale
@@ -189,7 +189,7 @@ class Stream:
         self, client: Client, keys: Iterable[str], now: Moment, *, snapshot: bool = False, sent_ms: int = 0
     ) -> None:
         """Send the newest feeds of some instruments, unless they are kept silent, or stale, which answer."""
-        if self._lasting.mute(now.mono_ns):
+        if self._lasting.holds("mute", now.mono_ns):
             return
         hidden = self._lasting.silent if snapshot else self._lasting.silent | self._lasting.stale
         feeds = self._feeds_of(client, [key for key in keys if key not in hidden], now)
@@ -200,13 +200,13 @@ class Stream:
         return frame(self._feeds_of(client, keys, now), self._time_of(now), snapshot=False)
 
     def _time_of(self, now: Moment, sent_ms: int = 0) -> int:
-        late = self._chance.randrange(_LATE_MS) if self._lasting.late(now.mono_ns) else 0
+        late = self._chance.randrange(_LATE_MS) if self._lasting.holds("late", now.mono_ns) else 0
         return (sent_ms or self._source.sent_ms(now)) - late
 
     def _feeds_of(self, client: Client, keys: Iterable[str], now: Moment) -> list[bytes]:
         modes = client.subscriptions.modes
         found = [self._source.feed(key, modes[key], now) for key in keys]
-        if self._lasting.partial(now.mono_ns):
+        if self._lasting.holds("partial", now.mono_ns):
             found = [self._without_a_part(feed) for feed in found]
         return [feed for feed in found if feed]
 
