@@ -5,13 +5,11 @@ Owns the pace of the market and how it answers a server; how prices walk is not 
 
 import datetime as dt
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from tickrec.clock import SECOND, Clock, SystemClock, ist
+from tickrec.clock import SECOND, ist
 from tickrec.errors import UsageError
-from tickrec.serve.faults import Fault
 from tickrec.serve.server import Server, Terms
 from tickrec.serve.source import Minute, Moment, Update
 from tickrec.serve.subscriptions import NORMAL_CAPS
@@ -30,11 +28,9 @@ _BAR_LATE_NS: Final = 19 * SECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How the simulated broker behaves."""
+class Settings(Terms):
+    """How the simulated broker behaves: of the terms of a server those that the account does not say."""
 
-    port: int = 0
-    """0: any free one."""
     rate: float = 1000.0
     """Most instrument updates a second, over all subscribed keys."""
     interval: float = 0.25
@@ -44,20 +40,10 @@ class Settings:
     """By how much every spot moves within `trend_span` seconds of the first subscription, beside its walk: 0.02 is up
     2 %."""
     trend_span: float = 300.0
-    token: str | None = field(default=None, repr=False)
-    """The only access token accepted; None: any."""
     plus: bool = False
     """A Plus account: 5 connections instead of 2, and full_d30."""
     always_open: bool = True
     """False: the exchanges keep their real hours."""
-    faults: tuple[Fault, ...] = ()
-    sent_log: Path | None = None
-    """An empty folder for a journal of every message sent."""
-    code_ttl: float = 60.0
-    """Seconds that an authorized address stays good."""
-    ping_interval: float = 20.0
-    """Seconds of silence after which a connection is pinged."""
-    clock: Clock = field(default_factory=SystemClock)
 
 
 class Simulator(Server):
@@ -67,19 +53,8 @@ class Simulator(Server):
         """Raises UsageError for a rate or an interval that is not above zero."""
         if settings.rate <= 0 or settings.interval <= 0:
             raise UsageError("the simulator's rate and interval must be above zero")
-        self.settings = settings
-        terms = Terms(
-            port=settings.port,
-            token=settings.token,
-            clients=CONNECTIONS["plus" if settings.plus else "normal"],
-            caps=KEY_CAPS if settings.plus else NORMAL_CAPS,
-            faults=settings.faults,
-            faults_on_demand=True,
-            sent_log=settings.sent_log,
-            code_ttl=settings.code_ttl,
-            ping_interval=settings.ping_interval,
-            clock=settings.clock,
-        )
+        plan, caps = ("plus", KEY_CAPS) if settings.plus else ("normal", NORMAL_CAPS)
+        terms = replace(settings, clients=CONNECTIONS[plan], caps=caps, faults_on_demand=True)
         super().__init__(Synthetic(settings), terms)
 
 
