@@ -99,10 +99,8 @@ class Common:
             return
         from tickrec.serve.child import TOKEN, simulated_market
 
-        with simulated_market(simulate) as addresses:
-            upstox = dataclasses.replace(
-                self.settings.upstox, api_url=addresses.api_url, assets_url=addresses.assets_url
-            )
+        with simulated_market(simulate) as (api_url, assets_url):
+            upstox = dataclasses.replace(self.settings.upstox, api_url=api_url, assets_url=assets_url)
             yield dataclasses.replace(self.settings, upstox=upstox), {**os.environ, "UPSTOX_ACCESS_TOKEN": TOKEN}
 
 

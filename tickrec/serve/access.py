@@ -3,7 +3,6 @@
 Knows neither HTTP nor the market.
 """
 
-import random
 import uuid
 from typing import Final
 
@@ -16,11 +15,10 @@ MAX_CODES: Final = 10_000
 class Access:
     """The accepted token and the codes given out; times are monotonic ns."""
 
-    def __init__(self, token: str | None, *, code_ttl: float, seed: int = 1) -> None:
+    def __init__(self, token: str | None, *, code_ttl: float) -> None:
         """`token` None: any will do, and none is kept. `code_ttl` is seconds."""
         self.token = token
         self._ttl = int(code_ttl * SECOND)
-        self._random = random.Random(f"{seed} codes")
         self._codes: dict[str, int] = {}
 
     def bearer(self, header: str) -> bool:
@@ -31,14 +29,10 @@ class Access:
     def new_code(self, now: int) -> str:
         """A code that opens one websocket, for a short while."""
         self._codes = dict(list(self._codes.items())[-MAX_CODES:])
-        code = self.new_id()
+        code = str(uuid.uuid4())
         self._codes[code] = now + self._ttl
         return code
 
     def use_code(self, code: str, now: int) -> bool:
         """Whether a code is fresh; it no longer is afterwards."""
         return now < self._codes.pop(code, 0)
-
-    def new_id(self) -> str:
-        """A random uuid, drawn from the seed."""
-        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))

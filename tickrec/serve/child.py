@@ -8,7 +8,6 @@ import contextlib
 import json
 import subprocess
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from tickrec import children
 from tickrec.errors import BrokerUnreachable
@@ -17,18 +16,11 @@ TOKEN = "simulated"
 """An access token: any will do."""
 
 
-class Addresses(NamedTuple):
-    """Where a broker, real or simulated, is reached."""
-
-    api_url: str
-    assets_url: str
-
-
 @contextlib.contextmanager
-def simulated_market(options: Sequence[str] = ()) -> Iterator[Addresses]:
+def simulated_market(options: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
     """Run the simulated market for the length of the block, with these options of `tickrec simulate`.
 
-    Raises BrokerUnreachable if the child does not come up.
+    Gives its addresses: of REST, and of the lists of instruments. Raises BrokerUnreachable if the child does not come up.
     """
     command = children.command("tickrec", "simulate", "--until-eof", "--port", "0", *options)
     # A Ctrl-C in the terminal reaches the whole process group; the child has to outlive the recorder's last messages.
@@ -47,7 +39,7 @@ def simulated_market(options: Sequence[str] = ()) -> Iterator[Addresses]:
         if not line:
             raise BrokerUnreachable("the simulated market did not start", hint="Run `tickrec simulate` to see why")
         facts = json.loads(line)
-        yield Addresses(facts["api_url"], facts["assets_url"])
+        yield facts["api_url"], facts["assets_url"]
     finally:
         child.stdin.close()
         child.stdout.close()

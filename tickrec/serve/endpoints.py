@@ -8,6 +8,7 @@ import asyncio
 import datetime as dt
 import json
 import logging
+import uuid
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
@@ -24,6 +25,7 @@ from tickrec.serve.access import Access
 from tickrec.serve.faults import Fault, Lasting, fault_from_json
 from tickrec.serve.intervals import Interval
 from tickrec.serve.source import Moment, Source
+from tickrec.serve.subscriptions import EXCHANGES
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.rest import SOURCE_HEADER
 
@@ -32,17 +34,6 @@ FEED_PATH: Final = "/market-data-feeder/v3/upstox-developer-api/feeds"
 _FILES: Final = "market-quote/instruments/exchange"
 _HOSTS: Final = frozenset(("127.0.0.1", "localhost", "[::1]"))
 _MAX_KEYS: Final = 500
-_SEGMENTS: Final = {
-    "NSCOM": "NSE_COM",
-    "CDS": "NCD_FO",
-    "NFO": "NSE_FO",
-    "BSE": "BSE_EQ",
-    "BCD": "BCD_FO",
-    "BFO": "BSE_FO",
-    "NSE": "NSE_EQ",
-    "MCX": "MCX_FO",
-}
-"""The exchange names of the status endpoint, with a segment of each."""
 _STATUS: Final = pb.DESCRIPTOR.enum_types_by_name["MarketStatus"]
 _JSON: Final = {"Content-Type": "application/json"}
 _PLAIN: Final = {"Content-Type": "text/plain"}
@@ -178,7 +169,7 @@ class Endpoints:
         raise RestError(404, "UDAPI100060", "Resource not Found.")
 
     def _check_token(self, request: Request) -> None:
-        unauthorized = self._lasting.unauthorized(self._clock.monotonic_ns())
+        unauthorized = self._lasting.holds("unauthorized", self._clock.monotonic_ns())
         if unauthorized or not self._access.bearer(request.headers.get("authorization", "")):
             raise RestError(401, "UDAPI100050", "Invalid token used to access API")
 
@@ -193,7 +184,7 @@ class Endpoints:
 
     def _new_uri(self) -> str:
         code = self._access.new_code(self._clock.monotonic_ns())
-        return f"ws://{self._host}{FEED_PATH}?requestId={self._access.new_id()}&code={code}"
+        return f"ws://{self._host}{FEED_PATH}?requestId={uuid.uuid4()}&code={code}"
 
     def _holidays(self, date: list[str]) -> Answer:
         holidays = self._source.holidays()
@@ -205,7 +196,7 @@ class Endpoints:
     def _market_status(self, exchange: str) -> Answer:
         """An exchange's state as the last market_info has it."""
         info = pb.FeedResponse.FromString(self._source.market_info(self._now()))
-        number = info.marketInfo.segmentStatus.get(_SEGMENTS.get(exchange, ""))
+        number = info.marketInfo.segmentStatus.get(EXCHANGES.get(exchange, ""))
         if number is None:
             raise RestError(400, "UDAPI1089", "Invalid exchange")
         word = _STATUS.values_by_number[number].name
@@ -220,8 +211,8 @@ class Endpoints:
             case ["intraday", *_]:
                 raise RestError(400, "UDAPI10000", "This request is not supported by Upstox API")
             case [key, unit, count, to, *since] if len(since) <= 1:
-                last = _candle_date(to)
-                first = _candle_date(since[0]) if since else last
+                last, *earlier = (_date(text, "UDAPI1015") for text in (to, *since))
+                first = earlier[0] if earlier else last
                 _check_span(first, last, _interval(unit, count))
                 last = min(last, today - dt.timedelta(days=1))  # those of today are on the other endpoint
             case [_, _, _]:
@@ -320,18 +311,11 @@ def _json(status: int, body: object, headers: Mapping[str, str] | None = None) -
     return Answer(status, json.dumps(body).encode(), {**_JSON, **(headers or {})})
 
 
-def _date(text: str) -> dt.date:
+def _date(text: str, code: str = "UDAPI1088") -> dt.date:
     try:
         return dt.date.fromisoformat(text)
     except ValueError:
-        raise RestError(400, "UDAPI1088", "Invalid date") from None
-
-
-def _candle_date(text: str) -> dt.date:
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError:
-        raise RestError(400, "UDAPI1015", "Invalid date") from None
+        raise RestError(400, code, "Invalid date") from None
 
 
 def _check_span(first: dt.date, last: dt.date, interval: Interval) -> None:

@@ -24,6 +24,17 @@ SEGMENTS: Final = (
     "MCX_INDEX",
 )
 """The eleven segments of market_info (observed 2026-09)."""
+EXCHANGES: Final = {
+    "NSCOM": "NSE_COM",
+    "CDS": "NCD_FO",
+    "NFO": "NSE_FO",
+    "BSE": "BSE_EQ",
+    "BCD": "BCD_FO",
+    "BFO": "BSE_FO",
+    "NSE": "NSE_EQ",
+    "MCX": "MCX_FO",
+}
+"""The exchange names of the status and timings endpoints, with a segment of each."""
 _KNOWN: Final = frozenset((*SEGMENTS, "GLOBAL_INDEX", "GLOBAL_INDICATOR"))
 NO_CAPS: Final[Mapping[str, tuple[int, int]]] = dict.fromkeys(KEY_CAPS, (10_000, 10_000))
 """Where nobody counts what a plan allows; a bound all the same."""

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, Final
 
 from tickrec.clock import IST, from_datetime, ist
-from tickrec.serve.subscriptions import SEGMENTS
+from tickrec.serve.subscriptions import EXCHANGES, SEGMENTS
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 
 HOLIDAYS: Final = frozenset(
@@ -22,21 +22,10 @@ HOLIDAYS: Final = frozenset(
 )  # fmt: skip
 """Days of 2026 on which NSE and BSE are closed (the broker's holidays endpoint, 2026-09)."""
 
-_EXCHANGES: Final = {
-    "NSCOM": "NSE_COM",
-    "CDS": "NCD_FO",
-    "NFO": "NSE_FO",
-    "BSE": "BSE_EQ",
-    "BCD": "BCD_FO",
-    "BFO": "BSE_FO",
-    "NSE": "NSE_EQ",
-    "MCX": "MCX_FO",
-}
-"""The exchange names of the timings endpoint, with a segment of each."""
-
 _STATUS: Final = pb.DESCRIPTOR.enum_types_by_name["MarketStatus"].values_by_name
 _EQUITY: Final = ("NSE_EQ", "NSE_INDEX", "BSE_EQ", "BSE_INDEX")
 _EQUITY_DAY: Final = (
+    ("00:00", "CLOSING_END"),
     ("09:00", "PRE_OPEN_START"),
     ("09:08", "PRE_OPEN_END"),
     ("09:15", "NORMAL_OPEN"),
@@ -45,12 +34,14 @@ _EQUITY_DAY: Final = (
     ("16:00", "CLOSING_END"),
 )
 _PRE_OPEN: Final = (
+    ("00:00", ""),
     ("09:00", "PRE_OPEN_START"),
     ("09:05", "PRE_OPEN_M_END"),
     ("09:09", "PRE_OPEN_END"),
     ("09:15", ""),
 )
 _CLOSING_AUCTION: Final = (
+    ("00:00", ""),
     ("15:15", "CTS_CLOSE"),
     ("15:20", "CAS_LM_START"),
     ("15:25", "CAS_M_STOP"),
@@ -111,32 +102,28 @@ class Hours:
         start, end = self.session(segment, now.date())
         return Phase.OPEN if start <= moment < end else Phase.CLOSED
 
-    def status(self, segment: str, wall_ns: int) -> tuple[str, int]:
-        """The broker's word for a segment's state, and since when in ms."""
+    def status(self, segment: str, wall_ns: int) -> str:
+        """The broker's word for a segment's state."""
         date = ist(wall_ns).date()
         start, end = self.session(segment, date)
         moment = wall_ns // 1_000_000
         if self.always_open:
-            return "NORMAL_OPEN", start
+            return "NORMAL_OPEN"
         if segment in _EQUITY:
-            if not self.trades_on(date):
-                return "CLOSING_END", _ms(date, "00:00")
-            return _latest(_EQUITY_DAY, date, moment) or ("CLOSING_END", _ms(date, "00:00"))
-        if not self.trades_on(date) or moment < start:
-            return "NORMAL_CLOSE", _ms(date, "00:00")
-        return ("NORMAL_OPEN", start) if moment < end else ("NORMAL_CLOSE", end)
+            return _latest(_EQUITY_DAY, date, moment)[0] if self.trades_on(date) else "CLOSING_END"
+        return "NORMAL_OPEN" if self.trades_on(date) and start <= moment < end else "NORMAL_CLOSE"
 
     def market_info(self, wall_ns: int) -> pb.MarketInfo:
         """The market_info of a moment; equal messages mean that nothing changed."""
         info = pb.MarketInfo()
         for segment in SEGMENTS:
-            info.segmentStatus[segment] = _STATUS[self.status(segment, wall_ns)[0]].number
+            info.segmentStatus[segment] = _STATUS[self.status(segment, wall_ns)].number
         date = ist(wall_ns).date()
         if self.always_open or not self.trades_on(date):
             return info
         moment = wall_ns // 1_000_000
         for table, steps in ((info.preOpenSessionStatus, _PRE_OPEN), (info.casMarketStatus, _CLOSING_AUCTION)):
-            word, since = _latest(steps, date, moment) or ("", 0)
+            word, since = _latest(steps, date, moment)
             if word:
                 table["NSE_EQ"].status = word
                 table["NSE_EQ"].updatedTime = since
@@ -146,7 +133,7 @@ class Hours:
         """The data of /v2/market/timings/{date}: one session an exchange, times in ms."""
         if not self.trades_on(date):
             return []
-        sessions = {name: self.session(segment, date) for name, segment in _EXCHANGES.items()}
+        sessions = {name: self.session(segment, date) for name, segment in EXCHANGES.items()}
         return [{"exchange": name, "start_time": start, "end_time": end} for name, (start, end) in sessions.items()]
 
     def holidays_body(self) -> list[dict[str, Any]]:
@@ -166,10 +153,9 @@ class Hours:
         ]
 
 
-def _latest(steps: tuple[tuple[str, str], ...], date: dt.date, moment: int) -> tuple[str, int] | None:
-    """The last step that began before a moment."""
-    begun = [(word, _ms(date, time)) for time, word in steps if _ms(date, time) <= moment]
-    return begun[-1] if begun else None
+def _latest(steps: tuple[tuple[str, str], ...], date: dt.date, moment: int) -> tuple[str, int]:
+    """The last step that began before a moment, and when."""
+    return [(word, _ms(date, time)) for time, word in steps if _ms(date, time) <= moment][-1]
 
 
 def _ms(date: dt.date, time: str) -> int:
