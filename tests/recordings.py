@@ -30,7 +30,7 @@ def config_for(tmp_path: Path, simulator: Server, text: str = "", data: Path | N
     """The configuration of a user whose broker is the simulator."""
     tmp_path.mkdir(exist_ok=True)
     path = tmp_path / "config.toml"
-    upstox = f'[upstox]\napi_url = "{simulator.api_url}"\nassets_url = "{simulator.assets_url}"\n'
+    upstox = f'[upstox]\napi_url = "{simulator.api_url}"\nassets_url = "{simulator.api_url}"\n'
     path.write_text(upstox + text)
     return load(path, data=data, simulate=False, environ={"HOME": str(tmp_path)})
 

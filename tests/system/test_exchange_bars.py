@@ -49,7 +49,7 @@ async def test_a_day_agrees_with_its_own_exchange_bars_but_for_its_faults(tmp_pa
         await record(run, clock)
         (date,) = run.store.dates()
         instruments = await asyncio.to_thread(wanted, run.store, date, clock)
-        rest = Rest(run.simulator.api_url, run.simulator.assets_url)
+        rest = Rest(run.simulator.api_url, run.simulator.api_url)
         filling = Backfill(run.store, date, rest, None, clock, Throttle())
         done = await filling.fetch(instruments, lambda _what, _share: None)
     assert done.asked == len(instruments) >= 3

@@ -116,7 +116,7 @@ def too_few(
 
 async def until_money_moves(run: Recording, share: float, key: str = NIFTY) -> None:
     """Wait until the price of the underlying has moved by a share from what it is before anybody subscribes."""
-    rest, token = Rest(run.simulator.api_url, run.simulator.assets_url), Token("simulated")
+    rest, token = Rest(run.simulator.api_url, run.simulator.api_url), Token("simulated")
     async with asyncio.timeout(4 * DEADLINE):
         begin = last = await asyncio.to_thread(rest.last_prices, token, [key])
         while abs(last[key] / begin[key] - 1) < share:

@@ -27,7 +27,7 @@ TCS = "NSE_EQ|INE467B01029"
 async def test_what_the_list_lacked_is_subscribed_on_the_running_feed(tmp_path: Path) -> None:
     clock, stopping = FastClock(20.0, "2026-11-23T10:00"), asyncio.Event()
     async with Simulator(FAST) as simulator:
-        url = simulator.assets_url + MASTER
+        url = simulator.api_url + MASTER
         whole = json.loads(gzip.decompress(await asyncio.to_thread(lambda: urllib.request.urlopen(url).read())))
         before = [each for each in whole if each["instrument_key"] != TCS and each["segment"] == "NSE_EQ"]
         with broker() as asked:

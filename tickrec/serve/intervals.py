@@ -5,7 +5,7 @@ minutes and hours are counted from the segment's open, as Indian charts do.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
@@ -55,11 +55,8 @@ class Interval(NamedTuple):
     def bars(self, minutes: Iterable[Minute], segment: str) -> list[list[Any]]:
         """Minutes, which are in order, as the broker's rows: newest first, times with the offset of India."""
         opening = _LATE_OPEN if segment in ("NSE_EQ", "NSE_FO", "NSE_INDEX", "BSE_EQ", "BSE_FO", "BSE_INDEX") else None
-        rows = [_row(start, list(each)) for start, each in self._grouped(minutes, opening or _EARLY_OPEN)]
-        return rows[::-1]
-
-    def _grouped(self, minutes: Iterable[Minute], opening: dt.timedelta) -> Iterator[tuple[dt.datetime, Any]]:
-        return groupby(minutes, lambda minute: self._start(ist(minute.start_ms * _MS), opening))
+        grouped = groupby(minutes, lambda minute: self._start(ist(minute.start_ms * _MS), opening or _EARLY_OPEN))
+        return [_row(start, list(each)) for start, each in grouped][::-1]
 
     def _start(self, moment: dt.datetime, opening: dt.timedelta) -> dt.datetime:
         """When the bar begins that a minute belongs to."""

@@ -106,13 +106,8 @@ class Server:
 
     @property
     def api_url(self) -> str:
-        """The base address of the REST calls."""
+        """The base address of the REST calls, and of the instrument files."""
         return f"http://{HOST}:{self.port}"
-
-    @property
-    def assets_url(self) -> str:
-        """The base address of the instrument files."""
-        return self.api_url
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -305,7 +300,7 @@ async def run(server: Server, announce: Callable[[str], None], until_eof: bool =
 
 async def _run(server: Server, announce: Callable[[str], None], until_eof: bool) -> None:
     async with server:
-        announce(json.dumps({"api_url": server.api_url, "assets_url": server.assets_url}))
+        announce(json.dumps({"api_url": server.api_url, "assets_url": server.api_url}))
         ended = asyncio.ensure_future(server.over())
         loop = asyncio.get_running_loop()
         with contextlib.suppress(NotImplementedError):  # Windows has no such signal

@@ -7,7 +7,7 @@ import calendar
 import datetime as dt
 import functools
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from tickrec.clock import IST, from_datetime
@@ -136,13 +136,12 @@ class Master:
             yield _index(index.key, index.symbol, index.token, index.price, 8)
         for key, symbol, token, price in _OTHER_INDICES:
             yield _index(key, symbol, token, price, 2)
-        shares = stocks()
-        for stock in shares:
-            yield self._share(stock)
-        yield from (_bse_share(stock) for stock in shares if stock.symbol in _BSE)
+        shares = [self._share(stock) for stock in stocks()]
+        yield from shares
+        yield from (_bse_share(share) for share in shares if share.symbol in _BSE)
         for index in _INDICES:
             yield from self._index_contracts(index)
-        for stock in shares:
+        for stock in stocks():
             if stock.lot:
                 yield from self._stock_contracts(stock)
         yield from self._test_contracts()
@@ -257,31 +256,25 @@ class Master:
 
     def _months(self, weekday: int) -> list[dt.date]:
         """The last `weekday` of this and the next months, three expiries from today on."""
-        found: list[dt.date] = []
-        year, month = self.date.year, self.date.month
-        while len(found) < 3:
-            last = dt.date(year, month, calendar.monthrange(year, month)[1])
-            day = _trading_day(last - dt.timedelta((last.weekday() - weekday) % 7))
-            if day >= self.date:
-                found.append(day)
-            year, month = (year, month + 1) if month < 12 else (year + 1, 1)
-        return found
+        lasts = (first.replace(day=calendar.monthrange(first.year, first.month)[1]) for first in self._firsts())
+        return self._expiries(last - dt.timedelta((last.weekday() - weekday) % 7) for last in lasts)
 
     def _weeks(self, weekday: int) -> list[dt.date]:
         first = self.date + dt.timedelta((weekday - self.date.weekday()) % 7)
-        days = (_trading_day(first + dt.timedelta(7 * week)) for week in range(4))
-        return [day for day in days if day >= self.date]
+        return self._expiries(first + dt.timedelta(7 * week) for week in range(4))
 
     def _month_days(self, day: int) -> list[dt.date]:
         """The `day`th of this and the next months, three expiries from today on."""
-        found: list[dt.date] = []
-        year, month = self.date.year, self.date.month
-        while len(found) < 3:
-            expiry = _trading_day(dt.date(year, month, day))
-            if expiry >= self.date:
-                found.append(expiry)
-            year, month = (year, month + 1) if month < 12 else (year + 1, 1)
-        return found
+        return self._expiries(first.replace(day=day) for first in self._firsts())
+
+    def _firsts(self) -> Iterator[dt.date]:
+        """The first days of this and the next three months."""
+        for month in range(self.date.month - 1, self.date.month + 3):
+            yield dt.date(self.date.year + month // 12, month % 12 + 1, 1)
+
+    def _expiries(self, days: Iterable[dt.date]) -> list[dt.date]:
+        """The first three from today on, each a trading day."""
+        return [day for day in map(_trading_day, days) if day >= self.date][:3]
 
 
 @functools.lru_cache(maxsize=4)
@@ -303,21 +296,9 @@ def _index(key: str, symbol: str, token: str, price: float, weight: int) -> List
     return Listing(key, segment, "INDEX", symbol, name, token, price * 100, 5, 1, weight=weight)
 
 
-def _bse_share(stock: Stock) -> Listing:
-    return Listing(
-        key=f"BSE_EQ|{stock.isin}",
-        segment="BSE_EQ",
-        kind="A",
-        symbol=stock.symbol,
-        name=f"{stock.name}.",
-        token=_BSE[stock.symbol],
-        price=stock.price * 100,
-        tick=5,
-        lot=1,
-        isin=stock.isin,
-        closing_auction=True,
-        weight=2,
-    )
+def _bse_share(share: Listing) -> Listing:
+    listed = share._replace(key=f"BSE_EQ|{share.isin}", segment="BSE_EQ", kind="A", name=f"{share.name}.")
+    return listed._replace(token=_BSE[share.symbol], tick=5, closing_auction=True, weight=2)
 
 
 def _strikes(price: float, step: float, each_side: int) -> list[float]:

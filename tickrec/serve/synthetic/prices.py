@@ -79,19 +79,6 @@ class Auction(NamedTuple):
 class Book:
     """Bids and asks: best prices in paise, distances of the deeper levels, and a quantity for each level."""
 
-    __slots__ = (
-        "_lot",
-        "_random",
-        "ask",
-        "ask_offsets",
-        "ask_qtys",
-        "bid",
-        "bid_offsets",
-        "bid_qtys",
-        "spread",
-        "tick",
-    )
-
     def __init__(self, rng: random.Random, tick: int, lot: int, price: float) -> None:
         self._random = rng.random
         self._lot = lot if lot > 1 else max(1, int(200_000 / price))
