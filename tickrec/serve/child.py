@@ -20,7 +20,7 @@ TOKEN = "simulated"
 def simulated_market(options: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
     """Run the simulated market for the length of the block, with these options of `tickrec simulate`.
 
-    Gives its addresses: of REST, and of the lists of instruments. Raises BrokerUnreachable if the child does not come up.
+    Gives its addresses, of REST and of the lists of instruments. Raises BrokerUnreachable if it does not come up.
     """
     command = children.command("tickrec", "simulate", "--until-eof", "--port", "0", *options)
     # A Ctrl-C in the terminal reaches the whole process group; the child has to outlive the recorder's last messages.
