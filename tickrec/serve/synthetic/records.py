@@ -23,32 +23,29 @@ def master_file(name: str, listings: Iterable[Listing]) -> bytes:
     return gzip.compress(json.dumps(rows, separators=(",", ":")).encode(), 1, mtime=0)
 
 
-def record(listing: Listing) -> dict[str, Any]:
+def record(x: Listing) -> dict[str, Any]:
     """One row of a master file, with the fields of its kind and their types."""
-    if listing.kind == "INDEX":
-        return _index_record(listing)
-    return _contract_record(listing) if listing.expiry_ms else _share_record(listing)
+    row: dict[str, Any] = {
+        "segment": x.segment,
+        "name": x.name,
+        "exchange": _exchange(x),
+        "instrument_type": x.kind,
+        "instrument_key": x.key,
+        "exchange_token": x.token,
+        "trading_symbol": x.symbol,
+    }
+    if x.kind == "INDEX":
+        return row | ({"cas_eligible": True} if x.segment == "NSE_INDEX" else {})
+    row |= {"tick_size": float(x.tick), "qty_multiplier": 1.0}
+    return row | (_of_contract(x) if x.expiry_ms else _of_share(x))
 
 
 def _exchange(listing: Listing) -> str:
     return {"NC": "NSE", "BC": "BSE", "NS": "NSE", "BS": "BSE", "MC": "MCX"}[listing.segment[:2]]
 
 
-def _share_record(x: Listing) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "segment": x.segment,
-        "name": x.name,
-        "exchange": _exchange(x),
-        "isin": x.isin,
-        "instrument_type": x.kind,
-        "instrument_key": x.key,
-        "lot_size": 1,
-        "freeze_quantity": 100000.0,
-        "exchange_token": x.token,
-        "tick_size": float(x.tick),
-        "trading_symbol": x.symbol,
-        "qty_multiplier": 1.0,
-    }
+def _of_share(x: Listing) -> dict[str, Any]:
+    row: dict[str, Any] = {"isin": x.isin, "lot_size": 1, "freeze_quantity": 100000.0}
     if x.closing_auction:
         row |= {"short_name": x.symbol.title(), "cas_eligible": True}
     if x.segment == "NSE_EQ":
@@ -58,44 +55,20 @@ def _share_record(x: Listing) -> dict[str, Any]:
     return row
 
 
-def _index_record(x: Listing) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "segment": x.segment,
-        "name": x.name,
-        "exchange": _exchange(x),
-        "instrument_type": "INDEX",
-        "instrument_key": x.key,
-        "exchange_token": x.token,
-        "trading_symbol": x.symbol,
-    }
-    if x.segment == "NSE_INDEX":
-        row["cas_eligible"] = True
-    return row
-
-
-def _contract_record(x: Listing) -> dict[str, Any]:
+def _of_contract(x: Listing) -> dict[str, Any]:
     row: dict[str, Any] = {
         "weekly": x.weekly,
-        "segment": x.segment,
-        "name": x.name,
-        "exchange": _exchange(x),
         "expiry": x.expiry_ms,
-        "instrument_type": x.kind,
         "asset_symbol": x.underlying_symbol,
         "underlying_symbol": x.underlying_symbol,
-        "instrument_key": x.key,
         "lot_size": x.lot,
         "freeze_quantity": float(x.lot * 30),
-        "exchange_token": x.token,
         "minimum_lot": x.lot,
         "asset_key": x.underlying_key,
         "underlying_key": x.underlying_key,
-        "tick_size": float(x.tick),
         "asset_type": x.underlying_type,
         "underlying_type": x.underlying_type,
-        "trading_symbol": x.symbol,
         "strike_price": x.strike,
-        "qty_multiplier": 1.0,
     }
     if x.segment == "MCX_FO":
         row |= {"last_trading_date": x.expiry_ms, "price_quote_unit": _UNITS[x.underlying_symbol]}
