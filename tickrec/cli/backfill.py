@@ -44,43 +44,32 @@ def backfill(common: Common, date: DateArgument, as_json: JsonOption = False) ->
 def fetch_candles(
     common: Common, store: "Store", day: "dt.date", *, everything: bool = False
 ) -> "tuple[list[Wanted], Fetched]":
-    """Fetch the candles of the instruments with minutes that were not recorded, or of all. Raises as `fetch`."""
-    from tickrec.check.backfill import wanted
+    """Fetch the candles of the instruments with minutes that were not recorded, or of all, with a line on stderr.
+
+    Raises as `Backfill.fetch`, and DataError for a day that was not recorded.
+    """
+    import asyncio
+
+    from tickrec.check.backfill import Backfill, Fetched, wanted
     from tickrec.clock import SystemClock
     from tickrec.errors import DataError
+    from tickrec.record.store_source import check_origin
+    from tickrec.upstox.rest import Rest
+    from tickrec.upstox.throttle import Throttle
 
     clock = SystemClock()
     common.log_to_stderr()
     if day not in store.dates():
         raise DataError(f"nothing was recorded on {day}", where=str(store.root))
     instruments = wanted(store, day, clock, everything=everything)
-    with common.broker() as (settings, environ):
-        return instruments, fetch(settings, environ, store, day, instruments, clock)
-
-
-def fetch(
-    settings: "Config",
-    environ: "Mapping[str, str]",
-    store: "Store",
-    day: "dt.date",
-    instruments: "list[Wanted]",
-    clock: "Clock",
-) -> "Fetched":
-    """Ask the broker for the candles of instruments, with a line on stderr. Raises as `Backfill.fetch`."""
-    import asyncio
-
-    from tickrec.check.backfill import Backfill, Fetched
-    from tickrec.record.store_source import check_origin
-    from tickrec.upstox.rest import Rest
-    from tickrec.upstox.throttle import Throttle
-
     if not instruments:
-        return Fetched()
-    rest = Rest(settings.upstox.api_url, settings.upstox.assets_url)
-    check_origin(store, rest.source(), now=True)
-    filling = Backfill(store, day, rest, _token(settings, environ, clock), clock, Throttle())
-    with step_line(f"{day}") as progress:
-        return asyncio.run(filling.fetch(instruments, progress or (lambda _what, _share: None)))
+        return instruments, Fetched()
+    with common.broker() as (settings, environ):
+        rest = Rest(settings.upstox.api_url, settings.upstox.assets_url)
+        check_origin(store, rest.source(), now=True)
+        filling = Backfill(store, day, rest, _token(settings, environ, clock), clock, Throttle())
+        with step_line(f"{day}") as progress:
+            return instruments, asyncio.run(filling.fetch(instruments, progress or (lambda _what, _share: None)))
 
 
 def _token(settings: "Config", environ: "Mapping[str, str]", clock: "Clock") -> "Token | None":

@@ -39,6 +39,8 @@ def check(
     A: nothing is missing. B: at most 0.1 % of the session, or of the volume, C: 1 %, D: 10 %, F: more. The day has the
     grade that 99 of 100 instruments reach. Exit code 0 for A and B, 5 for the others, 3 for a day without trading.
     """
+    from tickrec.check.day_check import newest_date
+    from tickrec.clock import SystemClock
     from tickrec.store.paths import Store
 
     store = Store(common.settings.store.data)
@@ -47,7 +49,7 @@ def check(
             hint = "Ask for one day, or for several"
             raise UsageError("--from and --to take neither a date nor --symbol or --exchange", hint=hint)
         raise SystemExit(_check_range(store, date_of("--from", first), date_of("--to", last), as_json))
-    day = _date_of(store, date)
+    day = date_of("DATE", date) or newest_date(store, SystemClock.wall_ns())
     failed = _fetch_bars(common, store, day) if exchange and day in store.dates() else ExitCode.DONE
     raise SystemExit(_check_day(store, day, symbol, as_json) or failed)
 
@@ -62,14 +64,6 @@ def _fetch_bars(common: Common, store: "Store", day: "dt.date") -> ExitCode:
         say(f"tickrec: the exchange's bars of {day} could not be fetched: {error}")
         return error.code if isinstance(error, TickrecError) else ExitCode.STORAGE
     return ExitCode.DONE
-
-
-def _date_of(store: "Store", text: str | None) -> "dt.date":
-    from tickrec.check.day_check import newest_date
-    from tickrec.clock import SystemClock
-
-    date = date_of("DATE", text)
-    return newest_date(store, SystemClock.wall_ns()) if date is None else date
 
 
 def _check_day(store: "Store", date: "dt.date", symbol: str | None, as_json: bool) -> ExitCode:

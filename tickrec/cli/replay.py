@@ -1,15 +1,12 @@
 """The command replay: a recorded day served in the broker's protocol."""
 
 import contextlib
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from tickrec.cli.common import Common, command, say
 from tickrec.cli.options import date_of, positive_of, seconds_of, value_of, whole_of
-
-if TYPE_CHECKING:
-    import datetime as dt
 
 
 @command()
@@ -42,13 +39,14 @@ def replay(
     from tickrec.serve.replay import Pace, Replay
     from tickrec.serve.server import Server, Terms, run
     from tickrec.store.paths import Store
+    from tickrec.values import time_of_day
 
     store = Store(common.settings.store.data)
     days = [day for date in dates if (day := date_of("DATE", date)) is not None]
     pace = Pace(
-        speed=_speed(speed),
-        start=_time("--from", start),
-        until=_time("--until", until),
+        speed=None if speed == "max" else positive_of("--speed", speed),
+        start=value_of("--from", time_of_day, start),
+        until=value_of("--until", time_of_day, until),
         loop=loop,
         drop=drop,
         longest_idle=seconds_of("--max-idle", idle),
@@ -59,15 +57,3 @@ def replay(
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(run(Server(source, terms), lambda line: print(line, flush=True)))
     say(f"replayed {plural(source.messages, 'message')} of {', '.join(map(str, days))}")
-
-
-def _speed(text: str) -> float | None:
-    """The factor that --speed stands for; None: max. Raises UsageError."""
-    return None if text == "max" else positive_of("--speed", text)
-
-
-def _time(name: str, text: str | None) -> "dt.time | None":
-    """The time of day that an option stands for. Raises UsageError."""
-    from tickrec.values import time_of_day
-
-    return value_of(name, time_of_day, text)
