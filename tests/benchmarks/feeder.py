@@ -48,7 +48,7 @@ class Feeder:
         options: dict[str, Any] = {"compression": None, "ping_interval": None, "max_size": None}
         async with serve(self._websocket, HOST, 0, process_request=self._process, **options) as server:
             host = f"{HOST}:{next(iter(server.sockets)).getsockname()[1]}"
-            access = Access(None, code_ttl=60.0)
+            access = Access(None)
             self._rest = Endpoints(self._source, access, Lasting(), self._clock, host=host, stats=dict, strike=None)
             tell(api_url=f"http://{host}", assets_url=f"http://{host}")
             await server.serve_forever()

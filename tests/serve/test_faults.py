@@ -202,10 +202,10 @@ class TestConnections:
             assert (await ending(client))[0] == code
 
     async def test_a_stalled_connection_sends_pongs_only_until_it_is_over(self) -> None:
-        async with simulated(ping_interval=1) as (simulator, clock), connected(simulator) as client:
+        async with simulated() as (simulator, clock), connected(simulator) as client:
             await client.subscribe([RELIANCE, TCS])
-            await strike(simulator, "stall", "20")
-            await clock.advance(19)
+            await strike(simulator, "stall", "40")
+            await clock.advance(39)
             await client.ask("sub", [NIFTY])
             assert await client.nothing()
             await clock.advance(1.5)

@@ -47,7 +47,7 @@ class TestHandshake:
             assert [await status_of_handshake(uri) for _ in range(2)] == [101, 403]
 
     async def test_an_old_or_invented_code_is_refused(self) -> None:
-        async with simulated(code_ttl=60) as (simulator, clock):
+        async with simulated() as (simulator, clock):
             uri = await authorize(simulator)
             await clock.advance(61)
             assert await status_of_handshake(uri) == 403

@@ -260,7 +260,7 @@ class TestStreaming:
             assert volumes[-1] > volumes[0]
 
     async def test_a_quiet_connection_is_pinged_and_pings_are_answered(self) -> None:
-        async with simulated(ping_interval=20) as (simulator, clock):
+        async with simulated() as (simulator, clock):
             reader, writer = await raw_websocket(simulator)
             await clock.advance(19)
             writer.write(b"\x89\x84\0\0\0\0ours")

@@ -10,15 +10,16 @@ from tickrec.clock import SECOND
 
 MAX_CODES: Final = 10_000
 """Unused codes kept."""
+CODE_NS: Final = 60 * SECOND
+"""How long an authorized address stays good (its life was never observed)."""
 
 
 class Access:
     """The accepted token and the codes given out; times are monotonic ns."""
 
-    def __init__(self, token: str | None, *, code_ttl: float) -> None:
-        """`token` None: any will do, and none is kept. `code_ttl` is seconds."""
+    def __init__(self, token: str | None) -> None:
+        """`token` None: any will do, and none is kept."""
         self.token = token
-        self._ttl = int(code_ttl * SECOND)
         self._codes: dict[str, int] = {}
 
     def bearer(self, header: str) -> bool:
@@ -30,7 +31,7 @@ class Access:
         """A code that opens one websocket, for a short while."""
         self._codes = dict(list(self._codes.items())[-MAX_CODES:])
         code = str(uuid.uuid4())
-        self._codes[code] = now + self._ttl
+        self._codes[code] = now + CODE_NS
         return code
 
     def use_code(self, code: str, now: int) -> bool:

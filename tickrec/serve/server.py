@@ -72,10 +72,6 @@ class Terms:
     """Whether a request can cause a fault."""
     sent_log: Path | None = None
     """An empty folder for a journal of every message sent."""
-    code_ttl: float = 60.0
-    """Seconds that an authorized address stays good."""
-    ping_interval: float = 20.0
-    """Seconds of silence after which a websocket is pinged."""
     clock: Clock = field(default_factory=SystemClock)
 
 
@@ -88,8 +84,8 @@ class Server:
         self._source = source
         self._clock = terms.clock
         self._lasting = Lasting()
-        self._access = Access(terms.token, code_ttl=terms.code_ttl)
-        self._stream = Stream(source, self._lasting, self._clock, ping_interval=terms.ping_interval)
+        self._access = Access(terms.token)
+        self._stream = Stream(source, self._lasting, self._clock)
         self._endpoints: Endpoints | None = None
         self._log: JournalWriter | None = None
         self._listener: Listener | None = None

@@ -20,6 +20,8 @@ from tickrec.upstox.decode.wire import frame, varint
 
 UNREAD_SECONDS: Final = 30.0
 """A client of a lossless source that has read nothing for this long is closed."""
+PING_NS: Final = 20 * SECOND
+"""Without a message for so long, a websocket is pinged."""
 _UNKNOWN_FIELD: Final = varint(1000 << 3 | 2)
 """Tag of a bytes field that no schema has."""
 _OVERSIZE: Final = 2 * 1024 * 1024
@@ -29,12 +31,10 @@ _LATE_MS: Final = 1000
 class Stream:
     """The messages of a source to all websockets."""
 
-    def __init__(self, source: Source, lasting: Lasting, clock: Clock, *, ping_interval: float) -> None:
-        """`ping_interval`: seconds without a message after which a websocket is pinged."""
+    def __init__(self, source: Source, lasting: Lasting, clock: Clock) -> None:
         self._source = source
         self._lasting = lasting
         self._clock = clock
-        self._ping_ns = int(ping_interval * SECOND)
         self._clients: dict[int, Client] = {}
         self._chance = random.Random("times")
         self._feeds = 0
@@ -90,7 +90,7 @@ class Stream:
             if self._source.lossless:
                 await self._drain()
         for client in self._clients.values():
-            if client.ready(now.mono_ns) and now.mono_ns - client.last_sent_ns > self._ping_ns:
+            if client.ready(now.mono_ns) and now.mono_ns - client.last_sent_ns > PING_NS:
                 client.ping(now.mono_ns)
 
     def _lose(self, lost: Update, now: Moment) -> None:
