@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.days import DATE, write_day, write_instruments
+from tests.processes import simulated_broker
 from tickrec.files import Lock
 from tickrec.seal.seal import seal
 from tickrec.store.paths import Store
@@ -56,6 +58,26 @@ def recorded(store: Store) -> Iterator[None]:
     with Lock(store.day_lock(DATE)) as lock:
         lock.acquire({})
         yield
+
+
+@pytest.fixture(scope="module")
+def broker_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A config file that names a simulated broker, which a module's tests share."""
+    with simulated_broker(tmp_path_factory.mktemp("broker")) as config:
+        yield config
+
+
+@pytest.fixture
+def with_broker(tmp_path: Path, broker_config: Path) -> Path:
+    """The test's folder, with a config.toml that names the simulated broker of the module."""
+    shutil.copy(broker_config, tmp_path)
+    return tmp_path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Two a core: whole systems spend most of their time in waiting for each other."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

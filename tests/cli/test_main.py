@@ -2,16 +2,14 @@
 
 import datetime as dt
 import os
-import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.processes import called, environment, running, simulated_broker
+from tests.processes import called, environment, running
 from tickrec.cli import main
 from tickrec.cli.common import app
 from tickrec.errors import ExitCode
@@ -25,15 +23,7 @@ RECORD = ("record", "--now", "--no-live", "--symbols", "RELIANCE,TCS,NIFTY")
 COMMANDS = [each.name or each.callback.__name__ for each in app.registered_commands if each.callback]
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A config file that names a simulated broker."""
-    with simulated_broker(tmp_path_factory.mktemp("broker")) as config:
-        yield config
-
-
-def test_an_unknown_symbol_is_refused_with_the_nearest_and_leaves_nothing(broker: Path, tmp_path: Path) -> None:
-    shutil.copy(broker, tmp_path)
+def test_an_unknown_symbol_is_refused_with_the_nearest_and_leaves_nothing(with_broker: Path, tmp_path: Path) -> None:
     command = ("record", "--now", "--symbols", "RELAINCE")
     refused = called(*command, "--data", tmp_path / "new" / "store", folder=tmp_path, check=ExitCode.USAGE)
     assert not (tmp_path / "new").exists()
@@ -47,8 +37,9 @@ def test_an_unknown_symbol_is_refused_with_the_nearest_and_leaves_nothing(broker
 
 
 @pytest.mark.parametrize("option", ["-v", "-q"])
-def test_how_much_is_said_is_an_option_before_or_after_the_command(option: str, broker: Path, tmp_path: Path) -> None:
-    shutil.copy(broker, tmp_path)
+def test_how_much_is_said_is_an_option_before_or_after_the_command(
+    option: str, with_broker: Path, tmp_path: Path
+) -> None:
     for command in ((option, "symbols", "NIFTY:opt:1"), ("symbols", "NIFTY:opt:1", option)):
         said = called(*command, folder=tmp_path)
         assert "strikes follow the money" in said.stdout
@@ -118,9 +109,8 @@ def test_two_ends_of_a_recording_are_one_too_many(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [RECORD, ("symbols", "NIFTY:opt:2", "--data", "elsewhere")])
 def test_without_a_token_nothing_is_recorded_and_no_price_is_asked(
-    broker: Path, tmp_path: Path, arguments: tuple[str, ...]
+    with_broker: Path, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
-    shutil.copy(broker, tmp_path)
     done = called(*arguments, folder=tmp_path, token=False, check=ExitCode.TOKEN)
     assert "UPSTOX_ACCESS_TOKEN" in done.stderr
     assert "Traceback" not in done.stderr

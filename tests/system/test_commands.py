@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import environment, folder_bytes, running, simulated_broker, stop, tickrec, wait_for
+from tests.processes import called, environment, folder_bytes, running, simulated_broker, stop, tickrec, wait_for
 from tickrec.errors import ExitCode
 from tickrec.journal import Journal
 from tickrec.journal.entry import EntryKind
@@ -34,81 +34,56 @@ def _in_the_background() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-def test_one_command_records_the_simulated_market_into_its_own_store(tmp_path: Path) -> None:
-    done = tickrec("record", "--simulate", "--no-live", "--symbols", "RELIANCE", "--for", "4s", folder=tmp_path)
-    assert done.stdout == ""
-    assert "recorded" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not Store(tmp_path / "data").dates()
-    assert len(Store(tmp_path / "data" / "simulated").dates()) == 1
-
-
 def test_a_recorder_without_standard_streams_records_and_keeps_its_log(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tickrec", "record", "--simulate", "--symbols", "RELIANCE", "--for", "2s"]
+    command = [sys.executable, "-m", "tickrec", "record", "--simulate", "--symbols", "RELIANCE", "--for", "1s"]
     done = subprocess.run(
         command, cwd=tmp_path, env=environment(tmp_path), preexec_fn=lambda: os.closerange(0, 3), timeout=60
     )
     assert done.returncode == ExitCode.DONE
     store = Store(tmp_path / "data" / "simulated")
     (date,) = store.dates()
-    said = tickrec("verify", date, "--simulate", folder=tmp_path).stdout
+    said = called("verify", date, "--simulate", folder=tmp_path).stdout
     assert "sealed: " in said
     assert "everything agrees" in said
     assert "stopping: the planned end" in (store.state / "tickrec.log").read_text()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_recording_with_a_goodbye_and_no_sealing(tmp_path: Path, number: int) -> None:
-    store = Store(tmp_path / "data")
-    with simulated_broker(tmp_path), running(*RECORD, folder=tmp_path) as process:
-        wait_for(lambda: journalled(store) > 20_000, "ticks are journalled")
-        code, err = stop(process, number)
+@pytest.mark.usefixtures("_in_the_background")
+def test_a_recorder_tells_how_it_is_doing_refuses_a_second_one_and_says_goodbye(with_broker: Path) -> None:
+    """A signal seals nothing; one that a script started in the background can be interrupted, too."""
+    store = Store(with_broker / "data")
+    with running(*RECORD, folder=with_broker) as process:
+        wait_for(lambda: journalled(store) > 20_000 and store.status_path.exists(), "ticks are journalled")
+        report = json.loads(called("status", "--json", folder=with_broker).stdout)
+        assert report["state"] == "recording"
+        assert report["pid"] == process.pid
+        assert report["connections"][0]["keys"] == 3
+        assert "recording" in called("status", folder=with_broker).stdout
+        refused = tickrec(*RECORD, folder=with_broker, check=ExitCode.LOCKED)
+        assert f"pid {process.pid}" in refused.stderr
+        assert refused.stderr.count("\n") == 1
+        code, err = stop(process, signal.SIGINT)
     assert code == ExitCode.DONE
     assert "Traceback" not in err
     date = store.dates()[0]
-    entries = list(Journal(store.journal(date)).entries())
-    assert entries[-1].kind is EntryKind.CLOSED
+    assert list(Journal(store.journal(date)).entries())[-1].kind is EntryKind.CLOSED
     assert not store.settled(date)
-    report = json.loads(tickrec("status", "--json", folder=tmp_path).stdout)
+    report = json.loads(called("status", "--json", folder=with_broker).stdout)
     assert report["state"] == "stopped"
     assert report["unflushed_ticks"] == 0
     assert report["instruments"]["answered"] == report["instruments"]["wanted"] == 3
 
 
-def test_status_while_recording_and_after_a_kill(tmp_path: Path) -> None:
-    store = Store(tmp_path / "data")
-    with simulated_broker(tmp_path), running(*RECORD, folder=tmp_path) as process:
+def test_status_after_a_kill(with_broker: Path) -> None:
+    store = Store(with_broker / "data")
+    with running(*RECORD, folder=with_broker) as process:
         wait_for(lambda: journalled(store) > 20_000 and store.status_path.exists(), "ticks are journalled")
-        report = json.loads(tickrec("status", "--json", folder=tmp_path).stdout)
-        assert report["state"] == "recording"
-        assert report["pid"] == process.pid
-        assert report["connections"][0]["keys"] == 3
-        assert "recording" in tickrec("status", folder=tmp_path).stdout
         process.kill()
         process.wait()
-        report = json.loads(tickrec("status", "--json", folder=tmp_path, check=ExitCode.DATA).stdout)
-        assert report["state"] == "stale"
-        frames = sum(each.kind is EntryKind.MESSAGE for each in Journal(store.journal(store.dates()[0])).entries())
-        assert report["frames"] == frames
-
-
-@pytest.mark.usefixtures("_in_the_background")
-def test_a_recorder_that_a_script_started_in_the_background_can_be_interrupted(tmp_path: Path) -> None:
-    store = Store(tmp_path / "data")
-    with simulated_broker(tmp_path), running(*RECORD, folder=tmp_path) as process:
-        wait_for(lambda: journalled(store) > 20_000, "ticks are journalled")
-        code, _ = stop(process, signal.SIGINT)
-    assert code == ExitCode.DONE
-    assert list(Journal(store.journal(store.dates()[0])).entries())[-1].kind is EntryKind.CLOSED
-
-
-def test_a_second_recorder_is_refused(tmp_path: Path) -> None:
-    store = Store(tmp_path / "data")
-    with simulated_broker(tmp_path), running(*RECORD, folder=tmp_path) as process:
-        wait_for(lambda: journalled(store) > 10_000, "ticks are journalled")
-        refused = tickrec(*RECORD, folder=tmp_path, check=ExitCode.LOCKED)
-        assert f"pid {process.pid}" in refused.stderr
-        assert refused.stderr.count("\n") == 1
+    report = json.loads(called("status", "--json", folder=with_broker, check=ExitCode.DATA).stdout)
+    assert report["state"] == "stale"
+    frames = sum(each.kind is EntryKind.MESSAGE for each in Journal(store.journal(store.dates()[0])).entries())
+    assert report["frames"] == frames
 
 
 def test_a_run_that_fails_says_why_once_in_the_log_and_once_at_the_end_with_the_same_hint(tmp_path: Path) -> None:
@@ -125,5 +100,5 @@ def test_a_run_that_fails_says_why_once_in_the_log_and_once_at_the_end_with_the_
     assert said.count(why) == said.count(hint) == 2
     assert f"ERROR stopping: {why}" in said
     assert f"ended by: {why}" in said
-    over = " ".join(tickrec("status", *SAME, folder=tmp_path, check=ExitCode.DATA).stdout.split())
+    over = " ".join(called("status", *SAME, folder=tmp_path, check=ExitCode.DATA).stdout.split())
     assert over.count(why) == over.count(hint) == 1

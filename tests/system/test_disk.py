@@ -20,7 +20,7 @@ from tickrec.journal.entry import EntryKind
 from tickrec.store.paths import Store
 
 RECORD = ("record", "--now", "--no-live", "--symbols", "fno")
-SMALL, LARGE = "20m", "200m"
+SMALL, LARGE = "12m", "200m"
 
 
 @contextmanager
@@ -53,12 +53,12 @@ def test_a_full_disk_ends_the_recording_and_the_next_run_catches_up(tmp_path: Pa
         assert "Traceback" not in err
         store = Store(data)
         entries = list(Journal(store.journal(store.dates()[0])).entries())
-        assert sum(len(entry.payload) for entry in entries if entry.kind is EntryKind.MESSAGE) > 8_000_000
+        assert sum(len(entry.payload) for entry in entries if entry.kind is EntryKind.MESSAGE) > 4_000_000
         nothing_twice_none_missing(tmp_path, store)
         report = json.loads(tickrec("status", "--json", folder=tmp_path, check=ExitCode.DATA).stdout)
         assert report["state"] in ("stopped", "stale")  # stale: there was no room for the last status either
         subprocess.run(["mount", "-o", f"remount,size={LARGE}", str(data)], check=True)
-        tickrec(*RECORD, "--for", "5s", folder=tmp_path)
+        tickrec(*RECORD, "--for", "1s", folder=tmp_path)
         nothing_twice_none_missing(tmp_path, store)
         tickrec("verify", store.dates()[0], folder=tmp_path)
 
@@ -118,22 +118,20 @@ def test_a_disk_that_stalls_for_seconds_loses_nothing_that_was_delivered(tmp_pat
     nothing_twice_none_missing(tmp_path, store)
 
 
-def test_a_store_that_is_a_file_is_refused(tmp_path: Path) -> None:
-    with simulated_broker(tmp_path):
-        (tmp_path / "data").write_text("not a folder")
-        done = tickrec(*RECORD, folder=tmp_path, check=ExitCode.STORAGE)
+def test_a_store_that_is_a_file_is_refused(with_broker: Path) -> None:
+    (with_broker / "data").write_text("not a folder")
+    done = tickrec(*RECORD, folder=with_broker, check=ExitCode.STORAGE)
     assert done.stderr.startswith("tickrec: ")
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.skipif(os.name != "posix" or not hasattr(os, "geteuid"), reason="needs POSIX rights")
-def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    with simulated_broker(tmp_path):
-        (tmp_path / "data" / "state").mkdir(parents=True)
-        (tmp_path / "data" / "state").chmod(0o500)
-        command = ["-m", "tickrec", *RECORD]
-        done = as_ordinary_user(tmp_path, command)
-        (tmp_path / "data" / "state").chmod(0o700)
+def test_a_store_that_cannot_be_written_is_refused(with_broker: Path) -> None:
+    state = with_broker / "data" / "state"
+    state.mkdir(parents=True)
+    state.chmod(0o500)
+    done = as_ordinary_user(with_broker, ["-m", "tickrec", *RECORD])
+    state.chmod(0o700)
     assert done.returncode == ExitCode.STORAGE
     assert "Traceback" not in done.stderr
 

@@ -13,7 +13,7 @@ import pytest
 
 import tickrec as package
 from tests import ROOT
-from tests.processes import environment, folder_bytes, running, tickrec, wait_for
+from tests.processes import called, environment, folder_bytes, running, tickrec, wait_for
 from tickrec.query import examples
 from tickrec.store.paths import Store
 
@@ -33,7 +33,7 @@ def arguments(command: str) -> list[str]:
     return words[next(n for n, word in enumerate(words) if word.endswith("tickrec")) + 1 :]
 
 
-def test_the_first_command_records_and_the_second_terminal_is_answered(tmp_path: Path) -> None:
+def test_the_first_command_records_the_second_terminal_is_answered_and_the_python_recipe_runs(tmp_path: Path) -> None:
     store = Store(tmp_path / "data" / "simulated")
     with running(*arguments(block("record --simulate")), folder=tmp_path) as process:
         wait_for(lambda: any(folder_bytes(store.journal(date)) > 500_000 for date in store.dates()), "it records")
@@ -42,9 +42,18 @@ def test_the_first_command_records_and_the_second_terminal_is_answered(tmp_path:
             for sql in queries():
                 day.sql(sql).arrow().read_all()
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 0
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0
+    assert "Traceback" not in said
+    assert not Store(tmp_path / "data").dates(), "made-up ticks are never among real ones"
     assert len(answer) == 6
     assert answer[0].split()[0] == "symbol"
+    code = python("tickrec.open").replace('"data"', '"data/simulated"')
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "symbol" in done.stdout
 
 
 def python(word: str) -> str:
@@ -58,16 +67,6 @@ def queries() -> list[str]:
     table = [text for text in re.findall(r"`(FROM [^`]+)`", README)]
     assert len(table) > 5
     return table + [each.sql for each in examples.EXAMPLES]
-
-
-def test_the_python_recipe_runs(tmp_path: Path) -> None:
-    tickrec("record", "--simulate", "--no-live", "--symbols", "RELIANCE", "--for", "4s", folder=tmp_path)
-    code = python("tickrec.open").replace('"data"', '"data/simulated"')
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert "symbol" in done.stdout
 
 
 @pytest.mark.parametrize("client", ["upstox_client", "websockets.connect"])
@@ -101,7 +100,7 @@ def test_a_program_is_pointed_at_a_server_of_ours_as_printed(client: str, tmp_pa
 @pytest.mark.parametrize("command", [text for text in BLOCKS if text.split()[0].endswith("tickrec")])
 def test_its_commands_have_the_options_they_use(command: str, tmp_path: Path) -> None:
     name, *rest = arguments(command)
-    shown = tickrec(name, "--help", folder=tmp_path).stdout
+    shown = called(name, "--help", folder=tmp_path).stdout
     assert all(word.partition("=")[0] in shown for word in rest if word.startswith("--"))
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.days import DATE, write_day
-from tests.processes import environment, simulated_broker, wait_for
+from tests.processes import environment, wait_for
 from tests.terminals import in_terminal
 from tickrec.errors import ExitCode
 from tickrec.screen.terminal import LEAVE
@@ -19,8 +19,8 @@ BAR = "instruments #"
 ENTER = "\x1b[?1049h"
 
 
-def test_nothing_of_the_start_is_left_before_the_live_table(tmp_path: Path) -> None:
-    with simulated_broker(tmp_path), in_terminal(tmp_path, "record", "--now", "--symbols", "RELIANCE") as session:
+def test_nothing_of_the_start_is_left_before_the_live_table(with_broker: Path) -> None:
+    with in_terminal(with_broker, "record", "--now", "--symbols", "RELIANCE") as session:
         wait_for(lambda: session.shows("1/1 keys"), "the live table is there")
         session.process.send_signal(signal.SIGINT)
         wait_for(lambda: session.shows(LEAVE), "the terminal is given back")
@@ -30,18 +30,16 @@ def test_nothing_of_the_start_is_left_before_the_live_table(tmp_path: Path) -> N
     assert BAR not in after
 
 
-def test_the_live_table_says_that_the_day_is_being_sealed(tmp_path: Path) -> None:
-    command = ("record", "--now", "--symbols", "RELIANCE", "--for", "1s")
-    with simulated_broker(tmp_path), in_terminal(tmp_path, *command) as session:
+def test_the_live_table_says_that_the_day_is_being_sealed(with_broker: Path) -> None:
+    with in_terminal(with_broker, "record", "--now", "--symbols", "RELIANCE", "--for", "1s") as session:
         wait_for(lambda: session.shows(LEAVE), "the terminal is given back")
     table, _, _ = session.seen.partition(LEAVE)
     assert "; Ctrl-C leaves that to the next recording" in table
 
 
-def test_without_a_terminal_there_is_no_bar(tmp_path: Path) -> None:
-    with simulated_broker(tmp_path):
-        command = [sys.executable, "-m", "tickrec", "symbols", "RELIANCE"]
-        done = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, timeout=60)
+def test_without_a_terminal_there_is_no_bar(with_broker: Path) -> None:
+    command = [sys.executable, "-m", "tickrec", "symbols", "RELIANCE"]
+    done = subprocess.run(command, cwd=with_broker, env=environment(with_broker), capture_output=True, timeout=60)
     assert done.returncode == ExitCode.DONE
     assert done.stderr == b""
 

@@ -2,13 +2,10 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.days import everything
-from tests.processes import simulated_broker, wait_for
+from tests.processes import wait_for
 from tests.terminals import Session, in_terminal
 from tickrec.clock import SystemClock
 from tickrec.journal.reader import Journal
@@ -18,12 +15,6 @@ from tickrec.store.paths import Store
 
 ENTER = "\x1b[?1049h"
 RECORD = ("record", "--now", "--symbols", "RELIANCE,NIFTY,TCS")
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Path]:
-    with simulated_broker(tmp_path):
-        yield tmp_path
 
 
 def entries(folder: Path) -> int:
@@ -42,8 +33,8 @@ def recording(session: Session) -> None:
     wait_for(lambda: session.shows("3/3 keys"), "the table is there")
 
 
-def test_a_killed_viewer_gives_way_to_the_log(broker: Path) -> None:
-    with in_terminal(broker, *RECORD) as session:
+def test_a_killed_viewer_gives_way_to_the_log(with_broker: Path) -> None:
+    with in_terminal(with_broker, *RECORD) as session:
         before = session.attributes
         recording(session)
         assert session.attributes != before
@@ -53,16 +44,16 @@ def test_a_killed_viewer_gives_way_to_the_log(broker: Path) -> None:
         wait_for(lambda: session.shows("the live table has ended, the recording goes on"), "it is said")
         assert session.attributes == before
         assert LEAVE in session.seen
-        count = entries(broker)
-        wait_for(lambda: entries(broker) > count, "the recording goes on")
+        count = entries(with_broker)
+        wait_for(lambda: entries(with_broker) > count, "the recording goes on")
         session.process.send_signal(signal.SIGINT)
         wait_for(lambda: ended(session), "it ends")
     assert session.process.returncode == 0
     assert "recorded " in session.seen.rpartition(LEAVE)[2]
 
 
-def test_a_killed_recorder_takes_the_viewer_with_it(broker: Path) -> None:
-    with in_terminal(broker, *RECORD) as session:
+def test_a_killed_recorder_takes_the_viewer_with_it(with_broker: Path) -> None:
+    with in_terminal(with_broker, *RECORD) as session:
         before = session.attributes
         recording(session)
         viewer = session.viewer
@@ -80,13 +71,13 @@ def _is_zombie(pid: int) -> bool:
         return True
 
 
-def test_a_terminal_that_is_stopped_stops_nothing_else(broker: Path) -> None:
-    with in_terminal(broker, *RECORD) as session:
+def test_a_terminal_that_is_stopped_stops_nothing_else(with_broker: Path) -> None:
+    with in_terminal(with_broker, *RECORD) as session:
         before = session.attributes
         recording(session)
         session.type("\x13")  # Ctrl-S
-        count = entries(broker)
-        wait_for(lambda: entries(broker) > count + 20, "the recording goes on")
+        count = entries(with_broker)
+        wait_for(lambda: entries(with_broker) > count + 20, "the recording goes on")
         session.process.send_signal(signal.SIGINT)
         wait_for(lambda: ended(session), "it ends without waiting for the terminal")
         assert session.process.returncode == 0
@@ -94,24 +85,24 @@ def test_a_terminal_that_is_stopped_stops_nothing_else(broker: Path) -> None:
         assert session.attributes == before
 
 
-def test_ctrl_c_ends_the_recording_and_ctrl_z_does_not_stop_it(broker: Path) -> None:
-    with in_terminal(broker, *RECORD) as session:
+def test_ctrl_c_ends_the_recording_and_ctrl_z_does_not_stop_it(with_broker: Path) -> None:
+    with in_terminal(with_broker, *RECORD) as session:
         before = session.attributes
         recording(session)
         session.type("\x1a")  # Ctrl-Z
-        count = entries(broker)
-        wait_for(lambda: entries(broker) > count + 4, "the recording goes on")
+        count = entries(with_broker)
+        wait_for(lambda: entries(with_broker) > count + 4, "the recording goes on")
         session.type("\x03")  # Ctrl-C
         wait_for(lambda: ended(session), "it ends")
         assert session.process.returncode == 0
         assert session.attributes == before
     assert "ticks of 3 instruments" in session.seen.rpartition(LEAVE)[2]
     date = trading_date(SystemClock.wall_ns())
-    assert everything(Store(broker / "data"), date)["ticks"].num_rows > 0
+    assert everything(Store(with_broker / "data"), date)["ticks"].num_rows > 0
 
 
-def test_keys_are_for_the_table_and_nothing_is_left_for_the_shell(broker: Path) -> None:
-    with in_terminal(broker, *RECORD) as session:
+def test_keys_are_for_the_table_and_nothing_is_left_for_the_shell(with_broker: Path) -> None:
+    with in_terminal(with_broker, *RECORD) as session:
         before = session.attributes
         recording(session)
         session.type("rel")
@@ -127,8 +118,8 @@ def test_keys_are_for_the_table_and_nothing_is_left_for_the_shell(broker: Path) 
         assert session.typed_ahead == 0
 
 
-def test_a_viewer_that_hangs_does_not_hold_up_the_end(broker: Path) -> None:
-    with in_terminal(broker, *RECORD) as session:
+def test_a_viewer_that_hangs_does_not_hold_up_the_end(with_broker: Path) -> None:
+    with in_terminal(with_broker, *RECORD) as session:
         before = session.attributes
         recording(session)
         viewer = session.viewer
@@ -141,8 +132,8 @@ def test_a_viewer_that_hangs_does_not_hold_up_the_end(broker: Path) -> None:
     assert "ticks of 3 instruments" in session.seen.rpartition(LEAVE)[2]
 
 
-def test_a_recorder_in_the_background_writes_lines(broker: Path) -> None:
-    with in_terminal(broker, *RECORD, "--for", "2s", background=True) as session:
+def test_a_recorder_in_the_background_writes_lines(with_broker: Path) -> None:
+    with in_terminal(with_broker, *RECORD, "--for", "2s", background=True) as session:
         before = session.attributes
         wait_for(lambda: ended(session), "it ends")
         assert session.attributes == before
