@@ -6,7 +6,7 @@ import random
 from itertools import groupby
 from pathlib import Path
 
-from tests.processes import folder_bytes, running, simulated_broker, tickrec, wait_for
+from tests.processes import called, folder_bytes, running, simulated_broker, tickrec, wait_for
 from tickrec.clock import SECOND, SystemClock
 from tickrec.journal import Journal
 from tickrec.journal.entry import Entry, EntryKind
@@ -76,7 +76,7 @@ def nothing_twice_none_missing(folder: Path, store: Store) -> None:
 
 
 def query(folder: Path, sql: str) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = json.loads(tickrec("query", sql, "--format", "json", folder=folder).stdout)
+    rows: list[dict[str, object]] = json.loads(called("query", sql, "--format", "json", folder=folder).stdout)
     return rows
 
 

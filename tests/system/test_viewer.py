@@ -4,12 +4,10 @@ import os
 import signal
 from pathlib import Path
 
-from tests.days import everything
 from tests.processes import wait_for
+from tests.system.test_crash import recorded_runs, sent_connections
 from tests.terminals import Session, in_terminal
-from tickrec.clock import SystemClock
 from tickrec.journal.reader import Journal
-from tickrec.market.calendar import trading_date
 from tickrec.screen.terminal import LEAVE
 from tickrec.store.paths import Store
 
@@ -33,7 +31,13 @@ def recording(session: Session) -> None:
     wait_for(lambda: session.shows("3/3 keys"), "the table is there")
 
 
-def test_a_killed_viewer_gives_way_to_the_log(with_broker: Path) -> None:
+def assert_no_message_was_lost(folder: Path, broker_config: Path) -> None:
+    """What was recorded is what the broker sent on that connection, until it was closed."""
+    (run,), *_, sent = recorded_runs(Store(folder / "data")), *sent_connections(broker_config.parent / "sent")
+    assert [entry.payload for entry in run] == [entry.payload for entry in sent[: len(run)]]
+
+
+def test_a_killed_viewer_gives_way_to_the_log(with_broker: Path, broker_config: Path) -> None:
     with in_terminal(with_broker, *RECORD) as session:
         before = session.attributes
         recording(session)
@@ -50,6 +54,7 @@ def test_a_killed_viewer_gives_way_to_the_log(with_broker: Path) -> None:
         wait_for(lambda: ended(session), "it ends")
     assert session.process.returncode == 0
     assert "recorded " in session.seen.rpartition(LEAVE)[2]
+    assert_no_message_was_lost(with_broker, broker_config)
 
 
 def test_a_killed_recorder_takes_the_viewer_with_it(with_broker: Path) -> None:
@@ -71,7 +76,7 @@ def _is_zombie(pid: int) -> bool:
         return True
 
 
-def test_a_terminal_that_is_stopped_stops_nothing_else(with_broker: Path) -> None:
+def test_a_terminal_that_is_stopped_stops_nothing_else(with_broker: Path, broker_config: Path) -> None:
     with in_terminal(with_broker, *RECORD) as session:
         before = session.attributes
         recording(session)
@@ -83,9 +88,10 @@ def test_a_terminal_that_is_stopped_stops_nothing_else(with_broker: Path) -> Non
         assert session.process.returncode == 0
         assert session.shows(LEAVE)
         assert session.attributes == before
+    assert_no_message_was_lost(with_broker, broker_config)
 
 
-def test_ctrl_c_ends_the_recording_and_ctrl_z_does_not_stop_it(with_broker: Path) -> None:
+def test_ctrl_c_ends_the_recording_and_ctrl_z_does_not_stop_it(with_broker: Path, broker_config: Path) -> None:
     with in_terminal(with_broker, *RECORD) as session:
         before = session.attributes
         recording(session)
@@ -97,8 +103,7 @@ def test_ctrl_c_ends_the_recording_and_ctrl_z_does_not_stop_it(with_broker: Path
         assert session.process.returncode == 0
         assert session.attributes == before
     assert "ticks of 3 instruments" in session.seen.rpartition(LEAVE)[2]
-    date = trading_date(SystemClock.wall_ns())
-    assert everything(Store(with_broker / "data"), date)["ticks"].num_rows > 0
+    assert_no_message_was_lost(with_broker, broker_config)
 
 
 def test_keys_are_for_the_table_and_nothing_is_left_for_the_shell(with_broker: Path) -> None:
@@ -118,7 +123,7 @@ def test_keys_are_for_the_table_and_nothing_is_left_for_the_shell(with_broker: P
         assert session.typed_ahead == 0
 
 
-def test_a_viewer_that_hangs_does_not_hold_up_the_end(with_broker: Path) -> None:
+def test_a_viewer_that_hangs_does_not_hold_up_the_end(with_broker: Path, broker_config: Path) -> None:
     with in_terminal(with_broker, *RECORD) as session:
         before = session.attributes
         recording(session)
@@ -130,6 +135,7 @@ def test_a_viewer_that_hangs_does_not_hold_up_the_end(with_broker: Path) -> None
         assert session.process.returncode == 0
         assert session.attributes == before
     assert "ticks of 3 instruments" in session.seen.rpartition(LEAVE)[2]
+    assert_no_message_was_lost(with_broker, broker_config)
 
 
 def test_a_recorder_in_the_background_writes_lines(with_broker: Path) -> None:
