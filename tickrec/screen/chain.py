@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tickrec import formatting as fmt
-from tickrec.screen.instrument_rows import Palette
+from tickrec.screen.instrument_rows import Palette, open_interest
 from tickrec.screen.last_values import Instrument
 from tickrec.screen.lines import Tone, clean
 
@@ -116,7 +116,7 @@ def _iv(row: Instrument) -> str:
 
 
 _COLUMNS: Final = (
-    _Column("oi", 12, lambda row: fmt.grouped(int(row.oi)) if row.oi else fmt.NONE),
+    _Column("oi", 12, open_interest),
     _Column("volume", 12, lambda row: fmt.grouped(row.volume)),
     _Column("iv %", 5, _iv),
     _Column("chg%", 7, lambda row: fmt.percent(row.change)),
@@ -134,17 +134,18 @@ def chain_table(shown: Chain, first: int, height: int, width: int, palette: Pale
     strikes = shown.strikes[first : first + height]
     money = shown.money - first
     table = Table(box=None, padding=0, pad_edge=False, show_edge=False, header_style="dim")
-    cells = []
-    for column in calls:
-        table.add_column(Text(column.title.rjust(column.width + _BETWEEN)), width=column.width + _BETWEEN, no_wrap=True)
-        cells.append(_side(column, [strike.call for strike in strikes], palette))
-    table.add_column(Text("strike".rjust(_STRIKE + _BETWEEN)), width=_STRIKE + _BETWEEN, no_wrap=True)
-    cells.append(_strikes(strikes, money))
-    for column in reversed(calls):
-        table.add_column(Text(column.title.rjust(column.width + _BETWEEN)), width=column.width + _BETWEEN, no_wrap=True)
-        cells.append(_side(column, [strike.put for strike in strikes], palette))
+    columns = [
+        *((column.title, column.width, _side(column, [each.call for each in strikes], palette)) for column in calls),
+        ("strike", _STRIKE, _strikes(strikes, money)),
+        *(
+            (column.title, column.width, _side(column, [each.put for each in strikes], palette))
+            for column in calls[::-1]
+        ),
+    ]
+    for name, column_width, _ in columns:
+        table.add_column(Text(name.rjust(column_width + _BETWEEN)), width=column_width + _BETWEEN, no_wrap=True)
     if strikes:
-        table.add_row(*cells)
+        table.add_row(*(cell for *_, cell in columns))
     return table
 
 

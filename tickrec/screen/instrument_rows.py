@@ -23,6 +23,7 @@ _BETWEEN: Final = 5
 """Spaces between panels."""
 _ARROWS: Final = {1: "▲", -1: "▼", 0: " "}
 _SELECTED: Final = "reverse"
+_LTP, _CHANGE = "ltp  ", "chg%"
 
 
 class Palette(NamedTuple):
@@ -66,10 +67,15 @@ def arrange(extent: Extent, width: int, panels: int = 1) -> Arrangement:
     """
     symbol = _symbol_column(max(_MIN_SYMBOL, extent.symbol))
     price = max(_MIN_VALUE, len(fmt.price(extent.price)))
-    ltp, change, book = _Column("ltp  ", price + 2, _ltp), _Column("chg%", 7, _change), _book(price)
-    volume = _Column("volume", max(_MIN_VALUE, len(fmt.grouped(extent.volume))), _volume)
-    oi = _Column("oi", max(_MIN_VALUE, len(fmt.grouped(int(extent.oi)))), _oi)
-    age = _Column("age", 4, _age)
+    ltp = _Column(_LTP, price + 2, lambda row, _: f"{fmt.price(row.ltp, _decimals(row))} {_ARROWS[row.direction]}")
+    change = _Column(_CHANGE, 7, lambda row, _: fmt.percent(row.change))
+    book = (
+        _Column("bid", price, lambda row, _: fmt.price(row.bid or None, _decimals(row))),
+        _Column("ask", price, lambda row, _: fmt.price(row.ask or None, _decimals(row))),
+    )
+    volume = _Column("volume", max(_MIN_VALUE, len(fmt.grouped(extent.volume))), lambda row, _: fmt.grouped(row.volume))
+    oi = _Column("oi", max(_MIN_VALUE, len(fmt.grouped(int(extent.oi)))), lambda row, _: open_interest(row))
+    age = _Column("age", 4, lambda row, now_ns: fmt.age(row.age_s(now_ns)))
     sets = [
         *([(symbol, ltp, change, *book, volume, oi, age)] if extent.oi else []),
         (symbol, ltp, change, *book, volume, age),
@@ -132,7 +138,7 @@ def _cell(
         age_s = row.age_s(now_ns)
         if age_s is None or age_s > _OLD_S:
             cell.stylize(Tone.FAINT, begin, end)
-        elif row.direction and column.text in ((_ltp, _change) if palette.whole else (_ltp,)):
+        elif row.direction and column.title in ((_LTP, _CHANGE) if palette.whole else (_LTP,)):
             style = palette.up if row.direction > 0 else palette.down
             if style:
                 cell.stylize(style, begin if palette.whole else end - 1, end)
@@ -147,32 +153,10 @@ def _symbol_column(width: int) -> _Column:
     return _Column("symbol", width, symbol, left=True)
 
 
-def _book(width: int) -> tuple[_Column, _Column]:
-    return (
-        _Column("bid", width, lambda row, _: fmt.price(row.bid or None, _decimals(row))),
-        _Column("ask", width, lambda row, _: fmt.price(row.ask or None, _decimals(row))),
-    )
-
-
 def _decimals(row: Instrument) -> int:
     return fmt.decimals(row.ltp, row.bid, row.ask)
 
 
-def _ltp(row: Instrument, _now_ns: int) -> str:
-    return f"{fmt.price(row.ltp, _decimals(row))} {_ARROWS[row.direction]}"
-
-
-def _change(row: Instrument, _now_ns: int) -> str:
-    return fmt.percent(row.change)
-
-
-def _volume(row: Instrument, _now_ns: int) -> str:
-    return fmt.grouped(row.volume)
-
-
-def _oi(row: Instrument, _now_ns: int) -> str:
+def open_interest(row: Instrument) -> str:
+    """Units; a dash where there is none."""
     return fmt.grouped(int(row.oi)) if row.oi else fmt.NONE
-
-
-def _age(row: Instrument, now_ns: int) -> str:
-    return fmt.age(row.age_s(now_ns))
