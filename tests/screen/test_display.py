@@ -7,8 +7,9 @@ import pty
 import pytest
 
 from tests.record.fixtures import NOW, run_status
-from tickrec.screen.display import page_width, print_status, put
+from tickrec.screen.display import page_width, put
 from tickrec.screen.lines import Page, Tone
+from tickrec.screen.report import status_page
 from tickrec.status.status import StatusReport
 
 
@@ -38,7 +39,7 @@ def test_pages_are_wide_where_there_is_no_terminal() -> None:
 
 def test_status_is_printed_without_trailing_spaces() -> None:
     out = io.StringIO()
-    print_status(StatusReport(state="recording", now_ns=NOW, run=run_status()), out)
+    put(status_page(StatusReport(state="recording", now_ns=NOW, run=run_status()), page_width(out)), out)
     lines = out.getvalue().splitlines()
     assert lines[0].startswith("recording since 09:15:00 (pid 4121)")
     assert all(line == line.rstrip() for line in lines)

@@ -39,14 +39,13 @@ ColoursOption = Annotated[
 ]
 
 _COMMON: Final = {
-    "context": typer.Context,
-    "config": ConfigOption,
-    "data": DataOption,
-    "simulate": SimulateOption,
-    "quiet": QuietOption,
-    "verbose": VerboseOption,
+    "config": (ConfigOption, None),
+    "data": (DataOption, None),
+    "simulate": (SimulateOption, False),
+    "quiet": (QuietOption, False),
+    "verbose": (VerboseOption, False),
 }
-"""What every command takes beside what is its own."""
+"""What every command takes beside what is its own, before its name or after it, with what it is otherwise."""
 
 app = typer.Typer(
     cls=PlainGroup,
@@ -55,17 +54,6 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """The common options, as they stand before or after the name of the command."""
-
-    config: Path | None
-    data: Path | None
-    simulate: bool
-    quiet: bool
-    verbose: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +106,7 @@ def tickrec(
     if version:
         answer(__version__)
         raise SystemExit(ExitCode.DONE)
-    context.obj = Given(config, data, simulate, quiet, verbose)
+    context.obj = {"config": config, "data": data, "simulate": simulate, "quiet": quiet, "verbose": verbose}
 
 
 def command(
@@ -132,21 +120,16 @@ def command(
     def register(function: Callable[Concatenate[Common, P], None]) -> Callable[Concatenate[Common, P], None]:
         @functools.wraps(function)
         def run(context: typer.Context, **given: Any) -> None:
-            common = Given(**{each.name: given.pop(each.name) for each in dataclasses.fields(Given)})
-            function(_selected(context.obj, common), **given)  # type: ignore[call-arg]
+            common = {name: given.pop(name) or context.obj[name] for name in _COMMON}
+            function(_selected(**common), **given)  # type: ignore[call-arg]
 
         _, *own = inspect.signature(function, eval_str=True).parameters.values()
-        defaults = {"config": None, "data": None, "simulate": False, "quiet": False, "verbose": False}
-        common = [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=defaults.get(name, inspect.Parameter.empty),
-                annotation=annotation,
-            )
-            for name, annotation in _COMMON.items()
+        by_name = inspect.Parameter.KEYWORD_ONLY
+        parameters = [
+            *(each.replace(kind=by_name) for each in own),
+            inspect.Parameter("context", by_name, annotation=typer.Context),
+            *(inspect.Parameter(name, by_name, default=none, annotation=of) for name, (of, none) in _COMMON.items()),
         ]
-        parameters = [*(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own), *common]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {each.name: each.annotation for each in parameters}
         app.command(cls=cls, epilog=epilog)(run)
@@ -155,15 +138,12 @@ def command(
     return register
 
 
-def _selected(before: Given, own: Given) -> Common:
-    """What the common options before the command and its own, which count more, select together."""
+def _selected(*, config: Path | None, data: Path | None, simulate: bool, quiet: bool, verbose: bool) -> Common:
+    """What the common options select."""
     from tickrec.config import load
 
-    config, data = own.config or before.config, own.data or before.data
-    simulate = own.simulate or before.simulate
     set_options(config=config, data=data, simulate=simulate)
-    settings = load(config, data=data, simulate=simulate, environ=os.environ)
-    return Common(settings, simulate, own.quiet or before.quiet, own.verbose or before.verbose)
+    return Common(load(config, data=data, simulate=simulate, environ=os.environ), simulate, quiet, verbose)
 
 
 def say(text: str) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tickrec.config import Config
     from tickrec.record.plan import Options
     from tickrec.status.runstatus import RunStatus
+    from tickrec.store.paths import Store
 
 SymbolsOption = Annotated[
     list[str] | None,
@@ -137,7 +138,6 @@ def _record(
     from tickrec.clock import Stopped, SystemClock
     from tickrec.record.signals import Signals
     from tickrec.record.start import Record
-    from tickrec.screen import display
     from tickrec.screen.beside import can_show, suits_viewer
     from tickrec.store.paths import Store
 
@@ -171,8 +171,18 @@ def _record(
     with contextlib.suppress(OSError, ValueError):  # nobody reads stderr: the recording is no worse
         if common.quiet:
             return ExitCode(last.exit_code)
-        display.print_summary(last, Store(config.store.data), sys.stderr, option=options_given())
+        _print_summary(last, Store(config.store.data))
     return ExitCode(last.exit_code)
+
+
+def _print_summary(run: "RunStatus", store: "Store") -> None:
+    """Say on stderr what a run leaves behind."""
+    from tickrec.screen import display
+    from tickrec.screen.report import summary_page
+    from tickrec.status.totals import ticks_of
+
+    width, date_ticks = display.page_width(sys.stderr), ticks_of(store, run)[0]
+    display.put(summary_page(run, store, width, option=options_given(), date_ticks=date_ticks), sys.stderr)
 
 
 def _span(text: str) -> "dt.timedelta":

@@ -25,6 +25,7 @@ def status(
     from tickrec.config import SIMULATED
     from tickrec.screen import display
     from tickrec.screen.beside import can_show
+    from tickrec.screen.report import status_page
     from tickrec.status import status as reports
     from tickrec.status.as_json import to_json
     from tickrec.store.paths import Store
@@ -43,7 +44,7 @@ def status(
     if as_json:
         answer(json.dumps(to_json(report), indent=2))
     else:
-        display.print_status(report, sys.stdout, option=options_given())
+        display.put(status_page(report, display.page_width(sys.stdout), option=options_given()), sys.stdout)
         if not store.dates() and Store(store.root / SIMULATED).dates():
             say("the simulated market has been recorded: see `tickrec status --simulate`")
     raise SystemExit(report.exit_code)
