@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -30,6 +31,7 @@ from tickrec.query.session import Session
 from tickrec.seal.sort import GROUP_ROWS
 from tickrec.store import parquet
 from tickrec.store.coverage import Footer
+from tickrec.store.last_rows import LastRows
 from tickrec.store.paths import Store
 
 DATE = dt.date(2026, 11, 23)
@@ -86,21 +88,24 @@ def make_day(store: Store, ticks: int) -> None:
         for name, kind in zip(schema.TICKS.names, schema.TICKS.types, strict=True)
     ]
     table = pa.table(columns, schema=schema.TICKS)
-    metadata = Footer(1, ticks // A_MESSAGE, History().to_text()).to_metadata()
+    footer = Footer(1, ticks // A_MESSAGE, History().to_text())
     path = store.sealed_path("ticks", DATE)
     path.parent.mkdir(parents=True)
     file = parquet.sealed_file(path)
     start = end = 0
-    for count in pc.value_counts(table["instrument_key"]).field("counts").to_pylist():  # groups end with an instrument
+    counts = pc.value_counts(table["instrument_key"]).field("counts").to_pylist()
+    last_rows = LastRows(counts)
+    last_rows.add(table)
+    for count in counts:  # groups end with an instrument
         if end + count - start > GROUP_ROWS:
             file.write(table.slice(start, end - start))
             start = end
         end += count
     file.write(table.slice(start))
-    file.close(metadata)
+    file.close(replace(footer, last_rows=last_rows.to_text()).to_metadata())
     for name, fields in schema.SMALL_TABLES.items():
         store.folder(name, DATE).mkdir(parents=True)
-        parquet.write_small(fields.empty_table(), store.sealed_path(name, DATE), metadata)
+        parquet.write_small(fields.empty_table(), store.sealed_path(name, DATE), footer.to_metadata())
     finish(store, DATE)
 
 

@@ -259,3 +259,16 @@ def test_frames_of_any_level_are_read(tmp_path: Path) -> None:
             scan = Scan(file, HEADER, 1, [])
             assert [entry for batch in scan.batches() for entry, _ in batch] == entries
             assert not file.broken
+
+
+def test_the_head_is_unpacked_without_the_rest_of_its_frame(tmp_path: Path) -> None:
+    plain = random.Random(3).randbytes(500_000)
+    (tmp_path / "0001.journal").write_bytes(plain)
+    path = tmp_path / "0001.journal.zst"
+    pack(tmp_path / "0001.journal", path)
+    path.write_bytes(path.read_bytes()[:300_000])
+    with PackedFile(path) as file:
+        assert file.head(HEADER) == plain[:HEADER]
+        file.seek(0)
+        assert file.read(HEADER) == plain[:HEADER]
+        assert file.broken

@@ -11,11 +11,14 @@ import pytest
 from tests import days
 from tests.query.fixtures import Row, answer, at, feeds, tick, trades_by_hand, write_sealed
 from tickrec.clock import IST
+from tickrec.errors import TickrecError
 from tickrec.query.catalog import columns, describe
 from tickrec.query.date_range import DateRange
 from tickrec.query.examples import EXAMPLES
 from tickrec.query.session import Session
 from tickrec.query.views import RELATIONS, TABLES
+from tickrec.seal.seal import seal
+from tickrec.store.coverage import coverage
 from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
 
@@ -143,6 +146,42 @@ def test_latest_is_the_newest_row_of_every_instrument_on_the_newest_date(recorde
         assert (row["date"], row["seq"], row["ltp"]) == (DATE, seq, full.ltpc.ltp)
     with Session(recorded, DateRange(last=YESTERDAY)) as session:
         assert [row["instrument_key"] for row in answer(session, "FROM latest")] == ["NSE_EQ|GONE"]
+
+
+def test_latest_takes_no_rows_but_those_that_footers_name(store: Store) -> None:
+    recording = days.Recording(store, instruments=6)
+    recording.run()
+    recording.connect()
+    writer = PartWriter(store, DATE)
+    for _ in range(3):  # the first part has the last tick of one, the second of none
+        recording.updates(6, 6)
+        writer.flush(recording.written.last_seq)
+        recording.market.instruments = recording.market.instruments[:5]
+    recording.updates(2, 3)
+
+    def latest() -> list[tuple[str, int]]:
+        with Session(store) as session:
+            return [(row["instrument_key"], row["seq"]) for row in answer(session, "FROM latest")]
+
+    expected = sorted({key: seq for seq, _, _, key, _ in feeds(store)}.items())
+    parts = coverage(store, DATE).parts
+    whole = spoil(parts[1].path)
+    assert sorted(latest()) == expected
+    parts[1].path.write_bytes(whole)
+    recording.close()
+    seal(store, DATE, duckdb=False)
+    spoil(store.sealed_path("ticks", DATE))
+    assert sorted(latest()) == expected
+    with Session(store) as session, pytest.raises(TickrecError):
+        answer(session, "FROM ticks")
+
+
+def spoil(path: Path) -> bytes:
+    """Let a Parquet file have nothing that can be read but its footer; what it was."""
+    data = path.read_bytes()
+    footer = int.from_bytes(data[-8:-4], "little") + 8
+    path.write_bytes(data[:4] + bytes(len(data) - footer - 4) + data[-footer:])
+    return data
 
 
 def test_feed_bars_are_the_last_word_on_every_finished_minute(recorded: Store) -> None:

@@ -1,5 +1,6 @@
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -248,3 +249,28 @@ def test_a_part_is_sorted_and_says_how_many_ticks_each_instrument_has(store: Sto
     assert counts == written.by_key
     assert counts is not None
     assert list(counts) == sorted(counts)
+
+
+def test_a_part_names_those_that_are_quiet_in_it_unless_one_before_did_not(store: Store) -> None:
+    recording = Recording(store, instruments=3)
+    recording.run()
+    recording.connect()
+    first, second, third = (each.key for each in recording.market.instruments)
+    writer = PartWriter(store, DATE)
+    for still in (3, 2, 1):
+        recording.market.instruments = recording.market.instruments[:still]
+        recording.updates(2, 3)
+        writer.flush(recording.written.last_seq)
+    begins = [part.first for part in coverage(store, DATE).parts]
+    last_in = coverage(store, DATE).last_in
+    assert last_in == {third: begins[0], second: begins[1], first: begins[2]}
+    part = coverage(store, DATE).parts[-1].path
+    held, footer = pq.ParquetFile(part).read().replace_schema_metadata(), read_footer(part)
+    with pq.ParquetWriter(part, held.schema) as old:
+        old.write_table(held)
+        old.add_key_value_metadata(replace(footer, quiet=None).to_metadata())
+    recording.updates(1)
+    PartWriter(store, DATE).flush(recording.written.last_seq)
+    covered = coverage(store, DATE)
+    assert covered.last_in is None
+    assert len(covered.parts_with_last()) == 4

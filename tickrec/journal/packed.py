@@ -7,6 +7,7 @@ the bytes are right is not known here: the CRCs of the journal tell.
 """
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, Self
@@ -92,6 +93,10 @@ class PackedFile:
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
+
+    def head(self, size: int) -> bytes:
+        """The first plain bytes, for which not all of a frame is unpacked; fewer where it is damaged."""
+        return next(_pieces(self._bytes(0, 2 * _BLOCK_BYTES), size), b"")  # the header of a frame and its first block
 
     def seek(self, offset: int) -> None:
         """Read on at `offset` of the plain file. Frames before it are not unpacked. Raises OSError."""
@@ -243,13 +248,16 @@ def _whole(data: bytes, size: int) -> bytes | None:
 
 def _salvage(data: bytes, size: int) -> bytes:
     """As much of a damaged frame as can be unpacked, at most `size` bytes."""
+    return b"".join(_pieces(data, _SALVAGED_BYTES))[:size]
+
+
+def _pieces(data: bytes, size: int) -> Iterator[bytes]:
+    """What can be unpacked of a frame that is damaged or not all there, so many bytes at a time."""
     import pyarrow as pa
 
-    pieces: list[bytes] = []
     try:
         with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
-            while piece := stream.read(_SALVAGED_BYTES):
-                pieces.append(piece)
+            while piece := stream.read(size):
+                yield piece
     except (OSError, pa.ArrowInvalid):
-        pass  # that is where the damage is
-    return b"".join(pieces)[:size]
+        return  # that is where the damage is

@@ -93,6 +93,11 @@ class JournalFile:
 
     def head(self) -> bytes:
         """The bytes of the file's header, as far as they are there."""
+        if (
+            isinstance(self._stream, PackedFile)
+            and len(head := self._stream.head(FILE_HEADER_BYTES)) == FILE_HEADER_BYTES
+        ):
+            return head
         self.seek(0)
         return self.read(FILE_HEADER_BYTES)
 

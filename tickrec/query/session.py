@@ -268,6 +268,8 @@ class Session:
         """Make the tables, views and macros that a statement uses. False when a file is gone and the listing old."""
         try:
             self._stored_views.bind(views.RELATIONS if statement.catalog else statement.names, listing)
+        except FileNotFoundError:
+            return False
         except UNREADABLE as error:
             if listing.vanished():
                 return False

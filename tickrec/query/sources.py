@@ -13,12 +13,15 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import pyarrow as pa
 
 from tickrec import schema
 from tickrec.errors import DataError, TickrecError, to_run
 from tickrec.query.unflushed import LostTable, Unflushed, UnflushedTable
-from tickrec.store.coverage import Coverage, coverage
+from tickrec.store.coverage import Coverage, coverage, read_footer
+from tickrec.store.last_rows import from_text
 from tickrec.store.parquet import opened
 from tickrec.store.paths import Store
 
@@ -27,8 +30,11 @@ _MANIFEST_HEAD: Final = 4096
 _VERSION: Final = re.compile(rb'"schema_version"\s*:\s*(\d+)')
 
 
+Rows: TypeAlias = UnflushedTable | LostTable | pa.Table
+
+
 class Source(NamedTuple):
-    """Rows of one table: Parquet files, or the tail of one date.
+    """Rows of one table: Parquet files, or rows of one date that DuckDB scans under a name.
 
     `below` leaves out rows of a file that another source brings: only those with seq <= `below` count. `version` is
     the schema version the files were written with, None where it has to be looked up in them.
@@ -38,6 +44,11 @@ class Source(NamedTuple):
     version: int | None = schema.SCHEMA_VERSION
     below: int | None = None
     date: dt.date | None = None
+    rows: Rows | None = None
+
+    def name(self, table: str) -> str:
+        """The name of the rows in the schema `stored`."""
+        return f"{'last ' if isinstance(self.rows, pa.Table) else ''}{table} of {self.date}"
 
 
 class Listing:
@@ -56,7 +67,8 @@ class Listing:
         self._sealed: dict[str, tuple[int, int] | None] = {}
         self._parts: set[str] = set()
         self._unreadable: dict[dt.date, DataError] = {}
-        self._lost: dict[tuple[str, dt.date], LostTable] = {}
+        self._lost: list[LostTable] = []
+        self._last: dict[dt.date, pa.Table | None] = {}
         for date in dates:
             if not store.settled(date):
                 try:
@@ -65,13 +77,9 @@ class Listing:
                 except DataError as error:
                     self._unreadable[date] = error
 
-    def rows(self, table: str, date: dt.date) -> UnflushedTable | LostTable:
-        """What stands for a source that is no file."""
-        return self._lost.get((table, date)) or UnflushedTable(self.unflushed[date], table)
-
     def failure(self) -> TickrecError | None:
         """Why rows that were asked for could not be had, if that happened."""
-        read: list[Unflushed | LostTable] = [*self.unflushed.values(), *self._lost.values()]
+        read: list[Unflushed | LostTable] = [*self.unflushed.values(), *self._lost]
         return next((each.failure for each in read if each.failure is not None), None)
 
     def cancel(self) -> None:
@@ -81,18 +89,34 @@ class Listing:
 
     def sources(self, table: str) -> list[Source]:
         """Where the rows of a table are, oldest date first."""
+        return _joined([source for date in self.dates for source in self._of_date(table, date)])
+
+    def last_sources(self, date: dt.date) -> list[Source]:
+        """Where the last tick of every instrument of a date is, with no more others than the footers say it takes.
+
+        Raises UnreadableFile, FileNotFoundError.
+        """
+        sealed = str(self._store.sealed_path("ticks", date))
         found: list[Source] = []
-        for date in self.dates:
-            path = f"{self._store.root}/{table}/date={date}/{table}.parquet"
-            if table in schema.SOURCE_TABLES:
-                found += self._files([path], date)
-            elif date in self._unreadable:
-                found.append(self._lost_rows(table, date, self._unreadable[date]))
-            elif date in self._covered:
-                found += self._growing(table, date, self._covered[date])
+        for source in self._of_date("ticks", date):
+            if source.files == (sealed,) and (rows := self._last_rows(date)) is not None:
+                found.append(Source(below=source.below, date=date, rows=rows))
+            elif source.files and source.files != (sealed,):
+                files = tuple(map(str, self._covered[date].parts_with_last()))
+                found += [source._replace(files=files)] if files else []
             else:
-                found += self._files([path], date) or self._gone(table, date, path)
-        return _joined(found)
+                found.append(source)
+        return found
+
+    def _of_date(self, table: str, date: dt.date) -> list[Source]:
+        path = f"{self._store.root}/{table}/date={date}/{table}.parquet"
+        if table in schema.SOURCE_TABLES:
+            return self._files([path], date)
+        if date in self._unreadable:
+            return [self._lost_rows(table, date, self._unreadable[date])]
+        if date in self._covered:
+            return list(self._growing(table, date, self._covered[date]))
+        return self._files([path], date) or self._gone(table, date, path)
 
     def without_damaged(
         self, table: str, sources: Iterable[Source], damage: Callable[[str], str | None]
@@ -125,8 +149,8 @@ class Listing:
         return [self._lost_rows(table, date, DataError("a file of a sealed date is gone", where=path, hint=hint))]
 
     def _lost_rows(self, table: str, date: dt.date, error: DataError) -> Source:
-        self._lost[table, date] = LostTable(error, table)
-        return Source(date=date)
+        self._lost.append(LostTable(error, table))
+        return Source(date=date, rows=self._lost[-1])
 
     def _growing(self, table: str, date: dt.date, covered: Coverage) -> Iterator[Source]:
         """The sources of a date that may still be recorded."""
@@ -138,7 +162,7 @@ class Listing:
             files = tuple(map(str, paths))
             self._parts.update(files)
             yield Source(files, version=None)
-        yield Source(date=date)
+        yield Source(date=date, rows=UnflushedTable(self.unflushed[date], table))
 
     def _files(self, paths: Iterable[str], date: dt.date, below: int | None = None) -> list[Source]:
         for path in paths:
@@ -146,19 +170,27 @@ class Listing:
         return [Source((path,), _version(self._store, date), below) for path in paths if self._sealed[path]]
 
     def newest(self) -> dt.date | None:
-        """The newest date with a tick. Raises DataError when that cannot be told."""
+        """The newest date with a tick. Raises DataError when that cannot be told; FileNotFoundError."""
         return next((date for date in reversed(self.dates) if self._has_ticks(date)), None)
 
     def _has_ticks(self, date: dt.date) -> bool:
         if date in self._unreadable:
             raise self._unreadable[date]
         covered = self._covered.get(date)
-        parts = covered.parts if covered else ()
-        if any(_rows(str(part.path)) for part in parts):
+        if covered is not None and (covered.last_in or any(map(_rows, covered.parts_with_last()))):
             return True
-        if (covered is None or covered.sealed) and _rows(str(self._store.sealed_path("ticks", date))):
-            return True
+        if covered is None or covered.sealed:
+            last = self._last_rows(date)
+            if last.num_rows if last is not None else _rows(self._store.sealed_path("ticks", date)):
+                return True
         return covered is not None and self.unflushed[date].has_ticks()
+
+    def _last_rows(self, date: dt.date) -> pa.Table | None:
+        """The last rows that the footer of a sealed file holds; None when its version put none there."""
+        if date not in self._last:
+            text = read_footer(self._store.sealed_path("ticks", date)).last_rows
+            self._last[date] = None if text is None else from_text(text)
+        return self._last[date]
 
     def replaced(self) -> bool:
         """Whether a sealed file has become another one since it was listed: what was read may be of both."""
@@ -179,12 +211,9 @@ def _mark(path: str) -> tuple[int, int] | None:
     return status.st_mtime_ns, status.st_ino
 
 
-def _rows(path: str) -> int:
-    try:
-        with opened(Path(path)) as file:
-            return int(file.metadata.num_rows)
-    except FileNotFoundError:
-        return 0
+def _rows(path: Path) -> int:
+    with opened(path) as file:
+        return int(file.metadata.num_rows)
 
 
 def _version(store: Store, date: dt.date) -> int | None:
@@ -217,11 +246,6 @@ def _joined(sources: Sequence[Source]) -> list[Source]:
     return joined
 
 
-def tail_name(table: str, date: dt.date) -> str:
-    """The name under which the tail of a date is known in the schema `stored`."""
-    return f"{table} of {date}"
-
-
 def union(
     table: str,
     sources: Sequence[Source],
@@ -250,10 +274,9 @@ def _select(
     table: str, source: Source, columns_of: Callable[[str], frozenset[str]], path_of: Callable[[str], str]
 ) -> str:
     names = schema.TABLES[table].names
-    if source.date is not None:
-        return (
-            f'''SELECT DATE '{source.date}' AS date, {", ".join(names)} FROM stored."{tail_name(table, source.date)}"'''
-        )
+    where = f" WHERE seq <= {source.below}" if source.below is not None else ""
+    if source.rows is not None:
+        return f'''SELECT DATE '{source.date}' AS date, {", ".join(names)} FROM stored."{source.name(table)}"{where}'''
     have = frozenset(names) if source.version == schema.SCHEMA_VERSION else columns_of(source.files[0])
     columns = ", ".join(
         field.name if field.name in have else f"CAST(NULL AS {schema.duckdb_type(field.type)}) AS {field.name}"
@@ -261,5 +284,4 @@ def _select(
     )
     files = ", ".join("'" + path_of(path).replace("'", "''") + "'" for path in source.files)
     scan = f"read_parquet([{files}], hive_partitioning = true, hive_types = {{'date': DATE}})"
-    where = f" WHERE seq <= {source.below}" if source.below is not None else ""
     return f"SELECT date, {columns} FROM {scan}{where}"

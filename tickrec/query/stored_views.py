@@ -5,6 +5,7 @@ them. Does not run the statement. What is made is out of a query's sight in the 
 a query may use.
 """
 
+import datetime as dt
 from collections.abc import Collection
 from typing import Final
 
@@ -18,7 +19,7 @@ from tickrec.query.calendar_sessions import sessions_by_calendar
 from tickrec.query.duckdb_errors import usage_error
 from tickrec.query.locations import Locations
 from tickrec.query.replay_date import replayed_date
-from tickrec.query.sources import Listing, Source, tail_name, union
+from tickrec.query.sources import Listing, Source, union
 from tickrec.store.paths import Store
 
 UNREADABLE: Final = (duckdb.IOException, duckdb.InvalidInputException)
@@ -52,7 +53,8 @@ class StoredViews:
         self._kept.add(name)
 
     def bind(self, names: Collection[str], listing: Listing) -> None:
-        """Make the tables, views and macros that `names` come down to. Raises duckdb.Error, DataError.
+        """Make the tables, views and macros that `names` come down to. Raises duckdb.Error, DataError,
+        FileNotFoundError.
 
         Views over views are made while the tables are still empty: each is bound once more when it is made, and
         hundreds of files make that slow.
@@ -69,30 +71,40 @@ class StoredViews:
             self._stored.from_arrow(rows).create_view("calendar", replace=True)
         now_ns = SystemClock.wall_ns() if self._now_ns is None else self._now_ns
         replayed = replayed_date(self._store) if views and self._real else None
+        if any(view.name == "latest" for view in views):
+            self._bind_last_ticks(newest, listing)
         for view in views:
             text = catalog.statement(view, newest=newest, now_ns=now_ns, pre_open=self._real, replayed=replayed)
             self._connection.execute(text)
         for table in tables:
             self._bind_table(table, listing)
 
+    def _bind_last_ticks(self, date: dt.date | None, listing: Listing) -> None:
+        """Let `stored.last_ticks` stand for rows of ticks of a date among which are the last of every instrument."""
+        none = Source(date=dt.date.min, rows=schema.TICKS.empty_table())
+        sources = [none] if date is None else listing.last_sources(date)
+        self._bind("ticks", "stored.last_ticks", listing, sources)
+
     def _bind_table(self, table: str, listing: Listing) -> None:
         """Let a table stand for its files and tails."""
-        sources = listing.sources(table)
+        if sources := listing.sources(table):
+            self._bind(table, table, listing, sources)
+
+    def _bind(self, table: str, view: str, listing: Listing, sources: list[Source]) -> None:
+        """Let a view stand for sources of a table."""
         try:
-            self._bind_sources(table, listing, sources)
+            self._bind_sources(table, view, sources)
         except UNREADABLE:  # DuckDB looks into the first file, whatever the dates that are asked for
             if listing.vanished():
                 raise
-            self._bind_sources(table, listing, listing.without_damaged(table, sources, self._damage))
+            self._bind_sources(table, view, listing.without_damaged(table, sources, self._damage))
 
-    def _bind_sources(self, table: str, listing: Listing, sources: list[Source]) -> None:
+    def _bind_sources(self, table: str, view: str, sources: list[Source]) -> None:
         for source in sources:
-            if source.date is not None:
-                rows = listing.rows(table, source.date)
-                self._stored.from_arrow(rows).create_view(tail_name(table, source.date), replace=True)
-        if sources:
-            select = union(table, sources, self._columns_of, self._locations.path)
-            self._connection.execute(f"CREATE OR REPLACE VIEW {table} AS {select}")
+            if source.rows is not None:
+                self._stored.from_arrow(source.rows).create_view(source.name(table), replace=True)
+        select = union(table, sources, self._columns_of, self._locations.path)
+        self._connection.execute(f"CREATE OR REPLACE VIEW {view} AS {select}")
 
     def _damage(self, path: str) -> str | None:
         """Why a Parquet file cannot be read, if so."""

@@ -51,7 +51,7 @@ class Relation(NamedTuple):
     needs: tuple[str, ...] = ()
     """The tables and views that it is made of."""
     of_newest_date: bool = False
-    """Whether the SQL has to be told the newest date with ticks."""
+    """Whether it is about the newest date with ticks."""
     of_calendar: bool = False
     """Whether it needs `stored.calendar`: the sessions of each date as the calendar has them."""
     sql: str = ""
@@ -88,10 +88,8 @@ CANDLE: Final[Columns] = (
 
 _LATEST: Final = """
 CREATE OR REPLACE VIEW main.latest AS
-SELECT {columns} FROM main.ticks
-JOIN (SELECT instrument_key, max(seq) AS seq FROM main.ticks WHERE date = DATE '{newest}' GROUP BY instrument_key)
-USING (instrument_key, seq)
-WHERE date = DATE '{newest}'
+SELECT {columns} FROM stored.last_ticks
+JOIN (SELECT instrument_key, max(seq) AS seq FROM stored.last_ticks GROUP BY instrument_key) USING (instrument_key, seq)
 ORDER BY symbol, instrument_key
 """
 
@@ -197,7 +195,7 @@ VIEWS: Final = (
         "latest",
         "every instrument's newest row, newest date",
         columns=("date", "symbol", "ltp", "bid", "ask", "vtt", "oi", "ltt", "recv_ts", "*"),
-        needs=("ticks",),
+        needs=("stored.last_ticks",),
         of_newest_date=True,
         sql=_LATEST,
     ),

@@ -25,6 +25,7 @@ from tickrec.store import parquet
 from tickrec.store.coverage import Coverage, Footer
 from tickrec.store.day_contents import contents
 from tickrec.store.dayfile import DayFile
+from tickrec.store.last_rows import LastRows
 from tickrec.store.manifest import FileFacts
 from tickrec.store.paths import Store
 from tickrec.store.rows import small_tables
@@ -119,24 +120,26 @@ class NewFiles:
             made[instruments] = instruments
         return {path.relative_to(store.root).as_posix(): FileFacts.of(draft) for path, draft in made.items()}
 
-    def _metadata(self) -> dict[str, str]:
-        return Footer(1, self.last_seq, self._covered.history).to_metadata()
+    def _metadata(self, last_rows: str | None = None) -> dict[str, str]:
+        return Footer(1, self.last_seq, self._covered.history, last_rows=last_rows).to_metadata()
 
     def _write_ticks(self, merge: SortedTicks, pool: ThreadPoolExecutor, tell: Progress) -> Iterator[pa.RecordBatch]:
         """The sorted rows, each group written to the Parquet file beside whoever takes them."""
         file = parquet.sealed_file(self.path(_TICKS))
+        last_rows = LastRows(merge.counts.values())
         writing: deque[Future[None]] = deque()
         written = 0
         for rows in merge.groups():
             writing.append(pool.submit(file.write, rows))
             if len(writing) > _UNWRITTEN_GROUPS:
                 writing.popleft().result()
+            last_rows.add(rows)
             yield from rows.to_batches()
             written += rows.num_rows
             tell("sort", 0.3 + 0.7 * written / merge.rows)
         for future in writing:
             future.result()
-        file.close(self._metadata())
+        file.close(self._metadata(last_rows.to_text()))
 
     def _write_day(self, path: Path, rows: Iterator[pa.RecordBatch]) -> None:
         with DayFile(path, self.date) as day, day.transaction():

@@ -11,7 +11,7 @@ import datetime as dt
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self, TypeAlias
@@ -56,6 +56,12 @@ class Footer:
     rows otherwise."""
     counts: Mapping[str, int] | None = None
     """Ticks of each instrument in the file; None: its version did not say."""
+    quiet: Mapping[int, Sequence[str]] | None = None
+    """Of a part: the instruments with ticks in parts before it and none in it, by the first entry of the part that has
+    their last; None: its version did not say."""
+    last_rows: str | None = None
+    """Of a sealed file of `ticks`: the last row of each instrument, as `store.last_rows` writes them; None: its version
+    did not say."""
 
     def to_metadata(self) -> dict[str, str]:
         """The key-value metadata of a Parquet file."""
@@ -69,6 +75,10 @@ class Footer:
         }
         if self.counts is not None:
             metadata["tickrec.counts"] = json.dumps(dict(self.counts), separators=(",", ":"))
+        if self.quiet is not None:
+            metadata["tickrec.quiet"] = json.dumps([*self.quiet.items()], separators=(",", ":"))
+        if self.last_rows is not None:
+            metadata["tickrec.last_rows"] = self.last_rows
         if self.position is not None:
             metadata["tickrec.position"] = f"{self.position.file} {self.position.offset}"
         return metadata | {_CHECK: _checksum(metadata)}
@@ -81,6 +91,7 @@ class Footer:
         position = metadata.get("tickrec.position")
         small = json.loads(metadata.get("tickrec.small_rows", "{}"))  # older versions did not write it
         counts = json.loads(metadata.get("tickrec.counts", "null"))  # nor this
+        quiet = json.loads(metadata.get("tickrec.quiet", "null"))
         return cls(
             int(metadata["tickrec.first_seq"]),
             int(metadata["tickrec.last_seq"]),
@@ -89,7 +100,17 @@ class Footer:
             int(metadata["tickrec.schema_version"]),
             {table: dict(rows) for table, rows in small.items()},
             counts,
+            None if quiet is None else dict(quiet),
+            metadata.get("tickrec.last_rows"),
         )
+
+    @property
+    def last_in(self) -> dict[str, int] | None:
+        """Of each instrument, the first entry of the part with its last tick, this part the last of all."""
+        if self.quiet is None or self.counts is None:
+            return None
+        before = {key: first for first, keys in self.quiet.items() for key in keys}
+        return before | dict.fromkeys(self.counts, self.first)
 
 
 def _checksum(metadata: Mapping[str, str]) -> str:
@@ -123,6 +144,8 @@ class Coverage:
     """Parts that begin after `next_seq`. They count when what is in front of them is written again."""
     written_last: int = 0
     """The last entry that any part was written for, also those that wait or were set aside."""
+    last_in: Mapping[str, int] | None = field(default_factory=dict)
+    """Of each instrument in `parts`, the first entry of the part with its last tick; None: a version did not say."""
 
     @property
     def next_seq(self) -> int:
@@ -137,6 +160,11 @@ class Coverage:
     def parts_after(self, last_seq: int) -> list[Path]:
         """The parts of ticks with the entries after `last_seq`, where a file ends."""
         return [part.path for part in self.parts if part.first > last_seq]
+
+    def parts_with_last(self) -> list[Path]:
+        """The parts that have the last tick of an instrument in `parts`; all of them where that is not known."""
+        firsts = None if self.last_in is None else {*self.last_in.values()}
+        return [part.path for part in self.parts if firsts is None or part.first in firsts]
 
     @property
     def awaited(self) -> int | None:
@@ -184,7 +212,17 @@ def _coverage(store: Store, date: dt.date, names: list[str]) -> Coverage:
     aside = (int(match[1]) for name in names if (match := _ASIDE.fullmatch(name)))
     last = max([sealed_last, *(part.last for part in there), *aside])
     return Coverage(
-        date, sealed, sealed_last, parts, footer.position, footer.history, small, rows, waiting, written_last=last
+        date,
+        sealed,
+        sealed_last,
+        parts,
+        footer.position,
+        footer.history,
+        small,
+        rows,
+        waiting,
+        written_last=last,
+        last_in=footer.last_in if parts else {},
     )
 
 

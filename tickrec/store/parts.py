@@ -7,7 +7,7 @@ published. How entries become rows is in `rows`.
 import datetime as dt
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
@@ -110,13 +110,20 @@ class Draft:
             for name, tables in self._small.items()
         }
 
-    def publish(self, footer: Footer, small: Tables, *, empty: bool = False) -> Part:
-        """Publish the small tables, `empty` ones only if asked, then the ticks, which makes the range count."""
+    def counts(self) -> dict[str, int]:
+        """The ticks of each instrument, in order."""
         self._sort()
         self._finish_sorting()
+        return dict(sorted(self._runs.counts.items()))
+
+    def publish(self, footer: Footer, small: Tables, *, empty: bool = False) -> Part:
+        """Publish the small tables, `empty` ones only if asked, then the ticks, which makes the range count.
+
+        After `counts`, which are in the footer.
+        """
         for group in self._runs.groups():
             self._file.write(group)
-        self._file.close(replace(footer, counts=dict(sorted(self._runs.counts.items()))).to_metadata())
+        self._file.close(footer.to_metadata())
         for name, table in small.items():
             if table.num_rows or empty:
                 publish(self._target(name, footer), partial(parquet.write_small, table))
@@ -210,12 +217,15 @@ class PartWriter:
             if not entries or not (draft.ticks or final or awaited or entries >= self._carried):
                 return None
             small = draft.small_tables() | reader.history.take()
+            counts = draft.counts()
             footer = Footer(
                 self.next_seq,
                 last,
                 reader.history.to_text(),
                 reader.position,
                 small_rows=_count_small_rows(self._covered.small_rows, self.next_seq, small),
+                counts=counts,
+                quiet=_quiet(self._covered.last_in, counts),
             )
             part = draft.publish(footer, small, empty=awaited is not None)
         self._covered = self._with(part, footer) if awaited is None else self._mended_coverage()
@@ -224,8 +234,14 @@ class PartWriter:
 
     def _with(self, part: Part, footer: Footer) -> Coverage:
         """What is covered with one part more."""
-        parts, rows = (*self._covered.parts, part), footer.small_rows
-        return replace(self._covered, parts=parts, position=footer.position, history=footer.history, small_rows=rows)
+        return replace(
+            self._covered,
+            parts=(*self._covered.parts, part),
+            position=footer.position,
+            history=footer.history,
+            small_rows=footer.small_rows,
+            last_in=footer.last_in,
+        )
 
     def _mended_coverage(self) -> Coverage:
         """What is covered, when files are out of the way that cannot be read, or whose rows of a small table cannot.
@@ -248,6 +264,17 @@ def _count_small_rows(before: SmallRows, first: int, small: Tables) -> SmallRows
     """What a footer says of the small tables, with those that belong to the part from `first` on."""
     new = {name: {first: table.num_rows} for name, table in small.items() if table.num_rows}
     return {name: {**before.get(name, {}), **new.get(name, {})} for name in before.keys() | new.keys()}
+
+
+def _quiet(before: Mapping[str, int] | None, counts: Mapping[str, int]) -> dict[int, list[str]] | None:
+    """What a footer says of the instruments that have no tick in the part, and have some in parts before it."""
+    if before is None:
+        return None
+    quiet: dict[int, list[str]] = {}
+    for key, first in before.items():
+        if key not in counts:
+            quiet.setdefault(first, []).append(key)
+    return quiet
 
 
 def set_aside(unreadable: UnreadableFile) -> None:
