@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.days import DATE, write_day, write_instruments
+from tests.days import DATE, Written, write_day, write_instruments
 from tests.processes import simulated_broker
 from tickrec.files import Lock
 from tickrec.seal.seal import seal
@@ -25,17 +25,36 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture(scope="session")
-def days_to_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A date as three stores: `recorded`, `sealed`, `with_day_file`. To be copied."""
+def recorded_day(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Written]:
+    """A small date of which there are journals only, and what it holds. To be copied."""
+    root = tmp_path_factory.mktemp("recorded") / "data"
+    return root, write_day(Store(root), messages=12, each=5, instruments=12)
+
+
+@pytest.fixture(scope="session")
+def written(recorded_day: tuple[Path, Written]) -> Written:
+    """What the dates of `days_to_copy` hold."""
+    return recorded_day[1]
+
+
+@pytest.fixture(scope="session")
+def days_to_copy(recorded_day: tuple[Path, Written], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The date of `recorded_day` as two stores: `sealed`, `with_day_file`. To be copied."""
     folder = tmp_path_factory.mktemp("days")
-    write_day(Store(folder / "recorded"), messages=12, each=5, instruments=12)
     for name in ("sealed", "with_day_file"):
         store = Store(folder / name)
-        shutil.copytree(folder / "recorded", store.root)
+        shutil.copytree(recorded_day[0], store.root)
         if name == "with_day_file":
             write_instruments(store, ["A", "B"])
         seal(store, DATE, duckdb=name == "with_day_file")
     return folder
+
+
+@pytest.fixture
+def journalled(store: Store, recorded_day: tuple[Path, Written]) -> Store:
+    """A store with a date of which there are journals only."""
+    shutil.copytree(recorded_day[0], store.root)
+    return store
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.days import DATE, Recording, write_day, write_instruments
+from tests.days import DATE, Recording, Written, write_instruments
 from tickrec import schema
 from tickrec.clock import IST, SystemClock
 from tickrec.errors import DataError
@@ -33,7 +33,7 @@ def flip(path: Path, offset: int) -> None:
 
 def begun(store: Store) -> Recording:
     """A date that goes on, with one part published."""
-    recording = Recording(store)
+    recording = Recording(store, instruments=8)
     recording.run()
     recording.connect()
     PartWriter(store, DATE).flush(recording.written.last_seq)
@@ -50,19 +50,15 @@ def plain_journal(store: Store) -> list[Path]:
     return plain
 
 
-def assert_one(store: Store, *words: str, duckdb: bool = False) -> None:
-    """Something differs, a line says what, and making the date anew mends it."""
+def says(store: Store, *words: str) -> bool:
+    """Whether a line about what differs has all the words; it is not in order then."""
     report = verify(store, DATE)
-    assert any(all(word in line for word in words) for line in report.differences), report.differences
     assert report.to_json()["ok"] is False
-    rebuild(store, DATE, duckdb=duckdb)
-    assert verify(store, DATE).differences == ()
+    return any(all(word in line for word in words) for line in report.differences)
 
 
-def test_a_sealed_date_agrees_with_itself(store: Store) -> None:
-    written = write_day(store, messages=9)
-    seal(store, DATE)
-    assert verify(store, DATE).to_json() == {
+def test_a_sealed_date_agrees_with_itself(with_day_file: Store, written: Written) -> None:
+    assert verify(with_day_file, DATE).to_json() == {
         "date": "2026-11-23",
         "ok": True,
         "sealed": True,
@@ -75,21 +71,15 @@ def test_a_sealed_date_agrees_with_itself(store: Store) -> None:
     }
 
 
-def test_a_changed_byte_of_parquet_is_found(sealed: Store) -> None:
-    path = sealed.sealed_path("ticks", DATE)
-    flip(path, path.stat().st_size // 3)
-    assert_one(sealed, "ticks.parquet", "not the file that was sealed")
-
-
-def test_a_truncated_parquet_file_is_found(sealed: Store) -> None:
-    path = sealed.sealed_path("gaps", DATE)
-    path.write_bytes(path.read_bytes()[:-100])
-    assert_one(sealed, "gaps.parquet", "not the file that was sealed")
-
-
-def test_unreadable_ticks_and_manifest_are_mended_by_a_rebuild(sealed: Store) -> None:
-    path = sealed.sealed_path("ticks", DATE)
-    path.write_bytes(path.read_bytes()[:-100])
+def test_damage_of_sealed_files_is_found_and_mended_by_a_rebuild(sealed: Store) -> None:
+    sealed.sealed_path("rejected", DATE).unlink()
+    assert says(sealed, "rejected.parquet", "is gone")
+    ticks, gaps = sealed.sealed_path("ticks", DATE), sealed.sealed_path("gaps", DATE)
+    flip(ticks, ticks.stat().st_size // 3)
+    assert says(sealed, "ticks.parquet", "not the file that was sealed")
+    gaps.write_bytes(gaps.read_bytes()[:-100])
+    assert says(sealed, "gaps.parquet", "not the file that was sealed")
+    ticks.write_bytes(ticks.read_bytes()[:-100])
     with pytest.raises(DataError, match=r"ticks.parquet.*tickrec rebuild"):
         verify(sealed, DATE)
     sealed.manifest_path(DATE).write_bytes(b"{}")
@@ -97,11 +87,6 @@ def test_unreadable_ticks_and_manifest_are_mended_by_a_rebuild(sealed: Store) ->
         seal(sealed, DATE)
     rebuild(sealed, DATE, duckdb=False)
     assert verify(sealed, DATE).differences == ()
-
-
-def test_a_file_that_is_gone_is_found(sealed: Store) -> None:
-    sealed.sealed_path("rejected", DATE).unlink()
-    assert_one(sealed, "rejected.parquet", "is gone")
 
 
 @pytest.mark.parametrize("manifest", [True, False])
@@ -126,12 +111,6 @@ def test_a_damaged_file_is_not_blamed_on_the_day_file(with_day_file: Store) -> N
     assert {what for _, what in said} == {"not the file that was sealed"}
 
 
-def test_a_day_file_that_is_gone_is_found(with_day_file: Store) -> None:
-    with_day_file.duckdb_path(DATE).unlink()
-    assert_one(with_day_file, "2026-11-23.duckdb", "is gone", duckdb=True)
-    assert with_day_file.duckdb_path(DATE).exists()
-
-
 LIST = f"instruments/date={DATE}/instruments.parquet"
 
 
@@ -141,21 +120,17 @@ def listed_symbols(store: Store) -> list[list[str]]:
     return [stored, day_contents.read_instruments(store.duckdb_path(DATE))["symbol"].to_pylist()]
 
 
-def test_a_list_of_instruments_that_is_gone_is_told_and_taken_from_the_day_file(with_day_file: Store) -> None:
+def test_a_list_of_instruments_that_is_gone_or_damaged_is_told_once_and_taken_from_the_day_file(
+    with_day_file: Store,
+) -> None:
     assert verify(with_day_file, DATE).differences == ()
     before = pq.ParquetFile(with_day_file.instruments_path(DATE)).read().replace_schema_metadata()
     shutil.rmtree(with_day_file.instruments_path(DATE).parent)
     assert verify(with_day_file, DATE).differences == (f"{LIST}: is gone",)
-    rebuild(with_day_file, DATE)
+    seal(with_day_file, DATE)
     assert verify(with_day_file, DATE).differences == ()
     assert listed_symbols(with_day_file) == [["A", "B"], ["A", "B"]]
     assert pq.ParquetFile(with_day_file.instruments_path(DATE)).read().replace_schema_metadata().equals(before)
-    with_day_file.instruments_path(DATE).unlink()
-    seal(with_day_file, DATE)
-    assert listed_symbols(with_day_file) == [["A", "B"], ["A", "B"]]
-
-
-def test_a_damaged_list_of_instruments_is_told_once_and_taken_from_the_day_file(with_day_file: Store) -> None:
     flip(with_day_file.instruments_path(DATE), 20)
     (line,) = verify(with_day_file, DATE).differences
     assert line.startswith("instruments: cannot be read")
@@ -164,14 +139,17 @@ def test_a_damaged_list_of_instruments_is_told_once_and_taken_from_the_day_file(
     assert listed_symbols(with_day_file) == [["A", "B"], ["A", "B"]]
 
 
-def test_a_list_that_nothing_else_has_is_missed_in_words(
+def test_a_day_file_that_is_gone_is_told_and_a_list_that_nothing_else_has_is_missed_in_words(
     with_day_file: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with_day_file.instruments_path(DATE).unlink()
     with_day_file.duckdb_path(DATE).unlink()
+    assert says(with_day_file, "2026-11-23.duckdb", "is gone")
+    with_day_file.instruments_path(DATE).unlink()
     rebuild(with_day_file, DATE)
     assert f"{with_day_file.instruments_path(DATE)} is gone or damaged, and nothing else has its rows" in caplog.text
     assert LIST not in json.loads(with_day_file.manifest_path(DATE).read_bytes())["files"]
+    assert with_day_file.duckdb_path(DATE).exists()
+    assert verify(with_day_file, DATE).differences == ()
 
 
 def test_a_list_that_was_exchanged_is_told_unless_it_was_downloaded_after_the_sealing(with_day_file: Store) -> None:
@@ -206,21 +184,19 @@ def test_the_list_survives_a_day_file_that_is_made_anew_while_recording(flushed:
     assert listed_symbols(store) == [["A", "B"], ["A", "B"]]
 
 
-def test_a_changed_value_in_duckdb_is_found(with_day_file: Store) -> None:
-    with duckdb.connect(str(with_day_file.duckdb_path(DATE))) as session:
-        session.execute("UPDATE ticks SET ltp = ltp + 0.05 WHERE seq = (SELECT max(seq) FROM ticks)")
-    assert_one(with_day_file, "2026-11-23.duckdb", "ticks is not what Parquet has")
-
-
-def test_rows_missing_from_duckdb_are_found(with_day_file: Store) -> None:
-    with duckdb.connect(str(with_day_file.duckdb_path(DATE))) as session:
-        session.execute("DELETE FROM ticks WHERE seq = (SELECT max(seq) FROM ticks)")
-    assert_one(with_day_file, "2026-11-23.duckdb", "has", "of", "ticks")
-
-
-def test_a_day_file_that_is_none_is_found(with_day_file: Store) -> None:
-    with_day_file.duckdb_path(DATE).write_bytes(b"nothing" * 1000)
-    assert_one(with_day_file, "2026-11-23.duckdb", "cannot be read")
+def test_what_was_changed_in_the_day_file_is_found_and_mended_by_a_rebuild(with_day_file: Store) -> None:
+    path = with_day_file.duckdb_path(DATE)
+    for statement, words in {
+        "UPDATE ticks SET ltp = ltp + 0.05": ("ticks is not what Parquet has",),
+        "DELETE FROM ticks": ("has", "of", "ticks"),
+    }.items():
+        with duckdb.connect(str(path)) as session:
+            session.execute(f"{statement} WHERE seq = (SELECT max(seq) FROM ticks)")
+        assert says(with_day_file, path.name, *words)
+    path.write_bytes(b"nothing" * 1000)
+    assert says(with_day_file, path.name, "cannot be read")
+    rebuild(with_day_file, DATE, duckdb=False)
+    assert verify(with_day_file, DATE).differences == ()
 
 
 def test_damage_in_the_journal_is_found_with_its_place(sealed: Store) -> None:
@@ -253,14 +229,14 @@ def test_a_date_that_is_being_recorded_is_verified_as_far_as_its_parts_go(store:
     dayfile.append(store, DATE)
     recording.updates(3)
     report = verify(store, DATE)
-    assert (report.sealed, report.ticks, report.differences) == (False, 40, ())
+    assert (report.sealed, report.ticks, report.differences) == (False, 8, ())
     part = coverage(store, DATE).parts[0].path
     metadata = read_footer(part).to_metadata()
     held = pq.ParquetFile(part).read().replace_schema_metadata()
     with pq.ParquetWriter(part, held.schema) as writer:
         writer.write_table(pa.concat_tables([held, held.slice(0, 1)]))
         writer.add_key_value_metadata(metadata)
-    assert any("41 ticks, the journal has 40" in line for line in verify(store, DATE).differences)
+    assert any("9 ticks, the journal has 8" in line for line in verify(store, DATE).differences)
 
 
 def test_a_day_file_may_lag_behind_the_parts(store: Store) -> None:
@@ -272,7 +248,7 @@ def test_a_day_file_may_lag_behind_the_parts(store: Store) -> None:
 
 
 def test_a_sealed_date_that_goes_on_is_verified(sealed: Store) -> None:
-    recording = Recording(sealed)
+    recording = Recording(sealed, instruments=8)
     recording.written.last_seq = coverage(sealed, DATE).sealed_last
     recording.run()
     recording.connect()
@@ -319,7 +295,7 @@ def test_a_journal_that_has_lost_its_end_is_told_and_never_rebuilt_from(sealed: 
 def test_a_sealed_date_without_its_manifest_is_told_and_sealed_again(sealed: Store) -> None:
     sealed.manifest_path(DATE).unlink()
     assert verify(sealed, DATE).differences == ("manifest: is gone",)
-    seal(sealed, DATE)
+    seal(sealed, DATE, duckdb=False)
     assert verify(sealed, DATE).differences == ()
 
 
@@ -334,7 +310,7 @@ def test_ticks_that_only_the_journal_has_are_told(store: Store) -> None:
 
 def test_what_is_said_of_a_date_is_of_the_rows_that_were_read(store: Store) -> None:
     """Sealed, recorded into again with parts, with a journal only, without a manifest, and sealed again."""
-    recording = Recording(store)
+    recording = Recording(store, instruments=4)
 
     def run() -> None:
         recording.run()
@@ -352,7 +328,7 @@ def test_what_is_said_of_a_date_is_of_the_rows_that_were_read(store: Store) -> N
     recording.die()
     PartWriter(store, DATE).flush(recording.written.last_seq, final=True)
     assert said() == ("09:15:00", "09:15:01", [])
-    seal(store, DATE)
+    seal(store, DATE, duckdb=False)
     assert said() == ("09:15:00", "09:15:01", [DIED])
     run()
     assert said() == ("09:15:00", "09:15:01", [DIED])  # the new entries are in the journal only
@@ -366,7 +342,7 @@ def test_what_is_said_of_a_date_is_of_the_rows_that_were_read(store: Store) -> N
     store.manifest_path(DATE).unlink()
     assert said() == ("09:15:00", "09:16:07", [DIED, "connection reset by the broker"])
     recording.close()
-    seal(store, DATE)
+    seal(store, DATE, duckdb=False)
     assert said()[:2] == ("09:15:00", "09:16:07")
     store.sealed_path("connections", DATE).write_bytes(b"PAR1")
     assert verify(store, DATE).totals is None
@@ -387,7 +363,6 @@ def test_sealed_ticks_that_are_gone_are_told(sealed: Store) -> None:
     shutil.rmtree(sealed.folder("ticks", DATE))
     report = verify(sealed, DATE)
     assert (report.ticks, report.differences) == (0, (f"ticks/date={DATE}/ticks.parquet: is gone",))
-    assert_one(sealed, "ticks.parquet: is gone")
 
 
 CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -440,10 +415,8 @@ def test_a_manifest_of_any_other_shape_is_told(sealed: Store, content: bytes) ->
         verify(sealed, DATE)
 
 
-@pytest.fixture
-def flushed(store: Store) -> Recording:
-    """A date that is being recorded, with two parts and a day file."""
-    recording = Recording(store)
+def record_two_parts(store: Store) -> Recording:
+    recording = Recording(store, instruments=8)
     recording.run()
     recording.connect()
     recording.drop()
@@ -456,39 +429,58 @@ def flushed(store: Store) -> Recording:
     return recording
 
 
-def test_a_changed_byte_of_a_part_is_found_before_it_is_sealed(flushed: Recording) -> None:
-    store = flushed.store
-    part = coverage(store, DATE).parts[0].path
+@pytest.fixture
+def flushed(store: Store) -> Recording:
+    """A date that is being recorded, with two parts and a day file."""
+    return record_two_parts(store)
+
+
+@pytest.fixture(scope="module")
+def two_parts_to_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = Store(tmp_path_factory.mktemp("two_parts"))
+    record_two_parts(store).die()
+    return store.root
+
+
+@pytest.fixture
+def two_parts(store: Store, two_parts_to_copy: Path) -> Store:
+    """As `flushed`, but that nobody records any more."""
+    shutil.copytree(two_parts_to_copy, store.root)
+    return store
+
+
+def test_a_changed_byte_of_a_part_is_found_before_it_is_sealed(two_parts: Store) -> None:
+    part = coverage(two_parts, DATE).parts[0].path
     whole = part.read_bytes()
     for offset in range(7, len(whole), len(whole) // 40):
         part.write_bytes(whole)
         flip(part, offset)
         try:
-            said = "; ".join(verify(store, DATE).differences)
+            said = "; ".join(verify(two_parts, DATE).differences)
         except DataError as error:  # the footer: nothing can be said about the date at all
             said = str(error)
         assert f"ticks/date={DATE}/{part.name}" in said
 
 
 @pytest.mark.parametrize("table", ["gaps", "connections", "subscriptions", "market_status"])
-def test_a_changed_byte_of_a_small_part_is_found(flushed: Recording, table: str) -> None:
-    path = coverage(flushed.store, DATE).small_parts[table][0]
+def test_a_changed_byte_of_a_small_part_is_found(two_parts: Store, table: str) -> None:
+    path = coverage(two_parts, DATE).small_parts[table][0]
     flip(path, 20)
-    (line,) = verify(flushed.store, DATE).differences
+    (line,) = verify(two_parts, DATE).differences
     assert path.name in line
     assert f"its rows of {table} are damaged" in line
 
 
 @pytest.mark.parametrize("change", ["UPDATE ticks SET ltp = 1 WHERE seq = 5", "DELETE FROM gaps"])
-def test_the_day_file_of_a_date_that_goes_on_is_compared_row_by_row(flushed: Recording, change: str) -> None:
-    assert verify(flushed.store, DATE).differences == ()
-    with duckdb.connect(str(flushed.store.duckdb_path(DATE))) as session:
+def test_the_day_file_of_a_date_that_goes_on_is_compared_row_by_row(two_parts: Store, change: str) -> None:
+    assert verify(two_parts, DATE).differences == ()
+    with duckdb.connect(str(two_parts.duckdb_path(DATE))) as session:
         session.execute(change)
-    (line,) = verify(flushed.store, DATE).differences
+    (line,) = verify(two_parts, DATE).differences
     assert line == f"duckdb/{DATE}.duckdb: {'ticks' if 'ticks' in change else 'gaps'} is not what Parquet has"
 
 
-def test_a_day_file_that_is_being_written_is_no_difference(flushed: Recording) -> None:
+def test_a_day_file_that_is_being_written_is_no_difference(two_parts: Store) -> None:
     program = (
         "import duckdb, sys\n"
         "with duckdb.connect(sys.argv[1]) as session:\n"
@@ -496,11 +488,11 @@ def test_a_day_file_that_is_being_written_is_no_difference(flushed: Recording) -
         "    print('open', flush=True)\n"
         "    sys.stdin.read()\n"
     )
-    command = [sys.executable, "-c", program, str(flushed.store.duckdb_path(DATE))]
+    command = [sys.executable, "-c", program, str(two_parts.duckdb_path(DATE))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "open\n"
-        report = verify(flushed.store, DATE)
+        report = verify(two_parts, DATE)
         writer.communicate("")
     assert report.differences == ()
     assert report.skipped == (f"duckdb/{DATE}.duckdb: another program has the DuckDB file open",)
@@ -532,9 +524,9 @@ def test_a_date_that_is_sealed_meanwhile_is_read_again(flushed: Recording) -> No
     assert (report.sealed, report.differences, report.ticks) == (True, (), flushed.written.ticks)
 
 
-def test_a_damaged_header_of_the_journal_costs_no_entry(flushed: Recording) -> None:
-    path = flushed.store.journal_files(DATE)[0]
+def test_a_damaged_header_of_the_journal_costs_no_entry(two_parts: Store) -> None:
+    path = two_parts.journal_files(DATE)[0]
     flip(path, 3)
-    (line,) = verify(flushed.store, DATE).differences
+    (line,) = verify(two_parts, DATE).differences
     assert line.startswith("journal: ")
     assert line.endswith(f"bytes at offset 0 of {path} are damaged, no entry is lost")

@@ -168,7 +168,7 @@ class Evidence:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        session.keep("stored.cells")
+        session.keep("stored.cells", "stored.asked", "stored.key_sessions")  # asked for in many places
         rows = session.read(_INSTRUMENTS, _NAMES).to_pylist()
         self.instruments = [_known(row) for row in rows]
         """In order of their symbols."""

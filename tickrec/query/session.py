@@ -131,10 +131,10 @@ class Session:
         found = self.read(sql, names, values=values, timeout=_LOOK_UP_SECONDS)
         return [tuple(row.values()) for row in found.to_pylist()]
 
-    def keep(self, name: str) -> None:
-        """Work a view out once; every later statement sees it as it is now. Raises as `execute` does."""
-        self.read(f'CREATE OR REPLACE TABLE stored."kept {name}" AS FROM {name}', {name})
-        self._stored_views.keep(name)
+    def keep(self, *names: str) -> None:
+        """Work views out once, in this order; every later statement sees them as they are now. Raises as `execute`."""
+        self.read("; ".join(map(self._stored_views.keeping, names)), names)
+        self._stored_views.keep(names)
 
     def read(
         self,

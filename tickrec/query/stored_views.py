@@ -47,10 +47,15 @@ class StoredViews:
         """Let go of the second connection."""
         self._stored.close()
 
-    def keep(self, name: str) -> None:
-        """Let a view stand for its rows in the table `stored."kept NAME"` from now on."""
-        self._connection.execute(f'CREATE OR REPLACE VIEW {name} AS FROM stored."kept {name}"')
-        self._kept.add(name)
+    @staticmethod
+    def keeping(name: str) -> str:
+        """The statements that let a view stand for its rows in a table."""
+        kept = f'stored."kept {name}"'
+        return f"CREATE OR REPLACE TABLE {kept} AS FROM {name}; CREATE OR REPLACE VIEW {name} AS FROM {kept}"
+
+    def keep(self, names: Collection[str]) -> None:
+        """Leave views alone from now on."""
+        self._kept.update(names)
 
     def bind(self, names: Collection[str], listing: Listing) -> None:
         """Make the tables, views and macros that `names` come down to. Raises duckdb.Error, DataError,
