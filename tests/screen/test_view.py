@@ -77,6 +77,8 @@ def test_enter_opens_the_chain_of_an_underlying_and_of_an_option() -> None:
     assert looking(Key.DOWN, Key.ENTER).chain == NEAR
     assert looking(*"01 dec", Key.DOWN, Key.ENTER).chain == NEXT
     assert looking(Key.ENTER).chain == NEAR
+    assert looking(*"nifty", Key.ENTER).chain == NEAR, "of BANKNIFTY, which comes first, none is recorded"
+    assert looking(*"axis", Key.ENTER).chain is None
     share = looking(*"axis", Key.DOWN, Key.ENTER)
     assert (share.mode, share.chain) == (Mode.TABLE, None)
 

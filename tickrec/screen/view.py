@@ -120,15 +120,12 @@ class View:
         self.selected, self.top = "", 0  # who sorts wants to see what comes first
 
     def _open_chain(self) -> None:
-        """The chain of the selected instrument: its own if it is an option, else the nearest of those about it."""
+        """The chain of the selected instrument, or else of the first of the rows that has one."""
         row = self.row()
         names = chain_names(self._live.instruments.values())
-        if row is not None:
-            option = contract(row.symbol)
-            about = underlying_of(row.symbol)
-            names = [option[0]] if option else [name for name in names if name.underlying == about]
-        if names:
-            self.mode, self.chain, self.shift = Mode.CHAIN, names[0], 0
+        chains = (_chain_of(each, names) for each in (self._rows if row is None else [row]))
+        if (chain := next(filter(None, chains), None)) is not None:
+            self.mode, self.chain, self.shift = Mode.CHAIN, chain, 0
 
     def _close_chain(self) -> None:
         self.mode, self.chain = Mode.TABLE, None
@@ -153,6 +150,14 @@ class View:
 
     def _to_money(self) -> None:
         self.shift = 0
+
+
+def _chain_of(row: Instrument, names: Sequence[ChainName]) -> ChainName | None:
+    """The chain that an instrument belongs to: its own if it is an option, else the nearest of those about it."""
+    if option := contract(row.symbol):
+        return option[0]
+    about = underlying_of(row.symbol)
+    return next((name for name in names if name.underlying == about), None)
 
 
 _KEYS: Final[Mapping[Mode, Mapping[Key, Callable[[View], None]]]] = {
