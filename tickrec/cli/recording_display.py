@@ -28,7 +28,8 @@ class Terminal:
     def __init__(self, data: Path, *, live: bool, colours: str, level: int = logging.INFO) -> None:
         self._viewer = Beside(data, colours=colours, gone=self._gone) if live else None
         self._level = level
-        self._log = logs.log_to_stderr(_lines() if sys.stderr.isatty() else None, level)
+        waits = sys.platform == "win32" or not sys.stderr.isatty()
+        self._log = logs.log_to_stderr(None if waits else Lines(sys.stderr.fileno(), sys.stderr.encoding), level)
         if live:
             self._log.setLevel(max(level, logging.WARNING))
         self._log.addFilter(lambda _: not self._hidden)
@@ -73,8 +74,3 @@ class Terminal:
             log.warning("the live table has ended, the recording goes on: %s", said)
         else:
             log.info("the live table has ended, the recording goes on")
-
-
-def _lines() -> Lines | None:
-    """Writes to the terminal of stderr without waiting for it, where there is such a thing."""
-    return None if sys.platform == "win32" else Lines(sys.stderr.fileno(), sys.stderr.encoding)

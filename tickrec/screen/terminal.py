@@ -63,11 +63,7 @@ class Terminal:
     @property
     def size(self) -> Size:
         """Columns and lines."""
-        try:
-            width, height = os.get_terminal_size(self._fd)
-        except OSError:
-            width, height = 0, 0
-        return Size(width or 80, height or 24)
+        return size_of(self._fd)
 
     @property
     def foreground(self) -> bool:
@@ -179,6 +175,15 @@ class Lines:
         with contextlib.suppress(OSError):  # BlockingIOError among them; one that is gone takes nothing
             while self._waiting:
                 self._waiting = self._waiting[os.write(self._out, self._waiting) :]
+
+
+def size_of(fd: int) -> Size:
+    """The size of a terminal; a usual one where it does not say."""
+    try:
+        width, height = os.get_terminal_size(fd)
+    except OSError:
+        width, height = 0, 0
+    return Size(width or 80, height or 24)
 
 
 def is_foreground(fd: int) -> bool:

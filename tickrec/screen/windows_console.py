@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import Final, Self, TextIO
 
-from tickrec.screen.terminal import LEAVE, Ended, Size
+from tickrec.screen.terminal import LEAVE, Ended, Size, size_of
 
 _POLL_S: Final = 0.02
 """Between two looks at the keyboard, which cannot be waited for together with a pipe."""
@@ -31,10 +31,7 @@ class WindowsConsole:
     @property
     def size(self) -> Size:
         """Columns and lines."""
-        try:
-            return Size(*os.get_terminal_size(self._stream.fileno()))
-        except OSError:
-            return Size(80, 24)
+        return size_of(self._stream.fileno())
 
     def isatty(self) -> bool:
         """For rich."""

@@ -133,12 +133,7 @@ class Endpoints:
             if (own := self._own(request)) is not None:
                 return own
             self._fail_on_demand()
-            match request.path.strip("/").split("/"):
-                case ["v3", "historical-candle", *rest]:
-                    return await self._candles(rest)
-                case [*folder, name] if "/".join(folder) == _FILES:
-                    return await self._instruments(request, name)
-            return self._route(request)
+            return await self._route(request)
         except RestError as error:
             return error.answer
 
@@ -149,7 +144,7 @@ class Endpoints:
         if status:
             raise RestError(status, "UDAPI100500", "Something went wrong")
 
-    def _route(self, request: Request) -> Answer:
+    async def _route(self, request: Request) -> Answer:
         match request.path.strip("/").split("/"):
             case ["v3", "feed", "market-data-feed", "authorize"]:
                 self._check_token(request)
@@ -166,6 +161,10 @@ class Endpoints:
             case ["v3", "market-quote", "ltp"]:
                 self._check_token(request)
                 return self._last_prices(request)
+            case ["v3", "historical-candle", *rest]:
+                return await self._candles(rest)
+            case [*folder, name] if "/".join(folder) == _FILES:
+                return await self._instruments(request, name)
         raise RestError(404, "UDAPI100060", "Resource not Found.")
 
     def _check_token(self, request: Request) -> None:

@@ -118,7 +118,9 @@ class Server:
         Raises UsageError when the port is taken, StorageError when the log cannot be written.
         """
         if self.terms.sent_log is not None:
-            self._log = _open_log(self.terms.sent_log, self._clock.wall_ns())
+            from tickrec.journal import JournalWriter  # loads what nothing else here needs
+
+            self._log = JournalWriter(self.terms.sent_log, source=SENT, next_seq=1, start_ns=self._clock.wall_ns())
             self._stack.callback(self._log.close)
         self._listener = await self._listen()
         self._stack.push_async_callback(self._close, self._listener)
@@ -273,12 +275,6 @@ class Server:
         # The log is closed after this, and the end of each connection belongs in it.
         listener.close()
         await listener.wait_closed()
-
-
-def _open_log(folder: Path, wall_ns: int) -> "JournalWriter":
-    from tickrec.journal import JournalWriter  # only tests keep a log, and it loads what nothing else here needs
-
-    return JournalWriter(folder, source=SENT, next_seq=1, start_ns=wall_ns)
 
 
 async def run(server: Server, announce: Callable[[str], None], until_eof: bool = False) -> None:

@@ -40,13 +40,10 @@ class FeedEncoder:
             self._fill()
             if phase in (Phase.PRE_OPEN, Phase.CLOSING_AUCTION):
                 self._fill_auction(phase, now)
-            self._bytes = self._entry(self._feed)
+            body = self._feed.SerializeToString()
+            entry = self._prefix + varint(len(body)) + body
+            self._bytes = b"\x12" + varint(len(entry)) + entry
         return self._bytes
-
-    def _entry(self, feed: Any) -> bytes:
-        body: bytes = feed.SerializeToString()
-        entry = self._prefix + varint(len(body)) + body
-        return b"\x12" + varint(len(entry)) + entry
 
     def _bind(self) -> None:
         """Create the sub-messages that this kind of instrument has in this mode, and what never changes in them."""
