@@ -34,11 +34,7 @@ def header(run: RunStatus, now_ns: int, breadth: Breadth, width: int, said: str 
     if said or run.reason:
         lines.append(spread(width, [Piece(said, Tone.STRONG) if said else Piece(run.reason, Tone.ALARM)]))
     if run.state == WAITING:
-        if run.start_ns is not None:
-            wait = fmt.duration((run.start_ns - now_ns) / SECOND)
-            words = f"recording begins at {fmt.moment(run.start_ns, now_ns)}, in {wait}"
-            lines.append(spread(width, [Piece(words, Tone.STRONG)]))
-        return lines
+        return [*lines, spread(width, [Piece(words, Tone.STRONG)])] if (words := begin_words(run, now_ns)) else lines
     for connection in run.connections:
         first = connection is run.connections[0]
         right = [_gaps(run, now_ns)] if first else []
@@ -59,6 +55,23 @@ def _title(run: RunStatus, now_ns: int) -> list[Piece]:
         Piece(fmt.clock_time(now_ns), rank=2),
         Piece(f"up {fmt.duration((now_ns - run.started_ns) / SECOND)}", Tone.FAINT, rank=4),
     ]
+
+
+def begin_words(run: RunStatus, now_ns: int) -> str:
+    """When a run that waits begins: `recording begins at 09:00, in 3m 10s`; empty where that is not known."""
+    if run.start_ns is None:
+        return ""
+    return (
+        f"recording begins at {fmt.moment(run.start_ns, now_ns)}, in {fmt.duration((run.start_ns - now_ns) / SECOND)}"
+    )
+
+
+def not_recorded(run: RunStatus) -> Iterator[tuple[str, list[str]]]:
+    """The instruments that were asked for and are silent, or stale, each with that word; in words."""
+    if run.silent:
+        yield "silent", [f"{symbol} ({key})" for key, symbol in run.silent]
+    if run.stale:
+        yield "stale", [f"{symbol} (since {fmt.clock_time(last_ns)})" for _, symbol, last_ns in run.stale]
 
 
 def _disk(run: RunStatus) -> Piece:

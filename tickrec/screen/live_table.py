@@ -15,7 +15,7 @@ from rich.text import Text
 from tickrec import formatting as fmt
 from tickrec.screen.chain import chain, chain_table, title
 from tickrec.screen.detail import LINES, detail
-from tickrec.screen.header import header
+from tickrec.screen.header import header, not_recorded
 from tickrec.screen.instrument_rows import CALM, Palette, arrange, instruments_table
 from tickrec.screen.last_values import LastValues, Order
 from tickrec.screen.lines import Piece, Tone, spread
@@ -105,9 +105,7 @@ class Frame:
 
     def _silent(self, count: str, width: int) -> Text:
         right = [Piece(count, Tone.FAINT, rank=5, short=count.partition(":")[0])]
-        silent = [f"{symbol} ({key})" for key, symbol in self.run.silent]
-        stale = [f"{symbol} (since {fmt.clock_time(last_ns)})" for _, symbol, last_ns in self.run.stale]
-        told = "  ".join(_named(word, names) for word, names in (("silent", silent), ("stale", stale)) if names)
+        told = "  ".join(_named(word, names) for word, names in not_recorded(self.run))
         room = width - len(right[0].short) - 2
         return spread(width, [Piece(told if len(told) <= room else told[: room - 1] + "…", Tone.ALARM)], right)
 

@@ -15,7 +15,7 @@ from tickrec import formatting as fmt
 from tickrec.clock import SECOND, from_datetime, ist
 from tickrec.errors import DataError
 from tickrec.journal.gaps import Gap
-from tickrec.screen.header import connection_pieces, disk_lasting, is_unheard
+from tickrec.screen.header import begin_words, connection_pieces, disk_lasting, is_unheard, not_recorded
 from tickrec.screen.lines import NOTHING, Page, Piece, Tone
 from tickrec.status.runstatus import CONNECTED, RECORDING, STALE, WAITING, ConnectionStatus, RunStatus
 from tickrec.status.status import StatusReport
@@ -110,10 +110,7 @@ def _going(page: Page, report: StatusReport, run: RunStatus) -> None:
     session = f"{run.date}, {run.session}" if run.session else run.date
     pairs: list[Pair] = [(since, Piece(f"{session}, simulated" if run.simulated else session))]
     if run.state == WAITING:
-        begin = run.start_ns
-        wait = "" if begin is None else fmt.duration((begin - now_ns) / SECOND)
-        words = f"recording begins at {fmt.moment(begin, now_ns)}, in {wait}" if begin is not None else ""
-        pairs.append((Piece(words), _token(run, now_ns)))
+        pairs.append((Piece(begin_words(run, now_ns)), _token(run, now_ns)))
         pairs.append((NOTHING, _disk(run)))
     else:
         counts = f"{_counts(run, report.date_ticks, 'this run')}, {fmt.rate(run.rate)}/s now"
@@ -268,13 +265,10 @@ def _disk(run: RunStatus) -> Piece:
 
 def _not_recorded(run: RunStatus) -> Iterator[str]:
     """The instruments that were asked for and are not recorded, or not any more, and the symbols that mean none."""
-    silent = [f"{symbol} ({key})" for key, symbol in run.silent]
-    stale = [f"{symbol} (since {fmt.clock_time(last_ns)})" for _, symbol, last_ns in run.stale]
-    for word, names in (("silent", silent), ("stale", stale), ("unknown today", run.unknown)):
-        if names:
-            more = len(names) - _NAMED
-            shown = ", ".join(names[:_NAMED])
-            yield f"{word} {len(names)}: {shown}{f' and {more} more' if more > 0 else ''}"
+    unknown = [("unknown today", [*run.unknown])] if run.unknown else []
+    for word, names in (*not_recorded(run), *unknown):
+        more = len(names) - _NAMED
+        yield f"{word} {len(names)}: {', '.join(names[:_NAMED])}{f' and {more} more' if more > 0 else ''}"
 
 
 def _kept(page: Page, report: StatusReport) -> None:
