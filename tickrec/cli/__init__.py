@@ -8,8 +8,10 @@ of what a command does.
 import os
 from typing import Final
 
-# Importing a command adds it to the app; help lists them in this order.
 # isort: off
+from tickrec.cli import garbage  # noqa: F401
+
+# Importing a command adds it to the app; help lists them in this order.
 from tickrec.cli import record  # noqa: F401
 from tickrec.cli import status  # noqa: F401
 from tickrec.cli import query  # noqa: F401
