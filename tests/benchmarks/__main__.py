@@ -5,6 +5,7 @@ a whole run about an hour.
 """
 
 import argparse
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -41,6 +42,7 @@ def main() -> None:
     chosen = options.parse_args()
     if unknown := set(chosen.rows) - set(ROWS):
         options.error(f"unknown: {', '.join(sorted(unknown))}")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its byte code: a third of a short command
     bench = Bench(chosen.work, chosen.quick, 1 if chosen.quick else chosen.turns, chosen.minutes)
     machine = description()
     found: list[Row] = []

@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tickrec import schema
+from tickrec.journal import JournalWriter, compress
 from tickrec.journal.history import History
 from tickrec.query.session import Session
 from tickrec.seal.sort import GROUP_ROWS
@@ -33,6 +34,7 @@ from tickrec.store import parquet
 from tickrec.store.coverage import Footer
 from tickrec.store.last_rows import LastRows
 from tickrec.store.paths import Store
+from tickrec.upstox.rest import SOURCE
 
 DATE = dt.date(2026, 11, 23)
 INSTRUMENTS = 220
@@ -111,11 +113,15 @@ def make_day(store: Store, ticks: int) -> None:
 
 def finish(store: Store, date: dt.date) -> None:
     """What else a sealed date has on disk."""
-    for path in (store.journal(date) / "0001.journal.zst", store.manifest_path(date)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    (store.journal(date) / "0001.journal.zst").write_bytes(b"")
     facts = {"schema_version": schema.SCHEMA_VERSION, "instruments": {f"NSE_EQ|{n}": n for n in range(INSTRUMENTS)}}
+    store.manifest_path(date).parent.mkdir(exist_ok=True)
     store.manifest_path(date).write_text(json.dumps(facts, indent=1))
+    if date == DATE:
+        JournalWriter(store.journal(date), source=SOURCE, next_seq=1, start_ns=0).close()
+        compress(store.journal_files(date)[0])
+    else:
+        store.journal(date).mkdir()
+        os.link(store.journal_files(DATE)[0], store.journal(date) / "0001.journal.zst")
 
 
 def add_days(store: Store, count: int, first: int = 1) -> None:

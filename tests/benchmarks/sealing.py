@@ -105,7 +105,10 @@ def write_day(store: Store, pool: Pool, ticks: int, *, part_ticks: int = A_MINUT
         writer.append(Entry(EntryKind.MESSAGE, 1, received, received, pool.payload(number)))
     last = writer.append(Entry(EntryKind.CLOSED, 0, received, received, encode_facts(reason="planned end")))
     writer.close()
-    PartWriter(store, date, part_ticks=part_ticks).flush(last, final=True)
+    parts, step = PartWriter(store, date), part_ticks // TICKS_A_MESSAGE
+    for seq in range(step, last, step):
+        parts.flush(seq)
+    parts.flush(last, final=True)
     return date
 
 
