@@ -2,9 +2,9 @@
 
 Owns the options of every file of `ticks` and of the small tables, and how a file is read so that damage shows: every
 page carries a checksum, as other readers know it, and the file another, because the heads of pages and the footer have
-none. Sorted by instrument, zstd finds the prices of the tick before, so plain values beat dictionaries there; of
-quantities, which are lots or round numbers, the indices of a dictionary are half as much to compress. Only encodings
-that every reader of Parquet knows are used.
+none. Sorted by instrument, zstd finds the prices and the book of the tick before, so plain values beat dictionaries
+there; of single quantities, which are lots or round numbers, the indices of a dictionary are half as much to compress.
+Only encodings that every reader of Parquet knows are used.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ _REPEATED: Final = (
     "instrument_key", "symbol", "mode", "ltq", "bid_qty", "ask_qty", "bid_qtys", "ask_qtys", "min_volume"
 )  # fmt: skip
 """Columns that a dictionary makes smaller in a part. For the others zstd alone does as well, and is cheaper."""
-_QUANTITIES: Final = ("ltq", "bid_qty", "ask_qty", "bid_qtys", "ask_qtys")
+_QUANTITIES: Final = ("ltq", "bid_qty", "ask_qty")
 _DICTIONARY: Final = (
     "instrument_key", "symbol", "mode", "min_open", "min_high", "min_low", "min_close", "min_ts", *_QUANTITIES
 )  # fmt: skip
@@ -105,14 +105,15 @@ def sealed_file(path: Path) -> TicksFile:
         "use_dictionary": [_leaf(schema.TICKS.field(name)) for name in _DICTIONARY],
         "column_encoding": dict.fromkeys(_DELTA, "DELTA_BINARY_PACKED"),
         "sorting_columns": pq.SortingColumn.from_ordering(schema.TICKS, _ORDER),
+        "max_rows_per_page": _MAX_ROWS,  # pages of a megabyte compress better than those of 20,000 rows
     }
     return TicksFile(path, options)
 
 
 def _level(column: pa.Field) -> int:
     """The level of zstd for a column of a sealed file. What prices and quantities take is most of it, and a seventh
-    less than at level 3; lists of prices get smaller up to level 7."""
-    if column.type == pa.list_(pa.float64()):
+    less than at level 3; lists get smaller up to level 7."""
+    if pa.types.is_list(column.type):
         return 7
     return 6 if column.name in _QUANTITIES or pa.types.is_floating(column.type) else 3
 
