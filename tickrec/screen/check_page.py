@@ -33,7 +33,8 @@ def check_page(report: DayReport, width: int, *, option: str = "") -> Page:
     page = Page(width)
     _head(page, report)
     if report.instruments:
-        _day_strip(page, report)
+        if report.session is not None:
+            _strip(page, Columns.over(*report.session, page.width - 2), report, report.instruments)
         page.say("   ".join(f"{letter} {fmt.grouped(count)}" for letter, count in report.counts.items()))
         if any(each.bars is not None for each in report.instruments):
             page.say(_bars([each.bars for each in report.instruments if each.bars is not None]))
@@ -75,12 +76,6 @@ def _head(page: Page, report: DayReport) -> None:
     left = Piece(f"{report.date}  grade {report.grade}", tone), Piece(counts)
     page.lines.append(spread(page.width, left, [Piece(times, rank=1)]))
     page.say(report.sentence)
-
-
-def _day_strip(page: Page, report: DayReport) -> None:
-    if report.session is not None:
-        columns = Columns.over(*report.session, page.width - 2)
-        _strip(page, columns, report, report.instruments)
 
 
 def _strip(page: Page, columns: Columns, report: DayReport, chosen: Sequence[InstrumentReport]) -> None:

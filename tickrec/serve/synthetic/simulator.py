@@ -4,6 +4,7 @@ Owns the pace of the market and how it answers a server; how prices walk is not 
 """
 
 import datetime as dt
+import functools
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -13,6 +14,7 @@ from tickrec.errors import UsageError
 from tickrec.serve.server import Server, Terms
 from tickrec.serve.source import Minute, Moment, Update
 from tickrec.serve.subscriptions import NORMAL_CAPS
+from tickrec.serve.synthetic.listings import master_of
 from tickrec.serve.synthetic.market import Market, Wheel
 from tickrec.serve.synthetic.messages import FeedEncoder, empty_entry, market_info_frame
 from tickrec.serve.synthetic.phases import Hours, Phase
@@ -77,7 +79,6 @@ class Synthetic:
         self._interval_ns = int(settings.interval * SECOND)
         self._seed = settings.seed
         self._encoders: dict[tuple[str, str], FeedEncoder] = {}
-        self._files: dict[tuple[dt.date, str], bytes] = {}
         self._wanted: Collection[str] = ()
         self._wheel: Wheel | None = None
         self._budget = 0.0
@@ -151,13 +152,7 @@ class Synthetic:
 
     def instruments(self, exchange: str, _now: Moment) -> bytes | None:
         """The file of an exchange; None: no such file."""
-        if exchange not in FILES:
-            return None
-        date = self._market.master.date
-        if (date, exchange) not in self._files:
-            self._files = {known: body for known, body in self._files.items() if known[0] == date}
-            self._files[date, exchange] = master_file(exchange, self._market.master.listings.values())
-        return self._files[date, exchange]
+        return _file(self._market.master.date, exchange) if exchange in FILES else None
 
     def holidays(self) -> list[dict[str, Any]]:
         """The data of /v2/market/holidays."""
@@ -211,3 +206,9 @@ class Synthetic:
     def status(self, _now: Moment) -> dict[str, Any]:
         """Nothing that the server does not count."""
         return {}
+
+
+@functools.lru_cache(maxsize=len(FILES))
+def _file(date: dt.date, exchange: str) -> bytes:
+    """The file of an exchange on a date; made in whatever thread asks."""
+    return master_file(exchange, master_of(date).listings.values())
