@@ -1,4 +1,4 @@
-"""Options: the macros `option_chain` and `option_summary`, in SQL over ticks and instruments.
+"""Option chains: the macros `option_chain` and `option_summary`, in SQL over ticks and instruments.
 
 Owns what is known of a chain at a moment and how it has changed since the open, the put-call ratio and max pain. Known
 is what the newest message before the moment said that said anything, by our clock; what an instrument showed before

@@ -1,4 +1,4 @@
-"""Flushing: from the journal to Parquet and DuckDB while recording.
+"""Flush: from the journal to Parquet and DuckDB while recording.
 
 Owns the worker thread that publishes parts, and the short-lived, low-priority children that append to the DuckDB day
 file, seal days and remove old journals. Everything here may fail, be slow or fall behind without the recording

@@ -1,4 +1,4 @@
-"""RunProgress: what a run has counted so far, as a RunStatus once a second.
+"""Progress: what a run has counted so far, as a RunStatus once a second.
 
 Owns the counters and rates. Reads the day, the feed, the flushing and the plan; changes none of them.
 """

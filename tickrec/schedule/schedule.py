@@ -1,8 +1,7 @@
 """Schedule: what is to be started, when, on which machine, and what the user should know of it.
 
-The recorder is started often and daily:
-the exchange calendar decides whether there is something to record, and a start beside a running recorder ends at once
-(exit code 7). So a crash, a reboot or a late login heals by itself.
+The recorder is started often and daily: the exchange calendar decides whether there is something to record, and a start
+beside a running recorder ends at once (exit code 7). So a crash, a reboot or a late login heals by itself.
 """
 
 import datetime as dt

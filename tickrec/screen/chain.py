@@ -1,4 +1,4 @@
-"""Chains: options that are recorded, as traders read them: calls left, strikes, puts right.
+"""Chain: options that are recorded, as traders read them: calls left, strikes, puts right.
 
 Owns what a trading symbol says of a contract, and the columns of a chain.
 """

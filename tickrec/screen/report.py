@@ -1,6 +1,6 @@
 """The report: what `tickrec status` prints, and what a run leaves behind when it ends.
 
-Owns the wording. Everything said here is in the StatusReport or the RunStatus; the same facts as JSON are in `status`.
+Owns the wording. Everything said here is in the StatusReport or the RunStatus; `status.as_json` has the same as JSON.
 """
 
 import datetime as dt

@@ -1,8 +1,7 @@
 """Recorded market: a market as it stands after the journal entries that have been read so far.
 
 Owns the newest feed of every instrument, and what REST answers of a recorded date, minute bars made from ticks among
-it. Which entries are read, and when, is
-for `replay` and `relay` to say.
+it. Which entries are read, and when, is for `replay` and `relay` to say.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
 """Auth: where the access token comes from, what can be read from it, and keeping it out of sight.
 
 Owns the token's sources (environment, file, command), their order, the file's permissions, and the one token that all
-connections of a feed share. The token is never
-verified here, and need not be a JWT: only the broker's answer counts.
+connections of a feed share. The token is never verified here, and need not be a JWT: only the broker's answer counts.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
 """Protocol: what to ask of the broker's market data feed, within which limits, and what its failures mean.
 
-Owns the desired subscriptions of a connection and who has not answered, the key caps,
-and the verdict on everything that can go wrong. Opens no socket and reads no clock: it is told what happened and when,
-and says what to do.
+Owns the desired subscriptions of a connection and who has not answered, the key caps, and the verdict on everything
+that can go wrong. Opens no socket and reads no clock: it is told what happened and when, and says what to do.
 """
 
 import itertools

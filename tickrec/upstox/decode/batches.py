@@ -1,11 +1,10 @@
 """Batches: payloads become Arrow record batches shaped like the broker's messages; payloads that are none are named.
 
 Owns the boundary to ptars, which decodes serialized messages straight to Arrow; where it cannot be had, or refuses what
-protobuf accepts, `plain` takes over. Every entry costs a slot in every field
-of every branch, so payloads are decoded in two steps: to an outline in which the branches stay bytes, then each branch
-by itself. The outline keeps all occurrences of a field, so that the few messages for which protobuf has rules about
-repetition (a branch merged or replaced, a map key sent twice) are seen and rewritten by protobuf itself.
-Knows nothing of the tables.
+protobuf accepts, `plain` takes over. Every entry costs a slot in every field of every branch, so payloads are decoded
+in two steps: to an outline in which the branches stay bytes, then each branch by itself. The outline keeps all
+occurrences of a field, so that the few messages for which protobuf has rules about repetition (a branch merged or
+replaced, a map key sent twice) are seen and rewritten by protobuf itself. Knows nothing of the tables.
 """
 
 import functools
