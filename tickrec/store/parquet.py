@@ -85,7 +85,7 @@ class TicksFile:
 
 
 def part_file(path: Path) -> TicksFile:
-    """A part: cheap to write. Its row groups are those of one or more runs, each sorted by instrument."""
+    """A part: cheap to write. Its row groups, one for each `write`, are small and in the order of the instruments."""
     options = {
         "compression": "zstd",
         "compression_level": 1,

@@ -56,14 +56,13 @@ _LARGE_RUN_ROWS: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Flushed:
-    """What a flush published: the last part (None: nothing), the range of seq, rows, and bytes of `ticks`."""
+    """What a flush published: the last part (None: nothing), the range of seq, and rows of `ticks` and `rejected`."""
 
     path: Path | None
     first: int
     last: int
     ticks: int = 0
     rejected: int = 0
-    bytes: int = 0
 
 
 class Draft:
@@ -192,7 +191,7 @@ class PartWriter:
             if nothing_due or (part := self._part(last_seq, sizes, final)) is None:
                 break
             rows = {"ticks": done.ticks + part.ticks, "rejected": done.rejected + part.rejected}
-            done = replace(done, path=part.path, last=self.next_seq - 1, bytes=done.bytes + part.bytes, **rows)
+            done = replace(done, path=part.path, last=self.next_seq - 1, **rows)
         self._behind = self.next_seq <= last_seq
         pa.default_memory_pool().release_unused()
         return done
@@ -229,8 +228,7 @@ class PartWriter:
             )
             part = draft.publish(footer, small, empty=awaited is not None)
         self._covered = self._with(part, footer) if awaited is None else self._mended_coverage()
-        size = part.path.stat().st_size
-        return Flushed(part.path, part.first, part.last, draft.ticks, small["rejected"].num_rows, size)
+        return Flushed(part.path, part.first, part.last, draft.ticks, small["rejected"].num_rows)
 
     def _with(self, part: Part, footer: Footer) -> Coverage:
         """What is covered with one part more."""

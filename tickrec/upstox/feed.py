@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tickrec.clock import Clock
-from tickrec.errors import TokenError
+from tickrec.errors import TokenError, leaves
 from tickrec.upstox.auth import Access, Token, TokenSource
 from tickrec.upstox.limits import NO_LIMITS_KNOWN, Limits
 from tickrec.upstox.link import ConnectionState, Link, SinkFailed
@@ -154,8 +154,9 @@ class Feed:
                 self._sink, self._group = sink, group
                 for link in self._links:
                     group.create_task(self._keep(link, sink))
-        except BaseExceptionGroup as errors:
-            raise _first(errors) from None
+        except ExceptionGroup as errors:
+            first = next(leaves(errors))
+            raise first.__cause__ or first if isinstance(first, SinkFailed) else first from None
         finally:
             self._sink = self._group = None
         if self._fatal is not None:
@@ -177,11 +178,3 @@ def _without_repeats(plan: Sequence[Sequence[Wanted]]) -> list[list[Wanted]]:
             places.setdefault(each.instrument_key, number)
     fresh = [[each for each in wanted if places[each.instrument_key] == number] for number, wanted in enumerate(plan)]
     return [wanted for wanted in fresh if wanted]
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What went wrong first, out of the groups that the tasks wrapped it into."""
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error.__cause__ or error if isinstance(error, SinkFailed) else error

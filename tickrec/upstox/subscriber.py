@@ -20,7 +20,7 @@ from tickrec.formatting import grouped, plural
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.journal.history import NO_CLOSE_FRAME
 from tickrec.upstox.auth import Access, Token
-from tickrec.upstox.decode.peek import carries_feeds, sent_ms, served_keys
+from tickrec.upstox.decode.peek import carries_feeds, is_live, sent_ms, served_keys
 from tickrec.upstox.liveness import Liveness, Look, Now
 from tickrec.upstox.protocol import Failure, Request, Situation, Subscription, followed
 from tickrec.upstox.rest import Rest
@@ -39,8 +39,6 @@ LOOK_SECONDS: Final = 1.0
 """The websocket is looked after this often at least, so that silence counts from the end of a quiet time."""
 GOODBYE_NS: Final = SECOND
 """Data that came so shortly before the end shows that the websocket lived, also when it does not answer a goodbye."""
-LIVE_FEED: Final = b"\x08\x01"
-"""How a message of type live_feed begins; a snapshot has the type's zero value, which is not sent."""
 SKIPPED: Final = "what the broker sent could not be read in time, and it left something out"
 
 
@@ -187,14 +185,14 @@ class Subscriber:
         self.frames += len(messages)
         for data, text in reversed(messages):
             if not text and carries_feeds(data):
-                self.liveness.received_data(now, tick=data.startswith(LIVE_FEED))
+                self.liveness.received_data(now, tick=is_live(data))
                 if self._subscription.complete:
                     return
                 self._learn_answers(data, now)
 
     def _learn_answers(self, message: bytes, now: Now) -> None:
         """Take in which instruments a message with data answers."""
-        if message.startswith(LIVE_FEED) and now.mono_ns < self._look_ns:
+        if is_live(message) and now.mono_ns < self._look_ns:
             return
         self._look_ns = now.mono_ns + LOOK_NS
         self._subscription.serve(served_keys(message))

@@ -11,15 +11,22 @@ from google.protobuf.message import DecodeError
 
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.decode import wire
-from tickrec.upstox.decode.wire import CURRENT_TS, FEEDS, KEY, LAST_INSTANT, outline, read_field, read_varint
+from tickrec.upstox.decode.wire import (
+    CURRENT_TS,
+    FEEDS,
+    KEY,
+    LAST_INSTANT,
+    LIVE_FEED,
+    MARKET_INFO,
+    VALUE,
+    outline,
+    read_field,
+    read_varint,
+)
 
 STATUS: Final = {value.number: value.name for value in pb.DESCRIPTOR.enum_types_by_name["MarketStatus"].values}
 """What the number of a segment's status stands for."""
-_KEY, _VALUE = 1 << 3 | 2, 2 << 3 | 2
-"""How key and feed of an entry of `feeds` begin; their lengths follow."""
-_LIVE_FEED: Final = bytes((1 << 3, 1))
-"""How a message begins whose `type`, field 1, is live_feed."""
-_MARKET_INFO: Final = bytes((1 << 3, 2))
+_MARKET_INFO: Final = bytes((1 << 3, MARKET_INFO))
 
 
 def count_feeds(payload: bytes) -> int:
@@ -99,7 +106,7 @@ def is_market_info(payload: bytes) -> bool:
 
 def is_live(payload: bytes) -> bool:
     """Whether a message tells of what has just happened, and not of what was when somebody subscribed."""
-    return payload.startswith(_LIVE_FEED)
+    return payload.startswith(LIVE_FEED)
 
 
 def segment_status(payload: bytes) -> dict[str, str]:
@@ -129,7 +136,7 @@ def last_prices(payload: bytes, keys: Iterable[str]) -> dict[str, float]:
     prices: dict[str, float] = {}
     for key in keys:
         name = key.encode()
-        at = payload.find(bytes((_KEY, len(name))) + name + bytes((_VALUE,)))
+        at = payload.find(bytes((KEY, len(name))) + name + bytes((VALUE,)))
         if at >= 0 and (price := _last_price(payload, at + len(name) + 3)) > 0:
             prices[key] = price
     return prices

@@ -20,11 +20,13 @@ LAST_INSTANT: Final = 253_402_300_799_999
 """The end of the year 9999 in ms: what every reader of the files can represent."""
 MARKET_INFO: Final = 2
 """The type of a message about the state of the segments."""
-_LIVE: Final = b"\x08\x01"
-"""The type of a live_feed; that of an initial_feed is zero, which proto3 does not send."""
+LIVE_FEED: Final = b"\x08\x01"
+"""How a live_feed begins: with its type, field 1. That of an initial_feed is zero, which proto3 does not send."""
 KEY: Final = 0x0A
 """The tag of the key of an entry of a map: field 1, length-delimited."""
-_VALUE, _MODE, _INFO = 0x12, 0x20, 0x22
+VALUE: Final = 0x12
+"""That of its value."""
+_MODE, _INFO = 0x20, 0x22
 _BRANCHES: Final = (0x0A, 0x12, 0x1A)
 _BITS: Final = 0xFFFF_FFFF_FFFF_FFFF
 _NEGATIVE: Final = 1 << 63
@@ -91,7 +93,7 @@ def _feed(payload: bytes, start: int, at: int, end: int) -> Feed | None:
     if end > len(payload) or payload[at] != KEY or (length := payload[at + 1]) > 0x7F:
         return None
     value = at + 2 + length
-    if payload[value] != _VALUE:
+    if payload[value] != VALUE:
         return None
     size, inside = read_varint(payload, value + 1)
     if inside + size != end or payload[inside] not in _BRANCHES:
@@ -139,7 +141,7 @@ def _known_entry(entry: bytes) -> bytes:
         start = at
         tag, at = read_field(entry, at)
         depth += {3: 1, 4: -1}.get(tag & 7, 0)
-        if not depth and tag in (KEY, _VALUE):
+        if not depth and tag in (KEY, VALUE):
             known += entry[start:at]
     return bytes(known)
 
@@ -160,7 +162,7 @@ def _odd(payload: bytes) -> Outline | None:
 
 def frame(feeds: Iterable[bytes], sent_ms: int, *, snapshot: bool) -> bytes:
     """A whole message of `feeds`, each as in Feed.data: an initial_feed if it is a `snapshot`, else a live_feed."""
-    return b"".join((b"" if snapshot else _LIVE, *feeds, bytes((CURRENT_TS,)), varint(sent_ms)))
+    return b"".join((b"" if snapshot else LIVE_FEED, *feeds, bytes((CURRENT_TS,)), varint(sent_ms)))
 
 
 def read_field(payload: bytes, at: int) -> tuple[int, int]:
