@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from tests.clocks import HandClock, at
-from tests.market.fixtures import TODAY, Record, chain, index, share
+from tests.market.fixtures import TODAY, Record, chain, contract, index, master_of, share
 from tests.record.broker import Broker, broker, told
-from tickrec.config import Config
+from tickrec.clock import SECOND
+from tickrec.config import Config, load
 from tickrec.errors import NothingToRecord, TickrecError, UsageError
+from tickrec.market.instruments import write
 from tickrec.market.selectors import UnknownSymbols
 from tickrec.record.plan import Options, Plan
-from tickrec.record.plan_making import load_calendar, make_plan
+from tickrec.record.plan_making import likely_times, load_calendar, make_plan
 from tickrec.store.paths import Store
 from tickrec.upstox.auth import TokenSource
 from tickrec.upstox.protocol import Situation
@@ -159,3 +161,55 @@ def test_a_broker_that_refuses_everything_cannot_be_asked_yet(morning: Morning) 
     with pytest.raises(TickrecError) as raised:
         morning.plan("S0")
     assert isinstance(raised.value, RestError)
+
+
+# Before the broker has answered
+
+SHARES_OVER = at(f"{TODAY}T16:30")
+"""Shares trade until 15:30, commodities until 23:55."""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return load(None, data=tmp_path / "data", simulate=False, environ={"HOME": str(tmp_path)})
+
+
+def keep_list(store: Store, tmp_path: Path) -> None:
+    """The instruments of the day before: a share and a commodity."""
+    crude = contract("CRUDEOIL", "MCX_COM|294", "FUT", dt.date(2026, 12, 18), segment="MCX_FO")
+    table = master_of(tmp_path, [share("RELIANCE", "INE002A01018"), crude]).table
+    path = store.instruments_path(TODAY - dt.timedelta(days=1))
+    path.parent.mkdir(parents=True)
+    write(table, path)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "listed", "end"),
+    [
+        (("fno",), False, "16:01"),
+        (("RELIANCE",), True, "16:01"),
+        (("CRUDEOIL:fut",), True, "23:56"),
+        (("RELIANCE", "CRUDEOIL:fut"), True, "23:56"),
+        (("CRUDEOIL:fut",), False, "23:56"),
+        (("NOSUCH",), True, "23:56"),
+    ],
+)
+def test_a_run_lasts_as_long_as_anything_that_it_may_record(
+    store: Store, config: Config, tmp_path: Path, symbols: tuple[str, ...], listed: bool, end: str
+) -> None:
+    if listed:
+        keep_list(store, tmp_path)
+    options = Options(symbols=symbols, mode="full")
+    found = likely_times(config, options, store, at(f"{TODAY}T10:00")).stop_ns
+    assert found is not None
+    assert (
+        at(f"{TODAY}T{end}") <= found <= at(f"{TODAY}T{end}") + 15 * 60 * SECOND
+    )  # longer where only the built-in hours are known
+
+
+def test_commodities_are_not_over_when_shares_are(store: Store, config: Config, tmp_path: Path) -> None:
+    keep_list(store, tmp_path)
+    crude, reliance = (Options(symbols=(name,), mode="full") for name in ("CRUDEOIL:fut", "RELIANCE"))
+    assert (likely_times(config, crude, store, SHARES_OVER).stop_ns or 0) > SHARES_OVER
+    assert likely_times(config, reliance, store, SHARES_OVER).stop_ns == SHARES_OVER
+    assert likely_times(config, crude, store, at(f"{TODAY}T08:00")).start_ns == at(f"{TODAY}T09:00")

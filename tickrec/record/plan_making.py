@@ -1,19 +1,28 @@
 """Plan making: the way to a plan, before anything connects.
 
 Owns what is asked of the broker for it, and in which order: calendar, token, instruments. Keeps what it answers in the
-store.
+store. Also the guess when a run begins and ends that the broker has told nothing of yet.
 """
 
 import logging
+from typing import Final
 
 import pyarrow as pa
 
 from tickrec.clock import Clock
 from tickrec.config import Config
-from tickrec.errors import NothingToRecord
+from tickrec.errors import NothingToRecord, UsageError
 from tickrec.formatting import plural
-from tickrec.market.calendar import Calendar, ensure_calendar, kept_calendar, trading_date
-from tickrec.record.choice import choose
+from tickrec.market.calendar import (
+    SEGMENTS,
+    Calendar,
+    ensure_calendar,
+    kept_calendar,
+    known_calendar,
+    trading_date,
+)
+from tickrec.market.instruments import latest_before
+from tickrec.record.choice import choose, resolve_before
 from tickrec.record.plan import (
     SHARE_SEGMENTS,
     Bar,
@@ -33,6 +42,9 @@ from tickrec.upstox.protocol import caps
 from tickrec.upstox.rest import Rest
 
 log = logging.getLogger("tickrec")
+
+_SHARES: Final = ("fno",)
+"""Selectors of which it is known without a list that they are shares."""
 
 
 def load_calendar(store: Store, rest: Rest, now_ns: int, *, anew: bool = False) -> Calendar:
@@ -114,3 +126,25 @@ def ask_hours(
         return calendar, plan_times(config, options, calendar, plan.segments, plan.times.start_ns)
     except NothingToRecord:  # of a day that is being recorded: what the run goes by stays
         return plan.calendar, plan.times
+
+
+def likely_times(config: Config, options: Options, store: Store, now_ns: int) -> Times:
+    """When a run that is started now begins and ends at the latest, as far as that is known from an earlier day's
+    instruments. Nobody is asked; what would record nothing begins and ends now."""
+    calendar = known_calendar(store.state / "calendar.json")
+    try:
+        return plan_times(config, options, calendar, _likely_segments(config, options, store, now_ns), now_ns)
+    except NothingToRecord:
+        return Times(now_ns, now_ns)
+
+
+def _likely_segments(config: Config, options: Options, store: Store, now_ns: int) -> set[str]:
+    """The segments of a run, as far as that is known without today's instruments; all where it is not."""
+    if options.symbols == _SHARES:
+        return set(SHARE_SEGMENTS)
+    before = latest_before(store.instruments_path, trading_date(now_ns))
+    try:
+        found = [] if before is None else resolve_before(config, options, before, now_ns)
+    except UsageError:
+        found = []
+    return {each.segment for each in found} or set(SEGMENTS)

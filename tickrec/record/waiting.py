@@ -28,9 +28,8 @@ from tickrec.logs import Once, Warnings
 from tickrec.market.calendar import trading_date
 from tickrec.market.hours import at
 from tickrec.record.alerts import Alert, Alerts
-from tickrec.record.horizon import earliest_start, latest_end
 from tickrec.record.plan import Bar, Options, Plan, plan_times
-from tickrec.record.plan_making import make_plan
+from tickrec.record.plan_making import likely_times, make_plan
 from tickrec.record.progress import RunProgress, unplanned
 from tickrec.status import status
 from tickrec.status.runstatus import STOPPED
@@ -194,8 +193,8 @@ class Waiting:
     def _may_be_stored_later(self) -> bool:
         """Whether it is early enough for a token to come, and nobody is there to be told that there is none."""
         now_ns = self._clock.wall_ns()
-        begin_ns = earliest_start(self._config, self._options, self._store, now_ns)
-        return self._options.scheduled and now_ns < begin_ns - TOKEN_NS
+        times = likely_times(self._config, self._options, self._store, now_ns)
+        return self._options.scheduled and now_ns < times.start_ns - TOKEN_NS
 
     async def _pause_for_token(self, error: TokenError) -> None:
         """Let time pass in silence; the status alone says why."""
@@ -216,7 +215,7 @@ class Waiting:
         self._refused = used
 
     def _give_up_when_over(self, error: RestError) -> None:
-        end_ns = latest_end(self._config, self._options, self._store, self._started_ns)
+        end_ns = likely_times(self._config, self._options, self._store, self._started_ns).stop_ns
         if end_ns is not None and self._clock.wall_ns() >= end_ns:
             what = "the broker could not be reached for the whole session"
             raise BrokerUnreachable(what, where=error.brief, hint=error.hint) from error
