@@ -94,7 +94,7 @@ async def test_the_end_moves_while_the_feed_calls_a_recorded_segment_open_and_br
     status: dict[str, str], ticks: bytes, ago_s: int, moved: bool
 ) -> None:
     clock, plan = HandClock(at(DATE, dt.time(11))), plan_of()
-    ending = Ending(plan, clock)
+    ending = Ending(plan, clock, lambda: (plan.calendar, plan.times))
     ending.hear([entry(status_of(**status), clock)])
     clock.now_ns = END - ago_s * SECOND
     ending.hear([entry(ticks, clock)])
@@ -106,7 +106,7 @@ async def test_the_end_moves_while_the_feed_calls_a_recorded_segment_open_and_br
 
 async def test_an_extended_session_is_recorded_until_the_feed_says_that_it_is_over() -> None:
     clock, plan = HandClock(END - MINUTE), plan_of()
-    ending = Ending(plan, clock)
+    ending = Ending(plan, clock, lambda: (plan.calendar, plan.times))
     ending.hear([entry(status_of(NSE_FO="NORMAL_OPEN"), clock)])
     over = at(DATE, dt.time(17))
     while ending.seconds_left > 0 or await ending.is_moved():

@@ -1,21 +1,23 @@
-"""What a run counts of itself: here, how fast it fills the disk."""
+"""What a run counts of itself: here, how fast it fills the disk, and events a second."""
 
 import datetime as dt
 from pathlib import Path
 
 from tests.clocks import HandClock
 from tests.query.fixtures import at, write_sealed
-from tests.record.fixtures import DATE
+from tests.record.fixtures import DATE, NOW
+from tickrec.clock import SECOND
 from tickrec.journal.entry import Entry, EntryKind
+from tickrec.logs import Warnings
 from tickrec.market.calendar import Calendar
 from tickrec.record.plan import Plan, Times
-from tickrec.record.progress import FORECAST_SECONDS, PARQUET_SHARE, RunProgress
+from tickrec.record.progress import FORECAST_SECONDS, PARQUET_SHARE, Rate, RunProgress
 from tickrec.store.paths import Store
 
 
 def progress_of(root: Path, clock: HandClock) -> RunProgress:
     plan = Plan("full", (), (), Calendar(), None, Times(clock.wall_ns(), None))
-    return RunProgress(Store(root), plan, clock, min_free=1)
+    return RunProgress(Store(root), plan, clock, 1, Warnings())
 
 
 def test_a_young_run_tells_nothing_of_how_long_the_disk_lasts(tmp_path: Path) -> None:
@@ -35,3 +37,19 @@ def test_what_earlier_days_hold_is_looked_at_and_cannot_be_in_the_way(tmp_path: 
     store.manifest_path(date).parent.mkdir()
     store.manifest_path(date).write_text("not a manifest")
     assert progress_of(tmp_path, HandClock()).ticks == 0
+
+
+def test_a_rate_covers_the_last_seconds_only() -> None:
+    rate = Rate()
+    rates = [rate.sample(total, NOW + second * SECOND) for second, total in enumerate([0, 600, 1200, 1800, 2400, 3000])]
+    assert rates == [0.0, 600.0, 600.0, 600.0, 600.0, 600.0]
+    for second in range(6, 20):
+        last = rate.sample(3000, NOW + second * SECOND)
+    assert last == 0.0
+
+
+def test_a_rate_survives_a_long_pause_between_samples() -> None:
+    rate = Rate()
+    rate.sample(0, NOW)
+    rate.sample(100, NOW + SECOND)
+    assert rate.sample(700, NOW + 61 * SECOND) == 10.0

@@ -14,6 +14,7 @@ from tests.upstox.feed_fixtures import make_feed
 from tickrec.clock import SECOND
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.journal.gaps import Gap
+from tickrec.logs import Warnings
 from tickrec.market.calendar import Calendar
 from tickrec.record.alerts import Alerts
 from tickrec.record.day import MIDNIGHT, Day
@@ -232,7 +233,7 @@ async def test_a_date_that_was_left_is_finished_when_nothing_more_can_turn_out(r
 
 async def test_a_date_is_not_said_to_be_flushed_as_far_as_the_one_before(run: Run) -> None:
     plan = Plan("full", (), (), Calendar(), None, Times(0, None))
-    progress, feed = RunProgress(run.store, plan, run.clock, min_free=0), make_feed("http://127.0.0.1:1", [])
+    progress, feed = RunProgress(run.store, plan, run.clock, 0, Warnings()), make_feed("http://127.0.0.1:1", [])
 
     def flushed() -> tuple[int, int | None]:
         told = progress.status(run.rollover.current, feed, run.flushing)

@@ -19,7 +19,7 @@ from tickrec.logs import Warnings
 from tickrec.record.alerts import Alerts
 from tickrec.record.plan import Options, Plan, no_bar
 from tickrec.record.start import Record
-from tickrec.record.waiting import FIRST_RENEWAL_NS, LONG_SECONDS, Waiting
+from tickrec.record.waiting import FIRST_RENEWAL_NS, LONG_SECONDS, Setup, Waiting
 from tickrec.status import status
 from tickrec.status.runstatus import STOPPED
 from tickrec.store.paths import Store
@@ -95,17 +95,19 @@ class Early:
         self.store = Store(config.store.data)
         self.alerts = Alerts(config.record.on_alert, self.clock, self.store.state / "alerts.json")
         self.waiting = Waiting(
-            config,
-            Options(symbols=(symbols,), mode="full", kept=True),
-            self.store,
-            Rest(asked.script.url, asked.script.url),
-            TokenSource(config.upstox, {"UPSTOX_ACCESS_TOKEN": "token"}),
-            self.clock,
-            self.stopping,
-            self.alerts,
-            bar=no_bar,
-            warnings=Warnings(),
-            planned=lambda: None,
+            Setup(
+                config,
+                Options(symbols=(symbols,), mode="full", kept=True),
+                self.store,
+                Rest(asked.script.url, asked.script.url),
+                TokenSource(config.upstox, {"UPSTOX_ACCESS_TOKEN": "token"}),
+                self.clock,
+                self.stopping,
+                self.alerts,
+                Warnings(),
+                lambda: None,
+                no_bar,
+            )
         )
 
     async def planned(self) -> Plan:

@@ -41,7 +41,7 @@ Ask = Callable[[], tuple[Calendar, Times]]
 class Ending:
     """The planned end of one run, which is the plan's `times`; these and its calendar are what changes here."""
 
-    def __init__(self, plan: Plan, clock: Clock, ask: Ask | None = None) -> None:
+    def __init__(self, plan: Plan, clock: Clock, ask: Ask) -> None:
         self._plan = plan
         self._clock = clock
         self._ask = ask
@@ -135,8 +135,6 @@ class Ending:
 
     async def _ask_again(self) -> None:
         """Go by what the broker tells now. An earlier end than the planned one is not believed."""
-        if self._ask is None:
-            return
         try:
             self._plan.calendar, times = await in_thread(self._ask)
         except Exception as error:  # noqa: BLE001 - the named boundary of asking: hours are no reason to end a run

@@ -5,7 +5,8 @@ Owns the counters and rates. Reads the day, the feed, the flushing and the plan;
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,11 +14,11 @@ from tickrec.clock import SECOND, Clock
 from tickrec.config import SIMULATED
 from tickrec.files import free_bytes
 from tickrec.journal.entry import Entry
+from tickrec.logs import Warnings
 from tickrec.market.calendar import trading_date
 from tickrec.record.day import Day
 from tickrec.record.flush import Flushing
 from tickrec.record.plan import Plan
-from tickrec.record.rate import Rate
 from tickrec.record.stale import Stopped
 from tickrec.status.disk_use import disk_use
 from tickrec.status.runstatus import CONNECTED, RECORDING, STOPPED, WAITING, ConnectionStatus, RunStatus
@@ -30,8 +31,25 @@ SESSION_SECONDS: Final = 7 * 3600
 """How long a day's recording is taken to be when its size is estimated."""
 FORECAST_SECONDS: Final = 600
 """A run shorter than this says nothing about how long the disk lasts."""
+RATE_NS: Final = 5 * SECOND
 PARQUET_SHARE: Final = 0.5
 """What Parquet and DuckDB add to a day's journal, roughly, until it is sealed."""
+
+
+class Rate:
+    """Events a second over the last few seconds, from running totals that are sampled about once a second."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[int, int]] = deque()
+
+    def sample(self, total: int, mono_ns: int) -> float:
+        """Take the running total at a monotonic time; the rate since the oldest sample of the last RATE_NS."""
+        samples = self._samples
+        samples.append((mono_ns, total))
+        while len(samples) > 2 and samples[1][0] <= mono_ns - RATE_NS:
+            samples.popleft()
+        then_ns, before = samples[0]
+        return (total - before) * SECOND / (mono_ns - then_ns) if mono_ns > then_ns else 0.0
 
 
 @dataclass(slots=True)
@@ -66,10 +84,7 @@ def unplanned(
 class RunProgress:
     """Counts messages and ticks of a run; `frames`, `ticks` and `bytes` are totals since it began."""
 
-    def __init__(
-        self, store: Store, plan: Plan, clock: Clock, *, min_free: int, news: Callable[[], tuple[str, ...]] = tuple
-    ) -> None:
-        """`news`: the last warnings that were logged."""
+    def __init__(self, store: Store, plan: Plan, clock: Clock, min_free: int, warnings: Warnings) -> None:
         self.frames = 0
         self.ticks = 0
         self.bytes = 0
@@ -80,7 +95,7 @@ class RunProgress:
         self._plan = plan
         self._clock = clock
         self._min_free = min_free
-        self._news = news
+        self._warnings = warnings
         self._lines: dict[int, _Line] = {}
         self._rates: dict[str, Rate] = {}
         self._free: tuple[int, int] | None = None
@@ -173,7 +188,7 @@ class RunProgress:
             "segments": tuple(sorted(self._plan.segments)),
             "session": self._plan.session_text(now_ns),
             "stop_ns": self._plan.times.stop_ns,
-            "news": self._news(),
+            "news": self._warnings.lines,
         }
 
     def _connection(self, state: ConnectionState, mono_ns: int, *, over: bool) -> ConnectionStatus:

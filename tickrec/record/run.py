@@ -14,15 +14,14 @@ from functools import partial
 from typing import Any, Final, NoReturn, TypeVar
 
 from tickrec import logs
-from tickrec.clock import SECOND, Clock, Stopped, ist, unless_stopped
-from tickrec.config import Config
+from tickrec.clock import SECOND, Stopped, ist, unless_stopped
 from tickrec.errors import BrokerUnreachable, ExitCode, StorageError, TickrecError, leaves, to_run
 from tickrec.formatting import duration, plural
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.journal.gaps import Gap
 from tickrec.market.instruments import Instrument
 from tickrec.record.alert_rules import AlertRules, run_alerts
-from tickrec.record.alerts import Alert, Alerts
+from tickrec.record.alerts import Alert
 from tickrec.record.background import Background
 from tickrec.record.day import Day
 from tickrec.record.done_message import tell_done
@@ -34,10 +33,9 @@ from tickrec.record.plan import Plan
 from tickrec.record.progress import RunProgress, unplanned
 from tickrec.record.rollover import SEALING, Rollover
 from tickrec.record.stale import Staleness
-from tickrec.record.waiting import Late
+from tickrec.record.waiting import Late, Setup
 from tickrec.status import status
 from tickrec.status.runstatus import STOPPED, RunStatus
-from tickrec.store.paths import Store
 from tickrec.upstox.feed import Feed
 from tickrec.upstox.protocol import named
 from tickrec.upstox.rest import SOURCE
@@ -73,36 +71,21 @@ _WHY: Final = {Stop.PLANNED: "the planned end", Stop.SIGNAL: "a signal came", St
 class Recorder:
     """One run: what `feed` yields, into `store`, until `stopping` is set or the plan says so.
 
-    The caller holds the store's recording lock. `warnings` has those that were logged.
+    The caller holds the store's recording lock.
     """
 
     def __init__(
-        self,
-        config: Config,
-        store: Store,
-        feed: Feed,
-        plan: Plan,
-        clock: Clock,
-        stopping: asyncio.Event,
-        alerts: Alerts,
-        day: Day,
-        *,
-        ending: Ending | None = None,
-        latecomers: Latecomers | None = None,
-        late: Late | None = None,
-        warnings: logs.Warnings,
+        self, setup: Setup, feed: Feed, plan: Plan, day: Day, ending: Ending, latecomers: Latecomers, late: Late | None
     ) -> None:
-        self._config = config
-        self._store = store
+        config, store, clock, alerts = setup.config, setup.store, setup.clock, setup.alerts
+        self._config, self._store, self._clock, self._alerts = config, store, clock, alerts
+        self._stopping = setup.stopping
         self._feed = feed
-        self._ending = ending or Ending(plan, clock)
+        self._plan = plan
+        self._ending = ending
         self._latecomers = latecomers
         self._late = late
-        self._plan = plan
-        self._clock = clock
-        self._stopping = stopping
-        self._alerts = alerts
-        self._progress = RunProgress(store, plan, clock, min_free=config.store.min_free, news=lambda: warnings.lines)
+        self._progress = RunProgress(store, plan, clock, config.store.min_free, setup.warnings)
         self._flushing = Flushing(
             store, clock, interval=config.record.flush_interval.total_seconds(), duckdb=config.store.duckdb
         )
@@ -199,8 +182,7 @@ class Recorder:
         yield "the status file", self._report
         yield "alerting", self._watch
         yield "the calendar", self._ending.keep_asking
-        if self._latecomers is not None:
-            yield "the list of instruments", self._latecomers.keep_asking
+        yield "the list of instruments", self._latecomers.keep_asking
         yield "stale instruments", self._staleness.keep_looking
         yield "finishing dates", self._rollover.keep_finishing
         yield "housekeeping", self._rollover.keep_house

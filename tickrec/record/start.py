@@ -29,7 +29,7 @@ from tickrec.record.plan import Bar, Options, Plan, Times, no_bar
 from tickrec.record.plan_making import ask_hours
 from tickrec.record.rollover import open_today
 from tickrec.record.run import Recorder
-from tickrec.record.waiting import Waiting
+from tickrec.record.waiting import Setup, Waiting
 from tickrec.status.runstatus import RunStatus
 from tickrec.store.paths import Store
 from tickrec.upstox.auth import Token, TokenSource
@@ -61,30 +61,23 @@ class Record:
         bar: Bar = no_bar,
         timing: Timing = TIMING,
     ) -> None:
-        self._config = config
-        self._options = options
-        self._clock = clock
-        self._stopping = stopping
-        self._planned = planned
-        self._warnings = logs.Warnings()
-        self._timing = timing
-        self._store = Store(config.store.data)
-        self._rest = Rest(config.upstox.api_url, config.upstox.assets_url)
-        self._tokens = TokenSource(config.upstox, environ)
-        self._alerts = Alerts(config.record.on_alert, clock, self._store.state / "alerts.json")
-        self._waiting = Waiting(
+        store = Store(config.store.data)
+        self._setup = Setup(
             config,
             options,
-            self._store,
-            self._rest,
-            self._tokens,
+            store,
+            Rest(config.upstox.api_url, config.upstox.assets_url),
+            TokenSource(config.upstox, environ),
             clock,
             stopping,
-            self._alerts,
-            bar=bar,
-            warnings=self._warnings,
-            planned=planned,
+            Alerts(config.record.on_alert, clock, store.state / "alerts.json"),
+            logs.Warnings(),
+            planned,
+            bar,
         )
+        self._store, self._clock = store, clock
+        self._timing = timing
+        self._waiting = Waiting(self._setup)
 
     async def run(self) -> RunStatus:
         """Lock, plan, wait, record; what the run last said of itself.
@@ -106,7 +99,7 @@ class Record:
             where = str(error.filename or self._store.root)
             raise await self._alerted(StorageError(what, where=where, hint="Check the disk")) from None
         except Exception as error:  # noqa: BLE001 - the named boundary of what comes before a recording
-            hide = self._tokens.last.redact if self._tokens.last is not None else str
+            hide = self._setup.tokens.last.redact if self._setup.tokens.last is not None else str
             raise await self._alerted(logs.internal_error(error, hide)) from None
 
     async def _run(self) -> RunStatus:
@@ -122,57 +115,49 @@ class Record:
             return await self._record(plan or await self._waiting.plan())
 
     async def _alerted(self, error: TickrecError) -> TickrecError:
-        self._alerts.send(Alert("end", f"tickrec cannot record: {error}"))
-        await self._alerts.finish()
+        self._setup.alerts.send(Alert("end", f"tickrec cannot record: {error}"))
+        await self._setup.alerts.finish()
         return error
 
     async def _record(self, plan: Plan) -> RunStatus:
         plan = await self._waiting.until_session(plan)
-        self._planned()
+        self._setup.planned()
         self._warn_of_expiry(plan)
         day = await open_today(
-            self._store, self._clock, self._stopping, plan.times.stop_ns, self._waiting.held, plan.source
+            self._store, self._clock, self._setup.stopping, plan.times.stop_ns, self._waiting.held, plan.source
         )
         mark_followed(plan, day)
         feed = Feed(
-            self._rest,
-            self._tokens,
+            self._setup.rest,
+            self._setup.tokens,
             plan.connections,
             self._clock,
             limits=plan.limits,
-            batch_size=self._config.record.batch_size,
+            batch_size=self._setup.config.record.batch_size,
             quiet=plan.quiet,
             timing=self._timing,
             stamped=plan.source == SOURCE,
         )
-        recorder = Recorder(
-            self._config,
-            self._store,
-            feed,
-            plan,
-            self._clock,
-            self._stopping,
-            self._alerts,
-            day,
-            ending=Ending(plan, self._clock, partial(self._ask_hours, plan)),
-            latecomers=Latecomers(plan, feed, self._clock, partial(self._choose, plan)),
-            late=self._waiting.missed(plan),
-            warnings=self._warnings,
-        )
-        return await recorder.run()
+        ending = Ending(plan, self._clock, partial(self._ask_hours, plan))
+        latecomers = Latecomers(plan, feed, self._clock, partial(self._choose, plan))
+        return await Recorder(self._setup, feed, plan, day, ending, latecomers, self._waiting.missed(plan)).run()
 
     def _choose(self, plan: Plan) -> Choice:
         """What the plan would have been with the list that the broker has now. Raises TickrecError, OSError."""
         token: Token | TokenError
         try:
-            token = self._tokens.read()
+            token = self._setup.tokens.read()
         except TokenError as error:
             token = error
         now_ns = self._clock.wall_ns()
-        return choose(self._config, self._options, self._store, self._rest, token, now_ns, money=plan.money)
+        return choose(
+            self._setup.config, self._setup.options, self._store, self._setup.rest, token, now_ns, money=plan.money
+        )
 
     def _ask_hours(self, plan: Plan) -> tuple[Calendar, Times]:
-        return ask_hours(self._config, self._options, self._store, self._rest, plan, self._clock.wall_ns())
+        return ask_hours(
+            self._setup.config, self._setup.options, self._store, self._setup.rest, plan, self._clock.wall_ns()
+        )
 
     def _warn_of_expiry(self, plan: Plan) -> None:
         """Warn of a token that does not last until the planned end."""

@@ -5,10 +5,10 @@ is recorded: by the status file, the live table and, when it takes long, the ale
 """
 
 import asyncio
-import dataclasses
 import datetime as dt
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from tickrec.clock import SECOND, Clock, Stopped, ist, unless_stopped
@@ -69,38 +69,35 @@ class Late(NamedTuple):
     reason: str
 
 
-class Waiting:
-    """One process before its recording. `planned` is called when there is a plan to wait with."""
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What one process records with."""
 
-    def __init__(
-        self,
-        config: Config,
-        options: Options,
-        store: Store,
-        rest: Rest,
-        tokens: TokenSource,
-        clock: Clock,
-        stopping: asyncio.Event,
-        alerts: Alerts,
-        *,
-        bar: Bar,
-        warnings: Warnings,
-        planned: Callable[[], None],
-    ) -> None:
-        self._config = config
-        self._options = options
-        self._store = store
-        self._rest = rest
-        self._tokens = tokens
-        self._clock = clock
-        self._stopping = stopping
-        self._alerts = alerts
-        self._bar = bar
-        self._warnings = warnings
-        self._tell_planned = planned
+    config: Config
+    options: Options
+    store: Store
+    rest: Rest
+    tokens: TokenSource
+    clock: Clock
+    stopping: asyncio.Event
+    """Set by whoever wants it to end."""
+    alerts: Alerts
+    warnings: Warnings
+    """Those that were logged."""
+    planned: Callable[[], None]
+    """Called, perhaps again and again, when there is a plan to see."""
+    bar: Bar
+
+
+class Waiting:
+    """One process before its recording."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._store, self._clock, self._stopping = setup.store, setup.clock, setup.stopping
         self._once = Once()
         """Every attempt to plan finds the same calendar missing."""
-        self._started_ns = clock.wall_ns()
+        self._started_ns = setup.clock.wall_ns()
         self._refused: Token | None = None
         """The token that the broker refused last."""
         self._has_waited_for_token = False
@@ -149,7 +146,7 @@ class Waiting:
             return None
         begin_ns = at(trading_date(plan.times.start_ns), dt.time())  # the calendar of the day before may be closed
         since_ns = max(self._late.since_ns, begin_ns)
-        times = plan_times(self._config, self._options, plan.calendar, plan.segments, since_ns)
+        times = plan_times(self._setup.config, self._setup.options, plan.calendar, plan.segments, since_ns)
         return self._late._replace(since_ns=times.start_ns)
 
     async def held(self, error: AlreadyRecording) -> None:
@@ -160,9 +157,11 @@ class Waiting:
         await self._say_late(f"waiting: {error.brief}", self._late)
 
     async def _ask(self, store: Store) -> Plan:
+        setup = self._setup
+
         def plan() -> Plan:
             with self._once:
-                return make_plan(self._config, self._options, store, self._rest, self._tokens, self._clock, self._bar)
+                return make_plan(setup.config, setup.options, store, setup.rest, setup.tokens, setup.clock, setup.bar)
 
         return await unless_stopped(self._stopping, in_thread(plan))
 
@@ -193,8 +192,8 @@ class Waiting:
     def _may_be_stored_later(self) -> bool:
         """Whether it is early enough for a token to come, and nobody is there to be told that there is none."""
         now_ns = self._clock.wall_ns()
-        times = likely_times(self._config, self._options, self._store, now_ns)
-        return self._options.scheduled and now_ns < times.start_ns - TOKEN_NS
+        times = likely_times(self._setup.config, self._setup.options, self._store, now_ns)
+        return self._setup.options.scheduled and now_ns < times.start_ns - TOKEN_NS
 
     async def _pause_for_token(self, error: TokenError) -> None:
         """Let time pass in silence; the status alone says why."""
@@ -207,15 +206,15 @@ class Waiting:
         """Return if the token sources may have a better token now. Raises TokenError, or the error if it is final."""
         if classify(error.failure) is not Verdict.REREAD_TOKEN:
             raise error
-        used, refused = self._tokens.last, self._refused
-        unchanged = used == await unless_stopped(self._stopping, in_thread(self._tokens.read))
+        used, refused = self._setup.tokens.last, self._refused
+        unchanged = used == await unless_stopped(self._stopping, in_thread(self._setup.tokens.read))
         if unchanged and used == refused:
             what, hint = "the broker refused the access token twice", f"Run {to_run('login')}"
             raise TokenError(what, where=error.what, hint=hint) from None
         self._refused = used
 
     def _give_up_when_over(self, error: RestError) -> None:
-        end_ns = likely_times(self._config, self._options, self._store, self._started_ns).stop_ns
+        end_ns = likely_times(self._setup.config, self._setup.options, self._store, self._started_ns).stop_ns
         if end_ns is not None and self._clock.wall_ns() >= end_ns:
             what = "the broker could not be reached for the whole session"
             raise BrokerUnreachable(what, where=error.brief, hint=error.hint) from error
@@ -232,7 +231,7 @@ class Waiting:
         await asyncio.to_thread(self._write_status, reason=reason)
         lasted = (self._clock.wall_ns() - late.since_ns) / SECOND
         if lasted > LONG_SECONDS:
-            self._alerts.send(Alert("plan", f"tickrec cannot record yet, for {duration(lasted)}: {late.reason}"))
+            self._setup.alerts.send(Alert("plan", f"tickrec cannot record yet, for {duration(lasted)}: {late.reason}"))
 
     def _write_status(self, **facts: Any) -> None:
         """Write the status of a run that has no plan yet, or never had one."""
@@ -244,13 +243,13 @@ class Waiting:
         try:
             return await self._until_begin(plan, progress)
         except BaseException as error:
-            last = dataclasses.replace(progress.waiting(), state=STOPPED, **_last_word(error))
+            last = replace(progress.waiting(), state=STOPPED, **_last_word(error))
             status.write(self._store.status_path, last)
             raise
 
     def _progress(self, plan: Plan) -> RunProgress:
-        min_free, news = self._config.store.min_free, lambda: self._warnings.lines
-        return RunProgress(self._store, plan, self._clock, min_free=min_free, news=news)
+        setup = self._setup
+        return RunProgress(setup.store, plan, setup.clock, setup.config.store.min_free, setup.warnings)
 
     async def _until_begin(self, plan: Plan, progress: RunProgress) -> Plan:
         start_ns, planned_ns = plan.times.start_ns, self._clock.wall_ns()
@@ -266,7 +265,7 @@ class Waiting:
                 renew_ns = _renewal(plan, planned_ns, now_ns + pause_ns)
             waiting = progress.waiting()
             await asyncio.to_thread(status.write, self._store.status_path, waiting)
-            self._tell_planned()
+            self._setup.planned()
             await unless_stopped(self._stopping, self._clock.sleep(min(REPORT_SECONDS, (start_ns - now_ns) / SECOND)))
         if now_ns - renew_ns >= BEFORE_NS:  # the machine slept, and the plan may be one of last night
             plan = await self._renewed(plan, LONGEST_RETRY_SECONDS)
