@@ -24,12 +24,6 @@ from tickrec.upstox.decode.wire import parse
 
 log = logging.getLogger("tickrec")
 
-_BRANCHES: Final = {
-    "ltpc": pb.LTPC,
-    "marketFF": pb.MarketFullFeed,
-    "indexFF": pb.IndexFullFeed,
-    "firstLevelWithGreeks": pb.FirstLevelWithGreeks,
-}
 _OUTLINED: Final = {
     "Feed": ("ltpc", "firstLevelWithGreeks"),
     "FullFeed": ("marketFF", "indexFF"),
@@ -63,7 +57,7 @@ class _Outline(NamedTuple):
         """The bytes of each branch by its name, one list an entry."""
         feed = self.feeds.items
         full = feed.field("fullFeed")
-        return {name: (full if name in _OUTLINED["FullFeed"] else feed).field(name) for name in _BRANCHES}
+        return {name: (full if name in _OUTLINED["FullFeed"] else feed).field(name) for name in plain.BRANCHES}
 
 
 def read(payloads: Sequence[bytes]) -> Read:
@@ -113,7 +107,7 @@ def _decoders() -> tuple[Any, dict[str, Any]]:
     outline = _outline_schema()
     whole = ptars.HandlerPool([outline], config).get_for_message(outline.message_types_by_name["FeedResponse"])
     pool = ptars.HandlerPool([pb.DESCRIPTOR], config)
-    return whole, {name: pool.get_for_message(kind.DESCRIPTOR) for name, kind in _BRANCHES.items()}
+    return whole, {name: pool.get_for_message(kind.DESCRIPTOR) for name, kind in plain.BRANCHES.items()}
 
 
 def _outline_schema() -> Any:

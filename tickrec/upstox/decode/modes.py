@@ -9,6 +9,7 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError
 
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
+from tickrec.upstox.decode.wire import sent
 
 MODES: Final = ("ltpc", "full", "option_greeks", "full_d30")
 """The modes as they are asked for, each at the number of its requestMode."""
@@ -42,8 +43,8 @@ def reduced(entry: bytes, mode: str) -> bytes:
 
 
 def _fill(smaller: Any, feed: Any, mode: str) -> None:
-    part = _branch(feed)
-    if part is None:
+    name, part = sent(feed)
+    if name in (None, "ltpc"):
         return
     if mode == "full":
         smaller.fullFeed.CopyFrom(feed.fullFeed)
@@ -55,15 +56,6 @@ def _fill(smaller: Any, feed: Any, mode: str) -> None:
         smaller.ltpc.CopyFrom(part.ltpc)
     else:
         smaller.ltpc.SetInParent()
-
-
-def _branch(feed: Any) -> Any:
-    """The message sent for an instrument in a mode larger than ltpc, or None."""
-    name = feed.WhichOneof("FeedUnion")
-    if name == "fullFeed":
-        feed = feed.fullFeed
-        name = feed.WhichOneof("FullFeedUnion")
-    return getattr(feed, name) if name and name != "ltpc" else None
 
 
 def _fill_greeks(smaller: Any, full: Any) -> None:

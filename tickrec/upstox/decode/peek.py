@@ -22,6 +22,7 @@ from tickrec.upstox.decode.wire import (
     outline,
     read_field,
     read_varint,
+    sent,
 )
 
 STATUS: Final = {value.number: value.name for value in pb.DESCRIPTOR.enum_types_by_name["MarketStatus"].values}
@@ -146,7 +147,7 @@ def _last_price(payload: bytes, at: int) -> float:
     """The last price in the feed whose length is at a place; 0 where there is none."""
     try:
         size, at = read_varint(payload, at)
-        ltpc = ltpc_of(branch_of(pb.Feed.FromString(payload[at : at + size])))
+        ltpc = ltpc_of(sent(pb.Feed.FromString(payload[at : at + size]))[1])
     except (IndexError, ValueError, DecodeError):
         return 0.0
     return ltpc.ltp if ltpc is not None else 0.0
@@ -160,15 +161,6 @@ def parse(payload: bytes) -> Any:
         return None
 
 
-def branch_of(feed: Any) -> Any:
-    """The message that was sent for an instrument, or None."""
-    name = feed.WhichOneof("FeedUnion")
-    if name == "fullFeed":
-        feed = feed.fullFeed
-        name = feed.WhichOneof("FullFeedUnion")
-    return getattr(feed, name) if name else None
-
-
 def ltpc_of(branch: Any) -> Any:
     """The last price of a branch, or None."""
     if branch is None or type(branch) is pb.LTPC:
@@ -177,7 +169,7 @@ def ltpc_of(branch: Any) -> Any:
 
 
 def _says_something(feed: Any) -> bool:
-    branch = branch_of(feed)
+    _, branch = sent(feed)
     ltpc = ltpc_of(branch)
     # Nearly always settled by the price.
     return bool(ltpc is not None and ltpc.ltp) or (branch is not None and _any_value(branch))

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.decode.parsed import Messages, Read
-from tickrec.upstox.decode.wire import parse
+from tickrec.upstox.decode.wire import parse, sent
 
 _REPEATED: Final = ("bidAskQuote", "ohlc")
 _WRAPPER: Final = "DoubleValue"
@@ -26,12 +26,13 @@ _TYPES: Final = {
     FieldDescriptor.CPPTYPE_BOOL: pa.bool_(),
     FieldDescriptor.CPPTYPE_STRING: pa.string(),
 }
-_BRANCHES: Final = {
+BRANCHES: Final = {
     "ltpc": pb.LTPC,
     "marketFF": pb.MarketFullFeed,
     "indexFF": pb.IndexFullFeed,
     "firstLevelWithGreeks": pb.FirstLevelWithGreeks,
 }
+"""The messages of which one is sent for an instrument, by the name of its field."""
 
 
 def read(payloads: Sequence[bytes]) -> Read:
@@ -57,26 +58,17 @@ def _messages(found: Sequence[Any]) -> Messages:
         keys=keys,
         codes=keys.dictionary_encode(),
         modes=pa.array([feed.requestMode for _, _, feed in entries], pa.int32()),
-        branches=_branches([_branch(feed) for _, _, feed in entries]),
+        branches=_branches([sent(feed) for _, _, feed in entries]),
     )
 
 
-def _branch(feed: Any) -> tuple[str | None, Any]:
-    """The name and the message of what was sent for an instrument; None when nothing was."""
-    name = feed.WhichOneof("FeedUnion")
-    if name == "fullFeed":
-        feed = feed.fullFeed
-        name = feed.WhichOneof("FullFeedUnion")
-    return name, getattr(feed, name) if name else None
-
-
-def _branches(sent: Sequence[tuple[str | None, Any]]) -> dict[str, pa.StructArray]:
+def _branches(found: Sequence[tuple[str | None, Any]]) -> dict[str, pa.StructArray]:
     """One array a branch that was sent, with a row for every entry."""
     branches = {}
-    for name in dict.fromkeys(name for name, _ in sent if name):
-        blank = _BRANCHES[name]()
-        valid = [each == name for each, _ in sent]
-        rows = [message if given else blank for given, (_, message) in zip(valid, sent, strict=True)]
+    for name in dict.fromkeys(name for name, _ in found if name):
+        blank = BRANCHES[name]()
+        valid = [each == name for each, _ in found]
+        rows = [message if given else blank for given, (_, message) in zip(valid, found, strict=True)]
         branches[name] = _struct(blank.DESCRIPTOR, rows, valid)
     return branches
 

@@ -6,8 +6,8 @@ For whoever shows prices. Needs no Arrow; garbage is answered with nothing.
 from typing import Any, NamedTuple
 
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
-from tickrec.upstox.decode.peek import branch_of, ltpc_of, parse
-from tickrec.upstox.decode.wire import LAST_INSTANT
+from tickrec.upstox.decode.peek import ltpc_of, parse
+from tickrec.upstox.decode.wire import LAST_INSTANT, sent
 
 
 class Quote(NamedTuple):
@@ -58,7 +58,7 @@ def details(payload: bytes, instrument_key: str) -> Details:
     message = parse(payload)
     if not message or instrument_key not in message.feeds:
         return Details()
-    branch = branch_of(message.feeds[instrument_key])
+    _, branch = sent(message.feeds[instrument_key])
     kind = type(branch)
     if kind is pb.MarketFullFeed:
         levels = tuple(map(_level, branch.marketLevel.bidAskQuote))
@@ -83,7 +83,7 @@ def _day(branch: Any) -> tuple[float, float, float] | None:
 
 
 def _quote(key: str, feed: Any) -> Quote:
-    branch = branch_of(feed)
+    _, branch = sent(feed)
     ltpc = ltpc_of(branch)
     ltp, cp, ltt = (ltpc.ltp, ltpc.cp, ltpc.ltt) if ltpc is not None else (None, None, 0)
     ltt = ltt if 0 < ltt <= LAST_INSTANT else None

@@ -120,6 +120,15 @@ def parse(payload: bytes) -> Any:
     return message
 
 
+def sent(feed: Any) -> tuple[str | None, Any]:
+    """The name and the message of what was sent for an instrument; None when nothing was."""
+    name = feed.WhichOneof("FeedUnion")
+    if name == "fullFeed":
+        feed = feed.fullFeed
+        name = feed.WhichOneof("FullFeedUnion")
+    return name, getattr(feed, name) if name else None
+
+
 def _known(payload: bytes) -> bytes:
     """A message without unknown fields in the entries of `feeds`."""
     known, at = bytearray(), 0
