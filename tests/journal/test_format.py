@@ -10,10 +10,10 @@ import pytest
 from tests.journal.fixtures import NINE, SOURCE, message
 from tickrec.clock import SECOND
 from tickrec.errors import DataError, ExitCode
-from tickrec.journal import MAX_PAYLOAD, Journal, JournalWriter
+from tickrec.journal import Journal, JournalWriter
 from tickrec.journal import format as journal_format
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
-from tickrec.journal.format import Damage, Header, decode_header, encode_frame, encode_header, file_numbers
+from tickrec.journal.format import MAX_PAYLOAD, Damage, Header, decode_header, encode_frame, encode_header, file_numbers
 
 GOLDEN = [
     message(b"tick!", 250)._replace(mono_ns=5 * SECOND),

@@ -8,8 +8,9 @@ import pytest
 
 from tests.journal.fixtures import message, write
 from tickrec.errors import DataError
-from tickrec.journal import Damage, Ending, Follow, Journal, compress, repair
+from tickrec.journal import Follow, Journal, compress, repair
 from tickrec.journal.entry import Entry
+from tickrec.journal.format import Damage, Ending
 from tickrec.journal.packed import FRAME_BYTES, PackedFile, pack, same
 from tickrec.journal.scan import JournalFile, Scan
 

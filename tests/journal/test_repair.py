@@ -8,7 +8,9 @@ import pytest
 
 from tests.journal.fixtures import NINE, SOURCE, message, messages, seqs, write
 from tickrec.errors import DataError
-from tickrec.journal import Ending, Follow, Journal, JournalWriter, Position, SetAside, compress, repair
+from tickrec.journal import Follow, Journal, JournalWriter, Position, compress, repair
+from tickrec.journal.format import Ending
+from tickrec.journal.repair import SetAside
 
 
 def test_a_journal_in_order_is_left_as_it_is(tmp_path: Path) -> None:

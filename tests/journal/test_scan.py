@@ -8,9 +8,9 @@ import pytest
 
 from tests.journal.fixtures import message, messages, write
 from tickrec.errors import DataError
-from tickrec.journal import Damage, Ending, Journal
+from tickrec.journal import Journal
 from tickrec.journal.entry import Entry
-from tickrec.journal.format import FRAME_MAGIC, encode_frame
+from tickrec.journal.format import FRAME_MAGIC, Damage, Ending, encode_frame
 from tickrec.journal.scan import JournalFile, Scan
 
 HEADER = 64

@@ -12,7 +12,8 @@ import pytest
 
 from tests.journal.fixtures import NINE, ROOT, SOURCE, child, message, messages, seqs, write
 from tickrec.errors import DataError, ExitCode, StorageError
-from tickrec.journal import MAX_PAYLOAD, Journal, JournalWriter, Position, repair
+from tickrec.journal import Journal, JournalWriter, Position, repair
+from tickrec.journal.format import MAX_PAYLOAD
 
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 

@@ -105,7 +105,7 @@ class TestSentLog:
             assert stats["frames"] == sum(map(len, received))
             assert stats["bytes"] == sum(len(x) for payloads in received for x in payloads)
             assert stats["opened"] == 2
-        entries = list(Journal(tmp_path, source="simulator").entries())
+        entries = list(Journal(tmp_path).entries())
         for conn, payloads in enumerate(received, 1):
             ours = [entry for entry in entries if entry.conn == conn]
             assert [x.kind for x in ours] == [

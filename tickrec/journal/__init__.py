@@ -7,22 +7,9 @@ broker. One process writes, under the recording lock; any number read at the sam
 first, then `format`.
 """
 
-from tickrec.journal.format import MAX_PAYLOAD, Damage, Ending, Position
+from tickrec.journal.format import Position
 from tickrec.journal.reader import Follow, Journal
-from tickrec.journal.repair import Repair, SetAside, compress, repair
-from tickrec.journal.writer import SEGMENT_BYTES, JournalWriter
+from tickrec.journal.repair import compress, repair
+from tickrec.journal.writer import JournalWriter
 
-__all__ = [
-    "MAX_PAYLOAD",
-    "SEGMENT_BYTES",
-    "Damage",
-    "Ending",
-    "Follow",
-    "Journal",
-    "JournalWriter",
-    "Position",
-    "Repair",
-    "SetAside",
-    "compress",
-    "repair",
-]
+__all__ = ["Follow", "Journal", "JournalWriter", "Position", "compress", "repair"]

@@ -28,10 +28,9 @@ class Journal:
     file ends. A pass reads what is written by then, a later one reads again.
     """
 
-    def __init__(self, folder: Path, *, source: str | None = None) -> None:
-        """`source`: refuse files of any other; without it the first file decides. Nothing is read yet."""
+    def __init__(self, folder: Path) -> None:
+        """Nothing is read yet."""
         self.folder = folder
-        self.source = source
         self.damage: list[Damage] = []
         self.ending = Ending.CLEAN
 
@@ -60,7 +59,7 @@ class Journal:
         self, first_seq: int, start: Position | None, last_seq: int | None
     ) -> Iterator[tuple[int, list[Placed]]]:
         self.damage = []
-        walk = _Walk(self.folder, self.source, self.damage)
+        walk = _Walk(self.folder, self.damage)
         walk.begin(first_seq, start)
         for number, batch in walk.batches(first_seq):
             if last_seq is not None and batch[-1][0].seq >= last_seq:
@@ -79,14 +78,12 @@ class Follow:
     may be a frame that is just being written.
     """
 
-    def __init__(
-        self, folder: Path, first_seq: int = 1, *, start: Position | None = None, source: str | None = None
-    ) -> None:
-        """Begin at `first_seq`, with `start` and `source` as in Journal."""
+    def __init__(self, folder: Path, first_seq: int = 1, *, start: Position | None = None) -> None:
+        """Begin at `first_seq`, with `start` as in Journal."""
         self.damage: list[Damage] = []
         self._first_seq = first_seq
         self._start = start
-        self._walk = _Walk(folder, source, self.damage)
+        self._walk = _Walk(folder, self.damage)
         self._pending: deque[Entry] = deque()
 
     def poll(self, max_entries: int = 10_000) -> list[Entry]:
@@ -107,9 +104,9 @@ class _Walk:
     `tail` is what follows the last good frame of the current file, and `ending` how that file ends.
     """
 
-    def __init__(self, folder: Path, source: str | None, damage: list[Damage]) -> None:
+    def __init__(self, folder: Path, damage: list[Damage]) -> None:
         self.folder = folder
-        self.source = source
+        self.source = ""  # as the first file says
         self.damage = damage
         self.number = 0
         self.offset = 0
