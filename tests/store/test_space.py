@@ -12,6 +12,7 @@ from tickrec.errors import StorageError
 from tickrec.files import Lock
 from tickrec.seal.seal import rebuild, seal
 from tickrec.store import dayfile
+from tickrec.store.day_contents import contents
 from tickrec.store.manifest import Manifest
 from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
@@ -110,7 +111,7 @@ def test_a_day_file_is_not_appended_to_without_room(store: Store, free: list[int
             dayfile.append(store, DATE)
         assert failed.value.errno == errno.ENOSPC
         free[:] = [10**12]
-        covered = dayfile.append(store, DATE)
-        assert covered.last_seq == recording.written.last_seq
+        dayfile.append(store, DATE)
+        assert contents(store.duckdb_path(DATE)).last_seq == recording.written.last_seq
         assert [path.name for path in store.duckdb_path(DATE).parent.iterdir()] == [f"{DATE}.duckdb"]
         recording.updates(2)

@@ -36,7 +36,6 @@ from tickrec.store.day_contents import (
     parquet_source,
     quoted,
     read_instruments,
-    whole_number,
 )
 from tickrec.store.paths import DRAFT_SUFFIX, Store
 from tickrec.store.space import Room
@@ -53,13 +52,6 @@ _HURRIED_THREADS: Final = 2
 _META_COLUMNS: Final = "last_seq BIGINT, schema_version INTEGER, version VARCHAR, instruments VARCHAR"
 
 
-class Appended(NamedTuple):
-    """The last entry the file covers now, and the rows of `ticks` that were added."""
-
-    last_seq: int
-    ticks: int
-
-
 class Meta(NamedTuple):
     """What a day file says about itself."""
 
@@ -71,7 +63,7 @@ class Meta(NamedTuple):
     """Size and time of the instruments file that was loaded; empty for none."""
 
 
-def append(store: Store, date: dt.date) -> Appended:
+def append(store: Store, date: dt.date) -> None:
     """Add to the day file what was published after its last covered entry; make the file if it is missing.
 
     A file that ends inside what is one part now (another was there, and damaged) is made anew. Raises
@@ -84,11 +76,10 @@ def append(store: Store, date: dt.date) -> Appended:
         meta = day.meta
         if meta.schema_version == schema.SCHEMA_VERSION and _goes_on(meta.last_seq, covered):
             with day.transaction():
-                before = day.count("ticks")
                 _require_room(store, date, covered.parts_after(meta.last_seq))
                 day.load(store, covered, in_order=False)
-                return Appended(day.meta.last_seq, day.count("ticks") - before)
-    return rebuild(store, date)
+            return
+    rebuild(store, date)
 
 
 def _require_room(store: Store, date: dt.date, files: Iterable[Path]) -> None:
@@ -102,7 +93,7 @@ def _goes_on(last_seq: int, covered: Coverage) -> bool:
     return not inside and not 0 < last_seq < covered.sealed_last
 
 
-def rebuild(store: Store, date: dt.date) -> Appended:
+def rebuild(store: Store, date: dt.date) -> None:
     """Replace the day file by one made of everything published, in the order it is stored in. Raises as `append`."""
     path = store.duckdb_path(date)
     draft = path.with_name(f".{date}.duckdb{DRAFT_SUFFIX}")
@@ -115,11 +106,9 @@ def rebuild(store: Store, date: dt.date) -> Appended:
             with DayFile(draft, date) as day, day.transaction():
                 day.load(store, covered)
                 day.insert_exchange_bars(store.exchange_bars_path(date))
-                appended = Appended(day.meta.last_seq, day.count("ticks"))
             _replace(path, draft)
         finally:
             remove(draft)
-    return appended
 
 
 def keep_instruments(store: Store, date: dt.date) -> bool:
@@ -281,10 +270,6 @@ class DayFile:
         """Insert the exchange's candles into a new file; none if their own file is missing or damaged."""
         if _readable(path, schema.EXCHANGE_BARS):
             self._insert("exchange_bars", parquet_source([path]))
-
-    def count(self, table: str) -> int:
-        """Rows of a table."""
-        return whole_number(self._session, f"SELECT count(*) FROM day.{table}")
 
     def _attach(self, path: Path) -> None:
         try:
