@@ -5,7 +5,7 @@ import random
 import pytest
 
 from tickrec.upstox.protocol import Failure, Situation
-from tickrec.upstox.reconnect import PATIENCE, Backoff, Next, Reconnect
+from tickrec.upstox.reconnect import PATIENCE, Next, Reconnect
 
 MUTE_S = 60.0
 DROPPED, MUTE = Failure(Situation.DROPPED), Failure(Situation.MUTE)
@@ -132,13 +132,13 @@ def test_an_error_that_nobody_expected_is_known_until_a_websocket_proves_itself(
 
 @pytest.mark.parametrize("seed", range(20))
 def test_delays_begin_below_a_second_double_and_stay_below_thirty(seed: int) -> None:
-    backoff = Backoff(random.Random(seed))
-    delays = [backoff.next_seconds() for _ in range(12)]
+    one = Reconnect(random.Random(seed), MUTE_S)
+    delays = [one.failed(TIMEOUT).delay or 0.0 for _ in range(12)]
     for delay, ceiling in zip(delays, [1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30, 30], strict=True):
         assert ceiling / 2 <= delay <= ceiling
-    backoff.reset()
-    assert backoff.next_seconds() <= 1
+    websocket(one)
+    assert (one.failed(DROPPED).delay or 0.0) <= 1
 
 
 def test_delays_are_not_the_same_for_everybody() -> None:
-    assert len({Backoff(random.Random(seed)).next_seconds() for seed in range(20)}) == 20
+    assert len({Reconnect(random.Random(seed), MUTE_S).failed(TIMEOUT).delay for seed in range(20)}) == 20

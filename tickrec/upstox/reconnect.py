@@ -9,6 +9,9 @@ from typing import Final, NamedTuple
 
 from tickrec.upstox.protocol import Failure, Situation, Verdict, classify
 
+FIRST_SECONDS: Final = 1.0
+LONGEST_SECONDS: Final = 30.0
+"""Between attempts: at most the one first, then doubling, with jitter, to at most the other."""
 PATIENCE: Final = 16
 """How many times `mute` silence is put up with at most where instruments seem to be quiet ones."""
 
@@ -33,7 +36,8 @@ class Reconnect:
         self.unexpected = False
         """Whether an error that nobody expected has kept it from working since a websocket last proved itself."""
         self._mute = mute
-        self._backoff = Backoff(chance)
+        self._chance = chance
+        self._ceiling = FIRST_SECONDS
         self._proven = False
         """Whether the last websocket proved itself: a snapshot or tick came."""
         self._refused = False
@@ -50,7 +54,7 @@ class Reconnect:
         self._proven = proven
         if proven:
             self.failed_attempts, self.unexpected = 0, False
-            self._backoff.reset()
+            self._ceiling = FIRST_SECONDS
         if ticked_promptly:
             self.patience = self._mute
 
@@ -73,25 +77,10 @@ class Reconnect:
             return Next(failure, None)
         # A source that gives another bad token each time must not make a loop without pause.
         at_once = token_is_new is True and self._renewals == 1
-        return Next(failure, 0.0 if at_once else self._backoff.next_seconds())
+        return Next(failure, 0.0 if at_once else self._delay())
 
-
-class Backoff:
-    """The delays between attempts: at most 1 s first, then doubling, with jitter, to at most 30 s."""
-
-    FIRST: Final = 1.0
-    LONGEST: Final = 30.0
-
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
-        self._ceiling = self.FIRST
-
-    def next_seconds(self) -> float:
-        """How long to wait before the next attempt: between half of the ceiling and the ceiling, which doubles."""
+    def _delay(self) -> float:
+        """Between half of the ceiling and the ceiling, which then doubles."""
         ceiling = self._ceiling
-        self._ceiling = min(2 * ceiling, self.LONGEST)
+        self._ceiling = min(2 * ceiling, LONGEST_SECONDS)
         return ceiling * self._chance.uniform(0.5, 1.0)
-
-    def reset(self) -> None:
-        """The connection has proven itself: start again from the shortest delay."""
-        self._ceiling = self.FIRST
