@@ -41,7 +41,7 @@ def refusal(rest: Rest) -> RestError:
     with pytest.raises(RestError) as caught:
         rest.authorize(TOKEN)
     assert SECRET not in f"{caught.value} {caught.value!r} {vars(caught.value)}"
-    assert caught.value.endpoint == AUTHORIZE
+    assert caught.value.where.endswith(AUTHORIZE)
     return caught.value
 
 
@@ -74,7 +74,7 @@ def test_errors_are_told_in_the_brokers_words(script: Script, rest: Rest) -> Non
     body = {"status": "error", "errors": [{"errorCode": "UDAPI100050", "message": f"Invalid\n token {SECRET} used"}]}
     script.says(body, 401)
     error = refusal(rest)
-    assert (error.status, error.error_code, error.message) == (401, "UDAPI100050", "Invalid token [hidden] used")
+    assert error.status == 401
     host = rest.api_url.removeprefix("http://")
     said = f"401 on authorize: UDAPI100050 Invalid token [hidden] used ({host}{AUTHORIZE})"
     assert str(error) == f"{said}. Run `tickrec login`, or set UPSTOX_ACCESS_TOKEN"
@@ -82,23 +82,22 @@ def test_errors_are_told_in_the_brokers_words(script: Script, rest: Rest) -> Non
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "reason", "code"),
+    ("status", "body", "reason"),
     [
-        (429, b'{"errors":[{"error_code":"UDAPI10005","message":"Too many"}]}', "UDAPI10005 Too many", "UDAPI10005"),
-        (403, b"<html><p>error code: 1010</p></html>", "error code: 1010", ""),
-        (503, b"", "", ""),
-        (500, b"[" * 100_000, "", ""),
-        (400, b'{"errors":[]}', "", ""),
-        (400, b'{"errors":[7]}', "", ""),
-        (400, b'{"errors":[{"message":null}]}', "", ""),
-        (400, b"\xff\xfe", "", ""),
+        (429, b'{"errors":[{"error_code":"UDAPI10005","message":"Too many"}]}', "UDAPI10005 Too many"),
+        (403, b"<html><p>error code: 1010</p></html>", "error code: 1010"),
+        (503, b"", ""),
+        (500, b"[" * 100_000, ""),
+        (400, b'{"errors":[]}', ""),
+        (400, b'{"errors":[7]}', ""),
+        (400, b'{"errors":[{"message":null}]}', ""),
+        (400, b"\xff\xfe", ""),
     ],
 )
-def test_any_error_body_is_read(script: Script, rest: Rest, status: int, body: bytes, reason: str, code: str) -> None:
+def test_any_error_body_is_read(script: Script, rest: Rest, status: int, body: bytes, reason: str) -> None:
     script.answer = lambda path: (status, {}, body)
     error = refusal(rest)
     assert error.failure.reason.startswith(f"{status} on authorize" + (f": {reason}" if reason else ""))
-    assert error.error_code == code
     assert error.code is ExitCode.UNREACHABLE
 
 
@@ -291,7 +290,7 @@ def test_a_refused_login_shows_neither_code_nor_secret(script: Script, rest: Res
     script.says({"errors": [{"errorCode": "UDAPI100057", "message": "Invalid c0de, s3cret"}]}, status)
     with pytest.raises(RestError) as caught:
         rest.exchange_code("c0de", "id", "s3cret", "http://127.0.0.1:1/cb")
-    assert caught.value.error_code == "UDAPI100057"
+    assert "UDAPI100057" in str(caught.value)
     assert caught.value.code is ExitCode.TOKEN
     assert "client_secret" in caught.value.hint
     assert "c0de" not in str(caught.value)

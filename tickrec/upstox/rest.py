@@ -15,6 +15,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from email.message import Message
 from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Any, Final
@@ -54,22 +55,15 @@ Progress = Callable[[int, int | None], None]
 class RestError(TickrecError):
     """A request that did not get the answer it should. Never holds the token, nor a query or the user of a URL."""
 
-    def __init__(
-        self, failure: Failure, url: str, *, error_code: str = "", message: str = "", date: str | None = None
-    ) -> None:
+    def __init__(self, failure: Failure, url: str, headers: Message | None = None) -> None:
         parts = urllib.parse.urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
         super().__init__(failure.reason, where=f"{host}{parts.path}", hint=_hint(failure))
         self.failure = failure
         self.status = failure.status
         """HTTP status, or None when there was no answer."""
-        self.error_code = error_code
-        """The broker's own, such as UDAPI100050, or empty."""
-        self.message = message
-        """In the broker's words, or empty."""
-        self.endpoint = parts.path
-        self.date = date
-        """The answer's Date header."""
+        self.headers = headers
+        """Those of an answer that refuses."""
         refused = failure.situation is Situation.TOKEN_REFUSED or _is_refused_login(failure)
         self.code = ExitCode.TOKEN if refused else ExitCode.UNREACHABLE
 
@@ -188,13 +182,7 @@ class Rest:
         """
         if not is_loopback(urllib.parse.urlsplit(self.api_url).hostname or ""):
             return SOURCE
-        try:
-            with self._open(_request(self.api_url + "/v2/market/holidays")) as answer:
-                return answer.headers.get(SOURCE_HEADER) or SOURCE
-        except RestError as error:
-            if error.status is None:
-                raise
-            return SOURCE  # a replay always answers
+        return self._headers(self.api_url + "/v2/market/holidays").get(SOURCE_HEADER) or SOURCE
 
     def holidays(self) -> list[dict[str, Any]]:
         """This year's holidays: date, description, holiday_type, closed_exchanges, open_exchanges."""
@@ -241,14 +229,7 @@ class Rest:
         """The broker's clock, in whole seconds: what it wrote into the Date header of an answer."""
         url = self.api_url + "/v2/market/status/NSE"
         try:
-            with self._open(_request(url)) as answer:
-                header = answer.headers.get("Date")
-        except RestError as error:
-            if error.status is None:
-                raise
-            header = error.date
-        try:
-            return email.utils.parsedate_to_datetime(header or "")
+            return email.utils.parsedate_to_datetime(self._headers(url).get("Date") or "")
         except ValueError:
             raise RestError(Failure(Situation.BAD_ANSWER, detail="no date in it"), url) from None
 
@@ -277,6 +258,17 @@ class Rest:
         hide = (token.reveal(),) if token else ()
         answer = self._json(_request(url, token=token), hide=hide)
         return answer.get("data") if _is_map(answer) else None
+
+    def _headers(self, url: str) -> Message:
+        """The headers of an answer, also of one that refuses."""
+        try:
+            with self._open(_request(url)) as answer:
+                headers: Message = answer.headers
+        except RestError as error:
+            if error.headers is None:
+                raise
+            headers = error.headers
+        return headers
 
     def _json(self, request: urllib.request.Request, hide: Sequence[str]) -> Any:
         url = request.full_url
@@ -340,14 +332,13 @@ def _refusal(error: urllib.error.HTTPError, url: str, hide: Sequence[str]) -> Re
         body = _read(error, CHUNK, url).decode("utf-8", "replace")
     except RestError:
         body = ""
-    code, message = broker_error(body, hide)
-    detail = " ".join(filter(None, (code, message)))
-    failure = Failure(of_status(error.code), _stage(url), status=error.code, detail=detail)
-    return RestError(failure, url, error_code=code, message=message, date=error.headers.get("Date"))
+    failure = Failure(of_status(error.code), _stage(url), status=error.code, detail=broker_error(body, hide))
+    return RestError(failure, url, error.headers)
 
 
-def broker_error(body: str, hide: Sequence[str] = ()) -> tuple[str, str]:
-    """Code and message of an error body, in either spelling (observed 2026-09); empty where it has none.
+def broker_error(body: str, hide: Sequence[str] = ()) -> str:
+    """Code, such as UDAPI100050, and message of an error body, in either spelling (observed 2026-09); empty where it
+    has none.
 
     `hide` are secrets that must not come out again.
     """
@@ -356,11 +347,11 @@ def broker_error(body: str, hide: Sequence[str] = ()) -> tuple[str, str]:
     except (ValueError, RecursionError):
         # Cloudflare, in front of the broker, answers with a page of its own.
         at = body.lower().find("error code:")
-        return "", _clean(body[at : at + 20], hide) if at >= 0 else ""
+        return _clean(body[at : at + 20], hide) if at >= 0 else ""
     errors = answer.get("errors") if _is_map(answer) else None
     first = errors[0] if isinstance(errors, list) and errors and _is_map(errors[0]) else {}
     code, message = first.get("error_code") or first.get("errorCode") or "", first.get("message") or ""
-    return _clean(str(code), hide), _clean(str(message), hide)
+    return f"{_clean(str(code), hide)} {_clean(str(message), hide)}".strip()
 
 
 def _clean(text: str, hide: Sequence[str]) -> str:

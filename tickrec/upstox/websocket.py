@@ -178,8 +178,7 @@ def _of_handshake(error: Exception, token: Token) -> Failure:
     """The failure that an exception of the opening handshake stands for."""
     if isinstance(error, InvalidStatus):
         body = bytes(error.response.body or b"").decode("utf-8", "replace")
-        detail = " ".join(filter(None, broker_error(body, (token.reveal(),))))
-        status = error.response.status_code
+        status, detail = error.response.status_code, broker_error(body, (token.reveal(),))
         return Failure(of_status(status), STAGE, status=status, detail=detail)
     if isinstance(error, ProxyError | InvalidProxy | ImportError):
         return Failure(Situation.PROXY, STAGE, detail=_root(error))
