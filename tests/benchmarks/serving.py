@@ -114,7 +114,7 @@ async def listening(url: str, take: Take) -> AsyncIterator[Websocket]:
     uri = await asyncio.to_thread(rest.authorize, TOKEN)
     websocket = await open_websocket(uri, rest, TOKEN, open_timeout=10, close_timeout=1)
     task = asyncio.create_task(websocket.receive(take))
-    await websocket.send(subscribe("full", [Wanted(key, key, "full") for key in Quotes().keys]).payload)
+    await websocket.send(subscribe([Wanted(key, key, "full") for key in Quotes().keys]).payload)
     yield websocket
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

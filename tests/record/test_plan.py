@@ -14,7 +14,7 @@ from tickrec.config import Config, load
 from tickrec.market.calendar import Calendar
 from tickrec.market.hours import at
 from tickrec.market.instruments import Instrument
-from tickrec.record.plan import Options, Plan, Times, plan_times
+from tickrec.record.plan import Options, Plan, Times, deal_out, plan_times
 from tickrec.record.plan_making import ask_hours
 from tickrec.store.paths import Store
 from tickrec.upstox.rest import Rest
@@ -128,6 +128,12 @@ def test_how_much_of_a_time_is_in_sessions_is_told_without_looking_at_each_instr
     plan.add(master.rows([1]))
     assert plan.expected_ns(monday, tuesday) == (8 + 385) * 60 * SECOND
     assert list(plan.by_key) == [each.instrument_key for each in plan.instruments]
+
+
+def test_a_key_that_is_listed_twice_is_dealt_out_once(config: Config, tmp_path: Path) -> None:
+    one, two = master_of(tmp_path, [share("A", "INE002A01018"), share("B", "INE009A01021")]).rows([0, 1])
+    dealt = deal_out(config, (one, two, one), "full", "normal")
+    assert [[each.symbol for each in wanted] for wanted in dealt] == [["A", "B"]]
 
 
 def test_with_the_calendar_a_run_ends_at_the_configured_end(config: Config) -> None:

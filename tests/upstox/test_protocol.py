@@ -10,13 +10,12 @@ import pytest
 from tickrec.clock import SECOND
 from tickrec.errors import UsageError
 from tickrec.upstox.protocol import (
-    VERDICTS,
     Failure,
     Situation,
     Subscription,
     Verdict,
     Wanted,
-    caps,
+    cap_of,
     classify,
     explain,
     of_close,
@@ -37,7 +36,7 @@ def keys(wanted: list[Wanted]) -> list[str]:
 
 def test_a_request_is_the_brokers_json() -> None:
     wanted = [Wanted("NSE_EQ|INE002A01018", "RELIANCE", "full"), Wanted("NSE_INDEX|Nifty 50", "NIFTY", "full")]
-    message = json.loads(subscribe("full", wanted).payload)
+    message = json.loads(subscribe(wanted).payload)
     guid = message.pop("guid")
     assert message == {
         "method": "sub",
@@ -60,15 +59,6 @@ def test_keys_go_out_in_order_and_in_batches(count: int, size: int, sizes: list[
     assert [len(batch) for batch in sent] == sizes
     assert list(itertools.chain(*sent)) == keys(some(count))
     assert [[each.instrument_key for each in request.wanted] for request in requests] == sent
-
-
-def test_modes_are_asked_for_apart() -> None:
-    wanted = [Wanted("A|1", "A", "full"), Wanted("A|2", "B", "ltpc"), Wanted("A|3", "C", "full")]
-    requests = Subscription(wanted).due(0)
-    assert [(request.mode, [each.symbol for each in request.wanted]) for request in requests] == [
-        ("full", ["A", "C"]),
-        ("ltpc", ["B"]),
-    ]
 
 
 def test_a_key_is_asked_for_once() -> None:
@@ -137,7 +127,7 @@ def test_what_is_added_is_asked_for_at_once_and_by_itself() -> None:
     subscription.due(0)
     subscription.asked(0)
     subscription.serve(keys(some(2)))
-    assert subscription.add(some(5)) == some(5)[3:]
+    subscription.add(some(5)[3:])
     assert subscription.wanted == tuple(some(5))
     assert (subscription.count, subscription.answered, subscription.complete) == (5, 2, False)
     assert [request.wanted for request in subscription.due(SECOND)] == [tuple(some(5)[3:])]
@@ -153,45 +143,35 @@ def test_what_is_added_is_asked_for_at_once_and_by_itself() -> None:
 def test_what_is_added_while_requests_are_sent_is_asked_for_next() -> None:
     subscription = Subscription(some(1))
     subscription.due(0)
-    subscription.add(some(2))
+    subscription.add(some(2)[1:])
     subscription.asked(0)
     assert [request.wanted for request in subscription.due(0)] == [tuple(some(2)[1:])]
 
 
-def test_what_is_wanted_already_is_not_added() -> None:
-    subscription = Subscription(some(2))
-    subscription.due(0)
-    subscription.asked(0)
-    assert subscription.add(some(2)) == []
-    assert subscription.due(SECOND) == []
-
-
 @pytest.mark.parametrize(
-    ("plan", "modes", "expected"),
+    ("plan", "mode", "cap"),
     [
-        ("normal", ["full"], {"full": 2000}),
-        ("normal", ["ltpc"], {"ltpc": 5000}),
-        ("normal", ["option_greeks"], {"option_greeks": 3000}),
-        ("normal", ["full", "ltpc"], {"full": 1500, "ltpc": 2000}),
-        ("plus", ["full_d30"], {"full_d30": 50}),
-        ("plus", ["full", "full_d30"], {"full": 1500, "full_d30": 1500}),
-        ("plus", ["full"], {"full": 2000}),
+        ("normal", "full", 2000),
+        ("normal", "ltpc", 5000),
+        ("normal", "option_greeks", 3000),
+        ("plus", "full_d30", 50),
+        ("plus", "full", 2000),
     ],
 )
-def test_caps_are_those_of_the_plan_and_the_mix_of_modes(plan: str, modes: list[str], expected: dict[str, int]) -> None:
-    assert caps(plan, modes) == expected
+def test_the_cap_is_that_of_the_mode(plan: str, mode: str, cap: int) -> None:
+    assert cap_of(plan, mode) == cap
 
 
 def test_full_d30_is_refused_without_plus() -> None:
     with pytest.raises(UsageError, match="needs an Upstox Plus plan") as caught:
-        caps("normal", ["full_d30"])
+        cap_of("normal", "full_d30")
     assert 'plan = "plus"' in caught.value.hint
 
 
 @pytest.mark.parametrize(("plan", "mode"), [("gold", "full"), ("normal", "full_d5")])
 def test_unknown_plans_and_modes_are_refused(plan: str, mode: str) -> None:
     with pytest.raises(UsageError, match="unknown"):
-        caps(plan, [mode])
+        cap_of(plan, mode)
 
 
 @pytest.mark.parametrize(
@@ -215,10 +195,6 @@ def test_keys_are_spread_over_as_few_connections_as_needed(
     dealt = spread(keys(some(count)), plan, mode, connections)
     assert [len(each) for each in dealt] == sizes
     assert list(itertools.chain(*dealt)) == keys(some(count))
-
-
-def test_no_key_is_dealt_twice() -> None:
-    assert spread(["A|1", "A|2", "A|1"], "normal", "full", 2) == [["A|1"], ["A|2"]]
 
 
 @pytest.mark.parametrize(
@@ -259,13 +235,11 @@ def test_what_does_not_fit_is_refused_with_the_numbers(
     assert str(caught.value) == text
 
 
-def test_every_situation_has_a_verdict() -> None:
-    assert set(VERDICTS) == set(Situation)
-    assert {situation for situation in Situation if VERDICTS[situation] is Verdict.REREAD_TOKEN} == {
-        Situation.TOKEN_REFUSED
-    }
-    assert {situation for situation in Situation if VERDICTS[situation] is Verdict.GIVE_UP} == {
-        Situation.TOKEN_REFUSED_TWICE
+def test_everything_is_tried_again_but_a_token_that_is_refused() -> None:
+    verdicts = {situation: classify(Failure(situation)) for situation in Situation}
+    assert {situation: verdict for situation, verdict in verdicts.items() if verdict is not Verdict.RETRY} == {
+        Situation.TOKEN_REFUSED: Verdict.REREAD_TOKEN,
+        Situation.TOKEN_REFUSED_TWICE: Verdict.GIVE_UP,
     }
 
 
@@ -301,9 +275,8 @@ def test_only_401_is_about_the_token(status: int, verdict: Verdict, reason: str)
         (OSError(113, "No route to host"), Situation.UNREACHABLE),
     ],
 )
-def test_network_errors_have_names_and_are_retried(error: OSError, situation: Situation) -> None:
+def test_network_errors_have_names(error: OSError, situation: Situation) -> None:
     assert of_os_error(error) is situation
-    assert VERDICTS[situation] is Verdict.RETRY
 
 
 def test_what_an_error_adds_is_told() -> None:

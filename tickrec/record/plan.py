@@ -21,7 +21,7 @@ from tickrec.market.hours import at, expiring_index_end
 from tickrec.market.instruments import Instrument
 from tickrec.upstox.auth import Token
 from tickrec.upstox.limits import CONNECTIONS, NO_LIMITS_KNOWN, Limits
-from tickrec.upstox.protocol import Wanted, caps, spread
+from tickrec.upstox.protocol import Wanted, cap_of, spread
 from tickrec.upstox.rest import SOURCE, Progress
 from tickrec.upstox.timings import Session
 
@@ -202,14 +202,14 @@ def account_plan(config: Config, token: Token | TokenError) -> str:
 
 def limits(config: Config, mode: str, account: str) -> Limits:
     """What a run may have. Raises UsageError for a mode that the account does not offer."""
-    return Limits(caps(account, [mode])[mode], config.upstox.connections or CONNECTIONS[account])
+    return Limits(cap_of(account, mode), config.upstox.connections or CONNECTIONS[account])
 
 
 def deal_out(config: Config, instruments: Sequence[Instrument], mode: str, plan: str) -> tuple[tuple[Wanted, ...], ...]:
     """The instruments of each connection. Raises UsageError when they cannot fit."""
-    by_key = {each.instrument_key: each for each in instruments}
-    dealt = spread(by_key, plan, mode, config.upstox.connections)
-    return tuple(tuple(Wanted(key, by_key[key].symbol, mode) for key in keys) for keys in dealt)
+    by_key = {each.instrument_key: each for each in instruments}  # subscribed twice, the later request would win
+    wanted = [Wanted(key, each.symbol, mode) for key, each in by_key.items()]
+    return spread(wanted, plan, mode, config.upstox.connections)
 
 
 def plan_times(config: Config, options: Options, calendar: Calendar, segments: set[str], now_ns: int) -> Times:

@@ -38,7 +38,7 @@ from tickrec.record.plan import (
 from tickrec.record.store_source import check_origin
 from tickrec.store.paths import Store
 from tickrec.upstox.auth import TokenSource, check_expiry
-from tickrec.upstox.protocol import caps
+from tickrec.upstox.protocol import cap_of
 from tickrec.upstox.rest import Rest
 
 log = logging.getLogger("tickrec")
@@ -73,7 +73,7 @@ def make_plan(
     be had.
     """
     now_ns = clock.wall_ns()
-    caps(config.upstox.plan or "plus", [options.mode])
+    cap_of(config.upstox.plan or "plus", options.mode)
     source = rest.source()
     check_origin(store, source, now=options.now)
     is_kept = kept_calendar(store.state / "calendar.json", trading_date(now_ns)) is not None

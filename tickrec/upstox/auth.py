@@ -146,6 +146,13 @@ class TokenSource:
         self.last = self._read()
         return self.last
 
+    def try_read(self) -> Token | TokenError:
+        """What `read` gives or raises."""
+        try:
+            return self.read()
+        except TokenError as error:
+            return error
+
     def _read(self) -> Token:
         if value := self._environ.get(VARIABLE, "").strip():
             return parse_token(value, VARIABLE)

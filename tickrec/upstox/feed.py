@@ -23,7 +23,8 @@ TIMING: Final = Timing()
 
 
 class Feed:
-    """The market data of `plan`, one list of instruments per connection.
+    """The market data of `plan`, one list of instruments per connection, none of them twice: the broker would go by the
+    later request.
 
     `limits` bound what may be added to it; without any, nothing. `quiet` tells when silence is normal, so that a mute
     feed is not replaced then. Not `stamped`: what the broker stamps messages with is no time of now, as in a replay.
@@ -57,7 +58,7 @@ class Feed:
         )
         self._limits = limits
         self._batch_size = batch_size
-        self._links = [self._link(conn, wanted) for conn, wanted in enumerate(_without_repeats(plan), 1)]
+        self._links = [self._link(conn, wanted) for conn, wanted in enumerate(plan, 1)]
         self._sink: Sink | None = None
         self._group: asyncio.TaskGroup | None = None
         """Of the connections, while the feed runs."""
@@ -110,13 +111,12 @@ class Feed:
         return free + keys * max(0, connections - len(self._links))
 
     def add(self, wanted: Sequence[Wanted]) -> None:
-        """Subscribe to more instruments of the one mode, of which there may be `room` at most, while the feed runs.
+        """Subscribe to instruments that the feed does not have yet, at most as many as there is `room`, while it runs.
 
-        Each goes to the connection with the fewest; there is another connection only when all are full. Those that the
-        feed has are passed over, and all when it has been stopped. Raises what the sink raises.
+        Each goes to the connection with the fewest; there is another connection only when all are full. All are passed
+        over when the feed has been stopped. Raises what the sink raises.
         """
-        known = {each.instrument_key for link in self._links for each in link.subscription.wanted}
-        new = [each for each in wanted if each.instrument_key not in known]
+        new = list(wanted)
         if len(new) > self.room:
             raise ValueError(f"{len(new)} instruments, and room for {self.room}")
         while new and self._group is not None and self._sink is not None and not self._shared.stopping.is_set():
@@ -168,13 +168,3 @@ class Feed:
         except TokenError as error:
             self._fatal = self._fatal or error
             self.stop()
-
-
-def _without_repeats(plan: Sequence[Sequence[Wanted]]) -> list[list[Wanted]]:
-    """The plan with each key in the first place it has: subscribed twice, the later request would win."""
-    places: dict[str, int] = {}
-    for number, wanted in enumerate(plan):
-        for each in wanted:
-            places.setdefault(each.instrument_key, number)
-    fresh = [[each for each in wanted if places[each.instrument_key] == number] for number, wanted in enumerate(plan)]
-    return [wanted for wanted in fresh if wanted]

@@ -40,8 +40,6 @@ class ConnectionState(NamedTuple):
     keys: int
     answered: int
     """Keys that have been answered on the current websocket."""
-    frames: int
-    """Messages of the whole run."""
     since_ns: int
     """When this state began."""
     attempt: int
@@ -50,7 +48,6 @@ class ConnectionState(NamedTuple):
     """When the next attempt is due; None unless WAITING."""
     reason: str
     """Why it is not connected; empty while it is."""
-    last_message_ns: int | None
 
 
 class SinkFailed(Exception):
@@ -74,8 +71,6 @@ class Link:
         self._subscriber: Subscriber | None = None
         """On the present websocket, or on the last one."""
         self._begun_ns = 0
-        self._frames = 0
-        """Messages of earlier websockets."""
         self._retry_ns: int | None = None
         self._state, self._since_ns = CONNECTING, self._clock.wall_ns()
 
@@ -87,12 +82,10 @@ class Link:
             self._state,
             keys,
             self.subscription.answered if connected else 0,
-            self._frames + (self._subscriber.frames if self._subscriber and connected else 0),
             self._since_ns,
             0 if connected and self._proven else self._reconnect.failed_attempts,
             self._retry_ns,
             "" if connected else self.last_reason,
-            self._subscriber.message_ns if self._subscriber else None,
         )
 
     @property
@@ -114,8 +107,8 @@ class Link:
 
     def add(self, wanted: Sequence[Wanted], sink: Sink) -> None:
         """Want more instruments from now on, and say so to the sink; raises what that raises."""
-        new = self.subscription.add(wanted)
-        self._write(sink, EntryKind.NOTE, event="added", **named(new))
+        self.subscription.add(wanted)
+        self._write(sink, EntryKind.NOTE, event="added", **named(wanted))
         if self._subscriber is not None:
             self._subscriber.ask_for_more()
 
@@ -162,7 +155,6 @@ class Link:
         finally:
             if subscriber is not None:
                 liveness = subscriber.liveness
-                self._frames += subscriber.frames
                 self._reconnect.ended(proven=liveness.proven, ticked_promptly=liveness.ticked_promptly)
 
     def _unexpected_failure(self, error: Exception, stage: str) -> Failure:
@@ -183,7 +175,9 @@ class Link:
         uri = await unless_stopped(stopping, self._authorize(self._token))
         host = urlsplit(uri).hostname or ""
         log.debug("conn %d: authorized, connecting to %s", self.conn, host)
-        return await unless_stopped(stopping, self._connect(uri, self._token)), host
+        timing, rest = self._timing, self._shared.rest
+        opening = open_websocket(uri, rest, self._token, open_timeout=timing.open, close_timeout=timing.close)
+        return await unless_stopped(stopping, opening), host
 
     async def _authorize(self, token: Token) -> str:
         try:
@@ -193,10 +187,6 @@ class Link:
             raise Refused(error.failure) from None
         except TimeoutError:
             raise Refused(Failure(Situation.TIMEOUT, "authorize")) from None
-
-    async def _connect(self, uri: str, token: Token) -> Websocket:
-        timing = self._timing
-        return await open_websocket(uri, self._shared.rest, token, open_timeout=timing.open, close_timeout=timing.close)
 
     def _subscribe(self, socket: Websocket, host: str, sink: Sink) -> Subscriber:
         assert self._token is not None

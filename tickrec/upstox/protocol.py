@@ -12,12 +12,14 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from tickrec.clock import SECOND
 from tickrec.errors import UsageError
 from tickrec.formatting import grouped
 from tickrec.upstox.limits import CONNECTIONS, KEY_CAPS, PLUS_MODES
+
+T = TypeVar("T")
 
 BATCH: Final = 50
 """Keys in one subscribe message, unless configured."""
@@ -54,15 +56,14 @@ class Request(NamedTuple):
 
     payload: bytes
     """Goes out as a binary frame: the broker accepts a text frame without a word and sends no data."""
-    mode: str
     wanted: tuple[Wanted, ...]
 
 
-def subscribe(mode: str, wanted: Sequence[Wanted]) -> Request:
-    """The message that subscribes `wanted` in `mode`; its guid is fresh, and the broker never repeats it."""
+def subscribe(wanted: Sequence[Wanted]) -> Request:
+    """The message that subscribes `wanted`, all in one mode; its guid is fresh, and the broker never repeats it."""
     keys = [each.instrument_key for each in wanted]
-    message = {"guid": uuid.uuid4().hex, "method": "sub", "data": {"mode": mode, "instrumentKeys": keys}}
-    return Request(json.dumps(message, separators=(",", ":")).encode(), mode, tuple(wanted))
+    message = {"guid": uuid.uuid4().hex, "method": "sub", "data": {"mode": wanted[0].mode, "instrumentKeys": keys}}
+    return Request(json.dumps(message, separators=(",", ":")).encode(), tuple(wanted))
 
 
 @dataclass(slots=True)
@@ -78,7 +79,7 @@ class _Round:
 
 
 class Subscription:
-    """The instruments wanted on one connection, and which of them the broker has not answered yet.
+    """The instruments wanted on one connection, all in one mode, and which of them the broker has not answered yet.
 
     There is no acknowledgement: the only answer to a subscription is data (docs: v3/get-market-data-feed).
     """
@@ -131,13 +132,11 @@ class Subscription:
         """A new connection: everything is to be asked for, and earlier answers are forgotten."""
         self._rounds = [_Round(dict.fromkeys(self._wanted))] if self._wanted else []
 
-    def add(self, wanted: Iterable[Wanted]) -> list[Wanted]:
-        """Want more instruments; returns those that were not wanted yet."""
-        new = {each.instrument_key: each for each in wanted if each.instrument_key not in self._wanted}
-        if new:
-            self._wanted |= new
-            self._rounds.append(_Round(dict.fromkeys(new)))
-        return list(new.values())
+    def add(self, wanted: Iterable[Wanted]) -> None:
+        """Want more instruments, at least one, that were not wanted yet."""
+        new = {each.instrument_key: each for each in wanted}
+        self._wanted |= new
+        self._rounds.append(_Round(dict.fromkeys(new)))
 
     def due(self, now_ns: int) -> list[Request]:
         """The messages to send now: for keys not asked for yet, in the order wanted, and once again for those that
@@ -171,49 +170,39 @@ class Subscription:
         return self._batches(self._wanted[key] for key in keys if key in self._wanted)
 
     def _batches(self, wanted: Iterable[Wanted]) -> list[Request]:
-        size = self._batch_size
-        modes: dict[str, list[Wanted]] = {}
-        for each in wanted:
-            modes.setdefault(each.mode, []).append(each)
-        return [
-            subscribe(mode, group[start : start + size])
-            for mode, group in modes.items()
-            for start in range(0, len(group), size)
-        ]
+        everything, size = list(wanted), self._batch_size
+        return [subscribe(everything[start : start + size]) for start in range(0, len(everything), size)]
 
 
-def caps(plan: str, modes: Iterable[str]) -> dict[str, int]:
-    """Keys that one connection may hold in each of `modes`. Raises UsageError for what the plan does not offer."""
-    wanted = tuple(dict.fromkeys(modes))
+def cap_of(plan: str, mode: str) -> int:
+    """Keys that one connection may hold in a mode. Raises UsageError for what the plan does not offer."""
     if plan not in CONNECTIONS:
         raise UsageError(f"unknown plan {plan}", hint=f"Plans: {', '.join(CONNECTIONS)}")
-    for mode in wanted:
-        if mode not in KEY_CAPS:
-            raise UsageError(f"unknown mode {mode}", hint=f"Modes: {', '.join(KEY_CAPS)}")
-        if mode in PLUS_MODES and plan != "plus":
-            raise UsageError(
-                f"mode {mode} needs an Upstox Plus plan; with plan {plan} the broker sends no data and no error",
-                hint='Use mode full, or set plan = "plus" in [upstox]',
-            )
-    return {mode: KEY_CAPS[mode][len(wanted) > 1] for mode in wanted}
+    if mode not in KEY_CAPS:
+        raise UsageError(f"unknown mode {mode}", hint=f"Modes: {', '.join(KEY_CAPS)}")
+    if mode in PLUS_MODES and plan != "plus":
+        raise UsageError(
+            f"mode {mode} needs an Upstox Plus plan; with plan {plan} the broker sends no data and no error",
+            hint='Use mode full, or set plan = "plus" in [upstox]',
+        )
+    return KEY_CAPS[mode][0]
 
 
-def spread(keys: Iterable[str], plan: str, mode: str, connections: int | None = None) -> list[list[str]]:
-    """Deal instrument keys out to connections: in order, evenly, none twice, and none empty.
+def spread(wanted: Sequence[T], plan: str, mode: str, connections: int | None = None) -> tuple[tuple[T, ...], ...]:
+    """Deal instruments out to connections: in order, evenly, and none empty.
 
-    `connections` is how many to use; None: as few as the caps allow. Raises UsageError with the numbers when the keys
-    do not fit.
+    `connections` is how many to use; None: as few as the caps allow. Raises UsageError with the numbers when they do
+    not fit.
     """
-    unique = list(dict.fromkeys(keys))
-    cap, allowed = caps(plan, [mode])[mode], CONNECTIONS[plan]
+    cap, allowed = cap_of(plan, mode), CONNECTIONS[plan]
     if connections is not None and not 1 <= connections <= allowed:
         raise UsageError(f"connections = {connections}, but plan {plan} allows 1 to {allowed}")
-    needed = -(-len(unique) // cap)
+    needed = -(-len(wanted) // cap)
     if needed > (connections or allowed):
-        raise _too_many(len(unique), needed, cap, plan, mode, connections)
-    count = min(connections or needed, len(unique))
-    cuts = [len(unique) * number // count for number in range(count + 1)] if count else [0]
-    return [unique[start:end] for start, end in itertools.pairwise(cuts)]
+        raise _too_many(len(wanted), needed, cap, plan, mode, connections)
+    count = min(connections or needed, len(wanted))
+    cuts = [len(wanted) * number // count for number in range(count + 1)] if count else [0]
+    return tuple(tuple(wanted[start:end]) for start, end in itertools.pairwise(cuts))
 
 
 def _too_many(keys: int, needed: int, cap: int, plan: str, mode: str, connections: int | None) -> UsageError:
@@ -244,21 +233,25 @@ class Situation(Enum):
 
     TOKEN_REFUSED = "the access token was refused"
     TOKEN_REFUSED_TWICE = "the access token was refused twice"
+    # A used, wrong or expired code gives 403, and so did a wave of refusals of good tokens (September 2026).
     FORBIDDEN = "forbidden"
     TOO_MANY_REQUESTS = "too many requests"
     BROKER_ERROR = "the broker has a problem"
+    # 400, 404, 405, 410: perhaps a deployment at the broker's. The recorder outlives it.
     REFUSED_REQUEST = "the request was refused"
     REDIRECTED = "redirected to another address"
     BAD_ANSWER = "the broker's answer makes no sense"
     BAD_URI = "the broker gave an address that is not safe to use"
     NO_WEBSOCKET = "no websocket at the other end"
     DNS = "the host name could not be resolved"
+    # Hostname mismatches went away by themselves (observed 2026-09). Verification is never relaxed.
     TLS = "no trusted TLS connection"
     TIMEOUT = "timed out"
     REFUSED = "connection refused"
     RESET = "connection reset"
     UNREACHABLE = "network unreachable"
     PROXY = "the proxy failed"
+    # The broker documents no close codes, so none of them is final, not even 1000.
     CLOSED = "closed by the broker"
     CLOSED_AT_ONCE = "closed by the broker before any data came"
     DROPPED = "connection dropped without a goodbye"
@@ -269,39 +262,11 @@ class Situation(Enum):
     UNEXPECTED = "an unexpected error"
 
 
-VERDICTS: Final[Mapping[Situation, Verdict]] = {
-    # A used, wrong or expired code gives 403, and so did a wave of refusals of good tokens (September 2026).
-    Situation.FORBIDDEN: Verdict.RETRY,
-    Situation.TOO_MANY_REQUESTS: Verdict.RETRY,
-    Situation.BROKER_ERROR: Verdict.RETRY,
-    # 400, 404, 405, 410: perhaps a deployment at the broker's. The recorder outlives it.
-    Situation.REFUSED_REQUEST: Verdict.RETRY,
-    # Every attempt is authorized afresh, so the next one may be sent to a good address.
-    Situation.REDIRECTED: Verdict.RETRY,
-    Situation.BAD_ANSWER: Verdict.RETRY,
-    Situation.BAD_URI: Verdict.RETRY,
-    Situation.NO_WEBSOCKET: Verdict.RETRY,
-    Situation.DNS: Verdict.RETRY,
-    # Hostname mismatches went away by themselves (observed 2026-09). Verification is never relaxed.
-    Situation.TLS: Verdict.RETRY,
-    Situation.TIMEOUT: Verdict.RETRY,
-    Situation.REFUSED: Verdict.RETRY,
-    Situation.RESET: Verdict.RETRY,
-    Situation.UNREACHABLE: Verdict.RETRY,
-    Situation.PROXY: Verdict.RETRY,
-    # The broker documents no close codes, so none of them is final, not even 1000.
-    Situation.CLOSED: Verdict.RETRY,
-    Situation.CLOSED_AT_ONCE: Verdict.RETRY,
-    Situation.DROPPED: Verdict.RETRY,
-    Situation.NO_PONG: Verdict.RETRY,
-    Situation.TOO_BIG: Verdict.RETRY,
-    Situation.GARBLED: Verdict.RETRY,
-    Situation.MUTE: Verdict.RETRY,
-    # A bug of ours, or something nobody has seen yet: it may be gone with the next answer of the broker.
-    Situation.UNEXPECTED: Verdict.RETRY,
+_VERDICTS: Final[Mapping[Situation, Verdict]] = {
     Situation.TOKEN_REFUSED: Verdict.REREAD_TOKEN,
     Situation.TOKEN_REFUSED_TWICE: Verdict.GIVE_UP,
 }
+"""Of what is not simply tried again."""
 
 
 class Failure(NamedTuple):
@@ -328,8 +293,8 @@ class Failure(NamedTuple):
 
 
 def classify(failure: Failure) -> Verdict:
-    """What to do about a failure; one row per situation."""
-    return VERDICTS[failure.situation]
+    """What to do about a failure. Nearly all may be gone with the next attempt, which is authorized afresh."""
+    return _VERDICTS.get(failure.situation, Verdict.RETRY)
 
 
 def of_status(status: int) -> Situation:

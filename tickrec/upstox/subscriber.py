@@ -86,10 +86,6 @@ class Subscriber:
         sink: Sink,
         patience: float,
     ) -> None:
-        self.frames = 0
-        """Messages so far."""
-        self.message_ns: int | None = None
-        """Wall time of the last one."""
         self._socket = socket
         self._conn = conn
         self._subscription = subscription
@@ -181,8 +177,6 @@ class Subscriber:
             Entry(EntryKind.MESSAGE, self._conn, now.wall_ns, now.mono_ns, data, text) for data, text in messages
         ]
         self._sink(entries)
-        self.message_ns = now.wall_ns
-        self.frames += len(messages)
         for data, text in reversed(messages):
             if not text and carries_feeds(data):
                 self.liveness.received_data(now, tick=is_live(data))
@@ -232,9 +226,10 @@ class Subscriber:
         requests = self._subscription.due(self._clock.monotonic_ns())
         for request in requests:
             keys = [[each.instrument_key, each.symbol] for each in request.wanted]
-            self._write(EntryKind.SUBSCRIBED, mode=request.mode, keys=keys, **followed(request.wanted))
+            mode = request.wanted[0].mode
+            self._write(EntryKind.SUBSCRIBED, mode=mode, keys=keys, **followed(request.wanted))
             await self._socket.send(request.payload)
-            log.debug("conn %d: asked for %s in mode %s", self._conn, plural(len(keys), "instrument"), request.mode)
+            log.debug("conn %d: asked for %s in mode %s", self._conn, plural(len(keys), "instrument"), mode)
         if requests:
             self._subscription.asked(self._clock.monotonic_ns())
         repeats, self._repeats = self._repeats, []
