@@ -104,6 +104,7 @@ async def unless_stopped(stopping: "asyncio.Event", work: Awaitable[T]) -> T:
         await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
+        stop.result()  # an error in it is no wish to stop
         raise Stopped
     finally:
         task.cancel()

@@ -11,14 +11,13 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from enum import Enum
 from functools import partial
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn
 
 from tickrec import logs
 from tickrec.clock import SECOND, Stopped, ist, unless_stopped
 from tickrec.errors import BrokerUnreachable, ExitCode, StorageError, TickrecError, leaves, to_run
 from tickrec.formatting import duration, plural
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
-from tickrec.journal.gaps import Gap
 from tickrec.market.instruments import Instrument
 from tickrec.record.alert_rules import AlertRules, run_alerts
 from tickrec.record.alerts import Alert
@@ -41,8 +40,6 @@ from tickrec.upstox.protocol import named
 from tickrec.upstox.rest import SOURCE
 
 log = logging.getLogger("tickrec")
-
-T = TypeVar("T")
 
 _Step = Callable[[], Awaitable[object]]
 """A step of the end of a run."""
@@ -215,7 +212,9 @@ class Recorder:
             self._rollover.note_sessions(self._plan.session_rows)
             run = self._status()
             for gap in self._rollover.current.new_gaps():
-                log.info("gap of %s on conn %d since %s: %s", *_gap_words(gap))
+                lasted = duration(((gap.end_ns or gap.start_ns) - gap.start_ns) / SECOND)
+                since = f"{ist(gap.start_ns):%H:%M:%S}"
+                log.info("gap of %s on conn %d since %s: %s", lasted, gap.conn, since, gap.reason)
             await asyncio.to_thread(status.write, self._store.status_path, run)
             await self._clock.sleep(REPORT_SECONDS)
 
@@ -252,20 +251,10 @@ class Recorder:
         with contextlib.suppress(Stopped):
             while True:
                 if (left := self._ending.seconds_left) > 0:
-                    if await self._signalled_within(min(left, REPORT_SECONDS)):
-                        return Stop.SIGNAL
+                    await unless_stopped(self._stopping, self._clock.sleep(min(left, REPORT_SECONDS)))
                 elif not await unless_stopped(self._stopping, self._ending.is_moved()):
                     return Stop.PLANNED
         return Stop.SIGNAL
-
-    async def _signalled_within(self, seconds: float) -> bool:
-        """Whether a signal comes within so many seconds."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            return False
-        return True
 
     async def _wind_down(self, error: TickrecError | None) -> RunStatus:
         """Goodbye, drain, flush, close; the same after an error as far as it allows. The run's last status.
@@ -335,35 +324,22 @@ class Recorder:
         self._rollover.current.close()
 
     async def _finish_day(self) -> None:
-        """What is left to do when all is recorded: seal the day, and tell the owner."""
+        """What is left to do when all is recorded: seal the day, and tell the owner. A signal ends either."""
         date = self._rollover.current.date
         log.info("sealing %s", date)
-        if await self._sealed():
-            await self._unless_signalled(tell_done(self._config, date))
-
-    async def _sealed(self) -> bool:
-        """Seal the day, unless a signal comes: the next recording does it then. Whether it is sealed."""
-        sealed = await self._unless_signalled(self._rollover.seal(self._rollover.current.date))
-        if sealed is None:
-            log.info("sealing is left to the next recording, or %s", to_run("seal", self._rollover.current.date))
-        return bool(sealed)
-
-    async def _unless_signalled(self, work: Awaitable[T]) -> T | None:
-        """What `work` gives; None when a signal comes first, which ends it."""
         try:
-            return await unless_stopped(self._stopping, work)
+            sealed = await unless_stopped(self._stopping, self._rollover.seal(date))
         except Stopped:
-            return None
+            log.info("sealing is left to the next recording, or %s", to_run("seal", date))
+            return
+        if sealed:
+            with contextlib.suppress(Stopped):
+                await unless_stopped(self._stopping, tell_done(self._config, date))
 
 
 def _is_of_run(topic: str) -> bool:
     """Whether a run that goes on knows when the topic of an alert is over."""
     return not topic.startswith(SEALING)
-
-
-def _gap_words(gap: Gap) -> tuple[str, int, str, str]:
-    assert gap.end_ns is not None
-    return duration((gap.end_ns - gap.start_ns) / SECOND), gap.conn, f"{ist(gap.start_ns):%H:%M:%S}", gap.reason
 
 
 def _first(group: ExceptionGroup[TickrecError]) -> TickrecError:
