@@ -67,18 +67,19 @@ def unplanned(
     store: Store, clock: Clock, started_ns: int, *, reason: str, state: str = WAITING, exit_code: int = 0
 ) -> RunStatus:
     """What there is to say of a run that does not know yet what to record."""
-    now_ns = clock.wall_ns()
-    return RunStatus(
-        state=state,
-        pid=os.getpid(),
-        date=str(trading_date(now_ns)),
-        started_ns=started_ns,
-        written_ns=now_ns,
-        simulated=store.root.name == SIMULATED,
-        disk_free_bytes=free_bytes(store.root),
-        reason=reason,
-        exit_code=exit_code,
-    )
+    free = free_bytes(store.root)
+    facts = _of_process(store, clock.wall_ns(), started_ns)
+    return RunStatus(state=state, reason=reason, exit_code=exit_code, disk_free_bytes=free, **facts)
+
+
+def _of_process(store: Store, now_ns: int, started_ns: int) -> dict[str, Any]:
+    return {
+        "pid": os.getpid(),
+        "date": str(trading_date(now_ns)),
+        "started_ns": started_ns,
+        "written_ns": now_ns,
+        "simulated": store.root.name == SIMULATED,
+    }
 
 
 class RunProgress:
@@ -174,12 +175,7 @@ class RunProgress:
 
     def _common(self, token: Token | None = None) -> dict[str, Any]:
         now_ns = self._clock.wall_ns()
-        return {
-            "pid": os.getpid(),
-            "date": str(trading_date(now_ns)),
-            "started_ns": self.started_ns,
-            "written_ns": now_ns,
-            "simulated": self._store.root.name == SIMULATED,
+        return _of_process(self._store, now_ns, self.started_ns) | {
             "wanted": len(self._plan.instruments),
             "unknown": self._plan.unknown,
             "disk_free_bytes": self._free_bytes(),
