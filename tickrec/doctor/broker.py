@@ -49,7 +49,7 @@ class Broker:
         self._simulate = simulate
         self._rest = Rest(config.upstox.api_url, config.upstox.assets_url)
         self._now_ns = clock.wall_ns()
-        self._token = _read_token(config, environ)
+        self._token = TokenSource(config.upstox, environ).try_read()
         self._segments: set[str] = set(SHARE_SEGMENTS)
         self._answers = False
         self._feed_url = ""
@@ -165,13 +165,6 @@ class Broker:
         if not self._feed_url:
             return Finding(WARN, "not looked at, as the broker gave no address for it", "See token")
         return _host(self._feed_url, self._rest, self._environ, self._now_ns)
-
-
-def _read_token(config: Config, environ: Mapping[str, str]) -> Token | TokenError:
-    try:
-        return TokenSource(config.upstox, environ).read()
-    except TokenError as error:
-        return error
 
 
 def _hours(told: Sessions, segments: Iterable[str]) -> str:

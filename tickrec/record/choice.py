@@ -7,8 +7,7 @@ broker over REST only, and keeps its list in the store.
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from tickrec.config import Config
 from tickrec.errors import TokenError, UsageError
@@ -23,8 +22,6 @@ from tickrec.upstox.protocol import Failure, Situation
 from tickrec.upstox.rest import MASTER, Rest, RestError
 
 log = logging.getLogger("tickrec")
-
-EMPTY: Final[Mapping[str, float]] = MappingProxyType({})
 
 
 class Choice(NamedTuple):
@@ -80,7 +77,7 @@ def meant(
     token: Token | TokenError,
     now_ns: int,
     *,
-    money: Mapping[str, float] = EMPTY,
+    money: Mapping[str, float] | None = None,
     strict: bool = False,
 ) -> Choice:
     """What the options mean in a list. Of `money`, as in Choice, nobody is asked; `strict`: a name in a file or a
@@ -88,7 +85,7 @@ def meant(
 
     Raises UsageError, and where prices are asked for RestError, or the TokenError that there is instead of a token.
     """
-    known = dict(money)
+    known = dict(money or {})
 
     def last_prices(keys: Sequence[str]) -> dict[str, float]:
         if lacking := [key for key in keys if key not in known]:
@@ -129,7 +126,7 @@ def choose(
     now_ns: int,
     bar: Bar = no_bar,
     *,
-    money: Mapping[str, float] = EMPTY,
+    money: Mapping[str, float] | None = None,
 ) -> Choice:
     """What the options mean in today's list. Of `money`, as in Choice, nobody is asked: for what a run would have
     chosen with another list.

@@ -7,20 +7,20 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 from tickrec.clock import Clock
 from tickrec.config import Config
-from tickrec.errors import TokenError, UsageError
+from tickrec.errors import UsageError
 from tickrec.formatting import grouped, plural, price
 from tickrec.market.calendar import trading_date
 from tickrec.market.instruments import Instrument
 from tickrec.record.choice import load_master, meant
 from tickrec.record.plan import Bar, Options, account_plan, deal_out, no_bar
 from tickrec.store.paths import Store
-from tickrec.upstox.auth import Token, TokenSource
+from tickrec.upstox.auth import TokenSource
 from tickrec.upstox.limits import CONNECTIONS
-from tickrec.upstox.protocol import caps
+from tickrec.upstox.protocol import cap_of
 from tickrec.upstox.rest import Rest
 
 
@@ -40,19 +40,15 @@ class Selection:
     refusal: str = ""
     unknown: tuple[str, ...] = ()
     """Configured selectors that mean nothing today: the others are recorded without them."""
-    follow: "Follow | None" = None
-    """Where strikes follow the money."""
+    underlyings: tuple[Instrument, ...] = ()
+    """Recorded as well, for their price: strikes follow it."""
+    most: int | None = None
+    """Instruments in all, when the money has been at every strike; None where nothing follows it."""
 
-
-class Follow(NamedTuple):
-    """What following the money may come to need at most: when it has been at every strike."""
-
-    underlyings: tuple[Instrument, ...]
-    """Recorded as well, for their price."""
-    most: int
-    """Instruments in all."""
-    connections: int
-    """Needed for these; those that the plan does not have are done without."""
+    @property
+    def most_connections(self) -> int:
+        """Needed for these; those that the plan does not have are done without."""
+        return max(self.connections or 0, -(-(self.most or 0) // self.cap))
 
 
 def select(config: Config, options: Options, environ: Mapping[str, str], clock: Clock, bar: Bar = no_bar) -> Selection:
@@ -65,19 +61,16 @@ def select(config: Config, options: Options, environ: Mapping[str, str], clock: 
     store = Store(config.store.data)
     rest = Rest(config.upstox.api_url, config.upstox.assets_url)
     master = load_master(store, rest, now_ns, bar)
-    token = _token(config, environ)
+    token = TokenSource(config.upstox, environ).try_read()
     choice = meant(config, options, master, rest, token, now_ns, strict=not options.kept)
     plan = account_plan(config, token)
-    cap = caps(plan, [options.mode])[options.mode]
+    cap = cap_of(plan, options.mode)
     connections, refusal = None, ""
     try:
         connections = len(deal_out(config, choice.recorded, options.mode, plan))
     except UsageError as error:
         refusal = str(error)
-    follow = None
-    if choice.chains:
-        count = len({each.instrument_key for each in chain(choice.recorded, *choice.chains)})
-        follow = Follow(choice.underlyings, count, max(connections or 0, -(-count // cap)))
+    every_strike = {each.instrument_key for each in chain(choice.recorded, *choice.chains)}
     return Selection(
         str(trading_date(now_ns)),
         options.mode,
@@ -88,15 +81,9 @@ def select(config: Config, options: Options, environ: Mapping[str, str], clock: 
         connections,
         refusal,
         choice.unknown,
-        follow,
+        choice.underlyings,
+        len(every_strike) if choice.chains else None,
     )
-
-
-def _token(config: Config, environ: Mapping[str, str]) -> Token | TokenError:
-    try:
-        return TokenSource(config.upstox, environ).read()
-    except TokenError as error:
-        return error
 
 
 def to_json(selection: Selection) -> dict[str, Any]:
@@ -111,16 +98,14 @@ def to_json(selection: Selection) -> dict[str, Any]:
         "connections_allowed": selection.allowed,
         "connections_needed": selection.connections,
         "refusal": selection.refusal or None,
-        "follow": _follow_json(selection.follow) if selection.follow else None,
+        "follow": None
+        if selection.most is None
+        else {
+            "underlyings": [each.instrument_key for each in selection.underlyings],
+            "count_at_most": selection.most,
+            "connections_at_most": selection.most_connections,
+        },
         "instruments": [_instrument_json(each) for each in selection.instruments],
-    }
-
-
-def _follow_json(follow: Follow) -> dict[str, Any]:
-    return {
-        "underlyings": [each.instrument_key for each in follow.underlyings],
-        "count_at_most": follow.most,
-        "connections_at_most": follow.connections,
     }
 
 
@@ -149,13 +134,14 @@ def to_lines(selection: Selection) -> Iterator[str]:
             f"mode {selection.mode}, plan {selection.plan}: {plural(selection.connections, 'connection')} of "
             f"{selection.allowed}, each up to {grouped(selection.cap)} keys"
         )
-    if selection.follow is not None:
-        yield _follow_text(selection.follow, selection)
+    if selection.most is not None:
+        yield _follow_text(selection, selection.most)
 
 
-def _follow_text(follow: Follow, selection: Selection) -> str:
-    also = ", ".join(each.symbol for each in follow.underlyings[:5]) + (", ..." if len(follow.underlyings) > 5 else "")
-    needs = f"{plural(follow.most, 'instrument')} on {plural(follow.connections, 'connection')} at most"
+def _follow_text(selection: Selection, count: int) -> str:
+    symbols = [each.symbol for each in selection.underlyings]
+    also = ", ".join(symbols[:5]) + (", ..." if len(symbols) > 5 else "")
+    needs = f"{plural(count, 'instrument')} on {plural(selection.most_connections, 'connection')} at most"
     most = selection.cap * selection.allowed
-    bound = f"; {grouped(most)} are the most that fit" if follow.most > most else ""
+    bound = f"; {grouped(most)} are the most that fit" if count > most else ""
     return f"strikes follow the money{f' (the price of {also} is recorded for it)' if also else ''}: {needs}{bound}"

@@ -16,7 +16,7 @@ from typing import Any, Final
 from tickrec import logs
 from tickrec.clock import SECOND, Clock, Stopped
 from tickrec.config import Config
-from tickrec.errors import AlreadyRecording, DataError, NothingToRecord, StorageError, TickrecError, TokenError, to_run
+from tickrec.errors import AlreadyRecording, DataError, NothingToRecord, StorageError, TickrecError, to_run
 from tickrec.files import Lock, TemporaryFolder, publish
 from tickrec.formatting import moment
 from tickrec.market.calendar import Calendar
@@ -32,7 +32,7 @@ from tickrec.record.run import Recorder
 from tickrec.record.waiting import Setup, Waiting
 from tickrec.status.runstatus import RunStatus
 from tickrec.store.paths import Store
-from tickrec.upstox.auth import Token, TokenSource
+from tickrec.upstox.auth import TokenSource
 from tickrec.upstox.feed import TIMING, Feed, Timing
 from tickrec.upstox.rest import SOURCE, Rest
 
@@ -144,15 +144,9 @@ class Record:
 
     def _choose(self, plan: Plan) -> Choice:
         """What the plan would have been with the list that the broker has now. Raises TickrecError, OSError."""
-        token: Token | TokenError
-        try:
-            token = self._setup.tokens.read()
-        except TokenError as error:
-            token = error
-        now_ns = self._clock.wall_ns()
-        return choose(
-            self._setup.config, self._setup.options, self._store, self._setup.rest, token, now_ns, money=plan.money
-        )
+        setup, token = self._setup, self._setup.tokens.try_read()
+        now_ns = setup.clock.wall_ns()
+        return choose(setup.config, setup.options, setup.store, setup.rest, token, now_ns, money=plan.money)
 
     def _ask_hours(self, plan: Plan) -> tuple[Calendar, Times]:
         return ask_hours(
