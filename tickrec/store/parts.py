@@ -32,9 +32,9 @@ from tickrec.store.coverage import (
 )
 from tickrec.store.parquet import UnreadableFile
 from tickrec.store.paths import Store
-from tickrec.store.rows import Piece, RowReader, require_small_tables
+from tickrec.store.rows import RowReader, require_small_tables
 from tickrec.store.sorted_runs import Runs
-from tickrec.upstox.decode.tables import PIECE
+from tickrec.upstox.decode.tables import PIECE, Decoded
 
 log = logging.getLogger("tickrec")
 
@@ -92,7 +92,7 @@ class Draft:
         self._file.close()
         self._path.unlink(missing_ok=True)
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: Decoded) -> None:
         """Take the rows of a piece."""
         self.ticks += piece.ticks.num_rows
         self._waiting.append(piece.ticks)

@@ -8,7 +8,6 @@ however far behind the writer is. Also the rows of the small tables that are sto
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import Any, Final
@@ -25,20 +24,11 @@ from tickrec.store import parquet
 from tickrec.store.coverage import Coverage, read_footer, sealed_tables
 from tickrec.store.parquet import UnreadableFile
 from tickrec.store.paths import SEALING, Store
-from tickrec.upstox.decode.tables import decode, served
+from tickrec.upstox.decode.tables import Decoded, decode, served
 
 _READER_PIECE: Final = 4 * 1024 * 1024
 """Payload bytes decoded at a time where nothing else runs in the process."""
 _PIECE_MESSAGES: Final = 4_000
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """The rows of consecutive messages."""
-
-    ticks: pa.Table
-    market_status: pa.Table
-    rejected: pa.Table
 
 
 class RowReader:
@@ -53,7 +43,7 @@ class RowReader:
         self._journal = Journal(store.journal(covered.date))
         self._entries = self._journal.positioned(covered.next_seq, start=covered.position, last_seq=last_seq)
 
-    def pieces(self, sizes: Iterator[int]) -> Iterator[Piece]:
+    def pieces(self, sizes: Iterator[int]) -> Iterator[Decoded]:
         """Rows of some messages at a time, of about so many bytes as `sizes` says for each piece.
 
         A piece ends before every entry that is no message: a subscription changes the symbols of what follows.
@@ -82,13 +72,13 @@ class RowReader:
         if after is not None:
             self.history.skip(after._replace(seq=last_seq + 1))
 
-    def _piece(self, messages: Sequence[Entry]) -> Piece:
+    def _piece(self, messages: Sequence[Entry]) -> Decoded:
         decoded = decode(messages, self.history.symbols, piece=_READER_PIECE)
         data = set(pc.unique(decoded.ticks["seq"]).to_pylist())
         answers = _answers(decoded.ticks, self.history.silent())
         for entry in messages:
             self.history.feed(entry, entry.seq in data, answers.get(entry.seq, ()))
-        return Piece(decoded.ticks, decoded.market_status, decoded.rejected)
+        return decoded
 
 
 def _answers(ticks: pa.Table, silent: set[str]) -> Mapping[int, list[str]]:
@@ -110,10 +100,7 @@ def tail_pieces(store: Store, covered: Coverage) -> Iterator[Tables]:
     What is not settled is open while somebody records the date; else it is as sealing would settle it. Raises
     DataError, OSError.
     """
-    return _tables(store, RowReader(store, covered))
-
-
-def _tables(store: Store, reader: RowReader) -> Iterator[Tables]:
+    reader = RowReader(store, covered)
     for piece in reader.pieces(repeat(_READER_PIECE)):
         yield {"ticks": piece.ticks, "market_status": piece.market_status, "rejected": piece.rejected}
     history = reader.history
