@@ -520,15 +520,15 @@ def test_sealing_that_ends_after_any_step_is_seen_whole_and_can_be_repeated(
     whole, seen = rows(reference), everything_in(journalled)
     quiet, clock = (lambda _what, _share: None), SystemClock()
     done, repeated = [], []
-    for step in Sealing(journalled, DATE, quiet, duckdb=True, anew=False, clock=clock).steps():
-        step.run()
-        done.append(step.name)
-        broken = copy(journalled, step.name)
+    for name, step in Sealing(journalled, DATE, quiet, duckdb=True, anew=False, clock=clock).steps():
+        step()
+        done.append(name)
+        broken = copy(journalled, name)
         assert rows(broken) == whole
         if everything_in(broken) == seen:
             continue  # as it was before the step
         seen = everything_in(broken)
-        repeated.append(step.name)
+        repeated.append(name)
         seal(broken, DATE, duckdb=False)
         assert parquet_files(broken) == parquet_files(reference)
         assert verify(broken, DATE).differences == ()

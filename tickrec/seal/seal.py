@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import duckdb
 import pyarrow as pa
@@ -70,13 +70,6 @@ _FLUSHED_ENTRIES: Final = 20_000
 """Entries flushed between two words about it."""
 
 
-class Step(NamedTuple):
-    """A step of sealing."""
-
-    name: str
-    run: Callable[[], None]
-
-
 def seal(
     store: Store, date: dt.date, progress: Progress | None = None, *, duckdb: bool = True, clock: Clock | None = None
 ) -> Manifest:
@@ -110,9 +103,9 @@ def _run(
         try:
             with _explained(store, date):
                 sealing = Sealing(store, date, tell, duckdb=duckdb, anew=anew, clock=clock)
-                for step in sealing.steps():
-                    sealing.tell(step.name, _SHARES[step.name])
-                    step.run()
+                for name, step in sealing.steps():
+                    sealing.tell(name, _SHARES[name])
+                    step()
         finally:
             shutil.rmtree(store.scratch(date), ignore_errors=True)
         lock.remove()
@@ -174,16 +167,16 @@ class Sealing:
         self._progress(what, share)
         self._room.require()
 
-    def steps(self) -> Iterator[Step]:
-        """What is left to do, in order; each step is to be run before the next is asked for."""
-        yield Step("prepare", self._prepare)
+    def steps(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        """What is left to do, in order and by name; each step is to be run before the next is asked for."""
+        yield "prepare", self._prepare
         if self._manifest is None:
-            yield Step("flush", self._flush)
-            yield Step("sort", self._sort)
-            yield Step("check", self._check)
-            yield Step("publish", self._publish)
-        yield Step("clean", self._clean)
-        yield Step("compress", self._compress)
+            yield "flush", self._flush
+            yield "sort", self._sort
+            yield "check", self._check
+            yield "publish", self._publish
+        yield "clean", self._clean
+        yield "compress", self._compress
 
     def _prepare(self) -> None:
         shutil.rmtree(self._scratch, ignore_errors=True)
