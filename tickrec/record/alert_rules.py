@@ -35,9 +35,8 @@ class AlertRules:
         """An alert for each gap of more than a minute in a session, whether it lasts or has ended."""
         for gap in gaps:
             if self._is_long(gap, now_ns):
-                lasts = gap.end_ns is None
-                text = _lasting_words(gap, now_ns) if lasts else _ended_words(gap)
-                yield Alert(f"gap {gap.conn} {gap.start_ns // 1000}", text, lasts)  # tables have microseconds
+                topic = f"gap {gap.conn} {gap.start_ns // 1000}"  # tables have microseconds
+                yield Alert(topic, _words(gap, now_ns), gap.end_ns is None)
 
     def _is_long(self, gap: Gap, now_ns: int) -> bool:
         """Whether more than LONG_GAP_SECONDS of a gap are in a session."""
@@ -71,15 +70,8 @@ def run_alerts(
         yield Alert("unexpected", f"an unexpected error: {text}")
 
 
-def _lasting_words(gap: Gap, now_ns: int) -> str:
-    return f"no data on {_where(gap)} for {duration((now_ns - gap.start_ns) / SECOND)}: {gap.reason}"
-
-
-def _ended_words(gap: Gap) -> str:
-    end_ns = gap.end_ns or gap.start_ns
-    times = f"from {ist(gap.start_ns):%H:%M:%S} to {ist(end_ns):%H:%M:%S}"
-    return f"no data on {_where(gap)} for {duration((end_ns - gap.start_ns) / SECOND)}, {times}: {gap.reason}"
-
-
-def _where(gap: Gap) -> str:
-    return f"connection {gap.conn}" if gap.conn else "all connections"
+def _words(gap: Gap, now_ns: int) -> str:
+    where = f"connection {gap.conn}" if gap.conn else "all connections"
+    end_ns = now_ns if gap.end_ns is None else gap.end_ns
+    times = "" if gap.end_ns is None else f", from {ist(gap.start_ns):%H:%M:%S} to {ist(end_ns):%H:%M:%S}"
+    return f"no data on {where} for {duration((end_ns - gap.start_ns) / SECOND)}{times}: {gap.reason}"
