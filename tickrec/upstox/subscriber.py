@@ -89,10 +89,7 @@ class Subscriber:
         self._socket = socket
         self._conn = conn
         self._subscription = subscription
-        self._clock = shared.clock
-        self._quiet = shared.quiet
-        self._stopping = shared.stopping
-        self._stamped = shared.stamped
+        self._shared, self._clock = shared, shared.clock
         self._token = token
         self._sink = sink
         self._repeats: list[Request] = []
@@ -121,7 +118,7 @@ class Subscriber:
                     task.cancel()
         finally:
             self._socket.transport.abort()
-        if self._stopping.is_set():
+        if self._shared.stopping.is_set():
             self._end_stopped(closed)
             return None
         failure = self._why(closed)
@@ -206,7 +203,7 @@ class Subscriber:
                 await self._ask()
                 self._name_silent()
                 now = self._now()
-                self._verdict = self.liveness.look(now, quiet=self._quiet(now.wall_ns))
+                self._verdict = self.liveness.look(now, quiet=self._shared.quiet(now.wall_ns))
                 if self._verdict is Look.PING:
                     await self._ping(now)
             await self._socket.close(1011 if self._verdict is Look.NO_PONG else 1000)
@@ -263,7 +260,7 @@ class Subscriber:
         return min(max((due - self._clock.monotonic_ns()) / SECOND, 0.01), LOOK_SECONDS)
 
     async def _close_when_stopped(self) -> None:
-        await self._stopping.wait()
+        await self._shared.stopping.wait()
         self._stop_ns = self._clock.wall_ns()
         await self._socket.close()
 
@@ -278,7 +275,7 @@ class Subscriber:
 
     def _stamp_ns(self, message: Message) -> int | None:
         """When the broker says it sent a message, nanoseconds by its own clock."""
-        broker_ms = sent_ms(message.data) if self._stamped and not message.text else None
+        broker_ms = sent_ms(message.data) if self._shared.stamped and not message.text else None
         return None if broker_ms is None else broker_ms * 1_000_000
 
     def _now(self) -> Now:
