@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clocks import HandClock
 from tests.market.fixtures import contract, master_of, share
 from tests.upstox.rest_fixtures import running
 from tickrec.clock import SECOND
@@ -165,6 +166,6 @@ def test_a_day_that_is_being_recorded_does_not_become_a_holiday(
     with running() as broker:
         broker.answer = lambda path: (200, {}, json.dumps({"data": answers[path.split("/")[3]]}).encode())
         plan = Plan("full", (), (), calendar, None, times)
-        found = ask_hours(config, asked, store, Rest(broker.url, broker.url), plan, at(DATE, dt.time(15)))
+        found = ask_hours(config, asked, store, Rest(broker.url, broker.url), plan, HandClock(at(DATE, dt.time(15))))
     assert [path for _, path, _, _ in broker.requests] == ["/v2/market/holidays", f"/v2/market/timings/{DATE}"]
     assert found == (calendar, times)

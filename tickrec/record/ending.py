@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 from tickrec.clock import SECOND, Clock, start_of_date
 from tickrec.journal.entry import Entry
 from tickrec.logs import log_unexpected
-from tickrec.market.calendar import Calendar, trading_date
+from tickrec.market.calendar import Calendar
 from tickrec.record.plan import Plan, Times
 from tickrec.upstox.auth import in_thread
 from tickrec.upstox.decode.peek import is_live, is_market_info, segment_status, served_keys
@@ -117,13 +117,10 @@ class Ending:
             await self._clock.sleep(POLL_SECONDS)
             if self.seconds_left <= BEFORE_NS / SECOND:
                 await self._ask_before_end()
-            elif self._clock.monotonic_ns() >= next_ns and self._is_doubted():
+            elif self._clock.monotonic_ns() >= next_ns and self._plan.has_doubted_hours(self._clock.wall_ns()):
                 await self._ask_again()
                 pause_ns = min(2 * pause_ns, LONGEST_PAUSE_NS)
                 next_ns = self._clock.monotonic_ns() + pause_ns
-
-    def _is_doubted(self) -> bool:
-        return bool(self._plan.calendar.doubted(trading_date(self._clock.wall_ns()), self._plan.segments))
 
     async def _ask_before_end(self) -> None:
         """Ask once before each planned end."""

@@ -20,8 +20,8 @@ from tickrec.market.chains import Chain
 from tickrec.market.hours import at, expiring_index_end
 from tickrec.market.instruments import Instrument
 from tickrec.upstox.auth import Token
-from tickrec.upstox.limits import CONNECTIONS, NO_LIMITS_KNOWN, Limits
-from tickrec.upstox.protocol import Wanted, cap_of, spread
+from tickrec.upstox.limits import NO_LIMITS_KNOWN, Limits
+from tickrec.upstox.protocol import Wanted, spread
 from tickrec.upstox.rest import SOURCE, Progress
 from tickrec.upstox.timings import Session
 
@@ -115,9 +115,9 @@ class Plan:
         self.by_key |= {each.instrument_key: each for each in instruments}
         self._kinds |= {(each.segment, _index_expiry(each)) for each in instruments}
 
-    def is_unsure(self, date: dt.date) -> bool:
-        """Whether the broker is to be asked again, as something stands in for what it has not told."""
-        return not self.whole or bool(self.calendar.doubted(date, self.segments))
+    def has_doubted_hours(self, wall_ns: int) -> bool:
+        """Whether the broker is to be asked again, as something stands in for hours that it has not told."""
+        return bool(self.calendar.doubted(trading_date(wall_ns), self.segments))
 
     @property
     def segments(self) -> set[str]:
@@ -198,11 +198,6 @@ def _index_expiry(instrument: Instrument) -> dt.date | None:
 def account_plan(config: Config, token: Token | TokenError) -> str:
     """normal or plus: as configured, else as the token says."""
     return config.upstox.plan or ("plus" if isinstance(token, Token) and token.plus else "normal")
-
-
-def limits(config: Config, mode: str, account: str) -> Limits:
-    """What a run may have. Raises UsageError for a mode that the account does not offer."""
-    return Limits(cap_of(account, mode), config.upstox.connections or CONNECTIONS[account])
 
 
 def deal_out(config: Config, instruments: Sequence[Instrument], mode: str, plan: str) -> tuple[tuple[Wanted, ...], ...]:

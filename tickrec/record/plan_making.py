@@ -31,13 +31,13 @@ from tickrec.record.plan import (
     Times,
     account_plan,
     deal_out,
-    limits,
     no_bar,
     plan_times,
 )
 from tickrec.record.store_source import check_origin
 from tickrec.store.paths import Store
 from tickrec.upstox.auth import TokenSource, check_expiry
+from tickrec.upstox.limits import CONNECTIONS, Limits
 from tickrec.upstox.protocol import cap_of
 from tickrec.upstox.rest import Rest
 
@@ -112,16 +112,16 @@ def make_plan(
         unknown,
         choice.whole,
         choice.chains,
-        limits(config, options.mode, account),
+        Limits(cap_of(account, options.mode), config.upstox.connections or CONNECTIONS[account]),
         choice.money,
     )
 
 
 def ask_hours(
-    config: Config, options: Options, store: Store, rest: Rest, plan: Plan, now_ns: int
+    config: Config, options: Options, store: Store, rest: Rest, plan: Plan, clock: Clock
 ) -> tuple[Calendar, Times]:
     """The calendar as the broker tells it now, and when a run that goes by `plan` is to begin and end by it."""
-    calendar = load_calendar(store, rest, now_ns, anew=True)
+    calendar = load_calendar(store, rest, clock.wall_ns(), anew=True)
     try:
         return calendar, plan_times(config, options, calendar, plan.segments, plan.times.start_ns)
     except NothingToRecord:  # of a day that is being recorded: what the run goes by stays

@@ -19,13 +19,12 @@ from tickrec.config import Config
 from tickrec.errors import AlreadyRecording, DataError, NothingToRecord, StorageError, TickrecError, to_run
 from tickrec.files import Lock, TemporaryFolder, publish
 from tickrec.formatting import moment
-from tickrec.market.calendar import Calendar
 from tickrec.record.alerts import Alert, Alerts
 from tickrec.record.choice import Choice, choose
 from tickrec.record.ending import Ending
 from tickrec.record.following import mark_followed
 from tickrec.record.latecomers import Latecomers
-from tickrec.record.plan import Bar, Options, Plan, Times, no_bar
+from tickrec.record.plan import Bar, Options, Plan, no_bar
 from tickrec.record.plan_making import ask_hours
 from tickrec.record.rollover import open_today
 from tickrec.record.run import Recorder
@@ -138,20 +137,17 @@ class Record:
             timing=self._timing,
             stamped=plan.source == SOURCE,
         )
-        ending = Ending(plan, self._clock, partial(self._ask_hours, plan))
-        latecomers = Latecomers(plan, feed, self._clock, partial(self._choose, plan))
-        return await Recorder(self._setup, feed, plan, day, ending, latecomers, self._waiting.missed(plan)).run()
+        setup, clock = self._setup, self._clock
+        ask = partial(ask_hours, setup.config, setup.options, setup.store, setup.rest, plan, clock)
+        latecomers = Latecomers(plan, feed, clock, partial(self._choose, plan))
+        late = self._waiting.missed(plan)
+        return await Recorder(setup, feed, plan, day, Ending(plan, clock, ask), latecomers, late).run()
 
     def _choose(self, plan: Plan) -> Choice:
         """What the plan would have been with the list that the broker has now. Raises TickrecError, OSError."""
         setup, token = self._setup, self._setup.tokens.try_read()
         now_ns = setup.clock.wall_ns()
         return choose(setup.config, setup.options, setup.store, setup.rest, token, now_ns, money=plan.money)
-
-    def _ask_hours(self, plan: Plan) -> tuple[Calendar, Times]:
-        return ask_hours(
-            self._setup.config, self._setup.options, self._store, self._setup.rest, plan, self._clock.wall_ns()
-        )
 
     def _warn_of_expiry(self, plan: Plan) -> None:
         """Warn of a token that does not last until the planned end."""

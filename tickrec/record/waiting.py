@@ -290,7 +290,7 @@ class Waiting:
 def _renewal(plan: Plan, planned_ns: int, again_ns: int) -> int:
     """When a plan that was made at `planned_ns` is to be made again, not before `again_ns`; its beginning: never."""
     start_ns = plan.times.start_ns
-    if plan.is_unsure(trading_date(start_ns)):
+    if not plan.whole or plan.has_doubted_hours(start_ns):
         return again_ns
     return max(start_ns - BEFORE_NS, again_ns) if start_ns - planned_ns > STALE_PLAN_NS else start_ns
 
