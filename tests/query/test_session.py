@@ -30,7 +30,7 @@ from tickrec.query.views import TABLES
 from tickrec.seal.seal import seal
 from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
-from tickrec.upstox.decode.peek import carries_feeds, served_keys
+from tickrec.upstox.decode.peek import count_feeds, served_keys
 
 DATE = days.DATE
 NEXT = DATE + dt.timedelta(days=1)
@@ -90,7 +90,7 @@ def ledger_rows(store: Store) -> dict[str, Counter[str]]:
     """The rows of the small tables by folding the whole journal at once."""
     ledger = History()
     for entry in days.every_entry(store):
-        ledger.feed(entry, carries_feeds(entry.payload), served_keys(entry.payload))
+        ledger.feed(entry, count_feeds(entry.payload) > 0, served_keys(entry.payload))
     tables = [ledger.take(), ledger.open_rows()]
     return {name: Counter(str(row) for t in tables for row in t[name].to_pylist()) for name in tables[0]}
 

@@ -30,7 +30,7 @@ from tickrec.status.runstatus import RunStatus
 from tickrec.store.coverage import coverage
 from tickrec.store.paths import Store
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
-from tickrec.upstox.decode.peek import carries_feeds
+from tickrec.upstox.decode.peek import count_feeds
 from tickrec.upstox.feed import Timing
 
 CONFIG = "connections = 2\n[store]\nduckdb = false\n"
@@ -73,7 +73,7 @@ class Sitting(NamedTuple):
     @property
     def first_data(self) -> int | None:
         """Place of the first message that carries feeds."""
-        return next((place for place, each in enumerate(self.messages) if carries_feeds(each.payload)), None)
+        return next((place for place, each in enumerate(self.messages) if count_feeds(each.payload)), None)
 
     @property
     def data_ended_ns(self) -> int:

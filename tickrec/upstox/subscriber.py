@@ -20,7 +20,7 @@ from tickrec.formatting import grouped, plural
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.journal.history import NO_CLOSE_FRAME
 from tickrec.upstox.auth import Access, Token
-from tickrec.upstox.decode.peek import carries_feeds, is_live, sent_ms, served_keys
+from tickrec.upstox.decode.peek import count_feeds, is_live, sent_ms, served_keys
 from tickrec.upstox.liveness import Liveness, Look, Now
 from tickrec.upstox.protocol import Failure, Request, Situation, Subscription, followed
 from tickrec.upstox.rest import Rest
@@ -175,7 +175,7 @@ class Subscriber:
         ]
         self._sink(entries)
         for data, text in reversed(messages):
-            if not text and carries_feeds(data):
+            if not text and count_feeds(data):
                 self.liveness.received_data(now, tick=is_live(data))
                 if self._subscription.complete:
                     return

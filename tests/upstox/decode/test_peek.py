@@ -11,7 +11,7 @@ from tests.upstox.decode.agreement import MESSAGES, SYMBOLS, entries, sample
 from tests.upstox.decode.random_messages import Maker
 from tickrec import schema
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
-from tickrec.upstox.decode.peek import carries_feeds, count_feeds, last_prices, sent_ms, served_keys
+from tickrec.upstox.decode.peek import count_feeds, last_prices, sent_ms, served_keys
 from tickrec.upstox.decode.quotes import quotes
 from tickrec.upstox.decode.tables import decode, served
 
@@ -29,7 +29,6 @@ def test_samples_have_the_feeds_that_decode_finds(path: pathlib.Path) -> None:
     payloads = sample(path)
     seqs = decode(entries(payloads), SYMBOLS).ticks["seq"].to_pylist()
     assert [count_feeds(payload) for payload in payloads] == [seqs.count(n + 1) for n in range(len(payloads))]
-    assert [carries_feeds(payload) for payload in payloads] == [n + 1 in seqs for n in range(len(payloads))]
     times = [pb.FeedResponse.FromString(payload).currentTs for payload in payloads]
     assert [sent_ms(payload) or 0 for payload in payloads] == times
 
@@ -49,7 +48,6 @@ def test_counts_agree_on_random_messages(seed: int) -> None:
     payloads = [maker.message(12) for _ in range(20)]
     counts = [len(pb.FeedResponse.FromString(payload).feeds) for payload in payloads]
     assert [count_feeds(payload) for payload in payloads] == counts
-    assert [carries_feeds(payload) for payload in payloads] == [count > 0 for count in counts]
 
 
 @pytest.mark.parametrize("path", MESSAGES, ids=lambda path: path.stem)
@@ -74,7 +72,6 @@ def test_no_last_price_is_found_in_what_is_cut_off_or_was_not_sent() -> None:
 )
 def test_garbage_has_no_feeds(payload: bytes) -> None:
     assert count_feeds(payload) == 0
-    assert not carries_feeds(payload)
     assert sent_ms(payload) is None
     assert served_keys(payload) == set()
     assert quotes(payload) == []
@@ -87,7 +84,6 @@ def test_damaged_messages_and_random_bytes_raise_nothing(seed: int) -> None:
         for payload in (maker.damaged(maker.message(3)), source.randbytes(source.randint(0, 40))):
             assert count_feeds(payload) >= len(served_keys(payload))
             assert len(quotes(payload)) >= len(served_keys(payload))
-            assert carries_feeds(payload) in (True, False)
 
 
 def test_an_entry_of_empty_messages_is_not_served() -> None:

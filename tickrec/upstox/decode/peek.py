@@ -71,19 +71,6 @@ def feed_keys(payload: bytes) -> list[bytes]:
     return keys if at == end else []
 
 
-def carries_feeds(payload: bytes) -> bool:
-    """Whether a message has at least one feed entry; looks at the fields before it only."""
-    at = 0
-    try:
-        while at < len(payload):
-            tag, at = read_field(payload, at)
-            if tag == FEEDS:
-                return at <= len(payload)
-    except (IndexError, ValueError):
-        return False
-    return False
-
-
 def sent_ms(payload: bytes) -> int | None:
     """When the broker says it sent a message (`currentTs`), in ms since the epoch; None where it does not say."""
     at, end, found = 0, len(payload), 0
