@@ -25,23 +25,19 @@ _CHECKED: Final = (ExitCode.DONE, ExitCode.DATA)
 
 
 async def tell_done(config: Config, date: dt.date) -> None:
-    """Check a date and run `on_done` with what was found, if there is such a command. What fails is logged."""
+    """Check a date and run `on_done` with what was found, if there is such a command. What fails is logged.
+
+    A day on which nothing is traded has no answer, and there is nothing to tell of it.
+    """
     if config.record.on_done is None:
         return
-    report = await _check(config, date)
-    if report is not None:
-        words = children.split_command(config.record.on_done)
-        await tell("on_done", words, words_of(json.loads(report)), report)
-
-
-async def _check(config: Config, date: dt.date) -> bytes | None:
-    """What `tickrec check --json` says of a date; None when it says nothing, as of one on which nothing is traded."""
     given = ["--data", str(config.store.data), *(["--config", str(config.path)] if config.path else [])]
-    code, out, said = await children.run("tickrec", "check", str(date), "--json", *given, seconds=CHECK_SECONDS)
-    if code in _CHECKED and out:
-        return out
-    log.warning("%s could not be checked, so that on_done is not run: %s", date, said[-1] if said else "no answer")
-    return None
+    code, report, said = await children.run("tickrec", "check", str(date), "--json", *given, seconds=CHECK_SECONDS)
+    if code in _CHECKED and report:
+        await tell("on_done", children.split_command(config.record.on_done), words_of(json.loads(report)), report)
+    else:
+        why = said[-1] if said else "no answer"
+        log.warning("%s could not be checked, so that on_done is not run: %s", date, why)
 
 
 def words_of(report: Mapping[str, Any]) -> str:

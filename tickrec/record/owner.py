@@ -52,13 +52,8 @@ async def _ended(name: str, process: asyncio.subprocess.Process, said: IO[bytes]
             process.kill()
             await process.wait()
     if code:
-        lines = _end_of(said).decode("utf-8", "replace").split("\n")
+        said.seek(max(0, said.seek(0, os.SEEK_END) - LAST_BYTES))
+        lines = said.read().decode("utf-8", "replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
         log.warning("%s ended with exit code %d: %s", name, code, last)
     return not code
-
-
-def _end_of(file: IO[bytes]) -> bytes:
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - LAST_BYTES))
-    return file.read()
