@@ -254,7 +254,8 @@ class Staleness:
             return True
         if silence.state is State.ASKED and now_ns - silence.asked_ns >= ANSWER_NS:
             unheard = self._flooded_ns >= silence.asked_ns
-            excused = unheard if silence.has_excuse is None else silence.has_excuse and not _is_index(instrument)
+            is_index = instrument.segment.endswith("_INDEX")  # computed, not traded: no trade excuses its silence
+            excused = unheard if silence.has_excuse is None else silence.has_excuse and not is_index
             if self._enter(key, Event.NOTHING_TRADED if excused else Event.NO_EXCUSE) is State.STALE:
                 since = f"{ist(last_ns):%H:%M:%S}"
                 log.warning("%s has stopped ticking at %s, though it is traded", instrument.symbol, since)
@@ -303,11 +304,6 @@ class Staleness:
 
     def stale(self) -> Iterator[Stopped]:
         """The instruments that are stale now, the longest first."""
-        for key, silence in sorted(self._silences.items(), key=lambda each: each[1].since_ns):
-            if silence.state is State.STALE:
-                yield Stopped(self._wanted[key.decode()], silence.since_ns)
-
-
-def _is_index(instrument: Instrument) -> bool:
-    """An index is computed, not traded: no trade excuses its silence."""
-    return instrument.segment.endswith("_INDEX")
+        stale = [(silence.since_ns, key) for key, silence in self._silences.items() if silence.state is State.STALE]
+        for since_ns, key in sorted(stale):
+            yield Stopped(self._wanted[key.decode()], since_ns)
