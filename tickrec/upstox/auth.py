@@ -266,21 +266,17 @@ class Access:
     """The access token, read when it is first needed, and again when the broker refuses it."""
 
     def __init__(self, source: TokenSource) -> None:
-        self._source = source
-        self._token: Token | None = None
-        self._lock = asyncio.Lock()
-
-    @property
-    def current(self) -> Token | None:
+        self.current: Token | None = None
         """The token last read; None if none has been needed yet."""
-        return self._token
+        self._source = source
+        self._lock = asyncio.Lock()
 
     async def token(self) -> Token:
         """The token. Raises TokenError if the sources have none."""
         async with self._lock:
-            if self._token is None:
-                self._token = await in_thread(self._source.read)
-            return self._token
+            if self.current is None:
+                self.current = await in_thread(self._source.read)
+            return self.current
 
     async def token_after(self, refused: Token) -> Token:
         """The token to use now that `refused` was; the sources are read again, unless somebody just did.
@@ -288,9 +284,9 @@ class Access:
         A source that cannot be read this time changes nothing: the token may be in the middle of being replaced.
         """
         async with self._lock:
-            if self._token is None or self._token == refused:
+            if self.current is None or self.current == refused:
                 try:
-                    self._token = await in_thread(self._source.read)
+                    self.current = await in_thread(self._source.read)
                 except TokenError as error:
                     log.warning("the token could not be read again: %s", error)
-            return self._token or refused
+            return self.current or refused
