@@ -31,6 +31,8 @@ BEFORE_NS: Final = 60 * SECOND
 FIRST_PAUSE_NS: Final = 60 * SECOND
 LONGEST_PAUSE_NS: Final = 900 * SECOND
 POLL_SECONDS: Final = 1.0
+ASK_SECONDS: Final = 60.0
+"""An answer that takes longer does not come: a name server that hangs must not keep the run from ending."""
 
 _DAY_NS: Final = 86_400 * SECOND
 
@@ -133,7 +135,8 @@ class Ending:
     async def _ask_again(self) -> None:
         """Go by what the broker tells now. An earlier end than the planned one is not believed."""
         try:
-            self._plan.calendar, times = await in_thread(self._ask)
+            async with asyncio.timeout(ASK_SECONDS):
+                self._plan.calendar, times = await in_thread(self._ask)
         except Exception as error:  # noqa: BLE001 - the named boundary of asking: hours are no reason to end a run
             log_unexpected(f"the hours could not be asked for: {error!r}", error)
             return
