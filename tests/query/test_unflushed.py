@@ -54,6 +54,15 @@ def test_every_table_is_whole_and_comes_again(recorded: Store, tmp_path: Path) -
     assert all(rows.num_rows for rows in whole.tables.values() if rows is not whole.tables["market_status"])
 
 
+def test_ticks_that_are_all_in_files_take_no_decoder(recorded: Store, tmp_path: Path) -> None:
+    PartWriter(recorded, DATE).flush(read_tail(recorded, DATE).last_seq, final=True)
+    tail = unflushed(recorded, tmp_path / "scratch")
+    assert not tail.has_ticks()
+    assert rows_of(tail, "ticks").num_rows == 0
+    assert tail._source is None
+    assert rows_of(tail, "gaps").num_rows == 1
+
+
 def test_what_was_put_aside_goes_with_the_last_who_can_ask_for_it(recorded: Store, tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     tail: Unflushed | None = unflushed(recorded, scratch)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
 import pyarrow as pa
 
@@ -21,7 +21,9 @@ from tickrec.formatting import grouped, size
 from tickrec.query.grid import Grid, columns_of
 from tickrec.query.interruptible import Columns
 from tickrec.store.paths import Store
-from tickrec.store.space import Room
+
+if TYPE_CHECKING:
+    from tickrec.store.space import Room
 
 FORMATS: Final = ("table", "csv", "json", "jsonl", "markdown")
 """What `write_stdout` writes."""
@@ -146,7 +148,7 @@ def _point_at_nothing(out: IO[str]) -> None:
 class _Counted:
     """The batches of a result up to a limit, counted. They end with OSError when `room` has none for them."""
 
-    def __init__(self, result: Rows, limit: int | None, room: Room | None = None) -> None:
+    def __init__(self, result: Rows, limit: int | None, room: "Room | None" = None) -> None:
         self.columns = result.columns
         self.schema = result.schema
         self.rows = 0
@@ -303,8 +305,10 @@ def write_file(result: Rows, path: Path, limit: int | None = None) -> Written:
         result.close()
 
 
-def _room(store: Store, path: Path) -> Room | None:
+def _room(store: Store, path: Path) -> "Room | None":
     """What a recording leaves of the disk that a file is to be written to; None when it is another disk."""
+    from tickrec.store.space import Room
+
     dates = store.dates()
     if not dates or path.resolve().parent.stat().st_dev != store.root.stat().st_dev:
         return None

@@ -15,7 +15,6 @@ from tickrec import schema
 from tickrec.clock import SystemClock
 from tickrec.config import SIMULATED
 from tickrec.query import catalog
-from tickrec.query.calendar_sessions import sessions_by_calendar
 from tickrec.query.duckdb_errors import usage_error
 from tickrec.query.locations import Locations
 from tickrec.query.replay_date import replayed_date
@@ -72,6 +71,8 @@ class StoredViews:
             # DuckDB sees that `WHERE false` is empty, and leaves out all that is only made to be joined with it.
             self._connection.execute(f'CREATE OR REPLACE VIEW {table} AS FROM stored."no {table}" WHERE false')
         if any(view.of_calendar for view in views):
+            from tickrec.query.calendar_sessions import sessions_by_calendar
+
             rows = sessions_by_calendar(self._store, listing.dates if self._real else ())
             self._stored.from_arrow(rows).create_view("calendar", replace=True)
         now_ns = SystemClock.wall_ns() if self._now_ns is None else self._now_ns

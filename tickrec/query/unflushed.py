@@ -50,6 +50,8 @@ class Unflushed:
         """Of ticks: in memory, or the Parquet file that holds it."""
         self._small: dict[str, list[pa.Table]] = {}
         self._complete = False
+        self._entries: bool | None = None
+        """Whether the journal had an entry that no file covers; None: nobody has looked."""
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
         """Held by the thread that decodes."""
@@ -69,15 +71,18 @@ class Unflushed:
                 if (rows := self._piece(index)) is None:
                     return
                 yield from rows.to_batches()
-        while self._piece(len(self._pieces)) is not None:
+        while self._piece(len(self._pieces), ticks=False) is not None:
             pass
         for small in self._small.get(table, ()):
             yield from small.to_batches()
 
-    def _piece(self, index: int) -> pa.Table | None:
-        """A piece of ticks, decoded if it has to be; None when there is none."""
+    def _piece(self, index: int, *, ticks: bool = True) -> pa.Table | None:
+        """A piece of ticks, decoded if it has to be; None when there is none. Not only `ticks`: that all is decoded
+        then is wanted for the other tables."""
         with self._lock:
             try:
+                if ticks and not self._has_entries():
+                    return None
                 while index >= len(self._pieces) and not self._complete:
                     self._decode()
                 piece = self._pieces[index] if index < len(self._pieces) else None
@@ -89,6 +94,16 @@ class Unflushed:
                 where = str(self._store.journal(self._covered.date))
                 self.failure = DataError(f"the journal cannot be read: {error.strerror or error}", where=where)
                 raise self.failure from error
+
+    def _has_entries(self) -> bool:
+        """Whether there is anything to decode: what does that takes longer to load than all else that is asked."""
+        if self._entries is None:
+            from tickrec.journal import Journal
+
+            journal = Journal(self._store.journal(self._covered.date))
+            first = next(journal.entries(self._covered.next_seq, start=self._covered.position), None)
+            self._entries = first is not None
+        return self._entries
 
     def _decode(self) -> None:
         """Take one piece more."""
