@@ -25,7 +25,7 @@ from tickrec.config import Config, load
 from tickrec.doctor.broker import Broker, clock_offset
 from tickrec.doctor.examine import Check, check_of, examine, exit_code, to_json
 from tickrec.doctor.findings import Finding, page_of, summary
-from tickrec.doctor.local import days, disk, store_folder
+from tickrec.doctor.machine import days, disk, store_folder
 from tickrec.doctor.scheduled import look
 from tickrec.errors import ExitCode
 from tickrec.schedule.crontab import Crontab, crontab_lines

@@ -9,7 +9,7 @@ import os
 from typing import Final
 
 # isort: off
-from tickrec.cli import garbage  # noqa: F401
+from tickrec.cli import garbage_collection  # noqa: F401
 
 # Importing a command adds it to the app; help lists them in this order.
 from tickrec.cli import record  # noqa: F401

@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING
 
 from tickrec.cli.common import Common, JsonOption, answer, command
-from tickrec.cli.dates import DateArgument
+from tickrec.cli.date_commands import DateArgument
 from tickrec.cli.options import date_of
 from tickrec.cli.progress_bars import step_line
 

@@ -8,7 +8,7 @@ import typer
 
 from tickrec.cli.backfill import fetch_candles
 from tickrec.cli.common import Common, JsonOption, answer, command, say
-from tickrec.cli.dates import date_option, each_date
+from tickrec.cli.date_commands import date_option, each_date
 from tickrec.cli.options import date_of
 from tickrec.errors import ExitCode, NothingToRecord, TickrecError, UsageError, options_given
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, ParamSpec
 import typer
 
 from tickrec import __version__
-from tickrec.cli.plain import PlainCommand, PlainGroup
+from tickrec.cli.unchecked import PlainCommand, PlainGroup
 from tickrec.errors import ExitCode, set_options
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from tickrec.cli.common import app
-from tickrec.cli.plain import PlainCommand
+from tickrec.cli.unchecked import PlainCommand
 
 
 @app.command(cls=PlainCommand, name="help")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tickrec.cli.common import Common, answer, command, say
-from tickrec.cli.dates import date_option
+from tickrec.cli.date_commands import date_option
 from tickrec.cli.options import date_of, seconds_of
 from tickrec.cli.progress_bars import progress_line
 from tickrec.errors import UsageError

@@ -1,7 +1,7 @@
 """The command seal."""
 
 from tickrec.cli.common import Common, JsonOption, command
-from tickrec.cli.dates import DateArgument, ToOption, make_days
+from tickrec.cli.date_commands import DateArgument, ToOption, make_days
 
 
 @command()

@@ -8,7 +8,7 @@ import typer
 
 from tickrec.cli.common import Common, command
 from tickrec.cli.options import positive_of, seconds_of, trend_of, whole_of
-from tickrec.cli.plain import PlainCommand
+from tickrec.cli.unchecked import PlainCommand
 
 
 class _WithFaults(PlainCommand):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tickrec.cli.common import Common, JsonOption, answer, command
-from tickrec.cli.dates import DateArgument, ToOption, dates_of, each_date, how_much
+from tickrec.cli.date_commands import DateArgument, ToOption, dates_of, each_date, how_much
 from tickrec.cli.progress_bars import step_line
 from tickrec.errors import ExitCode
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from tickrec import logs
 from tickrec.clock import Clock
 from tickrec.config import Config
-from tickrec.doctor import commands, local
+from tickrec.doctor import commands, machine
 from tickrec.doctor.broker import Broker
 from tickrec.doctor.findings import FAIL, OK, WARN, Check, Finding, exit_code, page_of, summary, to_json
 from tickrec.doctor.scheduled import look
@@ -42,8 +42,8 @@ def examine(
     broker = Broker(config, environ, clock, simulate=simulate)
 
     def schedule() -> Finding:
-        machine = this_machine(environ, now_ns)
-        return look(config, machine, environ, now_ns, simulate=simulate, crontab=crontab or Crontab())
+        place = this_machine(environ, now_ns)
+        return look(config, place, environ, now_ns, simulate=simulate, crontab=crontab or Crontab())
 
     def told(command: str | None, name: str, unset: str, given: str) -> Finding:
         found = commands.command(name, command, unset)
@@ -53,11 +53,11 @@ def examine(
 
     done = json.dumps({"date": str(trading_date(now_ns)), "grade": None, "test": True})
     looks: tuple[tuple[str, Callable[[], Finding]], ...] = (
-        ("versions", local.versions),
-        ("config", lambda: local.config_file(config)),
-        ("store", lambda: local.store_folder(store)),
-        ("disk", lambda: local.disk(store, config.store.min_free)),
-        ("days", lambda: local.days(store, trading_date(now_ns))),
+        ("versions", machine.versions),
+        ("config", lambda: machine.config_file(config)),
+        ("store", lambda: machine.store_folder(store)),
+        ("disk", lambda: machine.disk(store, config.store.min_free)),
+        ("days", lambda: machine.days(store, trading_date(now_ns))),
         ("alerts", lambda: told(config.record.on_alert, "on_alert", "nobody is told when it goes wrong", "")),
         ("done", lambda: told(config.record.on_done, "on_done", "nobody is told that a day is done", done)),
         ("schedule", schedule),

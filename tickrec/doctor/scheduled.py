@@ -16,7 +16,7 @@ from tickrec.errors import UsageError, to_run
 from tickrec.schedule.crontab import MARK, Crontab, cron_command, entry
 from tickrec.schedule.schedule import NAME, Machine, Schedule, plan_schedule
 from tickrec.schedule.systemd import unit_text
-from tickrec.schedule.times import offset_text
+from tickrec.schedule.time_fields import offset_text
 
 SYSTEM_UNITS: Final = Path("/etc/systemd/system")
 LINGER: Final = Path("/var/lib/systemd/linger")

@@ -18,7 +18,7 @@ from tickrec import children
 from tickrec.clock import SECOND, Clock
 from tickrec.files import publish_bytes
 from tickrec.formatting import moment
-from tickrec.record.owner import tell
+from tickrec.record.owner_command import tell
 
 QUIET_SECONDS: Final = 1800
 """What lasts is not told again within this time."""

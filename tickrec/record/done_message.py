@@ -14,7 +14,7 @@ from tickrec import children
 from tickrec.config import Config
 from tickrec.errors import ExitCode
 from tickrec.formatting import duration, plural
-from tickrec.record.owner import tell
+from tickrec.record.owner_command import tell
 
 log = logging.getLogger("tickrec")
 

@@ -14,7 +14,7 @@ from typing import Final
 from tickrec.errors import UsageError, to_run
 from tickrec.files import make_folder
 from tickrec.schedule.schedule import Job, Machine, Schedule
-from tickrec.schedule.times import DAY, IST_AHEAD, Form, by_hour, field, in_minutes, offset_text
+from tickrec.schedule.time_fields import DAY, IST_AHEAD, Form, by_hour, field, in_minutes, offset_text
 
 FORM: Final = Form("{}-{}", "{}-{}/{}", 1, "*/{}")
 CRON_LIMIT: Final = 990

@@ -10,7 +10,7 @@ from tickrec.schedule import systemd
 from tickrec.schedule.crontab import crontab_lines, daylight_text
 from tickrec.schedule.schedule import NAME, Job, Machine, Schedule
 from tickrec.schedule.task_scheduler import task_command
-from tickrec.schedule.times import clock_text, offset_text
+from tickrec.schedule.time_fields import clock_text, offset_text
 
 RELAY_UNIT: Final = f"{NAME}-relay.service"
 

@@ -24,7 +24,7 @@ from tickrec.errors import to_run
 from tickrec.logs import keep_short
 from tickrec.market.calendar import trading_date
 from tickrec.schedule.starts import EVERY, recorded_segments, starts
-from tickrec.schedule.times import clock_text
+from tickrec.schedule.time_fields import clock_text
 from tickrec.upstox.auth import VARIABLE
 
 NAME: Final = "tickrec"

@@ -13,7 +13,7 @@ from tickrec.config import Config
 from tickrec.errors import DataError, UsageError
 from tickrec.market.calendar import Calendar
 from tickrec.market.hours import at, regular
-from tickrec.schedule.times import clock_text
+from tickrec.schedule.time_fields import clock_text
 from tickrec.store.paths import Store
 
 EVERY: Final = 5

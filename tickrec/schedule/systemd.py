@@ -6,7 +6,7 @@ from typing import Final
 
 from tickrec.errors import UsageError
 from tickrec.schedule.schedule import Job, Machine, Schedule
-from tickrec.schedule.times import Form, by_hour, field
+from tickrec.schedule.time_fields import Form, by_hour, field
 
 FORM: Final = Form("{}..{}", "{}..{}/{}", 2)
 

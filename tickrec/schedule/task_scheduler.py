@@ -5,7 +5,7 @@ from typing import Final
 
 from tickrec.errors import UsageError
 from tickrec.schedule.schedule import NAME, Schedule
-from tickrec.schedule.times import DAY, IST_AHEAD, clock_text, in_minutes
+from tickrec.schedule.time_fields import DAY, IST_AHEAD, clock_text, in_minutes
 
 TASK_LIMIT: Final = 261
 """Characters that schtasks takes as a command (docs: schtasks create, 2026-09)."""

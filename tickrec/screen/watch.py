@@ -1,7 +1,7 @@
 """Watch: a recording seen from outside, from its files alone.
 
 Owns how a late-comer gets to the present: the Parquet parts have the names and last values of the instruments (see
-`snapshot`), the journal what came since, and then the journal is followed. The recorder does not know that anybody
+`stored_values`), the journal what came since, and then the journal is followed. The recorder does not know that anybody
 watches, and pays nothing for it.
 """
 
@@ -16,7 +16,7 @@ from tickrec.journal.format import FILE_HEADER_BYTES, file_numbers, file_path
 from tickrec.journal.tail import read_newest
 from tickrec.screen.last_values import LastValues
 from tickrec.screen.side_process import Inquiry
-from tickrec.screen.snapshot import NO_SNAPSHOT, Snapshot
+from tickrec.screen.stored_values import NOTHING_STORED, StoredValues
 from tickrec.status.runstatus import RECORDING, STALE, WAITING, RunStatus
 from tickrec.status.status import StatusReport, observe
 from tickrec.store.paths import PART, Store, names_in
@@ -47,7 +47,7 @@ class Watch:
         self._clock = clock
         self._begun = ("", 0)
         """Date and start of the run that is watched."""
-        self._snapshot: Inquiry | None = None
+        self._asking: Inquiry | None = None
         self._grading: Inquiry | None = None
         self._grade_ns = 0
         """Monotonic, when the grade is asked for next."""
@@ -70,7 +70,7 @@ class Watch:
     @property
     def is_catching_up(self) -> bool:
         """Whether the parts are being read."""
-        return self._snapshot is not None
+        return self._asking is not None
 
     def look(self) -> None:
         """Take in what is new. Raises OSError, DataError."""
@@ -80,10 +80,10 @@ class Watch:
         run = self.run
         if (run.date, run.started_ns) != self._begun:
             self._begin(run)
-        if self._snapshot is not None and (text := self._snapshot.answer()) is not None:
-            self._snapshot.close()
-            self._snapshot = None
-            self._go_on(run, Snapshot.from_text(text) if text else NO_SNAPSHOT)
+        if self._asking is not None and (text := self._asking.answer()) is not None:
+            self._asking.close()
+            self._asking = None
+            self._go_on(run, StoredValues.from_text(text) if text else NOTHING_STORED)
         if self._follow is not None:
             self._read(run, self._follow)
             self._ask_for_grade(run)
@@ -100,10 +100,10 @@ class Watch:
 
     def close(self) -> None:
         """Read no more."""
-        for inquiry in (self._snapshot, self._grading):
+        for inquiry in (self._asking, self._grading):
             if inquiry is not None:
                 inquiry.close()
-        self._snapshot = self._grading = None
+        self._asking = self._grading = None
 
     def _said(self) -> RunStatus:
         report = self.report
@@ -127,24 +127,24 @@ class Watch:
             return
         date = dt.date.fromisoformat(run.date)
         if any(PART.fullmatch(name) for name in names_in(self._store.folder("ticks", date))):
-            self._snapshot = Inquiry("tickrec.screen.snapshot", self._root, run.date, str(run.started_ns))
+            self._asking = Inquiry("tickrec.screen.stored_values", self._root, run.date, str(run.started_ns))
         else:
-            self._go_on(run, NO_SNAPSHOT)
+            self._go_on(run, NOTHING_STORED)
 
-    def _go_on(self, run: RunStatus, taken: Snapshot) -> None:
+    def _go_on(self, run: RunStatus, stored: StoredValues) -> None:
         """Follow the journal from where the parts end, or from near its end when that is too far."""
         folder = self._store.journal(dt.date.fromisoformat(run.date))
-        self.live.name(taken.symbols)
-        for quote, wall_ns in taken.quotes:
+        self.live.name(stored.symbols)
+        for quote, wall_ns in stored.quotes:
             self.live.update([quote], wall_ns)
         plain = [number for number in file_numbers(folder) if file_path(folder, number).exists()]
-        start = taken.position
+        start = stored.position
         if start is None and plain and plain[0] > 1:  # what was compressed is of earlier runs
             start = Position(plain[0], FILE_HEADER_BYTES)
         first = start or Position(0, 0)
         size = sum(file_path(folder, number).stat().st_size for number in plain if number >= first.file) - first.offset
         if size <= MOST_BYTES:
-            self._follow = Follow(folder, taken.next_seq, start=start)
+            self._follow = Follow(folder, stored.next_seq, start=start)
             return
         entries, position = read_newest(folder, LOOK_BACK_BYTES)
         self._take(run, entries)

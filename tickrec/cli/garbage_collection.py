@@ -1,4 +1,4 @@
-"""Garbage: how often a command looks for objects that only refer to each other.
+"""Garbage collection: how often a command looks for objects that only refer to each other.
 
 To be imported before anything else: what is loaded at the start stays, and looking through it over and over is a fifth
 of the time that `--help` takes. Nor is it looked through when Python ends, for a fifth of the time of a quick query.

@@ -1,8 +1,8 @@
-"""Snapshot: what the Parquet parts of a date know of the instruments of a run, for whoever joins late.
+"""Stored values: what the Parquet parts of a date know of the instruments of a run, for whoever joins late.
 
 Owns what is looked up: the names of all that was subscribed, and the last row of each. Taken by a process of its own,
-`python -m tickrec.screen.snapshot DATA DATE STARTED_NS`, which prints JSON: Arrow takes as much memory as all the rest
-of the viewer, and is needed once.
+`python -m tickrec.screen.stored_values DATA DATE STARTED_NS`, which prints JSON: Arrow takes as much memory as all the
+rest of the viewer, and is needed once.
 """
 
 import datetime as dt
@@ -19,7 +19,7 @@ from tickrec.upstox.decode.quotes import Quote
 _COLUMNS: Final = ("instrument_key", "recv_ts", "ltp", "cp", "bid", "ask", "vtt", "oi", "ltt")
 
 
-class Snapshot(NamedTuple):
+class StoredValues(NamedTuple):
     """What the parts know of a run's instruments, and where the journal goes on."""
 
     next_seq: int
@@ -34,19 +34,19 @@ class Snapshot(NamedTuple):
         return json.dumps(self)
 
     @classmethod
-    def from_text(cls, text: str) -> "Snapshot":
-        """The snapshot of what `to_text` made."""
+    def from_text(cls, text: str) -> "StoredValues":
+        """What `to_text` made a text of."""
         next_seq, position, symbols, quotes = json.loads(text)
         found = [(Quote(*quote), wall_ns) for quote, wall_ns in quotes]
         return cls(next_seq, Position(*position) if position else None, symbols, found)
 
 
-NO_SNAPSHOT: Final = Snapshot(1, None, {}, [])
+NOTHING_STORED: Final = StoredValues(1, None, {}, [])
 """Where there are no parts, or none that can be read."""
 
 
-def take(store: Store, date: dt.date, started_ns: int) -> Snapshot:
-    """The snapshot of the run that began at `started_ns`. Raises OSError, DataError."""
+def read(store: Store, date: dt.date, started_ns: int) -> StoredValues:
+    """What is stored of the run that began at `started_ns`. Raises OSError, DataError."""
     from tickrec.clock import from_datetime
     from tickrec.journal.history import History
     from tickrec.store.coverage import coverage
@@ -61,7 +61,7 @@ def take(store: Store, date: dt.date, started_ns: int) -> Snapshot:
         if row["asked_ts"] is None or from_datetime(row["asked_ts"]) >= started_ns // 1000 * 1000
     }
     quotes = list(_last_quotes([part.path for part in covered.parts], set(symbols)))
-    return Snapshot(covered.next_seq, covered.position, symbols, quotes)
+    return StoredValues(covered.next_seq, covered.position, symbols, quotes)
 
 
 def _last_quotes(parts: list[Path], wanted: set[str]) -> Iterator[tuple[Quote, int]]:
@@ -99,12 +99,12 @@ def _last_rows(path: Path, wanted: set[str]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Print the snapshot that the arguments ask for."""
+    """Print what the arguments ask for."""
     from tickrec import children
 
     children.lower_priority()
     _, data, date, started_ns = sys.argv
-    sys.stdout.write(take(Store(Path(data)), dt.date.fromisoformat(date), int(started_ns)).to_text())
+    sys.stdout.write(read(Store(Path(data)), dt.date.fromisoformat(date), int(started_ns)).to_text())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Owner: the person who records, as far as there is a command by which one can be told.
+"""Owner command: what the person who records is told by, where there is such a command.
 
 Owns how such a command is run: with one line of text as its last argument, not for long, and what it says is nobody's
 but the log's. When there is something to tell is for `alerts` and `done_message`.

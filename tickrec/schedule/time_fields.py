@@ -1,4 +1,4 @@
-"""Times: the minutes of a day at which something is started, as fields of cron's and systemd's lines.
+"""Time fields: the minutes of a day at which something is started, as fields of cron's and systemd's lines.
 
 Minutes are of the day in IST, in order, unless said otherwise. Knows nothing of what is started.
 """

@@ -1,4 +1,4 @@
-"""Local: what a recording depends on on this machine: libraries, folders, space, days left unsealed.
+"""Machine: what a recording depends on on this machine: libraries, folders, space, days left unsealed.
 
 Owns what of that is good enough. Asks nobody outside.
 """
