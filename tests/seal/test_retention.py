@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from tests.clocks import HandClock
-from tests.days import DATE, Recording, write_day
+from tests.days import DATE, Recording, Written, write_day
 from tickrec.clock import from_datetime
 from tickrec.errors import ExitCode
 from tickrec.files import Lock
@@ -43,17 +43,19 @@ def test_a_date_is_kept_for_as_long_as_asked(sealed: Store) -> None:
     assert len(sealed.journal_files(DATE)) == 2
 
 
-def test_a_date_that_is_not_sealed_is_kept(store: Store) -> None:
-    last = write_day(store).last_seq
-    PartWriter(store, DATE).flush(last, final=True)
-    assert list(expire(store, MONTH, after(365))) == []
-    seal(store, DATE, duckdb=False)
-    recording = Recording(store)
-    recording.written.last_seq = last
+def test_a_date_that_is_not_sealed_is_kept(journalled: Store, written: Written) -> None:
+    PartWriter(journalled, DATE).flush(written.last_seq, final=True)
+    assert list(expire(journalled, MONTH, after(365))) == []
+    assert len(journalled.journal_files(DATE)) == 2
+
+
+def test_a_date_that_goes_on_after_it_was_sealed_is_kept(sealed: Store, written: Written) -> None:
+    recording = Recording(sealed, instruments=2)
+    recording.written.last_seq = written.last_seq
     recording.run()
     recording.close()
-    assert list(expire(store, MONTH, after(365))) == []
-    assert len(store.journal_files(DATE)) == 3
+    assert list(expire(sealed, MONTH, after(365))) == []
+    assert len(sealed.journal_files(DATE)) == 3
 
 
 def test_a_date_whose_files_do_not_agree_is_kept_and_named(sealed: Store) -> None:
@@ -64,10 +66,11 @@ def test_a_date_whose_files_do_not_agree_is_kept_and_named(sealed: Store) -> Non
     assert len(sealed.journal_files(DATE)) == 2
 
 
-def test_one_date_that_cannot_be_read_does_not_keep_the_others(store: Store) -> None:
+def test_one_date_that_cannot_be_read_does_not_keep_the_others(sealed: Store) -> None:
+    store = sealed
     dates = [DATE - dt.timedelta(days=days) for days in (4, 3, 0)]
-    for date in dates:
-        write_day(store, date, messages=6)
+    for date in dates[:2]:
+        write_day(store, date, messages=3, instruments=4)
         seal(store, date, duckdb=False)
     store.manifest_path(dates[0]).write_bytes(b"[]")
     store.sealed_path("ticks", dates[1]).write_bytes(b"PAR1")
@@ -80,7 +83,7 @@ def test_one_date_that_cannot_be_read_does_not_keep_the_others(store: Store) -> 
 
 def test_what_its_owner_does_with_the_day_file_is_no_reason_to_keep_the_journal(store: Store) -> None:
     old = dt.date(2020, 1, 6)
-    write_day(store, old, messages=6)
+    write_day(store, old, messages=3, instruments=4)
     seal(store, old)
     with duckdb.connect(str(store.duckdb_path(old))) as session:
         session.execute("CREATE VIEW mine AS FROM ticks WHERE ltp > 100")

@@ -1,4 +1,3 @@
-import datetime as dt
 import random
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from tests.days import DATE, Recording, everything, ordered, write_day
+from tests.days import DATE, Recording, Written, everything, ordered, write_day
 from tickrec import schema
 from tickrec.errors import AlreadyRecording, DataError, ExitCode
 from tickrec.store import day_contents, dayfile
@@ -18,10 +17,12 @@ from tickrec.store.coverage import coverage
 from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
 
+KEYS = 8
+
 
 def flushed(store: Store) -> Recording:
     """A day that goes on, with one part published."""
-    recording = Recording(store)
+    recording = Recording(store, instruments=KEYS)
     recording.run()
     recording.connect()
     PartWriter(store, DATE).flush(recording.written.last_seq)
@@ -35,10 +36,14 @@ def grow(store: Store, recording: Recording) -> None:
     PartWriter(store, DATE).flush(recording.written.last_seq)
 
 
-def table(store: Store, name: str) -> pa.Table:
+def tables(store: Store) -> dict[str, pa.Table]:
     with duckdb.connect(str(store.duckdb_path(DATE)), read_only=True) as session:
         session.execute("SET TimeZone = 'UTC'")
-        return session.sql(f"SELECT * FROM {name}").to_arrow_table()
+        return {name: session.sql(f"SELECT * FROM {name}").to_arrow_table() for name in schema.TABLES}
+
+
+def table(store: Store, name: str) -> pa.Table:
+    return tables(store)[name]
 
 
 def held(store: Store) -> tuple[int, int]:
@@ -50,8 +55,8 @@ def held(store: Store) -> tuple[int, int]:
 def assert_same_rows(store: Store) -> None:
     """The day file holds what the Parquet files hold: everything but the rows that are not settled yet."""
     published = {name: rows.filter(pc.field("seq").is_valid()) for name, rows in everything(store).items()}
-    for name, fields in schema.TABLES.items():
-        rows = table(store, name)
+    for name, rows in tables(store).items():
+        fields = schema.TABLES[name]
         assert rows.column_names == ["date", *fields.names]
         assert set(rows["date"].to_pylist()) <= {DATE}
         if name not in schema.SOURCE_TABLES:
@@ -61,7 +66,7 @@ def assert_same_rows(store: Store) -> None:
 def test_an_append_takes_every_part_it_has_not_taken(store: Store) -> None:
     recording = flushed(store)
     dayfile.append(store, DATE)
-    assert held(store) == (recording.written.last_seq, 40)
+    assert held(store) == (recording.written.last_seq, KEYS)
     grow(store, recording)
     grow(store, recording)
     for _ in range(2):
@@ -99,10 +104,13 @@ def test_the_child_appends_whenever_it_is_told_to(store: Store) -> None:
     assert child.returncode == ExitCode.DONE
 
 
-def test_columns_have_plain_types_and_their_meaning(store: Store) -> None:
+def test_columns_have_plain_types_and_their_meaning_for_the_oldest_duckdb_that_must_read_them(store: Store) -> None:
     flushed(store)
     dayfile.append(store, DATE)
-    with duckdb.connect(str(store.duckdb_path(DATE)), read_only=True) as session:
+    with duckdb.connect() as session:
+        session.execute(f"ATTACH '{store.duckdb_path(DATE)}' AS day (READ_ONLY)")
+        row = session.execute("SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'day'")
+        assert str(row.fetchall()[0][0]).startswith("v1.4.0")
         query = "SELECT column_name, data_type, comment FROM duckdb_columns() WHERE table_name = 'ticks'"
         found = {name: (kind, comment) for name, kind, comment in session.execute(query).fetchall()}
     assert found["date"][0] == "DATE"
@@ -110,15 +118,6 @@ def test_columns_have_plain_types_and_their_meaning(store: Store) -> None:
     assert found["conn"][0] == "SMALLINT"
     assert found["ltt"] == ("TIMESTAMP WITH TIME ZONE", "last trade time; NULL when there was none")
     assert found["bid_prices"][0] == "DOUBLE[]"
-
-
-def test_the_file_is_written_for_the_oldest_duckdb_that_must_read_it(store: Store) -> None:
-    flushed(store)
-    dayfile.append(store, DATE)
-    with duckdb.connect() as session:
-        session.execute(f"ATTACH '{store.duckdb_path(DATE)}' AS day (READ_ONLY)")
-        row = session.execute("SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'day'")
-        assert str(row.fetchall()[0][0]).startswith("v1.4.0")
 
 
 def test_a_reader_makes_the_append_be_caught_up_later(store: Store) -> None:
@@ -140,7 +139,7 @@ def test_a_reader_makes_the_append_be_caught_up_later(store: Store) -> None:
         text=True,
     )
     assert reader.stdout is not None
-    assert reader.stdout.readline() == "40\n"
+    assert reader.stdout.readline() == f"{KEYS}\n"
     with pytest.raises(AlreadyRecording, match="another program has the DuckDB file open"):
         dayfile.append(store, DATE)
     reader.communicate("")
@@ -183,7 +182,7 @@ def test_the_draft_of_another_writer_is_left_alone(store: Store) -> None:
         dayfile.rebuild(store, DATE)
     assert draft.read_bytes() == b"half of it"
     dayfile.rebuild(store, DATE)
-    assert held(store) == (flushed_seq, 40)
+    assert held(store) == (flushed_seq, KEYS)
     assert not draft.exists()
 
 
@@ -212,15 +211,15 @@ def test_an_empty_date_has_every_table(store: Store) -> None:
     assert_same_rows(store)
 
 
-def test_a_rebuilt_file_holds_the_same_rows(store: Store) -> None:
-    written = write_day(store)
-    PartWriter(store, DATE, part_ticks=200).flush(written.last_seq, final=True)
+def test_a_rebuilt_file_holds_the_same_rows(journalled: Store, written: Written) -> None:
+    store = journalled
+    PartWriter(store, DATE, part_ticks=30).flush(written.last_seq, final=True)
     dayfile.append(store, DATE)
-    before = {name: ordered(table(store, name)) for name in schema.TABLES}
+    before = {name: ordered(rows) for name, rows in tables(store).items()}
     store.duckdb_path(DATE).unlink()
     dayfile.rebuild(store, DATE)
     assert held(store) == (written.last_seq, written.ticks)
-    assert {name: ordered(table(store, name)) for name in schema.TABLES} == before
+    assert {name: ordered(rows) for name, rows in tables(store).items()} == before
     stored = [
         seq for path in coverage(store, DATE).ticks_files for seq in pq.ParquetFile(path).read()["seq"].to_pylist()
     ]
@@ -235,7 +234,7 @@ def test_a_file_of_another_schema_version_is_built_anew(store: Store) -> None:
         session.execute("UPDATE tickrec SET schema_version = 0")
         session.execute("ALTER TABLE ticks DROP COLUMN vtt")
     dayfile.append(store, DATE)
-    assert held(store) == (recording.written.last_seq, 40)
+    assert held(store) == (recording.written.last_seq, KEYS)
     assert_same_rows(store)
 
 
@@ -258,7 +257,7 @@ def test_names_with_the_letters_of_patterns_are_names(tmp_path: Path) -> None:
     store = Store(tmp_path / "it's [my] *data")
     flushed(store)
     other = Store(tmp_path / "it's m *data")
-    write_day(other, dt.date(2026, 11, 23))
+    write_day(other, DATE, messages=3, instruments=4)
     dayfile.append(store, DATE)
     assert_same_rows(store)
 

@@ -3,17 +3,17 @@
 import datetime as dt
 import errno
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.days import DATE, Recording, write_day
+from tests.days import DATE, Recording, Written, write_day
 from tickrec.errors import StorageError
 from tickrec.files import Lock
 from tickrec.seal.seal import rebuild, seal
 from tickrec.store import dayfile
 from tickrec.store.day_contents import contents
-from tickrec.store.manifest import Manifest
 from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
 from tickrec.store.space import RESERVE_BYTES, Room, journalled_bytes
@@ -33,11 +33,19 @@ def free(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return left
 
 
+@pytest.fixture(scope="module")
+def friday(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with Friday sealed. To be copied."""
+    store = Store(tmp_path_factory.mktemp("friday"))
+    write_day(store, FRIDAY, messages=60)
+    seal(store, FRIDAY, duckdb=False)
+    return store.root
+
+
 @pytest.fixture
-def recording(store: Store) -> Iterator[Store]:
+def recording(store: Store, friday: Path) -> Iterator[Store]:
     """A store that is being recorded into today, with Friday sealed behind it."""
-    write_day(store, FRIDAY, messages=300)
-    seal(store, FRIDAY)
+    shutil.copytree(friday, store.root)
     today = Recording(store)
     today.run()
     with Lock(store.record_lock) as lock:
@@ -68,36 +76,30 @@ def test_what_a_compressed_journal_had_is_known_without_its_manifest(recording: 
     assert 0.3 < journalled_bytes(recording, FRIDAY) / known < 3
 
 
-@pytest.mark.parametrize("work", [seal, rebuild])
-def test_sealing_does_not_begin_without_room_for_it_and_for_the_journal(
-    store: Store, free: list[int], work: Callable[[Store, dt.date], Manifest]
-) -> None:
-    last = write_day(store).last_seq
-    PartWriter(store, DATE).flush(last, final=True)
-    before = sorted(path for path in store.root.rglob("*") if path.is_file())
-    free[:] = [RESERVE_BYTES + 1000]
-    with pytest.raises(StorageError, match=r"the disk is full.*Free space, then seal again"):
-        work(store, DATE)
-    assert [path for path in before if not path.exists()] == []
-    assert not store.scratch(DATE).exists()
-    free[:] = [10**12]
-    assert work(store, DATE).last_seq == last
+def files_in(store: Store) -> list[Path]:
+    return sorted(path for path in store.root.rglob("*") if path.is_file() and store.state not in path.parents)
 
 
-@pytest.mark.parametrize("asked", [4, 8, 12, 16])
-def test_sealing_ends_and_leaves_no_scratch_when_the_disk_fills_up_meanwhile(
-    store: Store, free: list[int], asked: int
+def test_sealing_without_room_for_it_and_for_the_journal_does_not_begin_or_ends_and_leaves_no_scratch(
+    journalled: Store, written: Written, free: list[int]
 ) -> None:
-    last = write_day(store).last_seq
-    PartWriter(store, DATE).flush(last, final=True)
-    ticks = sorted(store.folder("ticks", DATE).iterdir())
-    free[:] = [*[10**12] * asked, RESERVE_BYTES - 1]
-    with pytest.raises(StorageError, match="the disk is full"):
-        seal(store, DATE)
-    assert not store.scratch(DATE).exists()
-    assert sorted(store.folder("ticks", DATE).iterdir()) == ticks
+    store = journalled
+    PartWriter(store, DATE).flush(written.last_seq, final=True)
+    before = files_in(store)
+    for work in (seal, rebuild):
+        free[:] = [RESERVE_BYTES + 1000]
+        with pytest.raises(StorageError, match=r"the disk is full.*Free space, then seal again"):
+            work(store, DATE)
+        assert files_in(store) == before
+        assert not store.scratch(DATE).exists()
+    for asked in (4, 8, 12, 16):  # the disk fills up meanwhile
+        free[:] = [*[10**12] * asked, RESERVE_BYTES - 1]
+        with pytest.raises(StorageError, match="the disk is full"):
+            seal(store, DATE)
+        assert files_in(store) == before
+        assert not store.scratch(DATE).exists()
     free[:] = [10**12]
-    assert seal(store, DATE).last_seq == last
+    assert seal(store, DATE).last_seq == written.last_seq
 
 
 def test_a_day_file_is_not_appended_to_without_room(store: Store, free: list[int]) -> None:
