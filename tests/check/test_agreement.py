@@ -1,6 +1,7 @@
 """Over random schedules, whoever tells of an interval tells the same: gaps, missing, check, status, verify, a run."""
 
 import json
+import os
 import random
 from typing import Any
 
@@ -60,7 +61,7 @@ def folded(store: Store) -> Gaps:
     )
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(int(os.environ.get("TICKREC_SCHEDULES", "3"))))
 def test_everybody_tells_the_same_gaps(store: Store, seed: int) -> None:
     day = random_schedule(store, random.Random(seed))
     evening = HandClock(max(CLOSE, day.now_ns) + 3600 * SECOND)
@@ -71,7 +72,7 @@ def test_everybody_tells_the_same_gaps(store: Store, seed: int) -> None:
             manifest = seal(store, DATE, duckdb=False, clock=evening)
             kept = totals(store, DATE)
             assert kept is not None
-            assert kept.grade == manifest.grade == check_date(store, DATE, evening).grade
+            assert kept.grade == manifest.grade
             status = collect(store, evening)
             assert sorted((g.conn, g.start_ns // 1000, g.end_ns and g.end_ns // 1000) for g in kept.gaps) == expected
             assert status.totals[DATE] == kept
@@ -81,6 +82,7 @@ def test_everybody_tells_the_same_gaps(store: Store, seed: int) -> None:
         table = rows_of(store, "SELECT conn, epoch_us(start_ts), epoch_us(end_ts) FROM gaps ORDER BY ALL")
         assert table == expected
         report = check_date(store, DATE, evening)
+        assert not sealed or report.grade == manifest.grade
         assert sorted((each.conn, each.begins, each.ends) for each in report.gaps) == expected
         missing = rows_of(
             store, f"SELECT instrument_key, epoch_us(start_ts), epoch_us(end_ts) FROM missing WHERE why = '{GAP}'"

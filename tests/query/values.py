@@ -90,9 +90,10 @@ def columns() -> Iterator[str]:
 
 
 def statements() -> Iterator[str]:
-    """A column a statement, and beside another; then a row of them all."""
-    for column in columns():
-        yield f"SELECT unnest({column}) AS v"
+    """A column a statement, beside others and some of them alone; then a row of them all."""
+    for at, column in enumerate(columns()):
+        if at % 4 == 0:
+            yield f"SELECT unnest({column}) AS v"
         yield f'SELECT unnest({column}) AS v, 1 AS v, \'x\' AS "a, ""b"""'
     yield "SELECT " + ", ".join(f"{column}[1] AS c{at}" for at, column in enumerate(columns()))
     yield "SELECT 1 AS a WHERE false"

@@ -143,10 +143,12 @@ class Market:
                 self._due.setdefault(int(second), set()).add(key)
         self._chance = chance
 
-    def play(self, listening: Listening, *, cut: str = "", cut_from: int = 0, cut_until: int = 0) -> None:
-        """Send the day; of `cut` nothing between two minutes of it, though its trades go on."""
+    def play(
+        self, listening: Listening, *, cut: str = "", cut_from: int = 0, cut_until: int = 0, until: int = MINUTES
+    ) -> None:
+        """Send the day up to a minute; of `cut` nothing between two minutes, though its trades go on."""
         state: dict[str, tuple[int, int]] = {}
-        for second in range(MINUTES * 60):
+        for second in range(until * 60):
             due = sorted(self._due.get(second, ()))
             for key in due:
                 if key not in state or self._chance.random() < TRADES:

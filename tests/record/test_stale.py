@@ -154,7 +154,7 @@ def test_a_flood_counts_as_ticks_of_everybody(two: Two) -> None:
     two.run(600, A, B)
     keys = [f"NSE_EQ|{number}" for number in range(MOST_TICKS + 1)]
     flood = message(1, two.listening.clock.now_ns, dict.fromkeys(keys))
-    for _ in range(120):
+    for _ in range(60):
         two.run(1)
         two.listening.hear(flood)
         two.listening.hear(message(1, two.listening.clock.now_ns, {A: None}))
@@ -177,7 +177,7 @@ def test_markets_of_all_rhythms_name_nobody(seed: int) -> None:
 def test_who_is_cut_off_in_such_a_market_is_named_alone_after_twenty_times_its_spacing(place: int) -> None:
     market = Market(30, seed=3)
     cut, listening = market.keys[place], Listening(market.keys)
-    market.play(listening, cut=cut, cut_from=120, cut_until=180)
+    market.play(listening, cut=cut, cut_from=120, cut_until=180, until=200)
     ((named_ns, named),) = listening.named
     assert named == cut
     assert 30 < (named_ns - OPEN) / SECOND - 120 * 60 < 240

@@ -77,6 +77,17 @@ SHARES = [share(f"S{number}", f"INE{number:03}A01018") for number in range(40)]
 NEW = share("NEW", "INE999A01018")
 
 
+class SlowClock(HandClock):
+    """Some seconds pass at least whenever somebody sleeps."""
+
+    def __init__(self, wall_ns: int, least_s: float) -> None:
+        super().__init__(wall_ns)
+        self._least_s = least_s
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(max(seconds, self._least_s))
+
+
 class Early:
     """A process that waits for the session, at twenty to nine."""
 
@@ -91,7 +102,7 @@ class Early:
     ) -> None:
         record = f"on_alert = {on_alert!r}" if on_alert else ""
         config = asked.config(folder, record)
-        self.clock, self.stopping = clock or HandClock(at(f"{TODAY}T08:40")), asyncio.Event()
+        self.clock, self.stopping = clock or SlowClock(at(f"{TODAY}T08:40"), 5), asyncio.Event()
         self.store = Store(config.store.data)
         self.alerts = Alerts(config.record.on_alert, self.clock, self.store.state / "alerts.json")
         self.waiting = Waiting(
@@ -157,18 +168,11 @@ async def test_a_plan_that_cannot_be_made_again_stays(tmp_path: Path, asked: Bro
     assert len(plan.instruments) == len(SHARES)
 
 
-class SlowClock(HandClock):
-    """Half a minute passes at least whenever somebody sleeps."""
-
-    async def sleep(self, seconds: float) -> None:
-        await super().sleep(max(seconds, 30.0))
-
-
 @pytest.mark.parametrize("refused", [0, 503], ids=["it tells the new one", "it cannot be asked"])
 async def test_a_plan_of_early_in_the_morning_is_made_again_before_the_session_and_delays_nothing(
     tmp_path: Path, asked: Broker, refused: int
 ) -> None:
-    early = Early(asked, tmp_path, clock=SlowClock(at(f"{TODAY}T06:40")))
+    early = Early(asked, tmp_path, clock=SlowClock(at(f"{TODAY}T06:40"), 30))
     waiting = asyncio.create_task(early.planned())
     await until(lambda: early.clock.now_ns > at(f"{TODAY}T06:45"))
     asked.records, asked.refused, before = [*SHARES, NEW], refused, asked.asked(MASTER)

@@ -5,6 +5,7 @@ files or connections.
 """
 
 import datetime as dt
+import functools
 from collections.abc import Collection, Iterator
 from typing import Final
 
@@ -23,6 +24,7 @@ def duckdb_type(table: str, column: str) -> str:
     return schema.duckdb_type(schema.TABLES[table].field(column).type)
 
 
+@functools.cache
 def _stored(table: str) -> tuple[Column, ...]:
     fields = schema.TABLES[table]
     return (_DATE, *(Column(f.name, duckdb_type(table, f.name), f.metadata[b"comment"].decode()) for f in fields))
@@ -46,6 +48,7 @@ def columns(relation: Relation) -> tuple[Column, ...]:
     return (*named, *rest)
 
 
+@functools.cache
 def names(relation: Relation) -> str:
     """The names of the columns in order, as SQL."""
     return ", ".join(column.name for column in columns(relation))

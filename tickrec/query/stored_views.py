@@ -36,6 +36,8 @@ class StoredViews:
         self._locations = locations
         self._now_ns = now_ns
         self._kept: set[str] = set()
+        self._made: dict[str, str] = {}
+        """The statements that made the views and macros that there are."""
         self._real = store.root.name != SIMULATED
         """The simulated market is always open: it has no call auction, and no calendar."""
         self._stored = connection.cursor()
@@ -53,7 +55,7 @@ class StoredViews:
         return f"CREATE OR REPLACE TABLE {kept} AS FROM {name}; CREATE OR REPLACE VIEW {name} AS FROM {kept}"
 
     def keep(self, names: Collection[str]) -> None:
-        """Leave views alone from now on."""
+        """Leave views, which `keeping` has made, alone from now on."""
         self._kept.update(names)
 
     def bind(self, names: Collection[str], listing: Listing) -> None:
@@ -61,29 +63,39 @@ class StoredViews:
         FileNotFoundError.
 
         Views over views are made while the tables are still empty: each is bound once more when it is made, and
-        hundreds of files make that slow.
+        hundreds of files make that slow. One that is there, and would be the same again, stays.
         """
         tables, views = catalog.needed(names, self._kept)
         newest = listing.newest() if any(view.of_newest_date for view in views) else None
-        for table in tables:
-            columns = ", ".join(f"{name} {catalog.duckdb_type(table, name)}" for name in schema.TABLES[table].names)
-            self._connection.execute(f'CREATE OR REPLACE TABLE stored."no {table}" (date DATE, {columns})')
-            # DuckDB sees that `WHERE false` is empty, and leaves out all that is only made to be joined with it.
-            self._connection.execute(f'CREATE OR REPLACE VIEW {table} AS FROM stored."no {table}" WHERE false')
+        now_ns = SystemClock.wall_ns() if self._now_ns is None else self._now_ns
+        replayed = replayed_date(self._store) if views and self._real else None
+        texts = {
+            view.name: catalog.statement(view, newest=newest, now_ns=now_ns, pre_open=self._real, replayed=replayed)
+            for view in views
+        }
+        changed = {name: text for name, text in texts.items() if self._made.get(name) != text}
+        if changed:
+            for table in tables:
+                self._empty(table)
         if any(view.of_calendar for view in views):
             from tickrec.query.calendar_sessions import sessions_by_calendar
 
             rows = sessions_by_calendar(self._store, listing.dates if self._real else ())
             self._stored.from_arrow(rows).create_view("calendar", replace=True)
-        now_ns = SystemClock.wall_ns() if self._now_ns is None else self._now_ns
-        replayed = replayed_date(self._store) if views and self._real else None
-        if any(view.name == "latest" for view in views):
+        if "latest" in texts:
             self._bind_last_ticks(newest, listing)
-        for view in views:
-            text = catalog.statement(view, newest=newest, now_ns=now_ns, pre_open=self._real, replayed=replayed)
+        for name, text in changed.items():
             self._connection.execute(text)
+            self._made[name] = text
         for table in tables:
             self._bind_table(table, listing)
+
+    def _empty(self, table: str) -> None:
+        """Let a table stand for no rows."""
+        columns = ", ".join(f"{name} {catalog.duckdb_type(table, name)}" for name in schema.TABLES[table].names)
+        self._connection.execute(f'CREATE TABLE IF NOT EXISTS stored."no {table}" (date DATE, {columns})')
+        # DuckDB sees that `WHERE false` is empty, and leaves out all that is only made to be joined with it.
+        self._connection.execute(f'CREATE OR REPLACE VIEW {table} AS FROM stored."no {table}" WHERE false')
 
     def _bind_last_ticks(self, date: dt.date | None, listing: Listing) -> None:
         """Let `stored.last_ticks` stand for rows of ticks of a date among which are the last of every instrument."""
@@ -95,6 +107,8 @@ class StoredViews:
         """Let a table stand for its files and tails."""
         if sources := listing.sources(table):
             self._bind(table, table, listing, sources)
+        else:
+            self._empty(table)
 
     def _bind(self, table: str, view: str, listing: Listing, sources: list[Source]) -> None:
         """Let a view stand for sources of a table."""
