@@ -125,7 +125,8 @@ def test_a_day_that_goes_on_is_graded_until_now(store: Store) -> None:
 
 @pytest.mark.parametrize("lost_s", [0.2, 2.0, 30.0, 500.0])
 def test_the_longer_a_connection_is_lost_the_worse_the_grade(store: Store, lost_s: float) -> None:
-    day = Planned(store, [BUSY, SLOW])
+    busy = Key("BUSY", 4, 10)
+    day = Planned(store, [busy, SLOW])
     day.run()
     day.until("10:00:07")
     day.drop(1, lost_s)
@@ -133,5 +134,5 @@ def test_the_longer_a_connection_is_lost_the_worse_the_grade(store: Store, lost_
     day.stop()
     day.close_books()
     report = check_date(store, DATE, EVENING)
-    expected = {key.name: grade(day.expected[key], key) for key in (BUSY, SLOW)}
+    expected = {key.name: grade(day.expected[key], key) for key in (busy, SLOW)}
     assert {each.known.symbol: each.grade for each in report.instruments} == expected

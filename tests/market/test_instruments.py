@@ -6,7 +6,7 @@ import gzip
 import itertools
 import json
 import math
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -281,8 +281,8 @@ def test_when_the_renewed_file_cannot_be_had_the_earlier_one_of_the_day_serves(b
 
 
 def test_an_older_file_stands_in_marked_until_the_day_s_own_can_be_had(broker: Broker) -> None:
-    broker.ensure(19, "09:00")
     broker.ensure(20, "09:00")
+    shutil.copytree(broker.path(dt.date(2026, 11, 20)).parent, broker.path(dt.date(2026, 11, 19)).parent)
     broker.down = True
     assert broker.ensure(23, "09:00").stand_in_of == dt.date(2026, 11, 20)
     assert broker.ensure(24, "09:00").stand_in_of == dt.date(2026, 11, 20)
@@ -352,29 +352,30 @@ def footer_gone(path: Path) -> None:
     path.write_bytes(b"PAR1")
 
 
-@pytest.mark.parametrize("harm", [flip_pages, footer_gone])
-def test_a_damaged_stored_file_is_downloaded_again(
-    broker: Broker, harm: Callable[[Path], None], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_stored_file_is_downloaded_again(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
     broker.ensure(23, "09:00")
     path = broker.path(dt.date(2026, 11, 23))
-    harm(path)
-    broker.symbol = "SECOND"
-    assert broker.symbols(23, "09:05") == ["SECOND"]
-    assert broker.symbols(23, "09:10") == ["SECOND"]
-    assert broker.asked == 2
-    assert [path.name for path in path.parent.iterdir()] == [path.name]
-    assert ("cannot be read" in caplog.text) == (harm is flip_pages)
+    for asked, harm in enumerate((flip_pages, footer_gone), 2):
+        caplog.clear()
+        harm(path)
+        broker.symbol = f"LIST {asked}"
+        assert broker.symbols(23, "09:05") == [f"LIST {asked}"]
+        assert broker.symbols(23, "09:10") == [f"LIST {asked}"]
+        assert broker.asked == asked
+        assert [path.name for path in path.parent.iterdir()] == [path.name]
+        assert ("cannot be read" in caplog.text) == (harm is flip_pages)
 
 
 def test_a_damaged_stored_file_that_cannot_be_had_again_is_stood_in_for_by_one_that_can_be_read(
     broker: Broker,
 ) -> None:
-    for day in (18, 19, 20, 23):
-        broker.symbol = f"OF {day}"
-        broker.ensure(day, "09:00")
+    broker.symbol = "OF 18"
+    broker.ensure(18, "09:00")
     for day in (19, 20, 23):
-        flip_pages(broker.path(dt.date(2026, 11, day)))
+        copied = broker.path(dt.date(2026, 11, day))
+        copied.parent.mkdir()
+        shutil.copy(broker.path(dt.date(2026, 11, 18)), copied)
+        flip_pages(copied)
     broker.down = True
     found = broker.ensure(23, "09:05")
     assert found.column("symbol").to_pylist() == ["OF 18"]

@@ -28,7 +28,7 @@ NEXT = DATE + dt.timedelta(days=1)
 
 def begin(store: Store, date: dt.date = DATE) -> Recording:
     """A day that goes on."""
-    recording = Recording(store, date=date)
+    recording = Recording(store, date=date, instruments=8)
     recording.run()
     recording.connect()
     return recording
@@ -66,11 +66,14 @@ def rows(store: Store, date: dt.date = DATE) -> int:
         return int(found[0])
 
 
-def test_parts_are_appended_by_the_child_that_is_there(store: Store) -> None:
+def test_parts_are_appended_by_the_child_that_is_there_and_one_full_of_ticks_is_worth_it(store: Store) -> None:
     async def scenario() -> None:
         recording, appending = begin(store), Appending(store.root, HandClock())
         first = publish(store, recording)
+        assert appending.is_due(DATE, first)
         appending.ask(DATE, first)
+        assert not appending.is_due(DATE, first + PART_TICKS - 1)
+        assert appending.is_due(DATE, first + PART_TICKS)
         await until(lambda: appending.ticks == first)
         assert rows(store) == first
         second = publish(store, recording)
@@ -84,7 +87,7 @@ def test_parts_are_appended_by_the_child_that_is_there(store: Store) -> None:
 def test_nothing_asked_while_the_child_takes_its_leave_is_forgotten(store: Store) -> None:
     async def scenario() -> None:
         recording, appending = begin(store), Appending(store.root, HandClock())
-        for _ in range(3):
+        for _ in range(2):
             appending.ask(DATE, publish(store, recording))
             appending.let_child_end()
             await until(lambda: appending.ticks == recording.written.ticks)
@@ -110,36 +113,27 @@ def test_at_midnight_the_days_are_appended_one_after_the_other(store: Store) -> 
     asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
 
 
-def test_a_file_that_a_reader_holds_is_caught_up_with_when_asked_again(store: Store) -> None:
+def test_a_file_that_a_reader_holds_is_caught_up_with_when_asked_again_and_not_made_up_for_by_another(
+    store: Store,
+) -> None:
     async def scenario() -> None:
-        recording, appending = begin(store), Appending(store.root, HandClock())
-        first = publish(store, recording)
+        today, tomorrow, appending = begin(store), begin(store, NEXT), Appending(store.root, HandClock())
+        first = publish(store, today)
         dayfile.append(store, DATE)
-        second = publish(store, recording)
+        second = publish(store, today)
         with reading(store.duckdb_path(DATE)):
             appending.ask(DATE, second)
             await appending.wait()
             assert appending.ticks == 0
         assert rows(store) == first
-        appending.ask(DATE, second)
-        await appending.wait()
-        assert rows(store) == appending.ticks == second
-
-    asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
-
-
-def test_what_a_reader_keeps_out_of_one_date_is_not_made_up_for_by_the_next(store: Store) -> None:
-    async def scenario() -> None:
-        today, tomorrow, appending = begin(store), begin(store, NEXT), Appending(store.root, HandClock())
-        publish(store, today)
-        dayfile.append(store, DATE)
-        with reading(store.duckdb_path(DATE)):
-            appending.ask(DATE, publish(store, today))
-            await appending.wait()
         after = publish(store, tomorrow, NEXT)
         appending.ask(NEXT, after)
         await appending.wait()
         assert appending.ticks == after
+        appending.ask(DATE, second)
+        await appending.wait()
+        assert rows(store) == second
+        assert appending.ticks == second + after
 
     asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
 
@@ -197,15 +191,3 @@ async def test_what_else_the_child_says_that_removes_old_journals_is_logged(
     assert "old journals could not be removed: it took more than 0.0s" in caplog.text
     assert not await flushing.seal(DATE)
     flushing.close()
-
-
-def test_a_part_full_of_ticks_is_worth_an_append(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        appending = Appending(tmp_path, HandClock())
-        assert appending.is_due(DATE, 1)
-        appending.ask(DATE, 1)
-        assert not appending.is_due(DATE, PART_TICKS)
-        assert appending.is_due(DATE, PART_TICKS + 1)
-        await appending.wait()
-
-    asyncio.run(asyncio.wait_for(scenario(), DEADLINE))

@@ -8,7 +8,6 @@ import datetime as dt
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tickrec.formatting import grouped
 
@@ -18,6 +17,8 @@ ENOUGH: Final = 0.9
 
 def unexpired(table: pa.Table, today: dt.date) -> pa.Table:
     """The instruments that do not expire before `today`."""
+    import pyarrow.compute as pc  # a third of what a child takes to start
+
     expiry = table["expiry"]
     return table.filter(pc.or_kleene(pc.is_null(expiry), pc.greater_equal(expiry, pa.scalar(today, pa.date32()))))
 
@@ -37,6 +38,8 @@ def shortage(table: pa.Table, expected: pa.Table) -> str:
 
 def filled_up(table: pa.Table, expected: pa.Table) -> pa.Table:
     """A list with those of the expected instruments that it lacks, behind its own."""
+    import pyarrow.compute as pc
+
     there = pc.is_in(expected["instrument_key"], value_set=table["instrument_key"].combine_chunks())
     return pa.concat_tables([table, expected.filter(pc.invert(there))])
 
