@@ -605,6 +605,16 @@ def test_the_newest_tick_is_visible_at_once(store: Store) -> None:
         assert answer(session, "SELECT max(seq) AS last FROM latest") == [{"last": recording.written.last_seq}]
 
 
+def test_a_time_of_day_is_one_of_the_newest_date_when_it_is_asked(store: Store) -> None:
+    option = {"instrument_key": "NSE_EQ|A", "instrument_type": "CE", "strike": 5.0, "underlying_symbol": "X"}
+    with Session(store) as session:
+        for date, price in ((DATE, 1.0), (NEXT, 2.0)):
+            moments = dict.fromkeys(("recv_ts", "feed_ts", "ltt"), at("10:00", date))
+            rows = [tick(1, "10:00", vtt=1) | {"ltp": price} | moments]
+            write_sealed(store, date, {"ticks": rows, "instruments": [option]})
+            assert answer(session, "SELECT call_ltp FROM option_chain('X', '10:01')") == [{"call_ltp": price}]
+
+
 HIDING = [
     "WITH ticks AS (FROM main.ticks) SELECT count(*) AS n FROM ticks",
     "WITH ticks AS MATERIALIZED (FROM memory.main.ticks) SELECT count(*) AS n FROM ticks",
