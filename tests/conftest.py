@@ -93,6 +93,13 @@ def with_broker(tmp_path: Path, broker_config: Path) -> Path:
     return tmp_path
 
 
+def pytest_configure() -> None:
+    """Tests run at the lowest priority, as the children that let everything else go first do: these would starve beside
+    so many tests, and every test that waits for one would take as long as all others."""
+    if hasattr(os, "nice"):
+        os.nice(19)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Two a core: whole systems spend most of their time in waiting for each other."""

@@ -62,7 +62,6 @@ def called(*arguments: object, folder: Path, check: int = 0, token: bool = True)
         if not token:
             del os.environ["UPSTOX_ACCESS_TOKEN"]
         patch.setattr(sys, "argv", ["tickrec", *map(str, arguments)])
-        patch.setattr(os, "nice", lambda _more: 0, raising=False)  # for the whole process, and for ever
         for name, stream in said.items():
             patch.setattr(sys, name, stream)
         try:
