@@ -244,6 +244,14 @@ def test_a_part_is_sorted_and_says_how_many_ticks_each_instrument_has(store: Sto
     part = coverage(store, DATE).parts[0].path
     rows = pq.ParquetFile(part).read()
     assert rows.equals(rows.sort_by([("instrument_key", "ascending"), ("seq", "ascending")]))
+    group = pq.read_metadata(part).row_group(0)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    assert [each.path_in_schema for each in columns if each.statistics] == [
+        "seq",
+        "recv_ts",
+        "instrument_key",
+        "symbol",
+    ]
     counts = read_footer(part).counts
     assert counts == written.by_key
     assert counts is not None

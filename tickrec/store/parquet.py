@@ -90,7 +90,7 @@ def part_file(path: Path) -> TicksFile:
         "compression": "zstd",
         "compression_level": 1,
         "use_dictionary": [_leaf(schema.TICKS.field(name)) for name in _REPEATED],
-        "write_statistics": ["seq", "recv_ts", "instrument_key"],
+        "write_statistics": ["seq", "recv_ts", "instrument_key", "symbol"],  # what rows are found by
     }
     return TicksFile(path, options)
 
