@@ -25,6 +25,9 @@ RUN_ROWS: Final = 65_536
 GROUP_ROWS: Final = 65_536
 """Rows of a group at most. Groups become row groups: as they end with an instrument, reading one skips all others."""
 _WORKERS: Final = 2
+_PORTIONS: Final = 4
+"""Of an instrument that has more rows than a group, so many make one: what is left over of one group waits for the
+next, beside what is gathered for it."""
 _FEW_SLICES: Final = 16
 """Slices of a range that are put together; of more, as of rows in the order of arrival, the rows are picked."""
 
@@ -131,7 +134,7 @@ class SortedTicks:
         portions = [
             _Portion(keys, portion)
             for keys, found in zip(self._ranges, self._places, strict=True)
-            for portion in _portions(found, self._sizes.group, one=len(keys) == 1)
+            for portion in _portions(found, self._sizes.group // _PORTIONS, one=len(keys) == 1)
         ]
         with ThreadPoolExecutor(1) as pool, pa.OSFile(str(self._scratch)) as file:
             reader = pa.ipc.open_file(file)
@@ -233,11 +236,15 @@ def _cut_evenly(tables: Iterable[pa.Table], most: int, *, one: bool) -> Iterator
     for table in tables:
         waiting.append(table)
         rows += table.num_rows
+        del table
         while one and rows >= most:
             whole = pa.concat_tables(waiting)
-            yield whole.slice(0, most).combine_chunks()
+            group = whole.slice(0, most).combine_chunks()
             rows -= most
             waiting = [whole.slice(most)] if rows else []
+            del whole  # the group is a copy, and as large
+            yield group
+            del group
     if rows:
         yield pa.concat_tables(waiting).combine_chunks()
 
