@@ -98,6 +98,7 @@ def pytest_configure() -> None:
     so many tests, and every test that waits for one would take as long as all others."""
     if hasattr(os, "nice"):
         os.nice(19)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each child would compile all of the package anew
 
 
 @pytest.hookimpl(optionalhook=True)
