@@ -328,10 +328,11 @@ def _copy(answer: Any, file: IO[bytes], url: str, progress: Progress | None) -> 
 
 def _refusal(error: urllib.error.HTTPError, url: str, hide: Sequence[str]) -> RestError:
     """What an HTTP status other than success means, in the broker's words if it has any."""
-    try:
-        body = _read(error, CHUNK, url).decode("utf-8", "replace")
-    except RestError:
-        body = ""
+    with error:
+        try:
+            body = _read(error, CHUNK, url).decode("utf-8", "replace")
+        except RestError:
+            body = ""
     failure = Failure(of_status(error.code), _stage(url), status=error.code, detail=broker_error(body, hide))
     return RestError(failure, url, error.headers)
 
