@@ -151,6 +151,7 @@ async def test_a_price_is_found_whatever_comes_just_before_and_after_it(store: S
         run.hear(90.0, key=other.underlying_key)
         run.hear_at_once(25_851, 25_651, 0.0)
         await run.until_recorded(25_400, 25_500, 25_600, 25_700, 25_800)
+    assert [set(facts["followed"]) for facts in run.found.notes("added")] == [keys(25_700), keys(25_800)]
 
 
 async def test_when_the_account_has_no_more_room_it_is_said_once(

@@ -11,7 +11,7 @@ from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.decode.wire import frame, outline, read_varint, varint
 
 
-def agrees(payload: bytes) -> None:
+def assert_outlined(payload: bytes) -> None:
     """Fail unless the outline of a payload is what protobuf reads."""
     expected, found = pb.FeedResponse.FromString(payload), outline(payload)
     assert found is not None
@@ -26,14 +26,14 @@ def agrees(payload: bytes) -> None:
 @pytest.mark.parametrize("path", MESSAGES, ids=lambda path: path.stem)
 def test_samples_are_taken_apart(path: pathlib.Path) -> None:
     for payload in sample(path):
-        agrees(payload)
+        assert_outlined(payload)
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_random_messages_are_taken_apart(seed: int) -> None:
     maker = Maker(seed)
     for _ in range(20):
-        agrees(maker.message(12))
+        assert_outlined(maker.message(12))
 
 
 def test_a_market_info_has_no_feeds() -> None:
@@ -54,7 +54,7 @@ def test_a_market_info_has_no_feeds() -> None:
     ids=["empty", "mode last", "mode first", "unknown field", "value first", "no value"],
 )
 def test_what_is_written_in_another_order_is_read_as_protobuf_reads_it(payload: bytes) -> None:
-    agrees(payload)
+    assert_outlined(payload)
 
 
 @pytest.mark.parametrize("payload", [b"\x12", b"\x12\xff", b"\x12\x05abc", b"\x08", b"\xff" * 40, b"{}", b"\x0a\x01"])
