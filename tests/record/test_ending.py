@@ -173,17 +173,14 @@ async def test_an_earlier_end_is_not_believed_and_a_failure_ends_nothing(caplog:
     assert "an answer of another shape" in caplog.text
 
 
-async def test_a_name_server_that_hangs_does_not_keep_the_run_from_ending(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_name_server_that_hangs_does_not_keep_the_run_from_ending(caplog: pytest.LogCaptureFixture) -> None:
     plan, answered = plan_of(), threading.Event()
 
     def hang() -> tuple[Calendar, Times]:
         answered.wait(30)
         return plan.calendar, plan.times
 
-    monkeypatch.setattr("tickrec.record.ending.ASK_SECONDS", 0.0)
-    assert not await Ending(plan, HandClock(END), hang).is_moved()
+    assert not await Ending(plan, HandClock(END), hang, seconds=0.0).is_moved()
     assert not answered.is_set()
     answered.set()
     assert "the hours could not be asked for: TimeoutError()" in caplog.text

@@ -43,8 +43,10 @@ Ask = Callable[[], tuple[Calendar, Times]]
 class Ending:
     """The planned end of one run, which is the plan's `times`; these and its calendar are what changes here."""
 
-    def __init__(self, plan: Plan, clock: Clock, ask: Ask) -> None:
+    def __init__(self, plan: Plan, clock: Clock, ask: Ask, seconds: float = ASK_SECONDS) -> None:
+        """`seconds` is how long the broker may take to answer."""
         self._plan = plan
+        self._seconds = seconds
         self._clock = clock
         self._ask = ask
         self._lock = asyncio.Lock()
@@ -135,7 +137,7 @@ class Ending:
     async def _ask_again(self) -> None:
         """Go by what the broker tells now. An earlier end than the planned one is not believed."""
         try:
-            async with asyncio.timeout(ASK_SECONDS):
+            async with asyncio.timeout(self._seconds):
                 self._plan.calendar, times = await in_thread(self._ask)
         except Exception as error:  # noqa: BLE001 - the named boundary of asking: hours are no reason to end a run
             log_unexpected(f"the hours could not be asked for: {error!r}", error)
