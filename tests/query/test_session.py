@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -211,17 +211,36 @@ def test_a_store_with_nothing_but_damage_says_so(store: Store) -> None:
         session.sql("FROM ticks").fetchall()
 
 
-def test_damaged_parts_fail_only_who_asks_for_their_date(store: Store) -> None:
+@pytest.mark.parametrize(("which", "tables"), [(max, ["ticks", "gaps"]), (min, ["ticks"])])
+def test_damaged_parts_fail_only_who_asks_for_their_date(
+    store: Store, which: Callable[[Iterable[Path]], Path], tables: list[str]
+) -> None:
     write_sealed(store, DATE - dt.timedelta(days=1), {"ticks": [tick(1, "09:15", ltp=1.0)]})
     written = days.write_day(store, messages=12, instruments=12)
-    as_parts_and_tail(store, written.last_seq)
-    bad = max(store.folder("ticks", DATE).iterdir())
+    PartWriter(store, DATE, part_ticks=20).flush(written.last_seq - 5)
+    bad = which(store.folder("ticks", DATE).iterdir())
     bad.write_bytes(b"not parquet")
     with Session(store) as session:
-        for table in ("ticks", "gaps"):
+        for table in tables:
             assert len(answer(session, f"FROM {table} WHERE date < '{DATE}'")) == (table == "ticks")
             with pytest.raises(DataError, match=bad.name):
                 answer(session, f"FROM {table}")
+
+
+@pytest.mark.parametrize("harm", [lambda path: path.unlink(), lambda path: path.write_bytes(b"no")])
+def test_a_small_table_of_a_sealed_date_that_goes_on_is_missed(store: Store, harm: Callable[[Path], object]) -> None:
+    recording = days.Recording(store, instruments=3)
+    for run in range(2):
+        recording.run()
+        recording.connect()
+        if not run:
+            recording.die()
+            seal(store, DATE, duckdb=False)
+    harm(store.sealed_path("connections", DATE))
+    with Session(store) as session:
+        assert answer(session, "FROM subscriptions")
+        with pytest.raises(DataError, match="connections"):
+            answer(session, "FROM connections")
 
 
 def test_a_file_of_a_sealed_date_that_is_gone_is_missed(store: Store) -> None:

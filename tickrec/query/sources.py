@@ -45,10 +45,8 @@ class Source(NamedTuple):
     below: int | None = None
     date: dt.date | None = None
     rows: Rows | None = None
-
-    def name(self, table: str) -> str:
-        """The name of the rows in the schema `stored`."""
-        return f"{'last ' if isinstance(self.rows, pa.Table) else ''}{table} of {self.date}"
+    name: str = ""
+    """Of the rows in the schema `stored`, once they are there."""
 
 
 class Listing:
@@ -276,7 +274,7 @@ def _select(
     names = schema.TABLES[table].names
     where = f" WHERE seq <= {source.below}" if source.below is not None else ""
     if source.rows is not None:
-        return f'''SELECT DATE '{source.date}' AS date, {", ".join(names)} FROM stored."{source.name(table)}"{where}'''
+        return f'''SELECT DATE '{source.date}' AS date, {", ".join(names)} FROM stored."{source.name}"{where}'''
     have = frozenset(names) if source.version == schema.SCHEMA_VERSION else columns_of(source.files[0])
     columns = ", ".join(
         field.name if field.name in have else f"CAST(NULL AS {schema.duckdb_type(field.type)}) AS {field.name}"

@@ -120,10 +120,11 @@ class StoredViews:
             self._bind_sources(table, view, listing.without_damaged(table, sources, self._damage))
 
     def _bind_sources(self, table: str, view: str, sources: list[Source]) -> None:
-        for source in sources:
+        named = [source._replace(name=f"rows {number} of {view}") for number, source in enumerate(sources)]
+        for source in named:
             if source.rows is not None:
-                self._stored.from_arrow(source.rows).create_view(source.name(table), replace=True)
-        select = union(table, sources, self._columns_of, self._locations.path)
+                self._stored.from_arrow(source.rows).create_view(source.name, replace=True)
+        select = union(table, named, self._columns_of, self._locations.path)
         self._connection.execute(f"CREATE OR REPLACE VIEW {view} AS {select}")
 
     def _damage(self, path: str) -> str | None:
