@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -211,20 +211,26 @@ def test_a_store_with_nothing_but_damage_says_so(store: Store) -> None:
         session.sql("FROM ticks").fetchall()
 
 
-@pytest.mark.parametrize(("which", "tables"), [(max, ["ticks", "gaps"]), (min, ["ticks"])])
-def test_damaged_parts_fail_only_who_asks_for_their_date(
-    store: Store, which: Callable[[Iterable[Path]], Path], tables: list[str]
-) -> None:
+def test_damaged_parts_fail_only_who_asks_for_their_date(store: Store) -> None:
     write_sealed(store, DATE - dt.timedelta(days=1), {"ticks": [tick(1, "09:15", ltp=1.0)]})
     written = days.write_day(store, messages=12, instruments=12)
-    PartWriter(store, DATE, part_ticks=20).flush(written.last_seq - 5)
-    bad = which(store.folder("ticks", DATE).iterdir())
+    as_parts_and_tail(store, written.last_seq)
+    bad = max(store.folder("ticks", DATE).iterdir())
     bad.write_bytes(b"not parquet")
     with Session(store) as session:
-        for table in tables:
+        for table in ("ticks", "gaps"):
             assert len(answer(session, f"FROM {table} WHERE date < '{DATE}'")) == (table == "ticks")
             with pytest.raises(DataError, match=bad.name):
                 answer(session, f"FROM {table}")
+
+
+def test_a_damaged_first_part_is_told_beside_the_tail(store: Store) -> None:
+    """The first file is the one that is looked into before a statement runs."""
+    as_parts_and_tail(store, days.write_day(store, messages=12, instruments=12).last_seq)
+    bad = min(store.folder("ticks", DATE).iterdir())
+    bad.write_bytes(b"not parquet")
+    with Session(store) as session, pytest.raises(DataError, match=bad.name):
+        answer(session, "SELECT count(*) FROM ticks")
 
 
 @pytest.mark.parametrize("harm", [lambda path: path.unlink(), lambda path: path.write_bytes(b"no")])
