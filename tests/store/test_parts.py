@@ -268,9 +268,8 @@ def test_a_part_names_those_that_are_quiet_in_it_unless_one_before_did_not(store
         recording.market.instruments = recording.market.instruments[:still]
         recording.updates(2, 3)
         writer.flush(recording.written.last_seq)
-    begins = [part.first for part in coverage(store, DATE).parts]
-    last_in = coverage(store, DATE).last_in
-    assert last_in == {third: begins[0], second: begins[1], first: begins[2]}
+    parts = [(part.first, part.last) for part in coverage(store, DATE).parts]
+    assert coverage(store, DATE).last_in == dict(zip((third, second, first), parts, strict=True))
     part = coverage(store, DATE).parts[-1].path
     held, footer = pq.ParquetFile(part).read().replace_schema_metadata(), read_footer(part)
     with pq.ParquetWriter(part, held.schema) as old:
@@ -281,3 +280,21 @@ def test_a_part_names_those_that_are_quiet_in_it_unless_one_before_did_not(store
     covered = coverage(store, DATE)
     assert covered.last_in is None
     assert len(covered.parts_with_last()) == 4
+
+
+def test_parts_are_all_looked_into_when_some_were_written_again_with_other_borders(store: Store) -> None:
+    """What the parts behind them say of who ticked last where holds no more."""
+    recording = Recording(store, instruments=3)
+    recording.run()
+    recording.connect()
+    writer = PartWriter(store, DATE)
+    for still in (3, 3, 2, 1, 1):
+        recording.market.instruments = recording.market.instruments[:still]
+        recording.updates(4, still)
+        writer.flush(recording.written.last_seq)
+    for part in coverage(store, DATE).parts[1:3]:
+        part.path.unlink()
+    PartWriter(store, DATE).flush(recording.written.last_seq)
+    covered = coverage(store, DATE)
+    assert len(covered.parts) == 4
+    assert covered.parts_with_last() == [part.path for part in covered.parts]

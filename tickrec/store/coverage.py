@@ -29,6 +29,8 @@ _ATTEMPTS: Final = 100
 
 SmallRows: TypeAlias = Mapping[str, Mapping[int, int]]
 """Rows of the parts of each small table that have any, by the first entry that the part covers."""
+Range: TypeAlias = tuple[int, int]
+"""A part, by the first and the last entry that it covers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +58,9 @@ class Footer:
     rows otherwise."""
     counts: Mapping[str, int] | None = None
     """Ticks of each instrument in the file; None: its version did not say."""
-    quiet: Mapping[int, Sequence[str]] | None = None
-    """Of a part: the instruments with ticks in parts before it and none in it, by the first entry of the part that has
-    their last; None: its version did not say."""
+    quiet: Mapping[Range, Sequence[str]] | None = None
+    """Of a part: the instruments with ticks in parts before it and none in it, by the part that has their last; None:
+    that was not known, or its version did not say."""
     last_rows: str | None = None
     """Of a sealed file of `ticks`: the last row of each instrument, as `store.last_rows` writes them; None: its version
     did not say."""
@@ -76,7 +78,7 @@ class Footer:
         if self.counts is not None:
             metadata["tickrec.counts"] = json.dumps(dict(self.counts), separators=(",", ":"))
         if self.quiet is not None:
-            metadata["tickrec.quiet"] = json.dumps([*self.quiet.items()], separators=(",", ":"))
+            metadata["tickrec.quiet_in"] = json.dumps([*self.quiet.items()], separators=(",", ":"))
         if self.last_rows is not None:
             metadata["tickrec.last_rows"] = self.last_rows
         if self.position is not None:
@@ -91,7 +93,7 @@ class Footer:
         position = metadata.get("tickrec.position")
         small = json.loads(metadata.get("tickrec.small_rows", "{}"))  # older versions did not write it
         counts = json.loads(metadata.get("tickrec.counts", "null"))  # nor this
-        quiet = json.loads(metadata.get("tickrec.quiet", "null"))
+        quiet = json.loads(metadata.get("tickrec.quiet_in", "null"))
         return cls(
             int(metadata["tickrec.first_seq"]),
             int(metadata["tickrec.last_seq"]),
@@ -100,17 +102,17 @@ class Footer:
             int(metadata["tickrec.schema_version"]),
             {table: dict(rows) for table, rows in small.items()},
             counts,
-            None if quiet is None else dict(quiet),
+            None if quiet is None else {(first, last): keys for (first, last), keys in quiet},
             metadata.get("tickrec.last_rows"),
         )
 
     @property
-    def last_in(self) -> dict[str, int] | None:
-        """Of each instrument, the first entry of the part with its last tick, this part the last of all."""
+    def last_in(self) -> dict[str, Range] | None:
+        """Of each instrument, the part with its last tick, this part the last of all; None: that is not known."""
         if self.quiet is None or self.counts is None:
             return None
-        before = {key: first for first, keys in self.quiet.items() for key in keys}
-        return before | dict.fromkeys(self.counts, self.first)
+        before = {key: part for part, keys in self.quiet.items() for key in keys}
+        return before | dict.fromkeys(self.counts, (self.first, self.last))
 
 
 def _checksum(metadata: Mapping[str, str]) -> str:
@@ -144,8 +146,8 @@ class Coverage:
     """Parts that begin after `next_seq`. They count when what is in front of them is written again."""
     written_last: int = 0
     """The last entry that any part was written for, also those that wait or were set aside."""
-    last_in: Mapping[str, int] | None = field(default_factory=dict)
-    """Of each instrument in `parts`, the first entry of the part with its last tick; None: a version did not say."""
+    last_in: Mapping[str, Range] | None = field(default_factory=dict)
+    """Of each instrument in `parts`, the part with its last tick; None: that is not known."""
 
     @property
     def next_seq(self) -> int:
@@ -163,8 +165,8 @@ class Coverage:
 
     def parts_with_last(self) -> list[Path]:
         """The parts that have the last tick of an instrument in `parts`; all of them where that is not known."""
-        firsts = None if self.last_in is None else {*self.last_in.values()}
-        return [part.path for part in self.parts if firsts is None or part.first in firsts]
+        wanted = None if self.last_in is None else {*self.last_in.values()}
+        return [part.path for part in self.parts if wanted is None or (part.first, part.last) in wanted]
 
     @property
     def awaited(self) -> int | None:
@@ -222,8 +224,15 @@ def _coverage(store: Store, date: dt.date, names: list[str]) -> Coverage:
         rows,
         waiting,
         written_last=last,
-        last_in=footer.last_in if parts else {},
+        last_in=_known_last_in(footer, parts) if parts else {},
     )
+
+
+def _known_last_in(footer: Footer, parts: Iterable[Part]) -> Mapping[str, Range] | None:
+    """What the footer of the last part says of all, unless one that it names was written again with other borders."""
+    there = {(part.first, part.last) for part in parts}
+    last_in = footer.last_in
+    return last_in if last_in is not None and there.issuperset(last_in.values()) else None
 
 
 def _require_small_parts(covered: Coverage) -> None:

@@ -25,6 +25,7 @@ from tickrec.store.coverage import (
     Coverage,
     Footer,
     Part,
+    Range,
     SmallRows,
     coverage,
     damaged_path,
@@ -264,14 +265,14 @@ def _count_small_rows(before: SmallRows, first: int, small: Tables) -> SmallRows
     return {name: {**before.get(name, {}), **new.get(name, {})} for name in before.keys() | new.keys()}
 
 
-def _quiet(before: Mapping[str, int] | None, counts: Mapping[str, int]) -> dict[int, list[str]] | None:
+def _quiet(before: Mapping[str, Range] | None, counts: Mapping[str, int]) -> dict[Range, list[str]] | None:
     """What a footer says of the instruments that have no tick in the part, and have some in parts before it."""
     if before is None:
         return None
-    quiet: dict[int, list[str]] = {}
-    for key, first in before.items():
+    quiet: dict[Range, list[str]] = {}
+    for key, part in before.items():
         if key not in counts:
-            quiet.setdefault(first, []).append(key)
+            quiet.setdefault(part, []).append(key)
     return quiet
 
 
