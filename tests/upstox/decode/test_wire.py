@@ -1,14 +1,16 @@
 """wire: messages taken apart and put together again are the messages that protobuf knows."""
 
+import contextlib
 import pathlib
 
 import pytest
+from google.protobuf.message import DecodeError
 
 from tests.upstox.decode.agreement import MESSAGES, sample
 from tests.upstox.decode.payloads import INFO, KEY, entry_of, field, message
 from tests.upstox.decode.random_messages import Maker
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
-from tickrec.upstox.decode.wire import frame, outline, read_varint, varint
+from tickrec.upstox.decode.wire import frame, outline, parse, read_varint, varint
 
 
 def assert_outlined(payload: bytes) -> None:
@@ -55,6 +57,25 @@ def test_a_market_info_has_no_feeds() -> None:
 )
 def test_what_is_written_in_another_order_is_read_as_protobuf_reads_it(payload: bytes) -> None:
     assert_outlined(payload)
+
+
+def test_of_an_entry_with_an_unknown_field_the_rest_is_read_whatever_is_in_a_group_beside_it() -> None:
+    odd = field(2, field(1, b"B|2") + field(2, b"") + field(7, b"unknown"))
+    group = b"\x53\x12\x03\xff\xff\xff\x54"
+    found = parse(message("A|1", requestMode=1) + odd + group)
+    assert set(found.feeds) == {"A|1", "B|2"}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_but_a_refusal_comes_of_damage(seed: int) -> None:
+    """Beside an entry that protobuf's C implementation drops, and inside groups, too."""
+    maker = Maker(seed)
+    odd = field(2, field(1, b"B|2") + field(2, b"") + field(7, b"unknown")) + b"\x53" + field(2, b"x") + b"\x54"
+    found = []
+    for _ in range(500):
+        with contextlib.suppress(DecodeError):
+            found.append(parse(maker.damaged(message("A|1", requestMode=1) + odd)))
+    assert 0 < len(found) < 500
 
 
 @pytest.mark.parametrize("payload", [b"\x12", b"\x12\xff", b"\x12\x05abc", b"\x08", b"\xff" * 40, b"{}", b"\x0a\x01"])

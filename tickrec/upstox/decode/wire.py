@@ -28,6 +28,8 @@ VALUE: Final = 0x12
 """That of its value."""
 _MODE, _INFO = 0x20, 0x22
 _BRANCHES: Final = (0x0A, 0x12, 0x1A)
+_DEEPER: Final = {3: 1, 4: -1}
+"""Wire types that begin and end a group, an old way of nesting that the broker does not use."""
 _BITS: Final = 0xFFFF_FFFF_FFFF_FFFF
 _NEGATIVE: Final = 1 << 63
 """From here on a number on the wire stands for one below zero."""
@@ -116,7 +118,10 @@ def parse(payload: bytes) -> Any:
     """
     message: Any = pb.FeedResponse.FromString(payload)
     if any(field.field_number == FEEDS >> 3 for field in UnknownFieldSet(message)):
-        return pb.FeedResponse.FromString(_known(payload))
+        try:
+            return pb.FeedResponse.FromString(_known(payload))
+        except (IndexError, ValueError) as error:
+            raise DecodeError(str(error)) from None
     return message
 
 
@@ -130,12 +135,13 @@ def sent(feed: Any) -> tuple[str | None, Any]:
 
 
 def _known(payload: bytes) -> bytes:
-    """A message without unknown fields in the entries of `feeds`."""
-    known, at = bytearray(), 0
+    """A message without unknown fields in the entries of `feeds`; of groups, it takes nothing for an entry."""
+    known, at, depth = bytearray(), 0, 0
     while at < len(payload):
         start = at
         tag, at = read_field(payload, at)
-        if tag == FEEDS:
+        depth += _DEEPER.get(tag & 7, 0)
+        if tag == FEEDS and not depth:
             _, inside = read_varint(payload, read_varint(payload, start)[1])
             entry = _known_entry(payload[inside:at])
             known += bytes((FEEDS,)) + varint(len(entry)) + entry
@@ -149,7 +155,7 @@ def _known_entry(entry: bytes) -> bytes:
     while at < len(entry):
         start = at
         tag, at = read_field(entry, at)
-        depth += {3: 1, 4: -1}.get(tag & 7, 0)
+        depth += _DEEPER.get(tag & 7, 0)
         if not depth and tag in (KEY, VALUE):
             known += entry[start:at]
     return bytes(known)
