@@ -180,12 +180,15 @@ async def test_the_day_file_is_made_at_once_and_then_waits_for_enough(store: Sto
 
 
 async def test_what_else_the_child_says_that_removes_old_journals_is_logged(
-    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("PYTHONWARNINGS", "nonsense")  # of which Python says something on stderr
+    (tmp_path / "sitecustomize.py").write_text("print('a library says on stdout')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     flushing = Flushing(store, HandClock(), interval=60, duckdb=False)
     await flushing.expire(dt.timedelta(days=1))
     assert "removing old journals: Invalid -W option ignored" in caplog.text
+    assert "removing old journals: a library says on stdout" in caplog.text
     monkeypatch.setattr(flush, "CHILD_SECONDS", 0.0)  # as if it hung
     await flushing.expire(dt.timedelta(days=1))
     assert "old journals could not be removed: it took more than 0.0s" in caplog.text

@@ -284,7 +284,16 @@ class Flushing:
     async def expire(self, keep: dt.timedelta) -> None:
         """Remove journals that were kept long enough, in a child; each is logged, and why one is not removed."""
         code, out, said = await self._run_child("tickrec.seal.retention", str(int(keep.total_seconds())))
-        for expired in map(Expired.from_json, out.decode().splitlines()):
+        for line in out.decode("utf-8", "replace").splitlines():
+            try:
+                expired = Expired.from_json(line)
+            except (
+                ValueError,
+                LookupError,
+                TypeError,
+            ):  # what a library says there is told like what it says on stderr
+                said.insert(0, line)
+                continue
             log.log(logging.INFO if expired.removed else logging.WARNING, "%s", expired)
         for line in said[:-1] if code else said:
             log.warning("removing old journals: %s", line)
