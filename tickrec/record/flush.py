@@ -291,7 +291,7 @@ class Flushing:
                 ValueError,
                 LookupError,
                 TypeError,
-            ):  # what a library says there is told like what it says on stderr
+            ):  # a library says something, as on stderr
                 said.insert(0, line)
                 continue
             log.log(logging.INFO if expired.removed else logging.WARNING, "%s", expired)
