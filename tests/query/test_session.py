@@ -263,6 +263,26 @@ def test_a_file_of_a_sealed_date_that_is_gone_is_missed(store: Store) -> None:
             answer(session, "FROM rejected")
 
 
+def test_the_newest_date_s_ticks_that_are_gone_are_missed_by_latest(store: Store) -> None:
+    for date in (DATE, NEXT):
+        write_sealed(store, date, {"ticks": [tick(1, "09:15", ltp=1.0)]})
+    gone = store.sealed_path("ticks", NEXT)
+    gone.unlink()
+    gone.symlink_to(store.root / "a disk that is not there")
+    with Session(store) as session, pytest.raises(DataError, match=f"is gone .*{gone.name}.*rebuild {NEXT}"):
+        answer(session, "FROM latest")
+
+
+def test_what_the_owner_made_or_dropped_of_our_views_is_made_again(store: Store) -> None:
+    days.write_day(store, messages=6, instruments=3)
+    with tickrec.open(store.root) as day:
+        latest, trades = (len(day.sql(f"FROM {view}").to_arrow_table()) for view in ("latest", "trades"))
+        for _ in range(2):
+            day.connection.execute("CREATE OR REPLACE VIEW latest AS SELECT 1 AS mine; DROP VIEW trades")
+            assert len(day.sql("SELECT symbol FROM latest").to_arrow_table()) == latest > 1
+            assert len(day.sql("FROM trades").to_arrow_table()) == trades
+
+
 def test_a_table_younger_than_a_date_is_empty_there(store: Store) -> None:
     write_sealed(store, DATE, {"ticks": [tick(1, "09:15", ltp=1.0)]})
     store.sealed_path("rejected", DATE).unlink()

@@ -86,6 +86,8 @@ class Session:
         self._owned = self._connection.cursor()
         self._made: set[str] = set()
         """The tables, views and macros that the owner has used."""
+        self._is_shared = False
+        """Whether the owner has the connection, and may make or drop what they like."""
         locations = Locations(store, self._spill.path)
         self._stored_views = StoredViews(self._connection, store, locations, now_ns)
         self._attached = attached or {}
@@ -160,6 +162,7 @@ class Session:
             except duckdb.Error as error:
                 if not listing.vanished():
                     raise self._failure(error, sql, listing) from None
+                self._stored_views.forget()  # of several statements, some may have been run
             finally:
                 rows.close()
         raise self._too_fast()
@@ -193,6 +196,7 @@ class Session:
         All tables, views and macros are in it, as of now; `sql` renews those that were used before. Raises DataError.
         """
         self._make(views.RELATIONS)
+        self._is_shared = True
         return self._owned
 
     def sql(self, sql: str) -> duckdb.DuckDBPyRelation:
@@ -226,6 +230,8 @@ class Session:
     def _make(self, names: Collection[str]) -> Listing:
         """Renew tables, views and macros for the owner, and all that were used before."""
         self._made.update(names)
+        if self._is_shared:
+            self._stored_views.forget()
         statement = Statement("", frozenset(self._made), catalog=False, plan=False)
         for _ in range(_ATTEMPTS):
             listing = Listing(self.store, self.dates(), self._spill.path)

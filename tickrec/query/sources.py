@@ -143,8 +143,7 @@ class Listing:
         rows = _manifest(self._store, date).get("rows")
         if isinstance(rows, dict) and table not in rows:
             return []
-        hint = f"{to_run('rebuild', date)} makes it anew from the journal"
-        return [self._lost_rows(table, date, DataError("a file of a sealed date is gone", where=path, hint=hint))]
+        return [self._lost_rows(table, date, _is_gone(date, path))]
 
     def _lost_rows(self, table: str, date: dt.date, error: DataError) -> Source:
         self._lost.append(LostTable(error, table))
@@ -186,7 +185,13 @@ class Listing:
     def _last_rows(self, date: dt.date) -> pa.Table | None:
         """The last rows that the footer of a sealed file holds; None when its version put none there."""
         if date not in self._last:
-            text = read_footer(self._store.sealed_path("ticks", date)).last_rows
+            path = self._store.sealed_path("ticks", date)
+            try:
+                text = read_footer(path).last_rows
+            except FileNotFoundError:
+                if date in self._covered:
+                    raise
+                raise _is_gone(date, str(path)) from None
             self._last[date] = None if text is None else from_text(text)
         return self._last[date]
 
@@ -207,6 +212,11 @@ def _mark(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_ino
+
+
+def _is_gone(date: dt.date, path: str) -> DataError:
+    hint = f"{to_run('rebuild', date)} makes it anew from the journal"
+    return DataError("a file of a sealed date is gone", where=path, hint=hint)
 
 
 def _rows(path: Path) -> int:

@@ -58,6 +58,10 @@ class StoredViews:
         """Leave views, which `keeping` has made, alone from now on."""
         self._kept.update(names)
 
+    def forget(self) -> None:
+        """Make all views anew when they are asked for: somebody else may have made others of their names."""
+        self._made.clear()
+
     def bind(self, names: Collection[str], listing: Listing) -> None:
         """Make the tables, views and macros that `names` come down to. Raises duckdb.Error, DataError,
         FileNotFoundError.
