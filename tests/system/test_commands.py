@@ -74,6 +74,17 @@ def test_a_recorder_tells_how_it_is_doing_refuses_a_second_one_and_says_goodbye(
     assert report["instruments"]["answered"] == report["instruments"]["wanted"] == 3
 
 
+def test_a_recorder_that_is_terminated_says_goodbye_and_seals_nothing(with_broker: Path) -> None:
+    store = Store(with_broker / "data")
+    with running(*RECORD, folder=with_broker) as process:
+        wait_for(lambda: journalled(store) > 20_000, "ticks are journalled")
+        code, err = stop(process, signal.SIGTERM)
+    assert (code, "Traceback" in err) == (ExitCode.DONE, False)
+    date = store.dates()[0]
+    assert list(Journal(store.journal(date)).entries())[-1].kind is EntryKind.CLOSED
+    assert not store.settled(date)
+
+
 def test_status_after_a_kill(with_broker: Path) -> None:
     store = Store(with_broker / "data")
     with running(*RECORD, folder=with_broker) as process:

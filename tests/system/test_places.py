@@ -26,8 +26,8 @@ def go_on(recording: Recording) -> None:
 
 
 def assert_all_work(store: Store, recording: Recording) -> None:
-    """Append, seal, go on, append and rebuild; after each everything agrees."""
-    for work in (dayfile.append, seal, dayfile.append, rebuild):
+    """Append, seal, go on, append, seal again and rebuild; after each everything agrees."""
+    for work in (dayfile.append, seal, dayfile.append, seal, rebuild):
         if work is dayfile.append:
             go_on(recording)
         work(store, DATE)
