@@ -18,8 +18,9 @@ from tickrec.errors import TokenError
 from tickrec.logs import Warnings
 from tickrec.record.alerts import Alerts
 from tickrec.record.plan import Options, Plan, no_bar
+from tickrec.record.setup import Setup
 from tickrec.record.start import Record
-from tickrec.record.waiting import FIRST_RENEWAL_NS, LONG_SECONDS, Setup, Waiting
+from tickrec.record.waiting import FIRST_RENEWAL_NS, LONG_SECONDS, Waiting
 from tickrec.status import status
 from tickrec.status.runstatus import STOPPED
 from tickrec.store.paths import Store

@@ -6,5 +6,6 @@ lets a store have one source), when they are flushed (`flush`), what a run has c
 (`signals`, `ending`, `run`). In the `background`, `stale` names who has stopped ticking, `following` adds strikes as
 the money moves, and `latecomers` what the list lacked at first. `alert_rules` decide what needs a person, `alerts` tell
 it, `done_message` the good end; `owner_command` runs the command. Knows the broker only through `upstox`, and nothing
-of SQL: DuckDB files, sealing and checking are left to child processes. Read `start` first, then `run`.
+of SQL: DuckDB files, sealing and checking are left to child processes. What all of it is made with is the `setup`. Read
+`start` first, then `run`.
 """

@@ -69,7 +69,7 @@ def load_master(store: Store, rest: Rest, now_ns: int, bar: Bar = no_bar, *, ane
     return master
 
 
-def meant(
+def choose_from(
     config: Config,
     options: Options,
     master: Master,
@@ -132,11 +132,11 @@ def choose(
     chosen with another list.
 
     A name given directly that may be in the list later is a broker that cannot be asked yet: raises RestError. Raises
-    what `meant` and `load_master` raise.
+    what `choose_from` and `load_master` raise.
     """
 
     def chosen(master: Master) -> Choice:
-        return meant(config, options, master, rest, token, now_ns, money=money)
+        return choose_from(config, options, master, rest, token, now_ns, money=money)
 
     master = load_master(store, rest, now_ns, bar)
     try:

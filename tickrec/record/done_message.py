@@ -25,10 +25,7 @@ _CHECKED: Final = (ExitCode.DONE, ExitCode.DATA)
 
 
 async def tell_done(config: Config, date: dt.date) -> None:
-    """Check a date and run `on_done` with what was found, if there is such a command. What fails is logged.
-
-    A day on which nothing is traded has no answer, and there is nothing to tell of it.
-    """
+    """Check a date and run `on_done` with what was found, if there is such a command. What fails is logged."""
     if config.record.on_done is None:
         return
     given = ["--data", str(config.store.data), *(["--config", str(config.path)] if config.path else [])]

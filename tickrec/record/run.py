@@ -31,8 +31,9 @@ from tickrec.record.latecomers import Latecomers
 from tickrec.record.plan import Plan
 from tickrec.record.progress import RunProgress, unplanned
 from tickrec.record.rollover import SEALING, Rollover
+from tickrec.record.setup import Setup
 from tickrec.record.stale import Staleness
-from tickrec.record.waiting import Late, Setup
+from tickrec.record.waiting import Late
 from tickrec.status import status
 from tickrec.status.runstatus import STOPPED, RunStatus
 from tickrec.upstox.feed import Feed

@@ -15,7 +15,7 @@ from tickrec.errors import UsageError
 from tickrec.formatting import grouped, plural, price
 from tickrec.market.calendar import trading_date
 from tickrec.market.instruments import Instrument
-from tickrec.record.choice import load_master, meant
+from tickrec.record.choice import choose_from, load_master
 from tickrec.record.plan import Bar, Options, account_plan, deal_out, no_bar
 from tickrec.store.paths import Store
 from tickrec.upstox.auth import TokenSource
@@ -62,7 +62,7 @@ def select(config: Config, options: Options, environ: Mapping[str, str], clock: 
     rest = Rest(config.upstox.api_url, config.upstox.assets_url)
     master = load_master(store, rest, now_ns, bar)
     token = TokenSource(config.upstox, environ).try_read()
-    choice = meant(config, options, master, rest, token, now_ns, strict=not options.kept)
+    choice = choose_from(config, options, master, rest, token, now_ns, strict=not options.kept)
     plan = account_plan(config, token)
     cap = cap_of(plan, options.mode)
     connections, refusal = None, ""

@@ -28,7 +28,8 @@ from tickrec.record.plan import Bar, Options, Plan, no_bar
 from tickrec.record.plan_making import ask_hours
 from tickrec.record.rollover import open_today
 from tickrec.record.run import Recorder
-from tickrec.record.waiting import Setup, Waiting
+from tickrec.record.setup import Setup
+from tickrec.record.waiting import Waiting
 from tickrec.status.runstatus import RunStatus
 from tickrec.store.paths import Store
 from tickrec.upstox.auth import TokenSource

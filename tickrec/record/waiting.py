@@ -7,12 +7,10 @@ is recorded: by the status file, the live table and, when it takes long, the ale
 import asyncio
 import datetime as dt
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from tickrec.clock import SECOND, Clock, Stopped, ist, unless_stopped
-from tickrec.config import Config
+from tickrec.clock import SECOND, Stopped, ist, unless_stopped
 from tickrec.errors import (
     AlreadyRecording,
     BrokerUnreachable,
@@ -24,19 +22,20 @@ from tickrec.errors import (
     to_run,
 )
 from tickrec.formatting import duration
-from tickrec.logs import Once, Warnings
+from tickrec.logs import Once
 from tickrec.market.calendar import trading_date
 from tickrec.market.hours import at
-from tickrec.record.alerts import Alert, Alerts
-from tickrec.record.plan import Bar, Options, Plan, plan_times
+from tickrec.record.alerts import Alert
+from tickrec.record.plan import Plan, plan_times
 from tickrec.record.plan_making import likely_times, make_plan
 from tickrec.record.progress import RunProgress, unplanned
+from tickrec.record.setup import Setup
 from tickrec.status import status
 from tickrec.status.runstatus import STOPPED
 from tickrec.store.paths import Store
-from tickrec.upstox.auth import Token, TokenSource, in_thread
+from tickrec.upstox.auth import Token, in_thread
 from tickrec.upstox.protocol import Verdict, classify
-from tickrec.upstox.rest import Rest, RestError
+from tickrec.upstox.rest import RestError
 
 log = logging.getLogger("tickrec")
 
@@ -67,26 +66,6 @@ class Late(NamedTuple):
 
     since_ns: int
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What one process records with."""
-
-    config: Config
-    options: Options
-    store: Store
-    rest: Rest
-    tokens: TokenSource
-    clock: Clock
-    stopping: asyncio.Event
-    """Set by whoever wants it to end."""
-    alerts: Alerts
-    warnings: Warnings
-    """Those that were logged."""
-    planned: Callable[[], None]
-    """Called, perhaps again and again, when there is a plan to see."""
-    bar: Bar
 
 
 class Waiting:

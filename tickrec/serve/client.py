@@ -90,7 +90,7 @@ class Client:
         self.missed: dict[str, None] = {}
         """Keys of which it was not sent what it should have been."""
         self.missed_info = False
-        """Whether it was not sent a market_info."""
+        """Whether it was not sent a message that is about no instrument, such as a market_info."""
         self.last_sent_ns = 0
         """Monotonic time."""
         self.stalled_until_ns = 0
