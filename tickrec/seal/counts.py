@@ -23,6 +23,7 @@ from tickrec.journal import Journal
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.store import parquet
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
+from tickrec.upstox.decode.wire import known_fields
 
 _BATCH_ROWS: Final = 131_072
 _NAMED: Final = 5
@@ -123,12 +124,18 @@ class JournalCount:
 
 
 def _keys(entry: Entry, suspect: bool) -> list[str]:
-    """The instruments of a message; of two entries of a map with the same key, protobuf keeps the last."""
+    """The instruments of a message; of two entries of a map with the same key, protobuf keeps the last.
+
+    Unknown fields that protobuf refuses, such as a group that does not end, are passed over, as where rows are made.
+    """
     if entry.text:
         raise DecodeError("a text message")
     if suspect:
         pb.FeedResponse.FromString(entry.payload)
-    found = _KEYS.FromString(entry.payload)
+    try:
+        found = _KEYS.FromString(entry.payload)
+    except DecodeError:
+        return list(_KEYS.FromString(known_fields(entry.payload)).feeds)
     if any(field.field_number == _FEEDS for field in UnknownFieldSet(found)):
         # Its C implementation drops an entry of a map that has an unknown field; its specification does not.
         return list(dict.fromkeys(each.key for each in _ENTRIES.FromString(entry.payload).feeds))

@@ -5,6 +5,7 @@ import struct
 from typing import Any
 
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
+from tickrec.upstox.decode.wire import read_field, varint
 
 KEYS = ("NSE_EQ|INE002A01018", "NSE_FO|125841", "NSE_INDEX|Nifty 50", "MCX_FO|1", "", "é|ß|日本", "a\0b", "x" * 300)
 REPEATED = ("bidAskQuote", "ohlc")
@@ -93,6 +94,16 @@ class Maker:
     def unknown(self) -> bytes:
         """Nothing, or fields of a later schema."""
         return self.random.choice((b"", b"", b"\xa2\x06\x02hi", b"\xf8\x07\x05", b"\xab\x06\x08\x01\xac\x06"))
+
+    def groups(self, payload: bytes) -> bytes:
+        """The payload with the beginnings and ends of groups between its fields, or in its last one."""
+        at, ends = 0, [0]
+        while at < len(payload):
+            _, at = read_field(payload, at)
+            ends.append(at)
+        at = self.random.choice(ends)
+        tags = [varint(self.random.choice((2, 9, 100)) << 3 | self.random.choice((3, 4))) for _ in range(3)]
+        return payload[:at] + b"".join(tags[: self.random.randint(1, 3)]) + payload[at:]
 
     def damaged(self, payload: bytes) -> bytes:
         """The payload cut, with flipped bits, with bytes removed, doubled or exchanged."""

@@ -63,7 +63,7 @@ class _Outline(NamedTuple):
 def read(payloads: Sequence[bytes]) -> Read:
     """Decode serialized FeedResponse messages. Bytes that are no such message go to `errors`.
 
-    A little that protobuf refuses passes (unknown groups that end under another number), and an unknown field inside
+    A little that protobuf refuses passes (damaged unknown fields), and an unknown field inside
     an entry of `feeds` is passed over, as in `wire.parse`.
     """
     try:

@@ -27,6 +27,8 @@ KEY: Final = 0x0A
 VALUE: Final = 0x12
 """That of its value."""
 _MODE, _INFO = 0x20, 0x22
+_KNOWN: Final = (1 << 3, CURRENT_TS, _INFO)
+"""The tags of a message's fields beside `feeds`."""
 _BRANCHES: Final = (0x0A, 0x12, 0x1A)
 _DEEPER: Final = {3: 1, 4: -1}
 """Wire types that begin and end a group, an old way of nesting that the broker does not use."""
@@ -118,10 +120,7 @@ def parse(payload: bytes) -> Any:
     """
     message: Any = pb.FeedResponse.FromString(payload)
     if any(field.field_number == FEEDS >> 3 for field in UnknownFieldSet(message)):
-        try:
-            return pb.FeedResponse.FromString(_known(payload))
-        except (IndexError, ValueError) as error:
-            raise DecodeError(str(error)) from None
+        return pb.FeedResponse.FromString(known_fields(payload))
     return message
 
 
@@ -134,19 +133,27 @@ def sent(feed: Any) -> tuple[str | None, Any]:
     return name, getattr(feed, name) if name else None
 
 
-def _known(payload: bytes) -> bytes:
-    """A message without unknown fields in the entries of `feeds`; of groups, it takes nothing for an entry."""
+def known_fields(payload: bytes) -> bytes:
+    """A message without the fields that the schema does not have, in itself and in the entries of `feeds`.
+
+    What is wrong with those, such as a group that does not end, goes with them. Raises DecodeError where the message is
+    not made of fields.
+    """
     known, at, depth = bytearray(), 0, 0
-    while at < len(payload):
-        start = at
-        tag, at = read_field(payload, at)
-        depth += _DEEPER.get(tag & 7, 0)
-        if tag == FEEDS and not depth:
-            _, inside = read_varint(payload, read_varint(payload, start)[1])
-            entry = _known_entry(payload[inside:at])
-            known += bytes((FEEDS,)) + varint(len(entry)) + entry
-        else:
-            known += payload[start:at]
+    try:
+        while at < len(payload):
+            start = at
+            tag, at = read_field(payload, at)
+            if tag & 7 in _DEEPER:
+                depth += _DEEPER[tag & 7]
+            elif tag == FEEDS and not depth:
+                _, inside = read_varint(payload, read_varint(payload, start)[1])
+                entry = _known_entry(payload[inside:at])
+                known += bytes((FEEDS,)) + varint(len(entry)) + entry
+            elif not depth and tag in _KNOWN:
+                known += payload[start:at]
+    except (IndexError, ValueError) as error:
+        raise DecodeError(str(error)) from None
     return bytes(known)
 
 
