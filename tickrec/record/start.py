@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -82,12 +82,28 @@ class Record:
     async def run(self) -> RunStatus:
         """Lock, plan, wait, record; what the run last said of itself.
 
+        A store that does not exist is not made before the plan stands: a mistyped symbol leaves no folder.
+
         Raises Stopped; what `make_plan` raises, but a broker that does not answer is waited for; AlreadyRecording and
         StorageError when recording cannot begin; BrokerUnreachable when the session ended before there was a plan.
         """
         asyncio.get_running_loop().set_exception_handler(_log_forgotten)
+        async with self._alerting():
+            if self._store.root.exists():
+                with self._locked():
+                    return await self._record(await self._waiting.plan())
+            with contextlib.ExitStack() as held:
+                with TemporaryFolder("making a plan") as folder:
+                    plan = await self._waiting.first_plan(Store(folder / "data"))
+                    held.enter_context(self._locked())
+                    await asyncio.to_thread(_adopt, folder / "data", self._store.root)
+                return await self._record(plan or await self._waiting.plan())
+
+    @contextlib.asynccontextmanager
+    async def _alerting(self) -> AsyncIterator[None]:
+        """Alert the owner of what keeps the process from recording, as the error that it is for its owner."""
         try:
-            return await self._run()
+            yield
         except DataError as error:  # recording reads no data that could be incomplete: it is in the way
             raise await self._alerted(StorageError(error.what, where=error.where, hint=error.hint)) from error
         except (AlreadyRecording, NothingToRecord, Stopped):
@@ -101,18 +117,6 @@ class Record:
         except Exception as error:  # noqa: BLE001 - the named boundary of what comes before a recording
             hide = self._setup.tokens.last.redact if self._setup.tokens.last is not None else str
             raise await self._alerted(logs.internal_error(error, hide)) from None
-
-    async def _run(self) -> RunStatus:
-        """A store that does not exist is not made before the plan stands: a mistyped symbol leaves no folder."""
-        if self._store.root.exists():
-            with self._locked():
-                return await self._record(await self._waiting.plan())
-        with contextlib.ExitStack() as held:
-            with TemporaryFolder("making a plan") as folder:
-                plan = await self._waiting.first_plan(Store(folder / "data"))
-                held.enter_context(self._locked())
-                await asyncio.to_thread(_adopt, folder / "data", self._store.root)
-            return await self._record(plan or await self._waiting.plan())
 
     async def _alerted(self, error: TickrecError) -> TickrecError:
         self._setup.alerts.send(Alert("end", f"tickrec cannot record: {error}"))

@@ -5,8 +5,10 @@ is recorded: by the status file, the live table and, when it takes long, the ale
 """
 
 import asyncio
+import contextlib
 import datetime as dt
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -89,7 +91,7 @@ class Waiting:
         Raises Stopped; TokenError for a token that is refused; what `make_plan` raises.
         """
         try:
-            return await self._ask_until_answered(store, patient=False)
+            return await self.plan(store)
         except RestError:
             return None
         except TokenError:
@@ -97,17 +99,34 @@ class Waiting:
                 raise
             return None
 
-    async def plan(self) -> Plan:
+    async def plan(self, first: Store | None = None) -> Plan:
         """The plan, however long the broker takes to answer; until the session would be over.
 
-        Raises Stopped; BrokerUnreachable when the session ends before there is a plan; what `make_plan` raises.
+        With `first`, its answers are kept there, and what does not answer is not waited for: raises RestError,
+        TokenError. Raises Stopped; BrokerUnreachable when the session ends before there is a plan; what `make_plan`
+        raises.
         """
-        try:
-            return await self._ask_until_answered(self._store, patient=True)
-        except BaseException as error:
-            if self._late is not None or self._has_waited_for_token or not isinstance(error, _CALM):
-                self._write_status(**_last_word(error), state=STOPPED)
-            raise
+        pause = FIRST_RETRY_SECONDS
+        with self._telling_why_not():
+            while True:
+                try:
+                    return await self._ask(first or self._store)
+                except TokenError as error:
+                    if first is not None or not self._may_be_stored_later():
+                        raise
+                    await unless_stopped(self._stopping, self._pause_for_token(error))
+                    continue
+                except RestError as error:
+                    self._late = self._later(error)
+                    if classify(error.failure) is not Verdict.RETRY:
+                        await self._check_refusal(error)
+                    elif first is not None:
+                        raise
+                    else:
+                        self._give_up_when_over(error)
+                log.warning("the broker cannot be asked yet: %s; retry in %s", self._late.reason, duration(pause))
+                await unless_stopped(self._stopping, self._pause(pause, self._late))
+                pause = min(pause * 2, LONGEST_RETRY_SECONDS)
 
     async def until_session(self, plan: Plan) -> Plan:
         """Return the plan when its session begins, made again meanwhile if it may have become another.
@@ -144,29 +163,18 @@ class Waiting:
 
         return await unless_stopped(self._stopping, in_thread(plan))
 
-    async def _ask_until_answered(self, store: Store, *, patient: bool) -> Plan:
-        """The plan. Not `patient`: raises the RestError of a broker that does not answer, instead of asking again."""
-        pause = FIRST_RETRY_SECONDS
-        while True:
-            try:
-                return await self._ask(store)
-            except TokenError as error:
-                if not patient or not self._may_be_stored_later():
-                    raise
-                await unless_stopped(self._stopping, self._pause_for_token(error))
-                continue
-            except RestError as error:
-                since_ns = self._clock.wall_ns() if self._late is None else self._late.since_ns
-                self._late = Late(since_ns, error.brief)
-                if classify(error.failure) is Verdict.RETRY:
-                    if not patient:
-                        raise
-                    self._give_up_when_over(error)
-                else:
-                    await self._check_refusal(error)
-            log.warning("the broker cannot be asked yet: %s; retry in %s", self._late.reason, duration(pause))
-            await unless_stopped(self._stopping, self._pause(pause, self._late))
-            pause = min(pause * 2, LONGEST_RETRY_SECONDS)
+    @contextlib.contextmanager
+    def _telling_why_not(self) -> Iterator[None]:
+        """Let the status of a store that was said to wait tell why there is no plan."""
+        try:
+            yield
+        except BaseException as error:
+            if self._late is not None or self._has_waited_for_token or not isinstance(error, _CALM):
+                self._write_status(**_last_word(error), state=STOPPED)
+            raise
+
+    def _later(self, error: RestError) -> Late:
+        return Late(self._clock.wall_ns() if self._late is None else self._late.since_ns, error.brief)
 
     def _may_be_stored_later(self) -> bool:
         """Whether it is early enough for a token to come, and nobody is there to be told that there is none."""
@@ -213,8 +221,9 @@ class Waiting:
             self._setup.alerts.send(Alert("plan", f"tickrec cannot record yet, for {duration(lasted)}: {late.reason}"))
 
     def _write_status(self, **facts: Any) -> None:
-        """Write the status of a run that has no plan yet, or never had one."""
-        status.write(self._store.status_path, unplanned(self._store, self._clock, self._started_ns, **facts))
+        """Write the status of a run that has no plan yet, or never had one; a store that is not made yet has none."""
+        if self._store.root.exists():
+            status.write(self._store.status_path, unplanned(self._store, self._clock, self._started_ns, **facts))
 
     async def _wait(self, plan: Plan) -> Plan:
         """Until the session begins; the plan for it. However it ends, the status does not say `waiting` for ever."""
