@@ -74,10 +74,15 @@ def test_a_recorder_tells_how_it_is_doing_refuses_a_second_one_and_says_goodbye(
     assert report["instruments"]["answered"] == report["instruments"]["wanted"] == 3
 
 
-def test_a_recorder_that_is_terminated_says_goodbye_and_seals_nothing(with_broker: Path) -> None:
+@pytest.mark.parametrize("before", [(), (signal.SIGHUP, signal.SIGHUP)], ids=["alone", "and its terminal is closed"])
+def test_a_recorder_that_is_terminated_says_goodbye_and_seals_nothing(
+    with_broker: Path, before: tuple[signal.Signals, ...]
+) -> None:
     store = Store(with_broker / "data")
     with running(*RECORD, folder=with_broker) as process:
         wait_for(lambda: journalled(store) > 20_000, "ticks are journalled")
+        for number in before:
+            process.send_signal(number)
         code, err = stop(process, signal.SIGTERM)
     assert (code, "Traceback" in err) == (ExitCode.DONE, False)
     date = store.dates()[0]

@@ -10,18 +10,21 @@ from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
 NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP")
+_MEANT: Final = (signal.SIGINT, signal.SIGTERM)
+"""What somebody sends who wants an end."""
 
 
 class Signals:
-    """While the block runs, the first signal sets the event of `event`, and the second calls `abandon`.
+    """While the block runs, the first signal sets the event of `event`, and a second calls `abandon`.
 
-    SIGHUP stays ignored where it is, as nohup does. SIGINT does not: a script ignores it for all that it starts in the
-    background, and means nothing by it.
+    SIGHUP is never a second one, nor does it make the next so: a terminal that is closed sends it twice, by its shell
+    and by the system, and a system that shuts down sends it beside SIGTERM. It stays ignored where it is, as nohup
+    does. SIGINT does not: a script ignores it for all that it starts in the background, and means nothing by it.
     """
 
     def __init__(self, abandon: Callable[[], None]) -> None:
         self._abandon = abandon
-        self._seen = 0
+        self._seen: list[int] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._event: asyncio.Event | None = None
         self._before: dict[int, Any] = {}
@@ -33,9 +36,9 @@ class Signals:
             self._event.set()
         return self._event
 
-    def _caught(self, _number: int, _frame: FrameType | None) -> None:
-        self._seen += 1
-        if self._seen > 1:
+    def _caught(self, number: int, _frame: FrameType | None) -> None:
+        self._seen.append(number)
+        if number in _MEANT and sum(seen in _MEANT for seen in self._seen) > 1:
             self._abandon()
         elif self._loop is not None and self._event is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._event.set)
