@@ -119,7 +119,7 @@ _BSE: Final = {
     "M&M": "500520",
 }
 _STEPS: Final = (0.5, 1, 2.5, 5, 10, 20, 50, 100, 250, 500, 1000)
-_STOCK_STRIKES, _COMMODITY_STRIKES, _INDEX_STRIKES = 10, 20, 40
+_STOCK_STRIKES, _COMMODITY_STRIKES, _INDEX_STRIKES = 2, 20, 40
 """Strikes either side of the money."""
 
 
