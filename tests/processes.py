@@ -28,7 +28,7 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
     nothing, deadline = threading.Event(), SystemClock.monotonic_ns() + DEADLINE_NS
     while not condition():
         assert SystemClock.monotonic_ns() < deadline, f"waited too long until {what}"
-        nothing.wait(0.005)
+        nothing.wait(0.02)
 
 
 def environment(folder: Path) -> dict[str, str]:

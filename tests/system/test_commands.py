@@ -74,14 +74,11 @@ def test_a_recorder_tells_how_it_is_doing_refuses_a_second_one_and_says_goodbye(
     assert report["instruments"]["answered"] == report["instruments"]["wanted"] == 3
 
 
-@pytest.mark.parametrize("before", [(), (signal.SIGHUP, signal.SIGHUP)], ids=["alone", "and its terminal is closed"])
-def test_a_recorder_that_is_terminated_says_goodbye_and_seals_nothing(
-    with_broker: Path, before: tuple[signal.Signals, ...]
-) -> None:
+def test_a_recorder_whose_terminal_is_closed_says_goodbye_and_seals_nothing(with_broker: Path) -> None:
     store = Store(with_broker / "data")
     with running(*RECORD, folder=with_broker) as process:
         wait_for(lambda: journalled(store) > 20_000, "ticks are journalled")
-        for number in before:
+        for number in (signal.SIGHUP, signal.SIGHUP):
             process.send_signal(number)
         code, err = stop(process, signal.SIGTERM)
     assert (code, "Traceback" in err) == (ExitCode.DONE, False)

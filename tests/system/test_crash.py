@@ -14,7 +14,7 @@ from tickrec.journal.gaps import DIED
 from tickrec.store.paths import Store
 from tickrec.upstox.decode.peek import count_feeds
 
-KILLS = int(os.environ.get("TICKREC_KILLS", "3"))
+KILLS = int(os.environ.get("TICKREC_KILLS", "2"))
 SEED = int(os.environ.get("TICKREC_SEED", "20261122"))
 GRACE_NS = SECOND // 10
 """What was received less than this before a kill may be lost."""
@@ -29,9 +29,9 @@ def test_killed_recordings_lose_nothing(tmp_path: Path) -> None:
             file.write('[record]\nflush_interval = "1s"\n')
         store = Store(tmp_path / "data")
         for _ in range(KILLS):
-            killed.append(record_and_kill(tmp_path, store, chance.uniform(0, 3e6)))
+            killed.append(record_and_kill(tmp_path, store, chance.uniform(0, 2e6)))
             nothing_twice_none_missing(tmp_path, store)
-        tickrec("record", "--now", "--no-live", "--symbols", "fno", "--for", "3s", folder=tmp_path)
+        tickrec("record", "--now", "--no-live", "--symbols", "fno", "--for", "1s", folder=tmp_path)
         nothing_twice_none_missing(tmp_path, store)
     date = store.dates()[0]
     runs, sent = recorded_runs(store), sent_connections(tmp_path / "sent")

@@ -20,7 +20,7 @@ from tickrec.journal.entry import EntryKind
 from tickrec.store.paths import Store
 
 RECORD = ("record", "--now", "--no-live", "--symbols", "fno")
-SMALL, LARGE = "12m", "200m"
+SMALL, LARGE = "8m", "200m"
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def test_a_full_disk_ends_the_recording_and_the_next_run_catches_up(tmp_path: Pa
         assert "Traceback" not in err
         store = Store(data)
         entries = list(Journal(store.journal(store.dates()[0])).entries())
-        assert sum(len(entry.payload) for entry in entries if entry.kind is EntryKind.MESSAGE) > 4_000_000
+        assert sum(len(entry.payload) for entry in entries if entry.kind is EntryKind.MESSAGE) > 2_000_000
         nothing_twice_none_missing(tmp_path, store)
         report = json.loads(tickrec("status", "--json", folder=tmp_path, check=ExitCode.DATA).stdout)
         assert report["state"] in ("stopped", "stale")  # stale: there was no room for the last status either
@@ -91,7 +91,7 @@ main()
 
 
 def test_a_disk_that_stalls_for_seconds_loses_nothing_that_was_delivered(tmp_path: Path) -> None:
-    stall, store, seconds = tmp_path / "stall", Store(tmp_path / "data"), 4
+    stall, store, seconds = tmp_path / "stall", Store(tmp_path / "data"), 2
     command = [sys.executable, "-c", STALLING, str(stall), *RECORD]
 
     def size() -> int:

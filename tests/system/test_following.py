@@ -145,7 +145,7 @@ async def test_ten_strikes_either_side_of_the_money_are_recorded_all_day(tmp_pat
 
 def test_a_kill_in_the_middle_changes_none_of_it(tmp_path: Path) -> None:
     record = ("record", "--now", "--no-live", "--symbols", "NIFTY:opt:10")
-    with simulated_broker(tmp_path, "--interval", "20ms", "--trend", "2%/12s") as config:
+    with simulated_broker(tmp_path, "--interval", "20ms", "--trend", "2%/8s") as config:
         store = Store(tmp_path / "data")
         with running(*record, folder=tmp_path) as process:
             wait_for(lambda: followed_in(store) >= 6, "strikes have followed the money")
@@ -153,7 +153,7 @@ def test_a_kill_in_the_middle_changes_none_of_it(tmp_path: Path) -> None:
             process.wait()
         before = subscribed(store)
         with running(*record, folder=tmp_path) as process:
-            wait_for(lambda: len(runs(journal_of(store))[-1]) > 400, "enough is recorded again")
+            wait_for(lambda: len(runs(journal_of(store))[-1]) > 250, "enough is recorded again")
             process.send_signal(signal.SIGINT)
             process.wait()
         assert config.exists()
@@ -164,7 +164,7 @@ def test_a_kill_in_the_middle_changes_none_of_it(tmp_path: Path) -> None:
     chain = {each.instrument_key: each for each in master.rows(master.find(list(subscribed(store)))) if each.strike}
     for payloads in runs(entries):
         assert too_few(payloads, chain, within=2 * ANSWERED_WITHIN) == []
-    late = set().union(*map(served_keys, runs(entries)[1][-200:]))
+    late = set().union(*map(served_keys, runs(entries)[1][-150:]))
     assert late >= before, "what was recorded before is recorded again"
     asked = {
         row["instrument_key"]: row["followed"] for row in stored_rows(store, coverage(store, date), "subscriptions")

@@ -7,6 +7,8 @@ import pyarrow.parquet as pq
 
 from tests.processes import running, simulated_broker, stop, wait_for
 from tickrec.clock import SECOND, SystemClock
+from tickrec.journal import Journal
+from tickrec.journal.entry import EntryKind
 from tickrec.status import status
 from tickrec.store.coverage import coverage
 from tickrec.store.paths import Store
@@ -29,8 +31,11 @@ def test_a_process_that_was_stopped_tells_what_it_missed(tmp_path: Path) -> None
         wait_for(
             lambda: bool((run := status.read(store.status_path)) and run.gaps and run.gaps[0].end_ns), "data is back"
         )
-        code, _ = stop(process)
-    assert code == 0
+        code, said = stop(process)
+    assert (code, "Traceback" in said) == (0, False)
+    for date in store.dates():
+        assert list(Journal(store.journal(date)).entries())[-1].kind is EntryKind.CLOSED
+        assert not store.settled(date), "a signal seals nothing"
     paths = [path for date in store.dates() for path in coverage(store, date).small_parts["gaps"]]
     rows = [row for path in paths for row in pq.ParquetFile(path).read().to_pylist()]
     assert len(rows) == len(store.dates())

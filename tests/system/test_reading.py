@@ -32,7 +32,7 @@ recording = days.Recording(store, instruments=8)
 recording.run()
 recording.connect()
 print("ready", flush=True)
-for step in range(90):
+for step in range(54):
     recording.updates(2, 4)
     if step % 3 == 0:
         PartWriter(store, days.DATE).flush(recording.written.last_seq)
@@ -86,7 +86,7 @@ def test_nothing_is_twice_or_missing_while_another_process_records_flushes_and_s
 def test_a_query_that_is_ended_takes_its_folder_with_it(tmp_path: Path, number: int) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    command = [sys.executable, "-m", "tickrec", "query", SORTING, "--memory", "100MB"]
+    command = [sys.executable, "-m", "tickrec", "query", SORTING, "--memory", "40MB"]
     env = {**environment(tmp_path), "TMPDIR": str(temporary)}
     with subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True) as process:
         try:

@@ -36,7 +36,7 @@ def arguments(command: str) -> list[str]:
 def test_the_first_command_records_the_second_terminal_is_answered_and_the_python_recipe_runs(tmp_path: Path) -> None:
     store = Store(tmp_path / "data" / "simulated")
     with running(*arguments(block("record --simulate")), folder=tmp_path) as process:
-        wait_for(lambda: any(folder_bytes(store.journal(date)) > 500_000 for date in store.dates()), "it records")
+        wait_for(lambda: any(folder_bytes(store.journal(date)) > 200_000 for date in store.dates()), "it records")
         answer = tickrec(*arguments(block("query --simulate")), folder=tmp_path).stdout.splitlines()
         with package.open(store.root) as day:
             for sql in queries():

@@ -31,58 +31,25 @@ def stored_ticks(run: Recording) -> int:
 
 
 async def test_everything_sent_is_stored_byte_for_byte(tmp_path: Path) -> None:
-    async with recording(tmp_path) as one:
-        await one.sent(300)
+    """What cannot be decoded is kept, and costs nothing else; the DuckDB file has the ticks, too."""
+    async with recording(tmp_path, config='[record]\nflush_interval = "1s"\n') as one:
+        await one.sent(150)
+        one.simulator.strike(Fault("garbage"))
+        one.simulator.strike(Fault("garbage", "text"))
+        await one.sent(150)
         last = await one.stop()
         assert last.exit_code == ExitCode.DONE
         assert recorded(one) == sent(tmp_path)
         assert last.frames == len(recorded(one))
         assert last.ticks == stored_ticks(one) == sum(map(count_feeds, recorded(one))) >= 300
-        assert last.unflushed_ticks == 0
+        assert (last.rejected, last.unflushed_ticks, last.duckdb_lag_ticks) == (2, 0, 0)
         assert not last.gaps
+        (date,) = one.store.dates()
+        with duckdb.connect(str(one.store.duckdb_path(date)), read_only=True) as day:
+            assert day.execute("SELECT count(*) FROM ticks").fetchall() == [(last.ticks,)]
 
 
-async def test_a_dropped_connection_is_one_gap_and_everything_goes_on(tmp_path: Path) -> None:
-    async with recording(tmp_path) as one:
-        await one.sent(100)
-        one.simulator.strike(Fault("drop"))
-        await until(lambda: one.simulator.stats()["opened"] == 2)
-        await one.sent(100)
-        last = await one.stop()
-        assert [gap.conn for gap in last.gaps] == [1]
-        assert last.gaps[0].end_ns is not None
-        assert last.gaps[0].end_ns > last.gaps[0].start_ns
-        assert last.reconnects == 1
-        assert set(recorded(one)) <= set(sent(tmp_path))
-
-
-async def test_what_cannot_be_decoded_is_kept_and_costs_nothing_else(tmp_path: Path) -> None:
-    async with recording(tmp_path) as one:
-        await one.sent(60)
-        one.simulator.strike(Fault("garbage"))
-        one.simulator.strike(Fault("garbage", "text"))
-        await one.sent(60)
-        last = await one.stop()
-        assert recorded(one) == sent(tmp_path)
-        assert last.rejected == 2
-        assert not last.gaps
-
-
-async def test_a_second_run_continues_the_date_and_the_pause_is_a_gap(tmp_path: Path) -> None:
-    for _ in range(2):
-        async with recording(tmp_path) as one:
-            await one.sent(50)
-            await one.stop()
-    (date,) = one.store.dates()
-    entries = list(Journal(one.store.journal(date)).entries())
-    assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
-    part_gaps = [
-        row for path in coverage(one.store, date).small_parts["gaps"] for row in pq.ParquetFile(path).read().to_pylist()
-    ]
-    assert [gap["reason"] for gap in part_gaps] == ["stopped"]
-
-
-async def test_instruments_that_only_an_earlier_run_recorded_are_named(
+async def test_further_runs_continue_the_date_the_pauses_are_gaps_and_what_only_an_earlier_one_recorded_is_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for symbols in (("RELIANCE", "TCS", "NIFTY"), ("TCS",), ("TCS", "NIFTY", "RELIANCE")):
@@ -90,6 +57,11 @@ async def test_instruments_that_only_an_earlier_run_recorded_are_named(
         async with recording(tmp_path, options=options) as one:
             await one.sent(10)
             await one.stop()
+    (date,) = one.store.dates()
+    seqs = [entry.seq for entry in Journal(one.store.journal(date)).entries()]
+    assert seqs == list(range(1, len(seqs) + 1))
+    gaps = [row for path in coverage(one.store, date).small_parts["gaps"] for row in pq.read_table(path).to_pylist()]
+    assert [gap["reason"] for gap in gaps] == ["stopped"] * 2
     told = [line for line in caplog.messages if "recorded earlier today" in line]
     assert told == ["2 instruments recorded earlier today, but not by this run: RELIANCE, NIFTY"]
 
@@ -103,7 +75,7 @@ async def test_a_token_refused_twice_ends_the_run_and_is_safe(tmp_path: Path) ->
 
 
 async def test_the_planned_end_ends_the_run(tmp_path: Path) -> None:
-    options = Options(symbols=("RELIANCE",), mode="ltpc", duration=dt.timedelta(seconds=3), now=True)
+    options = Options(symbols=("RELIANCE",), mode="ltpc", duration=dt.timedelta(seconds=1), now=True)
 
     async with recording(tmp_path, options=options) as one:
         last = await one.result()
@@ -113,7 +85,7 @@ async def test_the_planned_end_ends_the_run(tmp_path: Path) -> None:
 
 
 async def test_a_broker_that_never_opens_a_websocket_is_unreachable(tmp_path: Path) -> None:
-    options = Options(symbols=("RELIANCE",), mode="full", duration=dt.timedelta(seconds=4), now=True)
+    options = Options(symbols=("RELIANCE",), mode="full", duration=dt.timedelta(seconds=2), now=True)
 
     async with recording(
         tmp_path, options=options, settings=dataclasses.replace(FAST, faults=(Fault("refuse", "60"),))
@@ -123,17 +95,19 @@ async def test_a_broker_that_never_opens_a_websocket_is_unreachable(tmp_path: Pa
         assert "403" in last.reason
 
 
-async def test_a_part_that_cannot_be_written_never_stops_the_recording(tmp_path: Path) -> None:
-    async with recording(tmp_path, config='[record]\nflush_interval = "1s"\n[store]\nduckdb = false\n') as one:
-        # A file where the folder of the parts should be.
+async def test_parts_a_status_and_a_day_file_that_cannot_be_written_change_nothing(tmp_path: Path) -> None:
+    async with recording(tmp_path, config='[record]\nflush_interval = "1s"\n') as one:
+        # Files where folders should be, and a folder where a file should be.
+        one.store.status_path.mkdir(parents=True)
         ticks = one.store.root / "ticks"
-        ticks.parent.mkdir(parents=True, exist_ok=True)
-        ticks.write_text("in the way")
+        for folder in (ticks, one.store.root / "duckdb"):
+            folder.write_text("in the way")
         await one.sent(900)
         assert not one.task.done()  # type: ignore[union-attr]
         ticks.unlink()
         await one.sent(300)
         last = await one.stop()
+        assert last.exit_code == ExitCode.DONE
         assert recorded(one) == sent(tmp_path)
         assert stored_ticks(one) == last.ticks
         assert last.unflushed_ticks == 0
@@ -153,27 +127,3 @@ async def test_the_journal_is_durable_within_the_interval(tmp_path: Path) -> Non
         await one.stop()
         assert all(written - durable < SECOND for written, durable in seen.items())
         assert len(set(seen.values())) == len(seen)
-
-
-async def test_an_unwritable_status_file_and_a_child_that_cannot_start_change_nothing(
-    tmp_path: Path,
-) -> None:
-    config = '[record]\nflush_interval = "1s"\n[store]\nduckdb = true\n'
-    async with recording(tmp_path, config=config) as one:
-        one.store.status_path.mkdir(parents=True)
-        (one.store.root / "duckdb").write_text("in the way")
-        await one.sent(600)
-        last = await one.stop()
-        assert last.exit_code == ExitCode.DONE
-        assert recorded(one) == sent(tmp_path)
-        assert stored_ticks(one) == last.ticks
-
-
-async def test_after_the_run_the_duckdb_file_has_everything(tmp_path: Path) -> None:
-    async with recording(tmp_path, config='[record]\nflush_interval = "1s"\n') as one:
-        await one.sent(400)
-        last = await one.stop()
-        assert last.duckdb_lag_ticks == 0
-        (date,) = one.store.dates()
-        with duckdb.connect(str(one.store.duckdb_path(date)), read_only=True) as day:
-            assert day.execute("SELECT count(*) FROM ticks").fetchall() == [(last.ticks,)]

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pytest
 
 from tests.days import everything, write_day
-from tests.processes import running, tickrec
-from tests.recordings import DEADLINE, SELECTORS, config_for, recording, until
+from tests.processes import called, running
+from tests.recordings import DEADLINE, SELECTORS, Recording, config_for, recording, until
 from tickrec.clock import SystemClock
 from tickrec.errors import ExitCode, UsageError
 from tickrec.record.plan import Options
@@ -52,13 +52,21 @@ def record(folder: Path, server: Server, options: Options, stopping: asyncio.Eve
     return Record(config, options, {"UPSTOX_ACCESS_TOKEN": "any"}, SystemClock(), stopping)
 
 
-async def test_a_recording_of_a_replay_has_the_ticks_of_the_day(tmp_path: Path) -> None:
+async def test_a_recording_of_a_replay_has_the_ticks_of_the_day_and_nothing_of_the_broker(tmp_path: Path) -> None:
     async with recording(tmp_path / "day") as first:
         await first.sent(500)
         first.simulator.strike(Fault("garbage"))
         first.simulator.strike(Fault("drop"))
         await first.sent(500)
         await first.stop()
+        await replay_and_record(first, tmp_path)
+        with pytest.raises(UsageError, match=r"holds data of replay .*, not of upstox.v3"):
+            await record(tmp_path / "again", first.simulator, OPTIONS, asyncio.Event()).run()
+    assert not (tmp_path / "third" / "data").exists()
+
+
+async def replay_and_record(first: Recording, tmp_path: Path) -> None:
+    """Record the day again, and be refused where it does not belong."""
     day, again = first.store, Store(tmp_path / "again" / "data")
     async with replayed(day) as (server, source):
         stopping = asyncio.Event()
@@ -75,29 +83,14 @@ async def test_a_recording_of_a_replay_has_the_ticks_of_the_day(tmp_path: Path) 
         options = Options(symbols=SELECTORS, mode="full")
         with pytest.raises(UsageError, match="--now"):
             await record(tmp_path / "third", server, options, asyncio.Event()).run()
-    assert not (tmp_path / "third" / "data").exists()
-
-
-async def test_a_store_of_a_replay_takes_nothing_of_the_broker(tmp_path: Path) -> None:
-    async with recording(tmp_path / "day") as first:
-        await first.sent(100)
-        await first.stop()
-        async with replayed(first.store) as (server, source):
-            stopping = asyncio.Event()
-            task = asyncio.create_task(record(tmp_path / "again", server, OPTIONS, stopping).run())
-            await until(lambda: source.ended or task.done())
-            stopping.set()
-            await task
-        with pytest.raises(UsageError, match=r"holds data of replay .*, not of upstox.v3"):
-            await record(tmp_path / "again", first.simulator, OPTIONS, asyncio.Event()).run()
 
 
 def test_the_command_says_where_it_serves_and_what_it_cannot(tmp_path: Path) -> None:
     write_day(Store(tmp_path / "data"))
-    refused = tickrec("replay", "2026-11-22", folder=tmp_path, check=ExitCode.DATA)
+    refused = called("replay", "2026-11-22", folder=tmp_path, check=ExitCode.DATA)
     assert "nothing was recorded on 2026-11-22" in refused.stderr
     for wrong in ("0", "fast", "-1", "nan"):
-        tickrec("replay", "2026-11-23", "--speed", wrong, folder=tmp_path, check=ExitCode.USAGE)
+        called("replay", "2026-11-23", "--speed", wrong, folder=tmp_path, check=ExitCode.USAGE)
     with running("replay", "2026-11-23", "--port", "0", folder=tmp_path) as process:
         assert process.stdout is not None
         facts = json.loads(process.stdout.readline())

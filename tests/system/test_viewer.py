@@ -11,6 +11,7 @@ from tickrec.journal.reader import Journal
 from tickrec.screen.terminal import LEAVE
 from tickrec.store.paths import Store
 
+BAR = "instruments #"
 ENTER = "\x1b[?1049h"
 RECORD = ("record", "--now", "--symbols", "RELIANCE,NIFTY,TCS")
 
@@ -91,22 +92,7 @@ def test_a_terminal_that_is_stopped_stops_nothing_else(with_broker: Path, broker
     assert_no_message_was_lost(with_broker, broker_config)
 
 
-def test_ctrl_c_ends_the_recording_and_ctrl_z_does_not_stop_it(with_broker: Path, broker_config: Path) -> None:
-    with in_terminal(with_broker, *RECORD) as session:
-        before = session.attributes
-        recording(session)
-        session.type("\x1a")  # Ctrl-Z
-        count = entries(with_broker)
-        wait_for(lambda: entries(with_broker) > count + 4, "the recording goes on")
-        session.type("\x03")  # Ctrl-C
-        wait_for(lambda: ended(session), "it ends")
-        assert session.process.returncode == 0
-        assert session.attributes == before
-    assert "ticks of 3 instruments" in session.seen.rpartition(LEAVE)[2]
-    assert_no_message_was_lost(with_broker, broker_config)
-
-
-def test_keys_are_for_the_table_and_nothing_is_left_for_the_shell(with_broker: Path) -> None:
+def test_keys_are_for_the_table_ctrl_z_stops_nothing_and_ctrl_c_ends_it(with_broker: Path, broker_config: Path) -> None:
     with in_terminal(with_broker, *RECORD) as session:
         before = session.attributes
         recording(session)
@@ -115,12 +101,20 @@ def test_keys_are_for_the_table_and_nothing_is_left_for_the_shell(with_broker: P
         session.type("\x1b")
         session.type("\x1b[B")
         wait_for(lambda: session.shows("NSE_INDEX|Nifty 50"), "the detail is there")
-        session.process.send_signal(signal.SIGINT)
+        session.type("\x1a")  # Ctrl-Z
+        count = entries(with_broker)
+        wait_for(lambda: entries(with_broker) > count + 4, "the recording goes on")
+        session.type("\x03")  # Ctrl-C
         session.type("rm -r data\n")
         wait_for(lambda: ended(session), "it ends")
         assert session.process.returncode == 0
         assert session.attributes == before
-        assert session.typed_ahead == 0
+        assert session.typed_ahead == 0, "nothing is left for the shell"
+    start, _, table = session.seen.partition(ENTER)
+    assert BAR not in start or start.removesuffix("\x1b[?2026h").endswith("\r\x1b[K")  # only a slow one has a bar
+    assert BAR not in table
+    assert "ticks of 3 instruments" in table.rpartition(LEAVE)[2]
+    assert_no_message_was_lost(with_broker, broker_config)
 
 
 def test_a_viewer_that_hangs_does_not_hold_up_the_end(with_broker: Path, broker_config: Path) -> None:
@@ -139,9 +133,10 @@ def test_a_viewer_that_hangs_does_not_hold_up_the_end(with_broker: Path, broker_
 
 
 def test_a_recorder_in_the_background_writes_lines(with_broker: Path) -> None:
-    with in_terminal(with_broker, *RECORD, "--for", "2s", background=True) as session:
+    with in_terminal(with_broker, *RECORD, background=True) as session:
         before = session.attributes
+        wait_for(lambda: session.shows("3 of 3 instruments answered"), "it is said")
+        session.process.send_signal(signal.SIGINT)
         wait_for(lambda: ended(session), "it ends")
         assert session.attributes == before
-    assert "3 of 3 instruments answered" in session.seen
     assert ENTER not in session.seen

@@ -25,7 +25,7 @@ PARTS = [(1, 20), (21, 40), (41, 60)]
 @pytest.fixture
 def written(store: Store) -> Written:
     """A day in four parts, with all of which something happened."""
-    written = write_day(store)
+    written = write_day(store, instruments=5)
     writer = PartWriter(store, DATE)
     for _, last in PARTS:
         writer.flush(last, final=True)
@@ -95,7 +95,7 @@ def test_only_the_range_of_a_damaged_part_is_written_again(
     assert writer.next_seq == written.last_seq + 1
     assert ranges(store) == [*PARTS, (61, written.last_seq)]
     assert ticks(store) == whole
-    assert seal(store, DATE).rows["ticks"] == written.ticks
+    assert seal(store, DATE, duckdb=False).rows["ticks"] == written.ticks
     assert ticks(store) == whole
 
 
@@ -119,7 +119,7 @@ def test_what_the_journal_has_lost_of_a_part_is_lost_once(store: Store, written:
     assert PartWriter(store, DATE).next_seq == written.last_seq + 1
     assert ticks(store) == [row for row in before if not 21 <= int(str(row["seq"])) <= 40]
     assert len(list(path.parent.glob(".*.damaged"))) == 1
-    manifest = seal(store, DATE)
+    manifest = seal(store, DATE, duckdb=False)
     assert manifest.missing == [(21, 40)]
     assert [each.name for each in path.parent.glob(".*.damaged")] == [f".{path.name}.damaged"]
 
@@ -129,7 +129,7 @@ def test_what_is_lost_at_the_end_of_a_part_is_a_gap(store: Store, written: Writt
     cut(part_of(store, 0))
     lose(store, *lost)
     PartWriter(store, DATE).flush(0)
-    seal(store, DATE)
+    seal(store, DATE, duckdb=False)
     gaps = [row for row in ordered(everything(store)["gaps"]) if "are lost" in str(row["reason"])]
     assert [row["reason"] for row in gaps] == [f"journal damaged: entries {lost[0]} to {min(lost[1], 20)} are lost"]
     assert gaps[0]["start_ts"] < gaps[0]["end_ts"]
@@ -140,7 +140,7 @@ def test_parts_of_which_the_journal_lost_the_end_are_sealed(store: Store, writte
     whole = ticks(store)
     part_of(store, 1).unlink()
     end_with(store, 30)
-    assert seal(store, DATE).missing == [(31, written.last_seq)]
+    assert seal(store, DATE, duckdb=False).missing == [(31, written.last_seq)]
     assert ticks(store) == [row for row in whole if not 31 <= int(str(row["seq"])) <= 40]
 
 
@@ -183,7 +183,7 @@ def test_ticks_that_only_a_file_set_aside_holds_are_not_left_out_in_silence(
     assert not store.sealed_path("ticks", DATE).exists()
     assert len(ticks(store)) == written.ticks - lost
     aside.rename(store.root / "kept")
-    assert seal(store, DATE).rows["ticks"] == written.ticks - lost
+    assert seal(store, DATE, duckdb=False).rows["ticks"] == written.ticks - lost
 
 
 def test_a_rebuild_does_not_leave_out_what_waits(store: Store, written: Written) -> None:
@@ -191,7 +191,7 @@ def test_a_rebuild_does_not_leave_out_what_waits(store: Store, written: Written)
     harm_market_status(part_of(store, 0))
     lose(store, 25, 34)
     with pytest.raises(DataError, match=r"lost \d+ ticks that are still stored"):
-        rebuild(store, DATE)
+        rebuild(store, DATE, duckdb=False)
     assert ticks(store) == whole
 
 
@@ -201,7 +201,7 @@ def test_a_rebuild_keeps_a_damaged_part_of_which_the_journal_has_lost_something(
     data[4:2000] = bytes(1996)
     path.write_bytes(data)
     lose(store, 25, 34)
-    assert rebuild(store, DATE).missing == [(25, 34)]
+    assert rebuild(store, DATE, duckdb=False).missing == [(25, 34)]
     assert path.with_name(f".{path.name}.damaged").read_bytes() == data
 
 
