@@ -47,8 +47,6 @@ STORAGE_VERSION: Final = "v1.4.0"
 
 GROWTH: Final = 3
 """How many times the size of a Parquet part its rows take in a day file, at most."""
-_FEW_PARTS: Final = 2
-_HURRIED_THREADS: Final = 2
 _META_COLUMNS: Final = "last_seq BIGINT, schema_version INTEGER, version VARCHAR, instruments VARCHAR"
 
 
@@ -77,7 +75,7 @@ def append(store: Store, date: dt.date) -> None:
         if meta.schema_version == schema.SCHEMA_VERSION and _goes_on(meta.last_seq, covered):
             with day.transaction():
                 _require_room(store, date, covered.parts_after(meta.last_seq))
-                day.load(store, covered, in_order=False)
+                day.load(store, covered)
             return
     rebuild(store, date)
 
@@ -207,11 +205,8 @@ class DayFile:
             raise
         self._session.execute("COMMIT")
 
-    def load(self, store: Store, covered: Coverage, *, in_order: bool = True) -> None:
-        """Insert everything published after the last covered entry, and cover it.
-
-        Not `in_order`, much to catch up with is inserted by two threads, and its rows lie in any order.
-        """
+    def load(self, store: Store, covered: Coverage) -> None:
+        """Insert everything published after the last covered entry, in the order it is stored in, and cover it."""
         last_seq = self.meta.last_seq
         if covered.next_seq - 1 > last_seq:
             self._forget_open_rows()
@@ -221,8 +216,6 @@ class DayFile:
                 for table, path in {"ticks": covered.sealed, **sealed_tables(store, self._date)}.items():
                     self._insert(table, f"{parquet_source([path])} {where}")
             for table, paths in _parts_after(covered, last_seq).items():
-                if not in_order and len(paths) > _FEW_PARTS:
-                    self._hurry()
                 if paths:
                     self._insert(table, parquet_source(paths))
         self.finish(store.instruments_path(self._date), max(last_seq, covered.next_seq - 1))
@@ -299,11 +292,6 @@ class DayFile:
 
     def _insert(self, table: str, source: str) -> None:
         self._session.execute(f"INSERT INTO day.{table} BY NAME SELECT DATE '{self._date}' AS date, * FROM {source}")
-
-    def _hurry(self) -> None:
-        """Use all that the recording leaves free."""
-        self._session.execute("SET preserve_insertion_order = false")
-        self._session.execute(f"SET threads = {_HURRIED_THREADS}")
 
     def _forget_open_rows(self) -> None:
         """Rows without a seq were open when the date was sealed; now that it goes on they are settled later."""
