@@ -13,8 +13,7 @@ from tickrec.store.paths import Store
 
 
 def test_seal_and_verify_say_from_when_to_when_there_is_data(tmp_path: Path) -> None:
-    store = Store(tmp_path / "data")
-    write_day(store)
+    write_day(Store(tmp_path / "data"), messages=6, instruments=3)
     how_much = r"recorded \d\d:\d\d:\d\d - \d\d:\d\d:\d\d, gaps 2 \(1m 04s\)"
     said = called("seal", DATE, folder=tmp_path).stdout
     assert re.fullmatch(rf"sealed {DATE}: \d+ ticks of \d+ instruments, {how_much}\n", said)
@@ -24,9 +23,10 @@ def test_seal_and_verify_say_from_when_to_when_there_is_data(tmp_path: Path) -> 
 
 def test_one_date_that_cannot_be_read_does_not_keep_the_others_from_being_told(tmp_path: Path) -> None:
     store = Store(tmp_path / "data")
+    (tmp_path / "config.toml").write_text("[store]\nduckdb = false\n")
     dates = [DATE - dt.timedelta(days=days) for days in (4, 3, 0)]
     for date in dates:
-        write_day(store, date, messages=6)
+        write_day(store, date, messages=3, instruments=3)
     store.sealed_path("ticks", dates[1]).parent.mkdir(parents=True)
     store.sealed_path("ticks", dates[1]).write_bytes(b"PAR1")
     shutil.rmtree(store.journal(dates[1]))

@@ -103,8 +103,8 @@ def test_text_that_is_read_as_another_line_is_in_quotes(session: Session) -> Non
 
 def test_numbers_are_written_as_python_writes_them(session: Session) -> None:
     chance = random.Random(1)
-    numbers = [struct.unpack("d", chance.randbytes(8))[0] for _ in range(400)]
-    numbers += [chance.uniform(-1, 1) * 10.0 ** chance.randint(-12, 20) for _ in range(400)]
+    numbers = [struct.unpack("d", chance.randbytes(8))[0] for _ in range(200)]
+    numbers += [chance.uniform(-1, 1) * 10.0 ** chance.randint(-12, 20) for _ in range(200)]
     numbers = [number for number in numbers if math.isfinite(number)]
     listed = ", ".join(f"'{number!r}'::DOUBLE" for number in numbers)
     lines = printed(session, f"SELECT unnest([{listed}]) AS number", "csv").splitlines()
@@ -144,7 +144,7 @@ def test_no_type_is_too_much_for_a_file(session: Session, tmp_path: Path, ending
             assert VALUES[ALL[1]] in path.read_text()
 
 
-@pytest.mark.parametrize("value", ["INTERVAL '1 day'", "union_value(a := 1)", "'infinity'::TIMESTAMP_S"])
+@pytest.mark.parametrize("value", ["INTERVAL '1 day'", "'infinity'::TIMESTAMP_S"])
 def test_what_parquet_cannot_hold_is_refused_by_column(session: Session, tmp_path: Path, value: str) -> None:
     path = tmp_path / "rows.parquet"
     path.write_text("old")

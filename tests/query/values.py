@@ -90,10 +90,11 @@ def columns() -> Iterator[str]:
 
 
 def statements() -> Iterator[str]:
-    """A column a statement, beside others and some of them alone; then a row of them all."""
-    for at, column in enumerate(columns()):
-        if at % 4 == 0:
-            yield f"SELECT unnest({column}) AS v"
-        yield f'SELECT unnest({column}) AS v, 1 AS v, \'x\' AS "a, ""b"""'
-    yield "SELECT " + ", ".join(f"{column}[1] AS c{at}" for at, column in enumerate(columns()))
+    """Eight columns a statement, of which some are not as long as others, and some of one alone; then a row of all."""
+    found = list(columns())
+    for at in range(0, len(found), 8):
+        yield f"SELECT unnest({found[at]}) AS v"
+        beside = ", ".join(f"unnest({column}) AS v" for column in found[at : at + 8])
+        yield f'SELECT {beside}, 1 AS v, \'x\' AS "a, ""b"""'
+    yield "SELECT " + ", ".join(f"{column}[1] AS c{at}" for at, column in enumerate(found))
     yield "SELECT 1 AS a WHERE false"

@@ -145,14 +145,14 @@ async def test_a_plan_of_a_short_list_is_made_again_while_it_waits_until_the_lis
     early.clock.now_ns, asked.records = at(f"{TODAY}T08:40"), SHARES[:5]
     waiting = asyncio.create_task(early.planned())
     before = asked.asked(MASTER)
-    await until(lambda: asked.asked(MASTER) == before + 3)
-    assert early.clock.now_ns < at(f"{TODAY}T08:40") + 4 * FIRST_RENEWAL_NS
+    await until(lambda: asked.asked(MASTER) == before + 2)
+    assert early.clock.now_ns < at(f"{TODAY}T08:40") + 3 * FIRST_RENEWAL_NS
     asked.records = [*SHARES, NEW]
     plan = await waiting
     assert plan.whole
     assert len(plan.instruments) == len(SHARES) + 1
     assert at(f"{TODAY}T09:00") <= early.clock.now_ns < at(f"{TODAY}T09:01")
-    assert asked.asked(MASTER) <= before + 5  # none after the whole one
+    assert asked.asked(MASTER) <= before + 4  # none after the whole one
 
 
 async def test_a_plan_that_cannot_be_made_again_stays(tmp_path: Path, asked: Broker) -> None:
