@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from tests.check.planned import DATE, Key, Planned, moment
@@ -24,8 +25,10 @@ def lines(page: Page) -> list[str]:
     return [line.rstrip() for line in out.getvalue().splitlines()]
 
 
-def bad_day(store: Store) -> DayReport:
+@pytest.fixture(scope="module")
+def bad_day(tmp_path_factory: pytest.TempPathFactory) -> DayReport:
     """Conn 1 is lost for an hour; a key of conn 2 never answers."""
+    store = Store(tmp_path_factory.mktemp("bad"))
     day = Planned(store, KEYS)
     day.run(silent=[KEYS[4]])
     day.until("11:00:07")
@@ -55,8 +58,8 @@ def test_a_good_day_takes_few_words(store: Store) -> None:
     assert len(shown[3].strip()) == 75
 
 
-def test_a_bad_day_shows_what_was_lost(store: Store) -> None:
-    shown = lines(check_page(bad_day(store), 80))
+def test_a_bad_day_shows_what_was_lost(bad_day: DayReport) -> None:
+    shown = lines(check_page(bad_day, 80))
     assert shown[0].startswith("2026-11-23  grade F  ")
     assert shown[1:3] == [
         "1 instrument never answered and connection 1 was lost once at 11:00:00, for 1h",
@@ -74,19 +77,17 @@ def test_a_bad_day_shows_what_was_lost(store: Store) -> None:
     ]
 
 
-def test_a_narrow_screen_does_without_the_small_strips(store: Store) -> None:
-    report = bad_day(store)
-    shown = lines(check_page(report, 50))
+def test_a_narrow_screen_does_without_the_small_strips(bad_day: DayReport) -> None:
+    shown = lines(check_page(bad_day, 50))
     assert all(len(line) <= 50 for line in shown)
     assert any(line.startswith("F  GONE                never answered") for line in shown)
 
 
-def test_one_instrument_is_explained(store: Store) -> None:
-    report = bad_day(store)
-    shown = lines(instrument_page(report, report.instrument("two"), 80))
+def test_one_instrument_is_explained(bad_day: DayReport) -> None:
+    shown = lines(instrument_page(bad_day, bad_day.instrument("two"), 80))
     assert shown[0] == "2026-11-23  TWO (NSE_EQ|TWO)  grade F"
     assert "missing 1h 00m of 6h 15m, 2,400 of 14,990 traded, 16 % of the day" in shown
     assert "  connection 1 lost 11:00:00, 1h 00m" in shown
     assert shown[-1] == "1,259 ticks, 09:15:15 - 15:29:45, longest silence 1h 00m"
-    gone = lines(instrument_page(report, report.instrument("gone"), 80))
+    gone = lines(instrument_page(bad_day, bad_day.instrument("gone"), 80))
     assert "missing 6h 15m of 6h 15m, 100 % of the day" in gone

@@ -69,7 +69,7 @@ def test_a_damaged_file_is_told_and_asked_for_again(store: Store, caplog: pytest
 
 
 def test_sealing_keeps_them_and_takes_them_into_the_day_file_and_nothing_else_touches_them(store: Store) -> None:
-    write_day(store)
+    write_day(store, messages=3, instruments=3)
     answer = Answer(HISTORICAL, MORNING)
     save(store, DATE, ExchangeBars(bars(bar("NSE_EQ|A", "09:15", 1.0, answer)), {"NSE_EQ|A": answer}))
     before = store.exchange_bars_path(DATE).read_bytes()

@@ -92,7 +92,7 @@ def test_sealing_without_room_for_it_and_for_the_journal_does_not_begin_or_ends_
             work(store, DATE)
         assert files_in(store) == before
         assert not store.scratch(DATE).exists()
-    for asked in (4, 8, 12, 16):  # the disk fills up meanwhile
+    for asked in (4, 16):  # the disk fills up meanwhile
         free[:] = [*[10**12] * asked, RESERVE_BYTES - 1]
         with pytest.raises(StorageError, match="the disk is full"):
             seal(store, DATE)

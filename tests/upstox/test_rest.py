@@ -82,9 +82,8 @@ def test_errors_are_told_in_the_brokers_words(script: Script, rest: Rest) -> Non
     assert error.code is ExitCode.TOKEN
 
 
-@pytest.mark.parametrize(
-    ("status", "body", "reason"),
-    [
+def test_any_error_body_is_read(script: Script, rest: Rest) -> None:
+    for status, body, reason in (
         (429, b'{"errors":[{"error_code":"UDAPI10005","message":"Too many"}]}', "UDAPI10005 Too many"),
         (403, b"<html><p>error code: 1010</p></html>", "error code: 1010"),
         (503, b"", ""),
@@ -93,14 +92,12 @@ def test_errors_are_told_in_the_brokers_words(script: Script, rest: Rest) -> Non
         (400, b'{"errors":[7]}', ""),
         (400, b'{"errors":[{"message":null}]}', ""),
         (400, b"\xff\xfe", ""),
-    ],
-)
-def test_any_error_body_is_read(script: Script, rest: Rest, status: int, body: bytes, reason: str) -> None:
-    script.answer = lambda path: (status, {}, body)
-    error = refusal(rest)
-    assert error.failure.reason.startswith(f"{status} on authorize" + (f": {reason}" if reason else ""))
-    assert error.code is ExitCode.UNREACHABLE
-    del error
+    ):
+        script.answer = lambda path, status=status, body=body: (status, {}, body)  # type: ignore[misc]
+        error = refusal(rest)
+        assert error.failure.reason.startswith(f"{status} on authorize" + (f": {reason}" if reason else ""))
+        assert error.code is ExitCode.UNREACHABLE
+        del error
     gc.collect()  # a connection that is left open is a warning now
 
 
