@@ -80,6 +80,14 @@ def test_nothing_is_missing_of_a_day_that_was_recorded_whole(store: Store) -> No
     assert missing(store) == []
 
 
+def test_of_one_date_each_table_is_read_once_and_no_other_date(store: Store) -> None:
+    write(store, **RECORDED)
+    write_sealed(store, days.DATE - dt.timedelta(days=1), {"ticks": []})
+    with Session(store) as asking:
+        plan = str(answer(asking, f"EXPLAIN FROM missing WHERE date = '{days.DATE}'"))
+    assert plan.count("READ_PARQUET") == plan.count("Scanning Files: 1/2") == 5
+
+
 def test_a_late_start_and_an_early_end_are_missing(store: Store) -> None:
     write(
         store,

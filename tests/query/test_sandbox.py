@@ -148,7 +148,7 @@ FROM json_execute_serialized_sql(json_serialize_sql('SELECT 1'))
 FROM duckdb_secrets()
 FROM duckdb_settings()
 FROM system.main.read_text('/etc/passwd')
-FROM stored.prices
+FROM stored.calendar
 FROM "https://example.com/x.parquet"
 FROM 's3://bucket/x.parquet'
 DESCRIBE 'x.parquet'

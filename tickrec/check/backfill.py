@@ -21,6 +21,7 @@ from tickrec.files import Lock
 from tickrec.market.calendar import trading_date
 from tickrec.market.hours import at
 from tickrec.query.date_range import DateRange
+from tickrec.query.missing import LOST_MINUTES, NEEDS
 from tickrec.query.session import Session
 from tickrec.store.exchange_bars import HISTORICAL, INTRADAY, Answer, load, save
 from tickrec.store.paths import Store
@@ -52,9 +53,9 @@ _RECORDED: Final = """
 SELECT instrument_key, any_value(symbol), CAST(NULL AS BIGINT)
 FROM subscriptions GROUP BY instrument_key ORDER BY any_value(symbol), instrument_key
 """
-_FILLED: Final = """
+_FILLED: Final = f"""
 SELECT count(*), count(close)
-FROM stored.lost_minutes LEFT JOIN exchange_bars USING (date, instrument_key, start_ts)
+FROM ({LOST_MINUTES}) LEFT JOIN exchange_bars USING (date, instrument_key, start_ts)
 """
 
 Progress = Callable[[str, float], None]
@@ -104,7 +105,7 @@ def wanted(store: Store, date: dt.date, clock: Clock, *, everything: bool = Fals
 
 def filled(store: Store, date: dt.date, clock: Clock) -> Filled:
     """How much of what was not recorded the stored bars can fill. Raises DataError."""
-    ((minutes, with_bar),) = _ask(store, date, clock, _FILLED, {"stored.lost_minutes", "exchange_bars"})
+    ((minutes, with_bar),) = _ask(store, date, clock, _FILLED, {*NEEDS, "exchange_bars"})
     return Filled(minutes, with_bar)
 
 

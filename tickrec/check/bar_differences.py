@@ -8,9 +8,10 @@ messages; volume should agree. The broker's two endpoints are known to disagree 
 
 from typing import Any, Final, NamedTuple
 
+from tickrec.query.missing import LOST_MINUTES, NEEDS
 from tickrec.query.session import Session
 
-_SQL: Final = """
+_SQL: Final = f"""
 WITH reach AS (
     SELECT instrument_key, min(start_ts) AS since, max(start_ts) AS until FROM exchange_bars GROUP BY instrument_key
 ), ours AS (
@@ -30,7 +31,7 @@ SELECT instrument_key, count(*) AS bars, count(*) FILTER (prices_differ OR volum
 FROM (
     SELECT *, apart IS NULL OR apart > 0.00005 AS prices_differ,
         NOT volume_unknown AND volume_apart != 0 AS volumes_differ
-    FROM compared ANTI JOIN stored.lost_minutes USING (instrument_key, start_ts)
+    FROM compared ANTI JOIN ({LOST_MINUTES}) USING (instrument_key, start_ts)
 )
 GROUP BY instrument_key
 """
@@ -56,5 +57,5 @@ def bar_differences(session: Session) -> dict[str, BarDifferences]:
 
     Raises DataError.
     """
-    rows: list[dict[str, Any]] = session.read(_SQL, {"exchange_bars", "candles", "stored.lost_minutes"}).to_pylist()
+    rows: list[dict[str, Any]] = session.read(_SQL, {*NEEDS, "exchange_bars", "candles"}).to_pylist()
     return {row.pop("instrument_key"): BarDifferences(**row) for row in rows}

@@ -184,7 +184,7 @@ def check_date(
             None if recorded is None else (recorded[0], recorded[1] or now_us),
             evidence.gaps(),
             reports,
-            evidence.minutes(),
+            evidence.minutes,
             lasts=any(known.ends == now_us for known in evidence.instruments),
         )
 

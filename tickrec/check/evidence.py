@@ -12,7 +12,7 @@ Before its first row an instrument had traded nothing, unless it was followed: t
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from tickrec.query.missing import CELL_US
+from tickrec.query.missing import CELL_US, NEEDS, STEPS
 from tickrec.query.session import Session
 
 _CELLS_A_MINUTE: Final = 60_000_000 // CELL_US
@@ -20,11 +20,11 @@ _MOST: Final = 12
 """Intervals that are named of one instrument: the longest."""
 
 _INSTRUMENTS: Final = f"""
-WITH asked AS (
+WITH {STEPS}, wanted AS (
     SELECT instrument_key, any_value(symbol) AS symbol, bool_or(is_first AND followed) AS followed
-    FROM stored.asked GROUP BY instrument_key
+    FROM asked GROUP BY instrument_key
 ), gone AS MATERIALIZED (
-    SELECT instrument_key, conn, epoch_us(start_ts) AS begins, epoch_us(end_ts) AS ends, why FROM main.missing
+    SELECT instrument_key, conn, epoch_us(start_ts) AS begins, epoch_us(end_ts) AS ends, why FROM intervals
 ), islands AS (
     SELECT instrument_key, min(begins) AS begins, max(ends) AS ends
     FROM (
@@ -39,7 +39,7 @@ WITH asked AS (
     SELECT i.instrument_key, begins, ends,
         max(cell) FILTER (first_at <= begins OR (first_at < ends AND NOT snapshot)) AS cell_before,
         min(cell) FILTER (last_at >= ends) AS cell_after
-    FROM islands i JOIN stored.cells c ON c.instrument_key = i.instrument_key
+    FROM islands i JOIN cells c ON c.instrument_key = i.instrument_key
     GROUP BY i.instrument_key, begins, ends
 ), near AS (
     SELECT instrument_key, cell, seq, received, snapshot, CASE WHEN snapshot THEN 0 ELSE coalesce(ltq, 0) END AS own,
@@ -61,7 +61,7 @@ WITH asked AS (
         WHEN before <= after THEN before
         WHEN before IS NULL AND followed THEN after
         ELSE 0 END, 0) AS volume
-    FROM grown JOIN asked USING (instrument_key)
+    FROM grown JOIN wanted USING (instrument_key)
     QUALIFY row_number() OVER (PARTITION BY instrument_key, seq_before, seq_after ORDER BY begins) = 1
 ), lost AS (
     SELECT instrument_key, sum(ends - begins) AS missing_us, sum(volume) AS missing_volume, count(*) AS intervals,
@@ -70,13 +70,13 @@ WITH asked AS (
     GROUP BY instrument_key
 ), sessions AS (
     SELECT instrument_key, min(begins) AS begins, max(ends) AS ends, sum(ends - begins) AS session_us
-    FROM stored.key_sessions GROUP BY instrument_key
+    FROM key_sessions GROUP BY instrument_key
 ), silences AS (
     SELECT instrument_key, max(greatest(first_at - silent_from, silent_to - last_at)) AS silence_us
     FROM (
         SELECT instrument_key, first_at, last_at, coalesce(lag(last_at) OVER w, begins) AS silent_from,
             coalesce(lead(first_at) OVER w, ends) AS silent_to
-        FROM stored.cells JOIN stored.key_sessions USING (date, instrument_key)
+        FROM cells JOIN key_sessions USING (date, instrument_key)
         WHERE NOT snapshot AND last_at >= begins AND first_at < ends
         WINDOW w AS (PARTITION BY instrument_key, begins ORDER BY cell)
     )
@@ -84,29 +84,26 @@ WITH asked AS (
 ), ticked AS (
     SELECT instrument_key, sum(ticks) FILTER (NOT snapshot) AS ticks, min(first_at) FILTER (NOT snapshot) AS first_us,
         max(last_at) FILTER (NOT snapshot) AS last_us, arg_max(last_vtt, last_at) AS volume
-    FROM stored.cells GROUP BY instrument_key
+    FROM cells GROUP BY instrument_key
+), counted AS (
+    SELECT instrument_key, list(minute) AS minutes, list(ticks) AS ticks_by_minute
+    FROM (
+        SELECT instrument_key, cell // {_CELLS_A_MINUTE} AS minute, CAST(sum(ticks) AS BIGINT) AS ticks
+        FROM cells WHERE NOT snapshot GROUP BY ALL
+    )
+    GROUP BY instrument_key
 )
 SELECT instrument_key, coalesce(symbol, instrument_key) AS symbol, begins, ends,
     CAST(coalesce(session_us, 0) AS BIGINT) AS session_us, CAST(coalesce(ticks, 0) AS BIGINT) AS ticks,
     first_us, last_us, volume, CAST(coalesce(silence_us, session_us) AS BIGINT) AS silence_us,
     CAST(coalesce(missing_us, 0) AS BIGINT) AS missing_us, CAST(missing_volume AS BIGINT) AS missing_volume,
-    CAST(coalesce(intervals, 0) AS BIGINT) AS intervals, longest
-FROM asked
+    CAST(coalesce(intervals, 0) AS BIGINT) AS intervals, longest, minutes, ticks_by_minute
+FROM wanted
 LEFT JOIN sessions USING (instrument_key) LEFT JOIN ticked USING (instrument_key)
 LEFT JOIN silences USING (instrument_key) LEFT JOIN lost USING (instrument_key)
+LEFT JOIN counted USING (instrument_key)
 ORDER BY symbol, instrument_key
 """
-
-_MINUTES: Final = f"""
-SELECT instrument_key, list(minute), list(ticks)
-FROM (
-    SELECT instrument_key, cell // {_CELLS_A_MINUTE} AS minute, CAST(sum(ticks) AS BIGINT) AS ticks
-    FROM stored.cells WHERE NOT snapshot GROUP BY ALL
-)
-GROUP BY instrument_key
-"""
-
-_NAMES: Final = {"missing", "ticks", "stored.cells", "stored.key_sessions", "stored.asked"}
 
 Minutes: TypeAlias = Mapping[int, int]
 """Ticks by minute since the epoch."""
@@ -168,8 +165,9 @@ class Evidence:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        session.keep("stored.cells", "stored.asked", "stored.key_sessions")  # asked for in many places
-        rows = session.read(_INSTRUMENTS, _NAMES).to_pylist()
+        rows = session.read(_INSTRUMENTS, NEEDS).to_pylist()
+        self.minutes = {row["instrument_key"]: _minutes(row) for row in rows}
+        """When how much came, of each instrument."""
         self.instruments = [_known(row) for row in rows]
         """In order of their symbols."""
 
@@ -187,11 +185,9 @@ class Evidence:
         ((begins, ends),) = self._session.look_up(sql, {"connections"})
         return None if begins is None else (begins, ends)
 
-    def minutes(self) -> dict[str, Minutes]:
-        """When how much came, of each instrument."""
-        found = self._session.read(_MINUTES, {"stored.cells"})
-        keys, minutes, ticks = (column.to_pylist() for column in found.columns)
-        return {key: dict(zip(*pair, strict=True)) for key, *pair in zip(keys, minutes, ticks, strict=True)}
+
+def _minutes(row: dict[str, Any]) -> Minutes:
+    return dict(zip(row.pop("minutes") or (), row.pop("ticks_by_minute") or (), strict=True))
 
 
 def _known(row: dict[str, Any]) -> Known:

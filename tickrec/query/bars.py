@@ -8,6 +8,7 @@ with a minute of the exchange in it says so. Nothing is ever mixed into ticks or
 
 from typing import Final
 
+from tickrec.query.missing import LOST_MINUTES
 from tickrec.query.trades import OPENING, bar_at
 
 WIDTH: Final = """
@@ -17,32 +18,31 @@ CASE WHEN epoch_us(CAST(span AS INTERVAL)) BETWEEN 60000000 AND 86400000000
      ELSE error('bars: the interval must be whole minutes, 1 day at most') END
 """
 
-FILLED: Final = f"""
-CREATE OR REPLACE VIEW stored.filled AS
+_FILLED: Final = f"""
 SELECT date, instrument_key, symbol, epoch_us(start_ts) AS minute, open, high, low, close, oi,
     CASE WHEN instrument_key[5:9] != 'INDEX' THEN volume END AS volume,
     epoch_us(date) - 19800000000 AS midnight, {OPENING} AS opening
-FROM main.exchange_bars SEMI JOIN stored.lost_minutes USING (date, instrument_key, start_ts)
+FROM main.exchange_bars SEMI JOIN ({LOST_MINUTES}) USING (date, instrument_key, start_ts)
 """
 """The exchange's bars of the minutes in which the instrument was not recorded, or not all of the time."""
 
 BARS: Final = f"""
 CREATE OR REPLACE MACRO main.bars("interval") AS TABLE
-WITH ticked AS (
+WITH filled AS ({_FILLED}), ticked AS (
     SELECT symbol, instrument_key, date, minute, midnight, opening, width,
         arg_min(ltp, seq) AS open, max(ltp) AS high, min(ltp) AS low, arg_max(ltp, seq) AS close,
         sum(qty) AS volume, sum(ltp * qty) AS turnover, arg_max(oi, seq) AS oi, count(*) AS ticks,
         arg_max(iv, seq) AS iv, min(seq) AS first_seq, max(seq) AS last_seq
     FROM (
         SELECT *, midnight + time_of_day // 60000000 * 60000000 AS minute, stored.bar_width("interval") AS width
-        FROM stored.prices
+        FROM ({{prices}})
     )
     {{session}}
     GROUP BY ALL
 ), minutes AS (
-    FROM ticked ANTI JOIN stored.filled USING (date, instrument_key, minute)
+    FROM ticked ANTI JOIN filled USING (date, instrument_key, minute)
     UNION ALL BY NAME
-    SELECT *, stored.bar_width("interval") AS width, 0 AS ticks FROM stored.filled
+    SELECT *, stored.bar_width("interval") AS width, 0 AS ticks FROM filled
 ), placed AS (
     SELECT *, {bar_at("(minute - midnight)")} AS bar FROM minutes
 )

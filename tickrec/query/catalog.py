@@ -57,16 +57,13 @@ def names(relation: Relation) -> str:
 # What a query needs
 
 
-def needed(used: Collection[str], kept: Collection[str] = ()) -> tuple[list[str], list[Relation]]:
-    """The stored tables that the names `used` come down to, and the views and macros to make, in order.
-
-    Those that are `kept` are there already.
-    """
-    wanted = set(used) - set(kept)
+def needed(used: Collection[str]) -> set[str]:
+    """The names of the stored tables, views and macros that the names `used` come down to."""
+    wanted = set(used)
     for view in reversed(VIEWS):
         if view.name in wanted:
-            wanted.update(each for each in view.needs if each not in kept)
-    return [name for name in schema.TABLES if name in wanted], [view for view in VIEWS if view.name in wanted]
+            wanted.update(view.needs)
+    return wanted
 
 
 def statement(

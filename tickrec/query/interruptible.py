@@ -143,10 +143,6 @@ class Running:
         """The thread: what goes wrong is raised where the rows are taken."""
         try:
             rows = self._connection.sql(self._sql, params=self._values)
-            if rows is None:  # nothing was asked: something was made
-                self._put((Columns([], []), pa.schema([])))
-                self._put(None)
-                return
             columns = Columns(unique(rows.columns), [kind.id for kind in rows.types])
             reader = self._form(rows).to_arrow_reader(_BATCH_ROWS)
             names = unique(reader.schema.names)

@@ -34,20 +34,19 @@ _FOREVER: Final = 1 << 62
 _AT_ONCE_US: Final = 2_000_000
 """A key that has not answered so long after it was asked for is asked for again."""
 
-SESSION_ROWS: Final = """
-CREATE OR REPLACE VIEW stored.session_rows AS
-WITH newest AS (
-    SELECT date, segment, start_ts, end_ts FROM main.sessions
-    QUALIFY seq = max(seq) OVER (PARTITION BY date, segment)
-), known AS (
-    FROM newest UNION ALL SELECT date, segment, start_ts, end_ts FROM stored.calendar ANTI JOIN newest USING (date)
+_SESSION_ROWS: Final = """
+WITH known AS (
+    SELECT date, segment, start_ts, end_ts
+    FROM (FROM main.sessions UNION ALL BY NAME FROM stored.calendar)
+    QUALIFY rank() OVER (PARTITION BY date, segment ORDER BY seq DESC NULLS LAST) = 1
+        AND (seq IS NULL) = (first_value(seq) OVER (PARTITION BY date ORDER BY seq DESC NULLS LAST) IS NULL)
 )
-SELECT date, segment, epoch_us(start_ts) AS begins, least(epoch_us(end_ts), {now}) AS ends
-FROM known WHERE epoch_us(start_ts) < least(epoch_us(end_ts), {now})
+SELECT date, segment, epoch_us(start_ts) AS begins, least(epoch_us(end_ts), stored.now()) AS ends
+FROM known WHERE epoch_us(start_ts) < least(epoch_us(end_ts), stored.now())
 """
+"""The newest sessions of each segment; the calendar's, which have no seq, of dates of which there are no others."""
 
-ASKED: Final = """
-CREATE OR REPLACE VIEW stored.asked AS
+_ASKED: Final = """
 SELECT s.date, s.instrument_key, s.symbol, s.conn, epoch_us(s.asked_ts) AS asked, epoch_us(s.answered_ts) AS answered,
     epoch_us(c.closed_ts) AS closed, coalesce(s.followed, false) AS followed,
     row_number() OVER w = 1 AS is_first, lead(epoch_us(s.asked_ts)) OVER w AS asked_next
@@ -57,21 +56,19 @@ WINDOW w AS (PARTITION BY s.date, s.instrument_key ORDER BY s.asked_ts NULLS FIR
 """
 """Every time that a key was asked for, and until when the websocket lived that it was asked for on."""
 
-KEY_SESSIONS: Final = """
-CREATE OR REPLACE VIEW stored.key_sessions AS
+_KEY_SESSIONS: Final = """
 SELECT date, instrument_key, greatest(begins, wanted_from) AS begins, ends
 FROM (
     SELECT date, instrument_key, split_part(instrument_key, '|', 1) AS segment,
         CASE WHEN followed THEN asked ELSE 0 END AS wanted_from
-    FROM stored.asked WHERE is_first
+    FROM asked WHERE is_first
 )
-JOIN stored.session_rows USING (date, segment)
+JOIN session_rows USING (date, segment)
 WHERE greatest(begins, wanted_from) < ends
 """
 """The sessions of every instrument that was asked for; of one that was followed, from then on."""
 
-CELLS: Final = f"""
-CREATE OR REPLACE VIEW stored.cells AS
+_CELLS: Final = f"""
 SELECT date, instrument_key, epoch_us(recv_ts) // {CELL_US} AS cell, snapshot, max(conn) AS conn, count(*) AS ticks,
     epoch_us(min(recv_ts)) AS first_at, epoch_us(max(recv_ts)) AS last_at,
     arg_min(vtt, seq) AS first_vtt, arg_min(ltq, seq) AS first_ltq,
@@ -82,13 +79,12 @@ GROUP BY date, instrument_key, cell, snapshot
 """What came of an instrument in a quarter of a minute: its ticks, and apart from them its snapshots. While it repeats
 the last trade of an earlier day nothing has been traded on this one."""
 
-STALE_TIMES: Final = f"""
-CREATE OR REPLACE VIEW stored.stale_times AS
-WITH cells AS MATERIALIZED (
-    FROM stored.cells WHERE NOT snapshot
+_STALE_TIMES: Final = f"""
+WITH ticked AS (
+    FROM cells WHERE NOT snapshot
 ), shown AS (
     SELECT date, instrument_key, max(last_at) AS shown_at, arg_max(last_vtt, last_at) AS shown_vtt
-    FROM stored.cells WHERE snapshot GROUP BY date, instrument_key
+    FROM cells WHERE snapshot GROUP BY date, instrument_key
 ), silences AS (
     SELECT date, instrument_key, conn, cell, last_at AS silent_from, least(coalesce(next_at, ends), ends) AS silent_to,
         ticks_before,
@@ -101,8 +97,8 @@ WITH cells AS MATERIALIZED (
             ) AS ticks_before
         FROM (
             SELECT c.* EXCLUDE (ticks), begins, ends, CASE WHEN begins IS NOT NULL THEN ticks ELSE 0 END AS ticks
-            FROM cells c
-            LEFT JOIN stored.key_sessions s
+            FROM ticked c
+            LEFT JOIN key_sessions s
                 ON s.date = c.date AND s.instrument_key = c.instrument_key AND last_at >= begins AND last_at < ends
         )
         WINDOW w AS (PARTITION BY date, instrument_key ORDER BY cell)
@@ -116,7 +112,7 @@ WITH cells AS MATERIALIZED (
     SELECT *, greatest({TIMES} * span // ticks_before, {LEAST_NS // _US}) AS patience
     FROM silences WHERE ticks_before >= {LEAST_TICKS} AND silent_to - silent_from >= patience
 ), lively AS (
-    SELECT DISTINCT date, conn, cell FROM cells
+    SELECT DISTINCT date, conn, cell FROM ticked
 )
 SELECT s.date, instrument_key, silent_from, silent_to
 FROM strange s
@@ -128,19 +124,18 @@ HAVING silent_to - silent_from - (silent_to // {CELL_US} - s.cell - 1 - count(l.
 """The silences of an instrument that are strange, and that its volume does not explain: from its last tick to its next,
 or to the end of the session. Where no tick follows, the day's last snapshot may tell what was traded."""
 
-MISSING: Final = f"""
-CREATE OR REPLACE VIEW main.missing AS
+_INTERVALS: Final = f"""
 WITH gap_times AS (
     SELECT date, conn, epoch_us(start_ts) AS begins, coalesce(epoch_us(end_ts), {_FOREVER}) AS ends FROM main.gaps
 ), spans AS (
     SELECT *, CASE WHEN is_first THEN 0 ELSE asked END AS asked_from, coalesce(asked_next, {_FOREVER}) AS asked_to
-    FROM stored.asked
+    FROM asked
 ), changes AS (
     SELECT date, instrument_key, asked_from AS moment, conn AS asked_on, NULL AS lost_on,
         0 AS session, 0 AS recorded, 0 AS gap, 0 AS stale
     FROM spans
     UNION ALL
-    SELECT date, instrument_key, unnest([begins, ends]), NULL, NULL, unnest([1, -1]), 0, 0, 0 FROM stored.key_sessions
+    SELECT date, instrument_key, unnest([begins, ends]), NULL, NULL, unnest([1, -1]), 0, 0, 0 FROM key_sessions
     UNION ALL
     SELECT date, instrument_key, unnest([begins, ends]), NULL, NULL, 0, unnest([1, -1]), 0, 0
     FROM (
@@ -160,7 +155,7 @@ WITH gap_times AS (
     )
     UNION ALL
     SELECT date, instrument_key, unnest([silent_from, silent_to]), NULL, NULL, 0, 0, 0, unnest([1, -1])
-    FROM stored.stale_times
+    FROM stale_times
 ), moments AS (
     SELECT date, instrument_key, moment, max(asked_on) AS asked_on, max(lost_on) AS lost_on,
         sum(session) AS session, sum(recorded) AS recorded, count(*) FILTER (recorded = 1) AS answers,
@@ -191,20 +186,37 @@ WITH gap_times AS (
     )
     WINDOW w AS (PARTITION BY date, instrument_key ORDER BY begins)
 )
-SELECT {{columns}} FROM (
+SELECT date, instrument_key, symbol, conn, start_ts, end_ts, why FROM (
     SELECT date, instrument_key, any_value(conn) AS conn, any_value(why) AS why,
         make_timestamptz(min(begins)) AS start_ts, make_timestamptz(max(ends)) AS end_ts
     FROM runs GROUP BY date, instrument_key, run
 )
-JOIN (SELECT date, instrument_key, any_value(symbol) AS symbol FROM stored.asked GROUP BY ALL)
+JOIN (SELECT date, instrument_key, any_value(symbol) AS symbol FROM asked GROUP BY ALL)
     USING (date, instrument_key)
-ORDER BY date, symbol, instrument_key, start_ts
+"""
+
+STEPS: Final = f"""
+session_rows AS ({_SESSION_ROWS}), asked AS ({_ASKED}), key_sessions AS ({_KEY_SESSIONS}), cells AS ({_CELLS}),
+stale_times AS ({_STALE_TIMES}), intervals AS ({_INTERVALS})
+"""
+"""What is behind WITH in a question about `intervals`, and about the steps on the way to them. As views of their own
+each would be bound, planned and run again wherever it is named, which is most of the time of a small question."""
+
+NEEDS: Final = ("ticks", "gaps", "connections", "subscriptions", "sessions", "stored.calendar", "stored.now")
+"""What those steps are made of."""
+
+NOW: Final = "CREATE OR REPLACE MACRO stored.now() AS {now}"
+
+MISSING: Final = f"""
+CREATE OR REPLACE VIEW main.missing AS
+WITH {STEPS}
+SELECT {{columns}} FROM intervals ORDER BY date, symbol, instrument_key, start_ts
 """
 
 LOST_MINUTES: Final = f"""
-CREATE OR REPLACE VIEW stored.lost_minutes AS
+WITH {STEPS}
 SELECT DISTINCT date, instrument_key, make_timestamptz({_MINUTE_US} * unnest(
     range(epoch_us(start_ts) // {_MINUTE_US}, (epoch_us(end_ts) - 1) // {_MINUTE_US} + 1))) AS start_ts
-FROM main.missing
+FROM intervals
 """
 """The minutes of every instrument that were not recorded whole."""

@@ -133,11 +133,6 @@ class Session:
         found = self.read(sql, names, values=values, timeout=_LOOK_UP_SECONDS)
         return [tuple(row.values()) for row in found.to_pylist()]
 
-    def keep(self, *names: str) -> None:
-        """Work views out once, in this order; every later statement sees them as they are now. Raises as `execute`."""
-        self.read("; ".join(map(self._stored_views.keeping, names)), names)
-        self._stored_views.keep(names)
-
     def read(
         self,
         sql: str,
@@ -162,7 +157,6 @@ class Session:
             except duckdb.Error as error:
                 if not listing.vanished():
                     raise self._failure(error, sql, listing) from None
-                self._stored_views.forget()  # of several statements, some may have been run
             finally:
                 rows.close()
         raise self._too_fast()

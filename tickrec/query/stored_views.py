@@ -19,6 +19,7 @@ from tickrec.query.duckdb_errors import usage_error
 from tickrec.query.locations import Locations
 from tickrec.query.replay_date import replayed_date
 from tickrec.query.sources import Listing, Source, union
+from tickrec.query.views import VIEWS
 from tickrec.store.paths import Store
 
 UNREADABLE: Final = (duckdb.IOException, duckdb.InvalidInputException)
@@ -35,7 +36,6 @@ class StoredViews:
         self._store = store
         self._locations = locations
         self._now_ns = now_ns
-        self._kept: set[str] = set()
         self._made: dict[str, str] = {}
         """The statements that made the views and macros that there are."""
         self._real = store.root.name != SIMULATED
@@ -48,16 +48,6 @@ class StoredViews:
         """Let go of the second connection."""
         self._stored.close()
 
-    @staticmethod
-    def keeping(name: str) -> str:
-        """The statements that let a view stand for its rows in a table."""
-        kept = f'stored."kept {name}"'
-        return f"CREATE OR REPLACE TABLE {kept} AS FROM {name}; CREATE OR REPLACE VIEW {name} AS FROM {kept}"
-
-    def keep(self, names: Collection[str]) -> None:
-        """Leave views, which `keeping` has made, alone from now on."""
-        self._kept.update(names)
-
     def forget(self) -> None:
         """Make all views anew when they are asked for: somebody else may have made others of their names."""
         self._made.clear()
@@ -69,7 +59,9 @@ class StoredViews:
         Views over views are made while the tables are still empty: each is bound once more when it is made, and
         hundreds of files make that slow. One that is there, and would be the same again, stays.
         """
-        tables, views = catalog.needed(names, self._kept)
+        wanted = catalog.needed(names)
+        tables = [table for table in schema.TABLES if table in wanted]
+        views = [view for view in VIEWS if view.name in wanted]
         newest = listing.newest() if any(view.of_newest_date for view in views) else None
         now_ns = SystemClock.wall_ns() if self._now_ns is None else self._now_ns
         replayed = replayed_date(self._store) if views and self._real else None
@@ -81,12 +73,12 @@ class StoredViews:
         if changed:
             for table in tables:
                 self._empty(table)
-        if any(view.of_calendar for view in views):
+        if "stored.calendar" in wanted:
             from tickrec.query.calendar_sessions import sessions_by_calendar
 
             rows = sessions_by_calendar(self._store, listing.dates if self._real else ())
             self._stored.from_arrow(rows).create_view("calendar", replace=True)
-        if "latest" in texts:
+        if "stored.last_ticks" in wanted:
             self._bind_last_ticks(newest, listing)
         for name, text in changed.items():
             self._connection.execute(text)

@@ -49,11 +49,10 @@ class Relation(NamedTuple):
     parameters: tuple[Parameter, ...] = ()
     columns: Columns = ()
     needs: tuple[str, ...] = ()
-    """The tables and views that it is made of."""
+    """The tables and views that it is made of; `stored.calendar` has the sessions of each date by the calendar, and
+    `stored.last_ticks` the last rows of the newest date with ticks."""
     of_newest_date: bool = False
     """Whether it is about the newest date with ticks."""
-    of_calendar: bool = False
-    """Whether it needs `stored.calendar`: the sessions of each date as the calendar has them."""
     sql: str = ""
 
 
@@ -94,8 +93,7 @@ ORDER BY symbol, instrument_key
 """
 
 _PRICES: Final = PRICES.replace("{columns}", ", ".join((*NEEDED, "oi", "iv")))
-"""Written into what is asked often: as a view it would be bound once more."""
-_PRICES_VIEW: Final = f"CREATE OR REPLACE VIEW stored.prices AS {_PRICES}"
+"""Written into what asks for it: as a view it would be bound once more."""
 
 _TRADES: Final = f"""
 CREATE OR REPLACE VIEW main.trades AS
@@ -326,11 +324,7 @@ VIEWS: Final = (
         needs=("ticks",),
         sql=_SPIKES,
     ),
-    Relation("stored.session_rows", needs=("sessions", "stored.calendar"), of_calendar=True, sql=missing.SESSION_ROWS),
-    Relation("stored.asked", needs=("subscriptions", "connections"), sql=missing.ASKED),
-    Relation("stored.key_sessions", needs=("stored.asked", "stored.session_rows"), sql=missing.KEY_SESSIONS),
-    Relation("stored.cells", needs=("ticks",), sql=missing.CELLS),
-    Relation("stored.stale_times", needs=("stored.cells", "stored.key_sessions"), sql=missing.STALE_TIMES),
+    Relation("stored.now", sql=missing.NOW),
     Relation(
         "missing",
         "what was not recorded of an instrument's session, and why",
@@ -342,13 +336,10 @@ VIEWS: Final = (
             Column("end_ts", _TIME, "until when; of a day that goes on, until now at most"),
             Column("why", "VARCHAR", ", ".join(missing.WHYS)),
         ),
-        needs=("gaps", "stored.asked", "stored.key_sessions", "stored.stale_times"),
+        needs=missing.NEEDS,
         sql=missing.MISSING,
     ),
-    Relation("stored.lost_minutes", needs=("missing",), sql=missing.LOST_MINUTES),
-    Relation("stored.prices", needs=("ticks",), sql=_PRICES_VIEW),
     Relation("stored.bar_width", sql=bars.WIDTH),
-    Relation("stored.filled", needs=("exchange_bars", "stored.lost_minutes"), sql=bars.FILLED),
     Relation(
         "bars",
         "candles, with the exchange's bars where nothing was recorded",
@@ -367,8 +358,8 @@ VIEWS: Final = (
             *CANDLE,
             Column("source", "VARCHAR", "ticks, or exchange: with minutes of the exchange in it, and no vwap"),
         ),
-        needs=("stored.prices", "stored.filled", "stored.bar_width"),
-        sql=bars.BARS,
+        needs=(*missing.NEEDS, "exchange_bars", "stored.bar_width"),
+        sql=bars.BARS.replace("{prices}", _PRICES),
     ),
 )
 """Views and macros, every one after what it needs."""
