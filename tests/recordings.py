@@ -21,8 +21,8 @@ from tickrec.upstox.feed import TIMING, Timing
 
 DEADLINE = 30.0
 """Seconds after which a test gives up waiting."""
-FAST = Settings(interval=0.02, token="simulated")
-"""A market that moves often enough for tests to be short, and takes one token only."""
+FAST = Settings(interval=0.02, token="simulated", strikes=2)
+"""A market that moves often enough for tests to be short, takes one token only, and has a short list."""
 SELECTORS = ("RELIANCE", "TCS", "NIFTY", "NIFTY:fut")
 
 

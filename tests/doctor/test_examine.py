@@ -51,7 +51,7 @@ def clock_at(wall_ns: int) -> ShiftedClock:
 @contextmanager
 def broker(settings: Settings | None = None) -> Iterator[Simulator]:
     """A simulated broker in a thread of its own."""
-    simulator = Simulator(settings or Settings(token=TOKEN))
+    simulator = Simulator(settings or Settings(token=TOKEN, strikes=2))
     ready, loops = threading.Event(), list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]()
 
     async def serve() -> None:

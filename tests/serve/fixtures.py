@@ -32,10 +32,13 @@ NIFTY = "NSE_INDEX|Nifty 50"
 DEADLINE = 10.0
 """Seconds after which a test gives up waiting."""
 
+STRIKES = 2
+"""Of the market of `simulated`: a short list."""
+
 
 def contracts(*kinds: str, segment: str = "NSE_FO") -> list[str]:
     """Keys of the simulated contracts of some kinds."""
-    listings = master_of(dt.date(2026, 11, 23)).listings
+    listings = master_of(dt.date(2026, 11, 23), STRIKES).listings
     return [x.key for x in listings.values() if x.kind in kinds and x.segment == segment]
 
 
@@ -156,7 +159,7 @@ async def simulated(
 ) -> AsyncIterator[tuple[Simulator, SteppedClock]]:
     """A running simulator whose clock is moved by hand."""
     clock = clock or SteppedClock()
-    async with Simulator(Settings(clock=clock, **settings)) as simulator:
+    async with Simulator(Settings(clock=clock, **{"strikes": STRIKES, **settings})) as simulator:
         yield simulator, clock
 
 

@@ -16,7 +16,9 @@ from tickrec.status.runstatus import RunStatus
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 
 SILENT = "NSE_EQ|INE467B01029"
-MARKET = Settings(interval=1.0, rate=6.0, token="simulated", always_open=False, faults=(Fault("silent", SILENT),))
+MARKET = Settings(
+    interval=1.0, rate=6.0, token="simulated", always_open=False, strikes=2, faults=(Fault("silent", SILENT),)
+)
 SYMBOLS = Options(symbols=("RELIANCE", "TCS", "INFY"), mode="full", now=True)
 
 

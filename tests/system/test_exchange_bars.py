@@ -16,7 +16,7 @@ from tickrec.serve.synthetic.simulator import Settings
 from tickrec.upstox.rest import Rest
 from tickrec.upstox.throttle import Throttle
 
-MARKET = Settings(interval=1.0, rate=6.0, token="simulated", always_open=False)
+MARKET = Settings(interval=1.0, rate=6.0, token="simulated", always_open=False, strikes=2)
 SYMBOLS = Options(symbols=("RELIANCE", "TCS", "NIFTY:fut"), mode="full", now=True)
 BARS = """
 SELECT instrument_key, strftime(start, '%H:%M') AS minute, open, high, low, close, volume, oi, source

@@ -70,7 +70,7 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
 
 @contextlib.asynccontextmanager
 async def simulated(**settings: Any) -> AsyncIterator[Simulator]:
-    async with Simulator(Settings(**{"interval": 0.02, "token": SECRET, **settings})) as simulator:
+    async with Simulator(Settings(**{"interval": 0.02, "token": SECRET, "strikes": 2, **settings})) as simulator:
         yield simulator
 
 

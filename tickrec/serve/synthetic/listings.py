@@ -119,15 +119,17 @@ _BSE: Final = {
     "M&M": "500520",
 }
 _STEPS: Final = (0.5, 1, 2.5, 5, 10, 20, 50, 100, 250, 500, 1000)
-_STOCK_STRIKES, _COMMODITY_STRIKES, _INDEX_STRIKES = 2, 20, 40
+SHARE_STRIKES: Final = 10
+_COMMODITY_STRIKES, _INDEX_STRIKES = 20, 40
 """Strikes either side of the money."""
 
 
 class Master:
-    """Every instrument that exists on a date."""
+    """Every instrument that exists on a date, options on shares at `strikes` strikes either side of the money."""
 
-    def __init__(self, date: dt.date) -> None:
+    def __init__(self, date: dt.date, strikes: int = SHARE_STRIKES) -> None:
         self.date = date
+        self.strikes = strikes
         self._tokens: dict[str, set[str]] = {}
         self.listings = {listing.key: listing for listing in self._list()}
 
@@ -192,7 +194,7 @@ class Master:
             yield self._contract(spot, expiry, "FUT", tick=share_tick(stock.price), weight=3 - number)
         step = next(step for step in _STEPS if step >= stock.price * 0.01)
         for expiry in months[:2]:
-            yield from self._chain(spot, expiry, _strikes(stock.price, step, _STOCK_STRIKES))
+            yield from self._chain(spot, expiry, _strikes(stock.price, step, self.strikes))
 
     def _commodity_contracts(self, commodity: _Commodity) -> Iterator[Listing]:
         """Futures are their own spot; options on them name the future as underlying."""
@@ -278,9 +280,9 @@ class Master:
 
 
 @functools.lru_cache(maxsize=4)
-def master_of(date: dt.date) -> Master:
+def master_of(date: dt.date, strikes: int = SHARE_STRIKES) -> Master:
     """The instruments of a date; read only, so it is made once."""
-    return Master(date)
+    return Master(date, strikes)
 
 
 def share_tick(price: float) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tickrec.clock import ist
-from tickrec.serve.synthetic.listings import master_of
+from tickrec.serve.synthetic.listings import SHARE_STRIKES, master_of
 from tickrec.serve.synthetic.minutes import Minute
 from tickrec.serve.synthetic.phases import Hours, Phase
 from tickrec.serve.synthetic.prices import Security, Trend
@@ -23,14 +23,16 @@ _REMEMBERED: Final = dt.timedelta(days=40)
 
 
 class Market:
-    """All instruments of a date; creates the state of one when it is first asked for."""
+    """All instruments of a date; creates the state of one when it is first asked for. `strikes` is as in `Master`."""
 
-    def __init__(self, seed: int, hours: Hours, wall_ns: int, trend: Trend | None = None) -> None:
+    def __init__(
+        self, seed: int, hours: Hours, wall_ns: int, trend: Trend | None = None, strikes: int = SHARE_STRIKES
+    ) -> None:
         self.hours = hours
         self._seed = seed
         self.trend = trend or Trend()
         self._securities: dict[str, Security] = {}
-        self.master = master_of(ist(wall_ns).date())
+        self.master = master_of(ist(wall_ns).date(), strikes)
         self._session = self._session_date(wall_ns)
 
     def security(self, key: str, wall_ns: int) -> Security | None:
@@ -97,7 +99,7 @@ class Market:
         """Start the next date, with new expiries, and the next session, with volumes from zero, when they have come."""
         date = ist(wall_ns).date()
         if date != self.master.date:
-            self.master = master_of(date)
+            self.master = master_of(date, self.master.strikes)
         session = self._session_date(wall_ns)
         if session == self._session:
             return

@@ -14,7 +14,7 @@ from tickrec.errors import UsageError
 from tickrec.serve.server import Server, Terms
 from tickrec.serve.source import Minute, Moment, Update
 from tickrec.serve.subscriptions import NORMAL_CAPS
-from tickrec.serve.synthetic.listings import master_of
+from tickrec.serve.synthetic.listings import SHARE_STRIKES, Master
 from tickrec.serve.synthetic.market import Market, Wheel
 from tickrec.serve.synthetic.messages import FeedEncoder, empty_entry, market_info_frame
 from tickrec.serve.synthetic.phases import Hours, Phase
@@ -42,6 +42,8 @@ class Settings(Terms):
     """By how much every spot moves within `trend_span` seconds of the first subscription, beside its walk: 0.02 is up
     2 %."""
     trend_span: float = 300.0
+    strikes: int = SHARE_STRIKES
+    """Strikes either side of the money at which there are options on shares: most of the instruments there are."""
     plus: bool = False
     """A Plus account: 5 connections instead of 2, and full_d30."""
     always_open: bool = True
@@ -74,7 +76,7 @@ class Synthetic:
         clock = settings.clock
         self._hours = Hours(always_open=settings.always_open)
         trend = Trend(settings.trend, int(settings.trend_span * 1000))
-        self._market = Market(settings.seed, self._hours, clock.wall_ns(), trend)
+        self._market = Market(settings.seed, self._hours, clock.wall_ns(), trend, settings.strikes)
         self._rate = settings.rate
         self._interval_ns = int(settings.interval * SECOND)
         self._seed = settings.seed
@@ -152,7 +154,7 @@ class Synthetic:
 
     def instruments(self, exchange: str, _now: Moment) -> bytes | None:
         """The file of an exchange; None: no such file."""
-        return _file(self._market.master.date, exchange) if exchange in FILES else None
+        return _file(self._market.master, exchange) if exchange in FILES else None
 
     def holidays(self) -> list[dict[str, Any]]:
         """The data of /v2/market/holidays."""
@@ -209,6 +211,6 @@ class Synthetic:
 
 
 @functools.lru_cache(maxsize=len(FILES))
-def _file(date: dt.date, exchange: str) -> bytes:
-    """The file of an exchange on a date; made in whatever thread asks."""
-    return master_file(exchange, master_of(date).listings.values())
+def _file(master: Master, exchange: str) -> bytes:
+    """The file of an exchange; made in whatever thread asks."""
+    return master_file(exchange, master.listings.values())
