@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.days import DATE, Written, write_day, write_instruments
+from tests.days import DATE, Written, open_ns, write_day, write_instruments
 from tests.processes import simulated_broker
+from tickrec.clock import SECOND
 from tickrec.files import Lock
+from tickrec.query.session import Session
 from tickrec.seal.seal import seal
 from tickrec.store.paths import Store
 
@@ -69,6 +71,21 @@ def with_day_file(store: Store, days_to_copy: Path) -> Store:
     """A store with a sealed date, its DuckDB file, and the broker's list with A and B."""
     shutil.copytree(days_to_copy / "with_day_file", store.root)
     return store
+
+
+@pytest.fixture(scope="module")
+def module_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """A session in the evening of the usual date."""
+    evening_ns = open_ns(DATE) + 14 * 3600 * SECOND
+    with Session(Store(tmp_path_factory.mktemp("asked") / "data"), now_ns=evening_ns) as session:
+        yield session
+
+
+@pytest.fixture
+def asking(module_session: Session) -> Session:
+    """The session that a module's tests share, in the evening of the usual date; its store is empty again."""
+    shutil.rmtree(module_session.store.root, ignore_errors=True)
+    return module_session
 
 
 @pytest.fixture

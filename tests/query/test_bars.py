@@ -7,7 +7,6 @@ import pytest
 from tests import days
 from tests.query.fixtures import Row, answer, at, tick, write_sealed
 from tests.query.test_missing import KEY, asked, connected, gap, session
-from tickrec.clock import from_datetime
 from tickrec.errors import UsageError
 from tickrec.query.session import Session
 from tickrec.store.parts import PartWriter
@@ -36,11 +35,6 @@ def write(store: Store, ticks: list[Row], bars: list[Row], **tables: list[Row]) 
     write_sealed(store, days.DATE, {"exchange_bars": bars})
 
 
-def ask(store: Store, sql: str) -> list[Row]:
-    with Session(store, now_ns=from_datetime(at("23:00"))) as asking:
-        return answer(asking, sql)
-
-
 def shown(rows: list[Row]) -> list[tuple[Any, ...]]:
     names = ("open", "high", "low", "close", "volume", "ticks", "source")
     return [(f"{row['start']:%H:%M}", *(row[name] for name in names)) for row in rows]
@@ -61,9 +55,9 @@ LOST = [gap(12, "09:16:20", "09:18:40")]
 EXCHANGE = [bar(f"09:{minute}", float(minute)) for minute in range(15, 28)]
 
 
-def test_minutes_that_were_not_recorded_whole_are_the_exchange_s(store: Store) -> None:
-    write(store, TICKS, EXCHANGE, gaps=LOST)
-    assert shown(ask(store, "FROM bars('1 minute') LIMIT 6")) == [
+def test_minutes_that_were_not_recorded_whole_are_the_exchange_s(asking: Session) -> None:
+    write(asking.store, TICKS, EXCHANGE, gaps=LOST)
+    assert shown(answer(asking, "FROM bars('1 minute') LIMIT 6")) == [
         ("09:15", 101.0, 101.0, 101.0, 101.0, 10, 1, "ticks"),
         ("09:16", 15.0, 18.0, 14.0, 16.0, 1000, 0, "exchange"),
         ("09:17", 16.0, 19.0, 15.0, 17.0, 1000, 0, "exchange"),
@@ -73,22 +67,22 @@ def test_minutes_that_were_not_recorded_whole_are_the_exchange_s(store: Store) -
     ]
 
 
-def test_a_longer_bar_counts_each_minute_once_and_says_what_is_in_it(store: Store) -> None:
-    write(store, TICKS, EXCHANGE, gaps=LOST)
-    rows = ask(store, "FROM bars('5 minutes')")
+def test_a_longer_bar_counts_each_minute_once_and_says_what_is_in_it(asking: Session) -> None:
+    write(asking.store, TICKS, EXCHANGE, gaps=LOST)
+    rows = answer(asking, "FROM bars('5 minutes')")
     assert shown(rows)[:2] == [
         ("09:15", 101.0, 113.0, 14.0, 113.0, 3025, 3, "exchange"),
         ("09:20", 114.0, 114.0, 114.0, 114.0, 14, 5, "ticks"),
     ]
     assert [row["vwap"] is None for row in rows[:2]] == [True, False]
-    (day,) = ask(store, "FROM bars('1 day')")
+    (day,) = answer(asking, "FROM bars('1 day')")
     assert (day["open"], day["close"], day["source"]) == (101.0, 114.0, "exchange")
     assert f"{day['start']:%H:%M}" == "00:00"
 
 
-def test_where_the_exchange_has_nothing_ticks_stay(store: Store) -> None:
-    write(store, TICKS, EXCHANGE[:2], gaps=LOST)
-    found = shown(ask(store, "FROM bars('1 minute')"))
+def test_where_the_exchange_has_nothing_ticks_stay(asking: Session) -> None:
+    write(asking.store, TICKS, EXCHANGE[:2], gaps=LOST)
+    found = shown(answer(asking, "FROM bars('1 minute')"))
     assert [(row[0], row[-1]) for row in found[:4]] == [
         ("09:15", "ticks"),
         ("09:16", "exchange"),
@@ -98,42 +92,42 @@ def test_where_the_exchange_has_nothing_ticks_stay(store: Store) -> None:
     assert found[2][5] == 505
 
 
-def test_nothing_mixes_into_candles_and_ticks(store: Store) -> None:
-    write(store, TICKS, [], gaps=LOST)
-    before = ask(store, "FROM candles('1 minute')"), ask(store, "FROM ticks")
-    write(store, TICKS, EXCHANGE, gaps=LOST)
-    assert (ask(store, "FROM candles('1 minute')"), ask(store, "FROM ticks")) == before
+def test_nothing_mixes_into_candles_and_ticks(asking: Session) -> None:
+    write(asking.store, TICKS, [], gaps=LOST)
+    before = answer(asking, "FROM candles('1 minute')"), answer(asking, "FROM ticks")
+    write(asking.store, TICKS, EXCHANGE, gaps=LOST)
+    assert (answer(asking, "FROM candles('1 minute')"), answer(asking, "FROM ticks")) == before
 
 
-def test_an_instrument_never_recorded_and_an_index_have_bars(store: Store) -> None:
+def test_an_instrument_never_recorded_and_an_index_have_bars(asking: Session) -> None:
     bars = [bar("09:15", 5.0, key="NSE_EQ|X"), bar("09:15", 6.0, key=INDEX, volume=0)]
     subscriptions = [asked(1, "09:00", None, key="NSE_EQ|X"), asked(1, "09:00", None, key=INDEX)]
-    write(store, TICKS[:1], bars, subscriptions=subscriptions)
-    rows = ask(store, "SELECT symbol, close, volume, source FROM bars('1 hour')")
+    write(asking.store, TICKS[:1], bars, subscriptions=subscriptions)
+    rows = answer(asking, "SELECT symbol, close, volume, source FROM bars('1 hour')")
     assert rows == [
         {"symbol": "I", "close": 6.0, "volume": None, "source": "exchange"},
         {"symbol": "X", "close": 5.0, "volume": 1000, "source": "exchange"},
     ]
 
 
-def test_without_a_gap_they_are_candles(store: Store) -> None:
-    recording = days.Recording(store, instruments=5)
+def test_without_a_gap_they_are_candles(asking: Session) -> None:
+    recording = days.Recording(asking.store, instruments=5)
     recording.run()
     recording.connect()
-    recording.updates(700, 4, every_ms=2000)
+    recording.updates(250, 4, every_ms=6000)
     recording.close()
-    PartWriter(store, days.DATE).flush(recording.written.last_seq, final=True)
+    PartWriter(asking.store, days.DATE).flush(recording.written.last_seq, final=True)
     for interval in ("1 minute", "7 minutes", "1 hour", "1 day"):
-        candles = ask(store, f"SELECT * EXCLUDE (vwap) FROM candles('{interval}')")
+        candles = answer(asking, f"SELECT * EXCLUDE (vwap) FROM candles('{interval}')")
         assert len(candles) >= 5
-        rows = ask(store, f"SELECT * EXCLUDE (vwap) FROM bars('{interval}')")
+        rows = answer(asking, f"SELECT * EXCLUDE (vwap) FROM bars('{interval}')")
         assert [row.pop("source") for row in rows] == ["ticks"] * len(candles)
         assert rows == candles
 
 
 @pytest.mark.parametrize("interval", ["30 seconds", "90 seconds", "2 days", "soon"])
-def test_an_interval_that_the_exchange_cannot_fill_is_refused(store: Store, interval: str) -> None:
-    write(store, TICKS, EXCHANGE)
+def test_an_interval_that_the_exchange_cannot_fill_is_refused(asking: Session, interval: str) -> None:
+    write(asking.store, TICKS, EXCHANGE)
     with pytest.raises(UsageError, match="no interval of whole minutes up to 1 day") as caught:
-        ask(store, f"FROM bars('{interval}')")
+        answer(asking, f"FROM bars('{interval}')")
     assert "5 minutes" in caught.value.hint

@@ -54,17 +54,21 @@ def write(
     write_sealed(store, days.DATE, {"ticks": list(ticks), "sessions": found, **tables})
 
 
-def missing_of_all(store: Store, now: str = "23:59") -> dict[str, list[Interval]]:
-    with Session(store, now_ns=from_datetime(at(now))) as asking:
-        rows = answer(asking, "FROM missing")
+def missing_of_all(asking: Session) -> dict[str, list[Interval]]:
     found = defaultdict(list)
-    for row in rows:
+    for row in answer(asking, "FROM missing"):
         found[row["instrument_key"]].append((clock(row["start_ts"]), clock(row["end_ts"]), row["why"]))
     return found
 
 
-def missing(store: Store, key: str = KEY, now: str = "23:59") -> list[Interval]:
-    return missing_of_all(store, now)[key]
+def missing(asking: Session, key: str = KEY) -> list[Interval]:
+    return missing_of_all(asking)[key]
+
+
+def missing_at(store: Store, now: str) -> list[Interval]:
+    """What was missing of KEY at a time."""
+    with Session(store, now_ns=from_datetime(at(now))) as asking:
+        return missing(asking)
 
 
 def clock(moment: dt.datetime) -> str:
@@ -75,32 +79,31 @@ def clock(moment: dt.datetime) -> str:
 RECORDED = {"connections": [connected(9, "09:00", "15:45")], "subscriptions": [asked(2, "09:00", "09:00:01")]}
 
 
-def test_nothing_is_missing_of_a_day_that_was_recorded_whole(store: Store) -> None:
-    write(store, **RECORDED)
-    assert missing(store) == []
+def test_nothing_is_missing_of_a_day_that_was_recorded_whole(asking: Session) -> None:
+    write(asking.store, **RECORDED)
+    assert missing(asking) == []
 
 
-def test_of_one_date_each_table_is_read_once_and_no_other_date(store: Store) -> None:
-    write(store, **RECORDED)
-    write_sealed(store, days.DATE - dt.timedelta(days=1), {"ticks": []})
-    with Session(store) as asking:
-        plan = str(answer(asking, f"EXPLAIN FROM missing WHERE date = '{days.DATE}'"))
+def test_of_one_date_each_table_is_read_once_and_no_other_date(asking: Session) -> None:
+    write(asking.store, **RECORDED)
+    write_sealed(asking.store, days.DATE - dt.timedelta(days=1), {"ticks": []})
+    plan = str(answer(asking, f"EXPLAIN FROM missing WHERE date = '{days.DATE}'"))
     assert plan.count("READ_PARQUET") == plan.count("Scanning Files: 1/2") == 5
 
 
-def test_a_late_start_and_an_early_end_are_missing(store: Store) -> None:
+def test_a_late_start_and_an_early_end_are_missing(asking: Session) -> None:
     write(
-        store,
+        asking.store,
         connections=[connected(9, "09:31", "15:02")],
         subscriptions=[asked(2, "09:31:08", "09:31:10")],
     )
-    assert missing(store) == [("09:15", "09:31:10", NOT_YET), ("15:02", "15:30", ENDED)]
+    assert missing(asking) == [("09:15", "09:31:10", NOT_YET), ("15:02", "15:30", ENDED)]
 
 
-def test_a_gap_is_missing_of_every_key_of_its_connection(store: Store) -> None:
+def test_a_gap_is_missing_of_every_key_of_its_connection(asking: Session) -> None:
     """From where it begins, before the websocket was closed, to the first data; what answers then is back then."""
     write(
-        store,
+        asking.store,
         connections=[
             connected(8, "09:00", "10:00:20"),
             connected(9, "10:00:25", "15:45"),
@@ -113,13 +116,13 @@ def test_a_gap_is_missing_of_every_key_of_its_connection(store: Store) -> None:
         ],
         gaps=[gap(5, "10:00:05", "10:00:26")],
     )
-    assert missing(store) == [("10:00:05", "10:00:26", GAP)]
-    assert missing(store, OTHER) == []
+    assert missing(asking) == [("10:00:05", "10:00:26", GAP)]
+    assert missing(asking, OTHER) == []
 
 
-def test_a_key_that_does_not_answer_again_is_missing_after_the_gap(store: Store) -> None:
+def test_a_key_that_does_not_answer_again_is_missing_after_the_gap(asking: Session) -> None:
     write(
-        store,
+        asking.store,
         connections=[
             connected(8, "09:00", "10:00:20"),
             connected(9, "10:00:25", "11:00"),
@@ -128,7 +131,7 @@ def test_a_key_that_does_not_answer_again_is_missing_after_the_gap(store: Store)
         subscriptions=[asked(2, "09:00", "09:00:01"), asked(9, "10:00:25", None), asked(9, "11:00:10", "11:02")],
         gaps=[gap(5, "10:00:05", "10:00:26"), gap(5, "11:00", "11:00:12")],
     )
-    assert missing(store) == [
+    assert missing(asking) == [
         ("10:00:05", "10:00:26", GAP),
         ("10:00:26", "11:00", NOT_YET),
         ("11:00", "11:00:12", GAP),
@@ -136,25 +139,25 @@ def test_a_key_that_does_not_answer_again_is_missing_after_the_gap(store: Store)
     ]
 
 
-def test_a_key_that_never_answers_is_missing_all_day(store: Store) -> None:
-    write(store, connections=[connected(9, "09:00", "15:45")], subscriptions=[asked(2, "09:00", None)])
-    assert missing(store) == [("09:15", "15:30", NEVER)]
+def test_a_key_that_never_answers_is_missing_all_day(asking: Session) -> None:
+    write(asking.store, connections=[connected(9, "09:00", "15:45")], subscriptions=[asked(2, "09:00", None)])
+    assert missing(asking) == [("09:15", "15:30", NEVER)]
 
 
-def test_a_connection_that_was_never_opened_is_a_gap_of_its_keys(store: Store) -> None:
-    write(store, subscriptions=[asked(9, None, None)], gaps=[gap(9, "09:10", "14:00")])
-    assert missing(store) == [("09:15", "14:00", GAP), ("14:00", "15:30", NEVER)]
+def test_a_connection_that_was_never_opened_is_a_gap_of_its_keys(asking: Session) -> None:
+    write(asking.store, subscriptions=[asked(9, None, None)], gaps=[gap(9, "09:10", "14:00")])
+    assert missing(asking) == [("09:15", "14:00", GAP), ("14:00", "15:30", NEVER)]
 
 
-def test_entries_that_the_journal_lost_are_missing_of_every_key(store: Store) -> None:
-    write(store, **RECORDED, gaps=[gap(5, "12:00", "12:01", conn=0)])
-    assert missing(store) == [("12:00", "12:01", GAP)]
+def test_entries_that_the_journal_lost_are_missing_of_every_key(asking: Session) -> None:
+    write(asking.store, **RECORDED, gaps=[gap(5, "12:00", "12:01", conn=0)])
+    assert missing(asking) == [("12:00", "12:01", GAP)]
 
 
-def test_a_key_that_the_next_run_has_on_another_connection_is_followed_there(store: Store) -> None:
+def test_a_key_that_the_next_run_has_on_another_connection_is_followed_there(asking: Session) -> None:
     """Gaps count while a key is on their connection."""
     write(
-        store,
+        asking.store,
         connections=[
             connected(8, "09:00", "10:00"),
             connected(9, "10:05", "15:45", conn=2),
@@ -163,43 +166,46 @@ def test_a_key_that_the_next_run_has_on_another_connection_is_followed_there(sto
         subscriptions=[asked(2, "09:00", "09:00:01"), asked(7, "10:05", "10:05:02", conn=2)],
         gaps=[gap(6, "10:00", "10:05:01"), gap(5, "09:30", "09:40", conn=2), gap(7, "14:00", "14:01", conn=2)],
     )
-    assert missing(store) == [("10:00", "10:05", GAP), ("10:05", "10:05:02", NOT_YET), ("14:00", "14:01", GAP)]
+    assert missing(asking) == [("10:00", "10:05", GAP), ("10:05", "10:05:02", NOT_YET), ("14:00", "14:01", GAP)]
 
 
-def test_a_run_that_died_is_a_gap_until_the_end(store: Store) -> None:
+def test_a_run_that_died_is_a_gap_until_the_end(asking: Session) -> None:
     write(
-        store,
+        asking.store,
         connections=[connected(8, "09:00", "13:00")],
         subscriptions=[asked(2, "09:00", "09:00:01")],
         gaps=[gap(8, "13:00", None)],
     )
-    assert missing(store) == [("13:00", "15:30", GAP)]
+    assert missing(asking) == [("13:00", "15:30", GAP)]
 
 
-def test_of_a_day_that_goes_on_nothing_is_missing_after_now(store: Store) -> None:
+def test_of_a_day_that_goes_on_nothing_is_missing_after_now(asking: Session) -> None:
     late = {"connections": [connected(9, "09:31", None)], "subscriptions": [asked(2, "09:31:08", "09:31:10")]}
-    write(store, **late)
-    assert missing(store, now="09:10") == []
-    assert missing(store, now="09:20") == [("09:15", "09:20", NOT_YET)]
-    assert missing(store, now="10:00") == [("09:15", "09:31:10", NOT_YET)]
+    write(asking.store, **late)
+    assert missing_at(asking.store, now="09:10") == []
+    assert missing_at(asking.store, now="09:20") == [("09:15", "09:20", NOT_YET)]
+    assert missing_at(asking.store, now="10:00") == [("09:15", "09:31:10", NOT_YET)]
 
 
-def test_the_sessions_are_those_that_were_told_last(store: Store) -> None:
+def test_the_sessions_are_those_that_were_told_last(asking: Session) -> None:
     moved = [session(1), session(4, "09:15", "11:00"), session(4, "13:00", "14:00")]
     write(
-        store,
+        asking.store,
         sessions=moved,
         connections=[connected(9, "09:00", "10:59")],
         subscriptions=[asked(2, "09:00", "09:00:01")],
     )
-    assert missing(store) == [("10:59", "11:00", ENDED), ("13:00", "14:00", ENDED)]
+    assert missing(asking) == [("10:59", "11:00", ENDED), ("13:00", "14:00", ENDED)]
 
 
-def test_the_calendar_stands_in_where_no_session_was_told(store: Store) -> None:
+def test_the_calendar_stands_in_where_no_session_was_told(asking: Session) -> None:
     write(
-        store, sessions=[], connections=[connected(9, "09:00", "15:00")], subscriptions=[asked(2, "09:00", "09:00:01")]
+        asking.store,
+        sessions=[],
+        connections=[connected(9, "09:00", "15:00")],
+        subscriptions=[asked(2, "09:00", "09:00:01")],
     )
-    assert missing(store) == [("15:00", "15:30", ENDED)]
+    assert missing(asking) == [("15:00", "15:30", ENDED)]
 
 
 # Stale instruments
@@ -235,36 +241,36 @@ def write_ticked(store: Store, rows: list[Row]) -> None:
     )
 
 
-LIVELY = every(5, ("09:15:01", "15:29:59"))
+LIVELY = every(10, ("09:15:01", "15:29:59"))
 
 
-def test_one_that_stops_while_it_traded_and_others_tick_is_stale(store: Store) -> None:
-    mine = every(5, ("09:15:01", "11:02:01"), ("11:09", "15:29:58"))
+def test_one_that_stops_while_it_traded_and_others_tick_is_stale(asking: Session) -> None:
+    mine = every(10, ("09:15:01", "11:02:01"), ("11:09", "15:29:58"))
     rows = ticks(mine, KEY, 1)
-    for row in rows[-len(every(5, ("11:09", "15:29:58"))) :]:
+    for row in rows[-len(every(10, ("11:09", "15:29:58"))) :]:
         row["vtt"] += 41_200
-    write_ticked(store, [*rows, *ticks(LIVELY, OTHER, 2)])
-    assert missing(store) == [("11:02:01", "11:09", STALE)]
-    assert missing(store, OTHER) == []
+    write_ticked(asking.store, [*rows, *ticks(LIVELY, OTHER, 2)])
+    assert missing(asking) == [("11:02:01", "11:09", STALE)]
+    assert missing(asking, OTHER) == []
 
 
-def test_one_that_did_not_trade_meanwhile_is_not(store: Store) -> None:
-    mine = every(5, ("09:15:01", "11:02:01"), ("11:09", "15:29:58"))
-    write_ticked(store, [*ticks(mine, KEY, 1), *ticks(LIVELY, OTHER, 2)])
-    assert missing(store) == []
+def test_one_that_did_not_trade_meanwhile_is_not(asking: Session) -> None:
+    mine = every(10, ("09:15:01", "11:02:01"), ("11:09", "15:29:58"))
+    write_ticked(asking.store, [*ticks(mine, KEY, 1), *ticks(LIVELY, OTHER, 2)])
+    assert missing(asking) == []
 
 
-def test_an_index_has_only_its_rhythm(store: Store) -> None:
-    mine = every(5, ("09:15:01", "11:02:01"), ("11:09", "15:29:58"))
-    write_ticked(store, [*ticks(mine, KEY, 1, volume=None), *ticks(LIVELY, OTHER, 2)])
-    assert missing(store) == [("11:02:01", "11:09", STALE)]
+def test_an_index_has_only_its_rhythm(asking: Session) -> None:
+    mine = every(10, ("09:15:01", "11:02:01"), ("11:09", "15:29:58"))
+    write_ticked(asking.store, [*ticks(mine, KEY, 1, volume=None), *ticks(LIVELY, OTHER, 2)])
+    assert missing(asking) == [("11:02:01", "11:09", STALE)]
 
 
-def test_when_the_whole_connection_was_mute_nobody_is_stale(store: Store) -> None:
+def test_when_the_whole_connection_was_mute_nobody_is_stale(asking: Session) -> None:
     spans = ("09:15:01", "11:02:01"), ("11:22:07", "15:29:58")
-    rows = [*ticks(every(5, *spans), KEY, 1, volume=None), *ticks(every(5, *spans), OTHER, 2, volume=None)]
-    write_ticked(store, rows)
-    assert missing(store) == missing(store, OTHER) == []
+    rows = [*ticks(every(10, *spans), KEY, 1, volume=None), *ticks(every(10, *spans), OTHER, 2, volume=None)]
+    write_ticked(asking.store, rows)
+    assert missing(asking) == missing(asking, OTHER) == []
 
 
 @pytest.mark.parametrize(
@@ -272,32 +278,32 @@ def test_when_the_whole_connection_was_mute_nobody_is_stale(store: Store) -> Non
     [(10, 190, False), (10, 215, True), (1, 29, False), (1, 32, True), (120, 3600, False)],
     ids=["19 times its spacing", "21 times", "29 seconds", "32 seconds", "too seldom to tell"],
 )
-def test_it_is_its_own_rhythm_that_counts(store: Store, spacing: float, silence: int, stale: bool) -> None:
+def test_it_is_its_own_rhythm_that_counts(asking: Session, spacing: float, silence: int, stale: bool) -> None:
     resumed = at("11:00") + dt.timedelta(seconds=silence)
     mine = [*every(spacing, ("10:20", "11:00")), resumed]
-    later = [moment for moment in every(5, ("11:00", "15:29:58")) if moment > resumed]
-    write_ticked(store, [*ticks([*mine, *later], KEY, 1, volume=None), *ticks(LIVELY, OTHER, 2)])
-    assert [why for _, _, why in missing(store)] == [STALE] * stale
+    later = [moment for moment in every(10, ("11:00", "15:29:58")) if moment > resumed]
+    write_ticked(asking.store, [*ticks([*mine, *later], KEY, 1, volume=None), *ticks(LIVELY, OTHER, 2)])
+    assert [why for _, _, why in missing(asking)] == [STALE] * stale
 
 
-def test_one_that_never_ticks_again_is_stale_to_the_end_and_a_snapshot_is_no_tick(store: Store) -> None:
-    mine = ticks(every(5, ("09:15:01", "14:00:01")), KEY, 1)
+def test_one_that_never_ticks_again_is_stale_to_the_end_and_a_snapshot_is_no_tick(asking: Session) -> None:
+    mine = ticks(every(10, ("09:15:01", "14:00:01")), KEY, 1)
     shown = tick(10**5 + 1, "14:30", key=KEY, snapshot=True, vtt=10**6, ltq=1)
-    write_ticked(store, [*mine, shown, *ticks(LIVELY, OTHER, 2)])
-    assert missing(store) == [("14:00:01", "15:30", STALE)]
-    assert missing(store, now="14:01:20") == []
-    assert missing(store, now="14:10") == [("14:00:01", "14:10", STALE)]
+    write_ticked(asking.store, [*mine, shown, *ticks(LIVELY, OTHER, 2)])
+    assert missing(asking) == [("14:00:01", "15:30", STALE)]
+    assert missing_at(asking.store, now="14:01:20") == []
+    assert missing_at(asking.store, now="14:10") == [("14:00:01", "14:10", STALE)]
 
     shown["vtt"] = mine[-1]["vtt"]
-    write_ticked(store, [*mine, shown, *ticks(LIVELY, OTHER, 2)])
-    assert missing(store) == [], "the snapshot says that nothing was traded"
+    write_ticked(asking.store, [*mine, shown, *ticks(LIVELY, OTHER, 2)])
+    assert missing(asking) == [], "the snapshot says that nothing was traded"
 
 
-def test_a_gap_in_a_stale_time_is_a_gap(store: Store) -> None:
-    mine = ticks(every(5, ("09:15:01", "11:02:01"), ("11:30", "15:29:58")), KEY, 1, volume=None)
-    others = ticks(every(5, ("09:15:01", "11:10"), ("11:11", "15:29:59")), OTHER, 2)
+def test_a_gap_in_a_stale_time_is_a_gap(asking: Session) -> None:
+    mine = ticks(every(10, ("09:15:01", "11:02:01"), ("11:30", "15:29:58")), KEY, 1, volume=None)
+    others = ticks(every(10, ("09:15:01", "11:10"), ("11:11", "15:29:59")), OTHER, 2)
     write(
-        store,
+        asking.store,
         ticks=[*mine, *others],
         connections=[connected(8, "09:00", "11:10:01"), connected(9, "11:10:55", "15:45")],
         subscriptions=[
@@ -307,7 +313,7 @@ def test_a_gap_in_a_stale_time_is_a_gap(store: Store) -> None:
         ],
         gaps=[gap(8, "11:10", "11:11")],
     )
-    assert missing(store) == [("11:02:01", "11:10", STALE), ("11:10", "11:11", GAP), ("11:11", "11:30", STALE)]
+    assert missing(asking) == [("11:02:01", "11:10", STALE), ("11:10", "11:11", GAP), ("11:11", "11:30", STALE)]
 
 
 # Random days
@@ -375,10 +381,10 @@ def model(sockets: Sequence[Websocket], gaps: Sequence[tuple[int, int, int]], ke
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_random_days_are_as_the_model_says(store: Store, seed: int) -> None:
+def test_random_days_are_as_the_model_says(asking: Session, seed: int) -> None:
     sockets, gaps = random_day(random.Random(seed))
     write(
-        store,
+        asking.store,
         sessions=[session(1, "09:05", "09:35")],
         connections=[connected(9, second(each.opened), second(each.closed), conn=each.conn) for each in sockets],
         subscriptions=[
@@ -388,7 +394,7 @@ def test_random_days_are_as_the_model_says(store: Store, seed: int) -> None:
         ],
         gaps=[gap(5, second(start), second(end), conn=conn) for conn, start, end in gaps],
     )
-    found = missing_of_all(store)
+    found = missing_of_all(asking)
     for key, conn in zip(KEYS, (1, 1, 2), strict=True):
         expected = model(sockets, gaps, key, conn)
         told: list[str | None] = [None] * len(expected)
@@ -399,11 +405,11 @@ def test_random_days_are_as_the_model_says(store: Store, seed: int) -> None:
         assert told == expected, key
 
 
-def test_a_key_that_was_followed_is_missing_from_when_it_was_asked_for(store: Store) -> None:
+def test_a_key_that_was_followed_is_missing_from_when_it_was_asked_for(asking: Session) -> None:
     write(
-        store,
+        asking.store,
         connections=[connected(9, "09:00", "15:45")],
         subscriptions=[asked(2, "11:00", "11:00:02") | {"followed": True}, asked(2, "09:00", "09:00:01", key=OTHER)],
     )
-    assert missing(store) == [("11:00", "11:00:02", NOT_YET)]
-    assert missing(store, now="10:00") == []
+    assert missing(asking) == [("11:00", "11:00:02", NOT_YET)]
+    assert missing_at(asking.store, now="10:00") == []

@@ -4,7 +4,6 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ import pytest
 from tests import days
 from tests.query.fixtures import Row, answer, at, tick, write_sealed
 from tickrec.query.session import Session
-from tickrec.store.paths import Store
 
 NEAR = 6
 MINUTE, HOUR, DAY = 60_000_000, 3_600_000_000, 86_400_000_000
@@ -196,19 +194,17 @@ def spoil(rows: list[Row], chance: random.Random) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_days_with_wrong_values_are_as_in_plain_python(tmp_path: Path, seed: int) -> None:
+def test_days_with_wrong_values_are_as_in_plain_python(asking: Session, seed: int) -> None:
     chance = random.Random(seed)
     rows = clean_day(chance)
     if seed:
         spoil(rows, chance)
-    store = Store(tmp_path / "data")
-    write_sealed(store, days.DATE, {"ticks": rows})
+    write_sealed(asking.store, days.DATE, {"ticks": rows})
     window = MINUTE // 2
-    with Session(store) as session:
-        trades = answer(session, "SELECT seq, instrument_key, ltp, qty FROM trades ORDER BY seq")
-        columns = "instrument_key, epoch_us(start) AS start, open, high, low, close, volume, ticks"
-        bars = {width: answer(session, f"SELECT {columns} FROM candles('{name}')") for name, width in WIDTHS.items()}
-        spikes = answer(session, "SELECT seq, from_ltp, round(change_percent, 6) FROM spikes('30 seconds', 0.3)")
+    trades = answer(asking, "SELECT seq, instrument_key, ltp, qty FROM trades ORDER BY seq")
+    columns = "instrument_key, epoch_us(start) AS start, open, high, low, close, volume, ticks"
+    bars = {width: answer(asking, f"SELECT {columns} FROM candles('{name}')") for name, width in WIDTHS.items()}
+    spikes = answer(asking, "SELECT seq, from_ltp, round(change_percent, 6) FROM spikes('30 seconds', 0.3)")
     expected = [tuple(trade.values())[:4] for trade in model_trades(rows) if trade["qty"] is not None]
     assert [tuple(row.values()) for row in trades] == expected
     for width, found in bars.items():
@@ -231,7 +227,7 @@ WIDTHS = {"10 seconds": MINUTE // 6, "1 minute": MINUTE, "1 day": DAY}
         *((INDEX, kind) for kind in ("ahead", "yesterday")),
     ],
 )
-def test_a_wrong_trade_time_costs_one_row_at_most(tmp_path: Path, key: str, kind: str) -> None:
+def test_a_wrong_trade_time_costs_one_row_at_most(asking: Session, key: str, kind: str) -> None:
     rows = clean_day(random.Random(1))
     place = next(i for i in range(100, 200) if rows[i]["instrument_key"] == key and rows[i]["ltt"] > at("10:02"))
     expected = model_candles([row for row in rows if row["instrument_key"] == key], MINUTE)
@@ -245,11 +241,9 @@ def test_a_wrong_trade_time_costs_one_row_at_most(tmp_path: Path, key: str, kind
         "none": None,
     }
     rows[place]["ltt"] = wrong[kind]
-    store = Store(tmp_path / "data")
-    write_sealed(store, days.DATE, {"ticks": rows})
-    with Session(store) as session:
-        columns = "instrument_key, epoch_us(start) AS start, open, high, low, close, volume, ticks"
-        bars = answer(session, f"SELECT {columns} FROM candles('1 minute') WHERE instrument_key = '{key}'")
+    write_sealed(asking.store, days.DATE, {"ticks": rows})
+    columns = "instrument_key, epoch_us(start) AS start, open, high, low, close, volume, ticks"
+    bars = answer(asking, f"SELECT {columns} FROM candles('1 minute') WHERE instrument_key = '{key}'")
     found = {tuple(row.values())[:2]: tuple(row.values())[2:] for row in bars}
     assert found.keys() == expected.keys()
     assert sum(bar[-1] for bar in expected.values()) - sum(bar[-1] for bar in found.values()) in (0, 1)
@@ -258,7 +252,7 @@ def test_a_wrong_trade_time_costs_one_row_at_most(tmp_path: Path, key: str, kind
 
 
 @pytest.mark.parametrize(("count", "wrong"), [(1, 10_000_000), (1, 2**62), (2, -(10**6)), (3, 2**31), (3, -(10**6))])
-def test_a_wrong_volume_passes_what_traded_on_to_the_next_row(tmp_path: Path, wrong: int, count: int) -> None:
+def test_a_wrong_volume_passes_what_traded_on_to_the_next_row(asking: Session, wrong: int, count: int) -> None:
     volumes = [1_000 + 10 * n for n in range(30)]
     rows = [
         tick(seq, f"10:00:{seq:02}", snapshot=not seq, ltp=100.0 + seq, ltt=f"10:00:{seq:02}", vtt=vtt)
@@ -266,74 +260,66 @@ def test_a_wrong_volume_passes_what_traded_on_to_the_next_row(tmp_path: Path, wr
     ]
     for place in range(10, 10 + count):
         rows[place]["vtt"] = max(0, rows[place]["vtt"] + wrong + place)
-    store = Store(tmp_path / "data")
-    write_sealed(store, days.DATE, {"ticks": rows})
-    with Session(store) as session:
-        trades = {row["seq"]: row["qty"] for row in answer(session, "SELECT seq, qty FROM trades")}
+    write_sealed(asking.store, days.DATE, {"ticks": rows})
+    trades = {row["seq"]: row["qty"] for row in answer(asking, "SELECT seq, qty FROM trades")}
     expected = {seq: 10 for seq in range(1, 30) if not 10 <= seq < 10 + count}
     assert trades == expected | {10 + count: 10 * (count + 1)}
 
 
 @pytest.mark.parametrize("level", [0, 5, 600, 10_000_000])
-def test_a_level_that_stays_is_the_new_truth(tmp_path: Path, level: int) -> None:
+def test_a_level_that_stays_is_the_new_truth(asking: Session, level: int) -> None:
     """Of the row in which the volume begins anew nothing is known; a volume that jumps up has traded."""
     volumes = [1_000 + 10 * n for n in range(15)] + [level + 3 * n for n in range(15)]
     rows = [
         tick(seq, f"10:00:{seq:02}", snapshot=not seq, ltp=100.0 + seq, ltt=f"10:00:{seq:02}", vtt=vtt)
         for seq, vtt in enumerate(volumes)
     ]
-    store = Store(tmp_path / "data")
-    write_sealed(store, days.DATE, {"ticks": rows})
-    with Session(store) as session:
-        trades = {row["seq"]: row["qty"] for row in answer(session, "SELECT seq, qty FROM trades")}
+    write_sealed(asking.store, days.DATE, {"ticks": rows})
+    trades = {row["seq"]: row["qty"] for row in answer(asking, "SELECT seq, qty FROM trades")}
     jump = {15: level - 1_140} if level > 1_140 else {}
     assert trades == {seq: 10 for seq in range(1, 15)} | jump | {seq: 3 for seq in range(16, 30)}
 
 
 @pytest.mark.parametrize("price", [0.0, math.nan, math.inf, -math.inf, -5.0, None])
-def test_a_row_without_a_usable_price_passes_its_volume_on(tmp_path: Path, price: float | None) -> None:
+def test_a_row_without_a_usable_price_passes_its_volume_on(asking: Session, price: float | None) -> None:
     prices = [100.0, 101.0, price, 99.0, 98.0]
     rows = [
         tick(seq, f"10:00:0{seq}", snapshot=not seq, ltp=each, ltt=f"10:00:0{seq}", vtt=10 * seq + 10)
         for seq, each in enumerate(prices)
     ]
-    store = Store(tmp_path / "data")
-    write_sealed(store, days.DATE, {"ticks": rows})
-    with Session(store) as session:
-        trades = [tuple(row.values()) for row in answer(session, "SELECT ltp, qty FROM trades ORDER BY seq")]
-        bars = answer(session, "SELECT high, low, volume FROM candles('1 minute')")
+    write_sealed(asking.store, days.DATE, {"ticks": rows})
+    trades = [tuple(row.values()) for row in answer(asking, "SELECT ltp, qty FROM trades ORDER BY seq")]
+    bars = answer(asking, "SELECT high, low, volume FROM candles('1 minute')")
     assert trades == [(101.0, 10), (99.0, 20), (98.0, 10)]
     assert bars == [{"high": 101.0, "low": 98.0, "volume": 40}]
 
 
 @pytest.mark.parametrize("price", [0.0, math.nan, None])
-def test_the_first_row_tells_what_the_volume_grows_from_whatever_its_price(tmp_path: Path, price: float | None) -> None:
+def test_the_first_row_tells_what_the_volume_grows_from_whatever_its_price(
+    asking: Session, price: float | None
+) -> None:
     rows = [
         tick(seq, f"10:00:0{seq}", snapshot=not seq, ltp=each, ltt=f"10:00:0{seq}", vtt=10 * seq + 10)
         for seq, each in enumerate([price, price, 101.0, 99.0])
     ]
-    store = Store(tmp_path / "data")
-    write_sealed(store, days.DATE, {"ticks": rows})
-    with Session(store) as session:
-        trades = [tuple(row.values()) for row in answer(session, "SELECT ltp, qty FROM trades ORDER BY seq")]
+    write_sealed(asking.store, days.DATE, {"ticks": rows})
+    trades = [tuple(row.values()) for row in answer(asking, "SELECT ltp, qty FROM trades ORDER BY seq")]
     assert trades == [(101.0, 20), (99.0, 10)]
 
 
-def test_a_commodity_can_have_a_negative_price(tmp_path: Path) -> None:
+def test_a_commodity_can_have_a_negative_price(asking: Session) -> None:
     rows = [
         tick(seq, f"20:00:0{seq}", key=CRUDE, snapshot=not seq, ltp=price, ltt=f"20:00:0{seq}", vtt=seq)
         for seq, price in enumerate([1.0, 0.5, -2.0, -37.6, -20.0])
     ]
-    store = Store(tmp_path / "data")
-    write_sealed(store, days.DATE, {"ticks": rows})
-    with Session(store) as session:
-        bars = answer(session, "SELECT open, high, low, close, volume, vwap FROM candles('1 minute')")
-        spikes = answer(session, "SELECT seq, from_ltp, round(change_percent, 1) AS change FROM spikes('1 minute', 50)")
+    write_sealed(asking.store, days.DATE, {"ticks": rows})
+    bars = answer(asking, "SELECT open, high, low, close, volume, vwap FROM candles('1 minute')")
+    spikes = answer(asking, "SELECT seq, from_ltp, round(change_percent, 1) AS change FROM spikes('1 minute', 50)")
     assert bars == [{"open": 0.5, "high": 0.5, "low": -37.6, "close": -20.0, "volume": 4, "vwap": -14.775}]
     assert [tuple(row.values()) for row in spikes] == [(2, 0.5, -500.0)]
 
 
-def test_a_move_that_hovers_at_the_threshold_is_told_once(tmp_path: Path) -> None:
+def test_a_move_that_hovers_at_the_threshold_is_told_once(asking: Session) -> None:
     prices = [100.0, 100.0, 101.0, 100.9, 101.1, 100.95, 101.0, 100.9, 101.0]
     moments = [f"10:00:{5 * seq:02}" for seq in range(9)]
     later = [("10:05:00", 102.0), ("10:05:10", 103.5)]
@@ -341,8 +327,6 @@ def test_a_move_that_hovers_at_the_threshold_is_told_once(tmp_path: Path) -> Non
         tick(seq, moment, snapshot=not seq, ltp=price, ltt=moment, vtt=seq)
         for seq, (moment, price) in enumerate([*zip(moments, prices, strict=True), *later])
     ]
-    store = Store(tmp_path / "data")
-    write_sealed(store, days.DATE, {"ticks": rows})
-    with Session(store) as session:
-        spikes = answer(session, "SELECT seq, from_ltp FROM spikes('1 minute', 1)")
+    write_sealed(asking.store, days.DATE, {"ticks": rows})
+    spikes = answer(asking, "SELECT seq, from_ltp FROM spikes('1 minute', 1)")
     assert [tuple(row.values()) for row in spikes] == [(2, 100.0), (10, 102.0)]

@@ -46,11 +46,10 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
-def ask(store: Store, sql: str, *rows: Row, date: dt.date = DATE, **small: Iterable[Row]) -> list[Row]:
+def ask(asking: Session, sql: str, *rows: Row, **small: Iterable[Row]) -> list[Row]:
     """The answer about a day that consists of `rows`."""
-    write_sealed(store, date, {"ticks": rows, **small})
-    with Session(store) as session:
-        return answer(session, sql)
+    write_sealed(asking.store, DATE, {"ticks": rows, **small})
+    return answer(asking, sql)
 
 
 # What is described is what there is
@@ -230,7 +229,7 @@ def test_as_of_joins_find_what_was_known_then(recorded: Store) -> None:
 # One trap each
 
 
-def test_what_traded_across_a_reconnect_is_in_the_first_message_after_it(store: Store) -> None:
+def test_what_traded_across_a_reconnect_is_in_the_first_message_after_it(asking: Session) -> None:
     rows = [
         tick(1, "11:00:00", snapshot=True, ltp=100.0, ltt="10:59:58", vtt=5_000),
         tick(2, "11:00:01", ltp=101.0, ltt="11:00:00.5", vtt=5_010),
@@ -238,18 +237,18 @@ def test_what_traded_across_a_reconnect_is_in_the_first_message_after_it(store: 
         tick(4, "11:05:01", ltp=102.0, ltt="11:05:00.5", vtt=6_007),
         tick(5, "11:09:00", snapshot=True, ltp=102.0, ltt="11:05:00.5", vtt=6_007),
     ]
-    found = ask(store, "SELECT seq, qty FROM trades ORDER BY seq", *rows)
+    found = ask(asking, "SELECT seq, qty FROM trades ORDER BY seq", *rows)
     assert [tuple(row.values()) for row in found] == [(2, 10), (3, 990), (4, 7)]
-    bars = ask(store, "SELECT start, low, volume FROM candles('1 minute')", *rows)
+    bars = ask(asking, "SELECT start, low, volume FROM candles('1 minute')", *rows)
     assert [tuple(as_ist(row).values()) for row in bars] == [
         (at("11:00"), 101.0, 10),
         (at("11:04"), 90.0, 990),
         (at("11:05"), 102.0, 7),
     ]
-    assert ask(store, "SELECT volume FROM candles('1 day')", *rows) == [{"volume": 1_007}]
+    assert ask(asking, "SELECT volume FROM candles('1 day')", *rows) == [{"volume": 1_007}]
 
 
-def test_an_instrument_idle_all_morning_trades_its_volume_of_today(store: Store) -> None:
+def test_an_instrument_idle_all_morning_trades_its_volume_of_today(asking: Session) -> None:
     idle: dict[str, Any] = {"ltp": 50.0, "ltt": at("15:29:00", YESTERDAY), "vtt": 40}
     rows = [
         tick(1, "08:55", snapshot=True, **idle),
@@ -257,17 +256,17 @@ def test_an_instrument_idle_all_morning_trades_its_volume_of_today(store: Store)
         tick(3, "11:30:00", ltp=51.0, ltt="11:29:59", vtt=75),
         tick(4, "11:31:00", ltp=52.0, ltt="11:30:59", vtt=100),
     ]
-    assert [row["qty"] for row in ask(store, "SELECT qty FROM trades ORDER BY seq", *rows)] == [75, 25]
-    bars = ask(store, "SELECT start, open, volume FROM candles('1 hour')", *rows)
+    assert [row["qty"] for row in ask(asking, "SELECT qty FROM trades ORDER BY seq", *rows)] == [75, 25]
+    bars = ask(asking, "SELECT start, open, volume FROM candles('1 hour')", *rows)
     assert [as_ist(bar) for bar in bars] == [{"start": at("11:15"), "open": 51.0, "volume": 100}]
 
 
-def test_the_first_row_of_an_instrument_tells_no_quantity(store: Store) -> None:
+def test_the_first_row_of_an_instrument_tells_no_quantity(asking: Session) -> None:
     rows = [tick(1, "11:00", ltp=1.0, ltt="10:59:59", vtt=900), tick(2, "11:01", ltp=2.0, ltt="11:00:59", vtt=905)]
-    assert [row["qty"] for row in ask(store, "SELECT qty FROM trades", *rows)] == [5]
+    assert [row["qty"] for row in ask(asking, "SELECT qty FROM trades", *rows)] == [5]
 
 
-def test_the_pre_open_auction_is_in_the_daily_candle_and_in_no_other(store: Store) -> None:
+def test_the_pre_open_auction_is_in_the_daily_candle_and_in_no_other(asking: Session) -> None:
     rows = [
         tick(1, "09:00", snapshot=True, ltp=100.0, ltt=at("15:29", YESTERDAY), vtt=9_000),
         tick(2, "09:08:30", ltp=120.0, ltt="09:08:20", vtt=500),
@@ -277,9 +276,9 @@ def test_the_pre_open_auction_is_in_the_daily_candle_and_in_no_other(store: Stor
     day = {"start": at("00:00"), "open": 120.0, "high": 120.0, "volume": 550}
     bar = {"start": at("09:15"), "open": 110.0, "high": 111.0, "volume": 50}
     for interval, expected in (("1 minute", bar), ("1 hour", bar), ("1 day", day), ("24 hours", day)):
-        bars = ask(store, f"SELECT start, open, high, volume FROM candles('{interval}')", *rows)
+        bars = ask(asking, f"SELECT start, open, high, volume FROM candles('{interval}')", *rows)
         assert [as_ist(each) for each in bars] == [expected]
-    assert [row["qty"] for row in ask(store, "SELECT qty FROM trades ORDER BY seq", *rows)] == [500, 30, 20]
+    assert [row["qty"] for row in ask(asking, "SELECT qty FROM trades ORDER BY seq", *rows)] == [500, 30, 20]
 
 
 def test_the_simulated_market_is_always_open_and_has_no_pre_open(tmp_path: Path) -> None:
@@ -289,7 +288,9 @@ def test_the_simulated_market_is_always_open_and_has_no_pre_open(tmp_path: Path)
         tick(3, "03:00", key="NSE_EQ|B", snapshot=True, ltp=1.0, ltt="02:59", vtt=1),
         tick(4, "03:01", key="NSE_EQ|B", ltp=1.0, ltt="03:00:30", vtt=2),
     ]
-    bars = ask(Store(tmp_path / "simulated"), "SELECT start, volume FROM candles('1 hour') ORDER BY start", *rows)
+    store = Store(tmp_path / "simulated")
+    with Session(store) as session:
+        bars = ask(session, "SELECT start, volume FROM candles('1 hour') ORDER BY start", *rows)
     assert [as_ist(bar) for bar in bars] == [
         {"start": at("02:15"), "volume": 1},
         {"start": at("08:15"), "volume": 5},
@@ -302,79 +303,79 @@ OPENS = {
 }
 
 
-def test_bars_are_counted_from_the_open_of_the_segment(store: Store) -> None:
+def test_bars_are_counted_from_the_open_of_the_segment(asking: Session) -> None:
     starts = {key: start for start, keys in OPENS.items() for key in keys}
     rows = [tick(1, "14:00", key=key, snapshot=True, ltp=1.0, ltt="13:59", vtt=1) for key in starts]
     rows += [tick(2, "14:30", key=key, ltp=1.0, ltt="14:29", vtt=2) for key in starts]
-    bars = ask(store, "SELECT instrument_key, start FROM candles('1 hour')", *rows)
+    bars = ask(asking, "SELECT instrument_key, start FROM candles('1 hour')", *rows)
     assert sorted(tuple(as_ist(bar).values()) for bar in bars) == sorted((k, at(start)) for k, start in starts.items())
 
 
-def test_currency_trades_at_nine_are_no_pre_open(store: Store) -> None:
+def test_currency_trades_at_nine_are_no_pre_open(asking: Session) -> None:
     rows = [
         tick(1, "09:00:00", key="MCX_FO|1", snapshot=True, ltp=1.0, ltt=at("23:29", YESTERDAY), vtt=7_000),
         tick(2, "09:00:02", key="MCX_FO|1", ltp=2.0, ltt="09:00:01", vtt=3),
     ]
-    bars = ask(store, "SELECT start, volume FROM candles('1 minute')", *rows)
+    bars = ask(asking, "SELECT start, volume FROM candles('1 minute')", *rows)
     assert [as_ist(bar) for bar in bars] == [{"start": at("09:00"), "volume": 3}]
 
 
-def test_rows_without_prices_or_volume_leave_their_growth_to_the_next(store: Store) -> None:
+def test_rows_without_prices_or_volume_leave_their_growth_to_the_next(asking: Session) -> None:
     rows = [
         tick(1, "10:00:00", snapshot=True, ltp=1.0, ltt="09:59:59", vtt=100),
         tick(2, "10:00:01", bid=1.0, vtt=110),
         tick(3, "10:00:02", bid=1.0),
         tick(4, "10:00:03", ltp=2.0, ltt="10:00:02.5", vtt=115),
     ]
-    assert [row["qty"] for row in ask(store, "SELECT qty FROM trades", *rows)] == [15]
+    assert [row["qty"] for row in ask(asking, "SELECT qty FROM trades", *rows)] == [15]
 
 
-def test_a_message_that_comes_late_is_not_traded_again(store: Store) -> None:
+def test_a_message_that_comes_late_is_not_traded_again(asking: Session) -> None:
     volumes = [100, 110, 105, 108, 112, 112, 120]
     rows = [
         tick(seq, f"10:00:0{seq}", snapshot=not seq, ltp=1.0, ltt=f"10:00:0{seq}", vtt=vtt)
         for seq, vtt in enumerate(volumes)
     ]
-    assert [row["qty"] for row in ask(store, "SELECT qty FROM trades ORDER BY seq", *rows)] == [10, 2, 8]
+    assert [row["qty"] for row in ask(asking, "SELECT qty FROM trades ORDER BY seq", *rows)] == [10, 2, 8]
 
 
-def test_a_long_spell_of_book_only_messages_does_not_forget_the_volume(store: Store) -> None:
+def test_a_long_spell_of_book_only_messages_does_not_forget_the_volume(asking: Session) -> None:
     rows = [tick(0, "10:00", snapshot=True, ltp=1.0, ltt="09:59", vtt=100)]
     rows += [tick(seq, "10:01", bid=1.0, vtt=100) for seq in range(1, 600)]
     rows += [tick(600, "10:02", ltp=1.0, ltt="10:01:59", vtt=103)]
-    assert [row["qty"] for row in ask(store, "SELECT qty FROM trades", *rows)] == [3]
+    assert [row["qty"] for row in ask(asking, "SELECT qty FROM trades", *rows)] == [3]
 
 
-def test_without_volume_every_new_trade_time_counts(store: Store) -> None:
+def test_without_volume_every_new_trade_time_counts(asking: Session) -> None:
     times = ["09:59:00", "09:59:00", "10:00:01", "10:00:01", "10:00:02"]
     rows = [
         tick(seq, f"10:00:{seq + 10}", key="NSE_INDEX|N", snapshot=not seq, ltp=100.0 + seq, ltt=ltt)
         for seq, ltt in enumerate(times)
     ]
-    bars = ask(store, "SELECT open, close, volume, vwap, ticks FROM candles('1 minute')", *rows)
+    bars = ask(asking, "SELECT open, close, volume, vwap, ticks FROM candles('1 minute')", *rows)
     assert bars == [{"open": 102.0, "close": 104.0, "volume": None, "vwap": None, "ticks": 2}]
-    assert ask(store, "FROM trades", *rows) == []
+    assert ask(asking, "FROM trades", *rows) == []
 
 
-def test_a_change_from_last_prices_to_full_mode_trades_nothing_by_itself(store: Store) -> None:
+def test_a_change_from_last_prices_to_full_mode_trades_nothing_by_itself(asking: Session) -> None:
     rows = [
         tick(1, "10:00:00", mode="ltpc", snapshot=True, ltp=1.0, ltt="09:59:59"),
         tick(2, "10:00:01", mode="ltpc", ltp=2.0, ltt="10:00:00.5"),
         tick(3, "10:00:02", ltp=2.0, ltt="10:00:00.5", vtt=80_000),
         tick(4, "10:00:03", ltp=3.0, ltt="10:00:02.5", vtt=80_004),
     ]
-    assert [row["qty"] for row in ask(store, "SELECT qty FROM trades", *rows)] == [4]
+    assert [row["qty"] for row in ask(asking, "SELECT qty FROM trades", *rows)] == [4]
 
 
-def test_around_midnight_volume_goes_on(store: Store) -> None:
+def test_around_midnight_volume_goes_on(asking: Session) -> None:
     rows = [
         tick(1, "00:00:01", ltp=1.0, ltt=at("23:59:59.5", YESTERDAY), vtt=900),
         tick(2, "00:00:02", ltp=2.0, ltt="00:00:01", vtt=905),
     ]
-    assert [row["qty"] for row in ask(store, "SELECT qty FROM trades", *rows)] == [5]
+    assert [row["qty"] for row in ask(asking, "SELECT qty FROM trades", *rows)] == [5]
 
 
-def test_dates_do_not_run_into_each_other(store: Store) -> None:
+def test_dates_do_not_run_into_each_other(asking: Session) -> None:
     for date, volume in ((YESTERDAY, 900), (DATE, 20)):
         rows = [
             tick(1, "10:00", snapshot=True, ltp=1.0, ltt="09:59", vtt=volume),
@@ -383,13 +384,12 @@ def test_dates_do_not_run_into_each_other(store: Store) -> None:
         for row in rows:
             for column in ("recv_ts", "feed_ts", "ltt"):
                 row[column] = row[column].replace(year=date.year, month=date.month, day=date.day)
-        write_sealed(store, date, {"ticks": rows})
-    with Session(store) as session:
-        bars = answer(session, "SELECT date, volume FROM candles('1 day') ORDER BY date")
+        write_sealed(asking.store, date, {"ticks": rows})
+    bars = answer(asking, "SELECT date, volume FROM candles('1 day') ORDER BY date")
     assert bars == [{"date": YESTERDAY, "volume": 1}, {"date": DATE, "volume": 1}]
 
 
-def test_a_key_used_again_for_another_contract_is_another_instrument_on_another_day(store: Store) -> None:
+def test_a_key_used_again_for_another_contract_is_another_instrument_on_another_day(asking: Session) -> None:
     for date, symbol, volume in ((YESTERDAY, "NIFTY 26000 CE 24 NOV 26", 9_000), (DATE, "TCS 3100 PE 29 DEC 26", 20)):
         rows = [
             tick(1, "10:00", symbol=symbol, snapshot=True, ltp=1.0, ltt="09:59", vtt=volume),
@@ -399,11 +399,10 @@ def test_a_key_used_again_for_another_contract_is_another_instrument_on_another_
             for column in ("recv_ts", "feed_ts", "ltt"):
                 row[column] = row[column].replace(year=date.year, month=date.month, day=date.day)
         named = {"instrument_key": rows[0]["instrument_key"], "symbol": symbol, "segment": "NSE_FO"}
-        write_sealed(store, date, {"ticks": rows, "instruments": [named]})
-    with Session(store) as session:
-        bars = answer(session, "SELECT date, symbol, volume FROM candles('1 day') ORDER BY date")
-        sql = "SELECT DISTINCT i.symbol FROM ticks t JOIN instruments i USING (date, instrument_key) WHERE date = $d"
-        joined = [answer(session, sql.replace("$d", f"DATE '{date}'")) for date in (YESTERDAY, DATE)]
+        write_sealed(asking.store, date, {"ticks": rows, "instruments": [named]})
+    bars = answer(asking, "SELECT date, symbol, volume FROM candles('1 day') ORDER BY date")
+    sql = "SELECT DISTINCT i.symbol FROM ticks t JOIN instruments i USING (date, instrument_key) WHERE date = $d"
+    joined = [answer(asking, sql.replace("$d", f"DATE '{date}'")) for date in (YESTERDAY, DATE)]
     assert bars == [
         {"date": YESTERDAY, "symbol": "NIFTY 26000 CE 24 NOV 26", "volume": 5},
         {"date": DATE, "symbol": "TCS 3100 PE 29 DEC 26", "volume": 5},
@@ -411,7 +410,7 @@ def test_a_key_used_again_for_another_contract_is_another_instrument_on_another_
     assert joined == [[{"symbol": "NIFTY 26000 CE 24 NOV 26"}], [{"symbol": "TCS 3100 PE 29 DEC 26"}]]
 
 
-def test_bars_of_the_broker_from_yesterday_are_left_out(store: Store) -> None:
+def test_bars_of_the_broker_from_yesterday_are_left_out(asking: Session) -> None:
     bar: dict[str, Any] = {"min_open": 1.0, "min_high": 2.0, "min_low": 1.0, "min_close": 2.0}
     rows = [
         tick(1, "09:01", min_ts=at("15:29", YESTERDAY), min_volume=5, **bar),
@@ -419,17 +418,17 @@ def test_bars_of_the_broker_from_yesterday_are_left_out(store: Store) -> None:
         tick(3, "09:17", min_ts=at("09:15"), min_volume=6, **bar),
         tick(4, "09:17:01", min_ts=at("09:15"), min_volume=7, **bar),
     ]
-    found = ask(store, "SELECT min_ts, min_volume FROM feed_bars", *rows)
+    found = ask(asking, "SELECT min_ts, min_volume FROM feed_bars", *rows)
     assert [as_ist(row) for row in found] == [{"min_ts": at("09:15"), "min_volume": 7}]
 
 
-def test_depth_of_uneven_sides(store: Store) -> None:
+def test_depth_of_uneven_sides(asking: Session) -> None:
     rows = [
         tick(1, "10:00", bid_prices=[2.0, 1.0], bid_qtys=[5, 6], ask_prices=[3.0], ask_qtys=[7]),
         tick(2, "10:01", ask_prices=[4.0], ask_qtys=[8]),
         tick(3, "10:02"),
     ]
-    found = ask(store, "SELECT seq, level, bid, bid_qty, ask, ask_qty FROM depth ORDER BY seq, level", *rows)
+    found = ask(asking, "SELECT seq, level, bid, bid_qty, ask, ask_qty FROM depth ORDER BY seq, level", *rows)
     assert [tuple(row.values()) for row in found] == [
         (1, 1, 2.0, 5, 3.0, 7),
         (1, 2, 1.0, 6, None, None),
@@ -464,7 +463,7 @@ def chain_day() -> list[Row]:
     return rows
 
 
-def test_an_option_chain_shows_both_sides_as_last_known(store: Store) -> None:
+def test_an_option_chain_shows_both_sides_as_last_known(asking: Session) -> None:
     instruments = [*CHAIN, contract("CE", 300.0, 30), contract("FUT", 0.0)]
     instruments.append(
         contract("CE", 100.0, 24, underlying_symbol="OTHER", underlying_key="x", instrument_key="NSE_FO|z")
@@ -475,7 +474,7 @@ def test_an_option_chain_shows_both_sides_as_last_known(store: Store) -> None:
         (dt.date(2026, 11, 24), 100.0, 1.0, 0.6, 8, 10.0, 3.0, 0.6, 150.0),
         (dt.date(2026, 11, 24), 200.0, 2.0, 0.6, 8, 10.0, 4.0, 0.6, 150.0),
     ]
-    write_sealed(store, YESTERDAY, {"ticks": [tick(1, "10:00", key="NSE_FO|CE100-24", ltp=77.0)]})
+    write_sealed(asking.store, YESTERDAY, {"ticks": [tick(1, "10:00", key="NSE_FO|CE100-24", ltp=77.0)]})
     for underlying, when in (
         ("'NIFTY'", f"'{moment}'"),
         ("'nifty'", f"TIMESTAMPTZ '{moment}'"),
@@ -483,30 +482,30 @@ def test_an_option_chain_shows_both_sides_as_last_known(store: Store) -> None:
         ("'NIFTY'", f"TIMESTAMP '{DATE} 10:05:30'"),
     ):
         rows = ask(
-            store, f"SELECT {columns} FROM option_chain({underlying}, {when})", *chain_day(), instruments=instruments
+            asking, f"SELECT {columns} FROM option_chain({underlying}, {when})", *chain_day(), instruments=instruments
         )
         assert [tuple(row.values()) for row in rows] == expected
 
 
-def test_an_option_chain_opens_one_date(store: Store) -> None:
+def test_an_option_chain_opens_one_date(asking: Session) -> None:
     for back in (1, 2):
         date = DATE - dt.timedelta(days=back)
-        write_sealed(store, date, {"ticks": [tick(1, "10:00", ltp=1.0)], "instruments": CHAIN})
-    store.sealed_path("ticks", YESTERDAY).write_bytes(b"broken")
+        write_sealed(asking.store, date, {"ticks": [tick(1, "10:00", ltp=1.0)], "instruments": CHAIN})
+    asking.store.sealed_path("ticks", YESTERDAY).write_bytes(b"broken")
     for moment in ("'10:20'", f"TIMESTAMPTZ '{DATE} 10:20+05:30'", f"'{DATE} 10:20'"):
-        rows = ask(store, f"SELECT call_ltp FROM option_chain('NIFTY', {moment})", *chain_day(), instruments=CHAIN)
+        rows = ask(asking, f"SELECT call_ltp FROM option_chain('NIFTY', {moment})", *chain_day(), instruments=CHAIN)
         assert rows == [{"call_ltp": 9.0}, {"call_ltp": 9.0}]
 
 
-def test_a_spike_is_told_once_and_by_the_trade_that_made_it(store: Store) -> None:
+def test_a_spike_is_told_once_and_by_the_trade_that_made_it(asking: Session) -> None:
     prices = [100, 100.2, 101.5, 101.6, 101.5, 100.3, 100.3, 100.2]
     rows = [
         tick(seq, f"10:00:{seq * 5:02}", snapshot=not seq, ltp=float(price), ltt=f"10:00:{seq * 5:02}", vtt=seq)
         for seq, price in enumerate([99.0, *prices])
     ]
     found = ask(
-        store, "SELECT seq, ltp, from_ltp, round(change_percent, 4) AS change FROM spikes('20 seconds', 1)", *rows
+        asking, "SELECT seq, ltp, from_ltp, round(change_percent, 4) AS change FROM spikes('20 seconds', 1)", *rows
     )
     assert [tuple(row.values()) for row in found] == [(3, 101.5, 100.0, 1.5), (6, 100.3, 101.6, -1.2795)]
-    assert ask(store, "FROM spikes('20 seconds', 2)", *rows) == []
-    assert ask(store, "FROM spikes('5 seconds', 1.25)", *rows)[0]["seq"] == 3
+    assert ask(asking, "FROM spikes('20 seconds', 2)", *rows) == []
+    assert ask(asking, "FROM spikes('5 seconds', 1.25)", *rows)[0]["seq"] == 3
