@@ -70,18 +70,22 @@ def test_a_day_that_was_recorded_whole_has_an_a(store: Store) -> None:
     }
 
 
-def test_a_gap_costs_its_seconds_and_what_traded_beyond_the_next_ticks_own_trade(store: Store) -> None:
-    before, after = every(1, ("09:15", "10:00")), every(1, ("10:00:30", "15:29:59"))
+@pytest.mark.parametrize(("begins", "missing_s"), [("10:00:00.5", 28.5), ("09:59:40", 49)], ids=["on time", "late"])
+def test_a_gap_costs_its_seconds_and_what_traded_beyond_the_next_ticks_own_trade(
+    store: Store, begins: str, missing_s: float
+) -> None:
+    """A gap begins at the time of its last message less the lateness of that: ticks that came late lie in it."""
+    before, after = every(10, ("09:15", "10:00")), every(10, ("10:00:30", "15:29:50"))
     ticks = [*grown(before, 10), *grown(after, 10_000, start=10 * len(before) + 500)]
     write(
         store,
         ticks,
         connections=[connected(8, "09:00", "10:00:01"), connected(9, "10:00:20", "15:45")],
         subscriptions=[asked(2, "09:00", "09:00:01"), asked(9, "10:00:20", "10:00:29")],
-        gaps=[gap(8, "10:00:00.5", "10:00:29")],
+        gaps=[gap(8, begins, "10:00:29")],
     )
     found = one_of(check_date(store, days.DATE, EVENING)).known
-    assert found.missing_us == 28.5 * SECOND_US
+    assert found.missing_us == missing_s * SECOND_US
     assert found.missing_volume == 500, "what the first tick shows beyond the last, less its own 10 units"
     assert found.intervals == 1
 
@@ -105,25 +109,10 @@ def test_a_snapshot_behind_a_gap_tells_all_of_it(store: Store) -> None:
     assert found.share == pytest.approx(9550 / found.known.volume) if found.known.volume else False
 
 
-def test_ticks_that_came_late_lie_in_the_gap_and_are_not_missing(store: Store) -> None:
-    """A gap begins at the time of its last message less the lateness of that."""
-    before, after = every(1, ("09:15", "10:00")), every(1, ("10:00:30", "15:29:59"))
-    ticks = [*grown(before, 10), *grown(after, 10_000, start=10 * len(before) + 500)]
-    write(
-        store,
-        ticks,
-        connections=[connected(8, "09:00", "10:00:01"), connected(9, "10:00:20", "15:45")],
-        subscriptions=[asked(2, "09:00", "09:00:01"), asked(9, "10:00:20", "10:00:29")],
-        gaps=[gap(8, "09:59:40", "10:00:29")],
-    )
-    found = one_of(check_date(store, days.DATE, EVENING)).known
-    assert (found.missing_us, found.missing_volume) == (49 * SECOND_US, 500)
-
-
 def test_what_traded_before_a_late_start_is_missing(store: Store) -> None:
     ticks = [
         tick(9, "09:31:10", key=KEY, symbol="A", snapshot=True, vtt=40_000, ltq=5),
-        *grown(every(1, ("09:31:11", "15:29:59")), 10, start=40_010),
+        *grown(every(10, ("09:31:20", "15:29:50")), 10, start=40_010),
     ]
     late = {
         "connections": [connected(9, "09:31", "15:45")],

@@ -256,28 +256,27 @@ def broker(tmp_path: Path) -> Broker:
     return Broker(tmp_path)
 
 
-def test_a_day_s_file_is_downloaded_once(broker: Broker) -> None:
+def test_a_day_s_file_is_downloaded_once_unless_it_is_asked_for_anew(broker: Broker) -> None:
     assert broker.symbols(23, "09:00") == ["FIRST"]
     broker.symbol = "SECOND"
     assert broker.symbols(23, "15:00") == ["FIRST"]
     assert broker.asked == 1
     assert broker.ensure(23, "15:00").stand_in_of is None
+    assert broker.ensure(23, "15:05", anew=True).column("symbol").to_pylist() == ["SECOND"]
+    broker.down = True
+    assert broker.ensure(23, "15:10", anew=True).column("symbol").to_pylist() == ["SECOND"]
 
 
-def test_a_file_from_before_the_broker_s_renewal_is_replaced_after_it(broker: Broker) -> None:
+def test_a_file_from_before_the_broker_s_renewal_is_replaced_when_the_renewed_one_can_be_had(broker: Broker) -> None:
     assert broker.symbols(23, "00:10") == ["FIRST"]
     broker.symbol = "SECOND"
     assert broker.symbols(23, "05:00") == ["FIRST"]
-    assert broker.symbols(23, "08:55") == ["SECOND"]
-    assert broker.symbols(23, "09:30") == ["SECOND"]
-
-
-def test_when_the_renewed_file_cannot_be_had_the_earlier_one_of_the_day_serves(broker: Broker) -> None:
-    broker.ensure(23, "00:10")
     broker.down = True
     found = broker.ensure(23, "08:55")
-    assert found.stand_in_of is None
-    assert len(found) == 1
+    assert (found.column("symbol").to_pylist(), found.stand_in_of) == (["FIRST"], None)
+    broker.down = False
+    assert broker.symbols(23, "08:55") == ["SECOND"]
+    assert broker.symbols(23, "09:30") == ["SECOND"]
 
 
 def test_an_older_file_stands_in_marked_until_the_day_s_own_can_be_had(broker: Broker) -> None:
@@ -287,21 +286,11 @@ def test_an_older_file_stands_in_marked_until_the_day_s_own_can_be_had(broker: B
     assert broker.ensure(23, "09:00").stand_in_of == dt.date(2026, 11, 20)
     assert broker.ensure(24, "09:00").stand_in_of == dt.date(2026, 11, 20)
     assert Master.read(broker.path(dt.date(2026, 11, 23))).stand_in_of == dt.date(2026, 11, 20)
-    broker.down, broker.symbol = False, "SECOND"
+    broker.down, broker.content = False, gzip.compress(json.dumps(LIST).encode())[:-9]
+    assert broker.ensure(24, "09:02").stand_in_of == dt.date(2026, 11, 20), "a useless download is none"
+    broker.content, broker.symbol = None, "SECOND"
     assert broker.symbols(24, "09:05") == ["SECOND"]
     assert broker.ensure(24, "09:10").stand_in_of is None
-
-
-def test_a_useless_download_is_no_download(broker: Broker) -> None:
-    broker.content = gzip.compress(b"{}")
-    with pytest.raises(UnusableList):
-        broker.ensure(20, "09:00")
-    broker.content = None
-    broker.ensure(20, "09:05")
-    broker.content = gzip.compress(json.dumps(LIST).encode())[:-9]
-    assert broker.ensure(23, "09:00").stand_in_of == dt.date(2026, 11, 20)
-    broker.content = None
-    assert broker.ensure(23, "09:05").stand_in_of is None
 
 
 def test_a_short_list_is_filled_up_from_the_day_before_s_marked_until_it_is_whole(broker: Broker) -> None:
@@ -315,15 +304,6 @@ def test_a_short_list_is_filled_up_from_the_day_before_s_marked_until_it_is_whol
     broker.records = records
     later = broker.ensure(24, "09:00")
     assert (later.short, later.stand_in_of, len(later)) == ("", None, 41)
-
-
-def test_a_list_can_be_asked_for_anew(broker: Broker) -> None:
-    broker.ensure(23, "09:00")
-    broker.symbol = "SECOND"
-    assert broker.symbols(23, "09:05") == ["FIRST"]
-    assert broker.ensure(23, "09:05", anew=True).column("symbol").to_pylist() == ["SECOND"]
-    broker.down = True
-    assert broker.ensure(23, "09:10", anew=True).column("symbol").to_pylist() == ["SECOND"]
 
 
 def test_a_list_that_cannot_be_stored_is_used_all_the_same(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
@@ -392,7 +372,7 @@ def test_with_a_damaged_file_only_the_failure_is_the_caller_s(broker: Broker) ->
         broker.ensure(23, "09:05")
     assert path.read_bytes() == damaged
     broker.down, broker.content = False, b"<html>please log in to this wifi</html>"
-    with pytest.raises(DataError, match=r"could not be used: .*Try again"):
+    with pytest.raises(UnusableList, match=r"could not be used: .*Try again"):
         broker.ensure(23, "09:05")
 
 

@@ -45,7 +45,7 @@ def ticks(rows: int = 3, **columns: Any) -> pa.Table:
     return table.add_column(0, "date", pa.array([DATE] * rows))
 
 
-@pytest.mark.parametrize("width", range(20, 200, 7))
+@pytest.mark.parametrize("width", range(20, 200, 14))
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     lines = shown(ticks(), width)
     assert max(map(len, lines)) <= max(width, len("NIFTY 26350 CE 24 NOV 26"))
@@ -136,7 +136,7 @@ def test_both_sides_of_an_option_chain_lose_the_same_columns() -> None:
     sides = ("oi", "vtt", "iv", "delta", "bid", "ask", "ltp")
     names = [f"call_{name}" for name in sides] + ["strike"] + [f"put_{name}" for name in sides[::-1]]
     table = pa.table({"expiry": [DATE, DATE], **{name: [n * 1111.25, n * 2222.5] for n, name in enumerate(names)}})
-    for width in range(60, 160, 5):
+    for width in range(60, 160, 15):
         lines = shown(table, width)
         header = next(line for line in lines if "strike" in line).replace("…", "").split()
         calls = [name[5:] for name in header if name.startswith("call_")]

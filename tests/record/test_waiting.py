@@ -102,7 +102,7 @@ class Early:
         clock: HandClock | None = None,
     ) -> None:
         record = f"on_alert = {on_alert!r}" if on_alert else ""
-        config = asked.config(folder, record)
+        config, self.asked = asked.config(folder, record), asked
         self.clock, self.stopping = clock or SlowClock(at(f"{TODAY}T08:40"), 5), asyncio.Event()
         self.store = Store(config.store.data)
         self.alerts = Alerts(config.record.on_alert, self.clock, self.store.state / "alerts.json")
@@ -126,6 +126,13 @@ class Early:
         """The plan with which the session begins."""
         return await self.waiting.until_session(await self.waiting.plan())
 
+    async def with_a_short_list(self) -> "asyncio.Task[Plan]":
+        """Begin to wait on the day after a whole list, with a short one."""
+        self.clock.now_ns = at("2026-11-20T08:59")
+        await self.planned()
+        self.clock.now_ns, self.asked.records = at(f"{TODAY}T08:40"), SHARES[:5]
+        return asyncio.create_task(self.planned())
+
 
 @pytest.fixture
 def asked() -> Iterator[Broker]:
@@ -140,10 +147,7 @@ async def test_a_plan_of_a_short_list_is_made_again_while_it_waits_until_the_lis
     tmp_path: Path, asked: Broker
 ) -> None:
     early = Early(asked, tmp_path)
-    early.clock.now_ns = at("2026-11-20T08:59")
-    await early.planned()
-    early.clock.now_ns, asked.records = at(f"{TODAY}T08:40"), SHARES[:5]
-    waiting = asyncio.create_task(early.planned())
+    waiting = await early.with_a_short_list()
     before = asked.asked(MASTER)
     await until(lambda: asked.asked(MASTER) == before + 2)
     assert early.clock.now_ns < at(f"{TODAY}T08:40") + 3 * FIRST_RENEWAL_NS
@@ -157,10 +161,7 @@ async def test_a_plan_of_a_short_list_is_made_again_while_it_waits_until_the_lis
 
 async def test_a_plan_that_cannot_be_made_again_stays(tmp_path: Path, asked: Broker) -> None:
     early = Early(asked, tmp_path)
-    early.clock.now_ns = at("2026-11-20T08:59")
-    await early.planned()
-    early.clock.now_ns, asked.records = at(f"{TODAY}T08:40"), SHARES[:5]
-    waiting = asyncio.create_task(early.planned())
+    waiting = await early.with_a_short_list()
     before = asked.asked(MASTER)
     await until(lambda: asked.asked(MASTER) == before + 1)
     asked.refused = 503

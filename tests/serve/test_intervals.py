@@ -94,7 +94,7 @@ class TestOfTheSyntheticMarket:
         assert "2026-11-10" not in {row[0][:10] for row in days}, "a holiday"
 
     async def test_yesterday_is_what_it_was_while_it_was_today(self) -> None:
-        async with simulated(SteppedClock("2026-11-23T15:28"), **HOURS | {"interval": 10.0}) as (simulator, clock):
+        async with simulated(SteppedClock("2026-11-23T15:28"), **HOURS | {"interval": 30.0}) as (simulator, clock):
             async with connected(simulator) as client:
                 await client.subscribe([TCS])
                 await clock.advance_to("2026-11-23T15:31")

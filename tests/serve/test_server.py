@@ -198,20 +198,21 @@ asyncio.run(run(Simulator(Settings()), lambda line: print(line, flush=True), Tru
             assert pipe is not None
             pipe.close()
 
-    @pytest.mark.parametrize("reads", [True, False])
-    async def test_says_goodbye_when_it_is_terminated(self, child: "subprocess.Popen[str]", reads: bool) -> None:
+    async def test_says_goodbye_when_it_is_terminated(self, child: "subprocess.Popen[str]") -> None:
         assert child.stdout is not None
         api_url = json.loads(await asyncio.to_thread(child.stdout.readline))["api_url"]
         uri = await asyncio.to_thread(Rest(api_url, api_url).authorize, Token("any"))
-        async with websockets.connect(uri) as websocket:
-            await websocket.recv()
-            if not reads:
-                websocket.transport.pause_reading()
+        again = await asyncio.to_thread(Rest(api_url, api_url).authorize, Token("any"))
+        async with websockets.connect(uri) as reading, websockets.connect(again) as waiting:
+            for websocket in (reading, waiting):
+                await websocket.recv()
+            waiting.transport.pause_reading()
             child.terminate()
             assert await asyncio.to_thread(child.wait) == 0
-            websocket.transport.resume_reading()
-            await websocket.wait_closed()
-            assert websocket.close_code == 1001
+            waiting.transport.resume_reading()
+            for websocket in (reading, waiting):
+                await websocket.wait_closed()
+                assert websocket.close_code == 1001
 
     async def test_ends_though_a_client_does_not_read(self, child: "subprocess.Popen[str]") -> None:
         assert child.stdout is not None
