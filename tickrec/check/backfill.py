@@ -230,4 +230,4 @@ class Backfill:
 def _ask(store: Store, date: dt.date, clock: Clock, sql: str, names: Collection[str]) -> list[tuple[Any, ...]]:
     """The rows of a question about a date, over the tables and views `names`. Raises DataError."""
     with Session(store, DateRange(date, date), now_ns=clock.wall_ns()) as session:
-        return [tuple(row.values()) for row in session.read(sql, names).to_pylist()]
+        return [tuple(row.values()) for row in session.read(sql, names)]

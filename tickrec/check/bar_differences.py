@@ -6,7 +6,7 @@ messages; volume should agree. The broker's two endpoints are known to disagree 
 (observed 2026-09), so differences are told and never graded.
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from tickrec.query.missing import LOST_MINUTES, NEEDS
 from tickrec.query.session import Session
@@ -57,5 +57,5 @@ def bar_differences(session: Session) -> dict[str, BarDifferences]:
 
     Raises DataError.
     """
-    rows: list[dict[str, Any]] = session.read(_SQL, {*NEEDS, "exchange_bars", "candles"}).to_pylist()
+    rows = session.read(_SQL, {*NEEDS, "exchange_bars", "candles"})
     return {row.pop("instrument_key"): BarDifferences(**row) for row in rows}

@@ -26,7 +26,6 @@ from tickrec.market.hours import at
 from tickrec.query.date_range import DateRange
 from tickrec.query.session import Session
 from tickrec.status.next_session import USUAL_SEGMENTS, USUAL_START
-from tickrec.status.status import read as read_status
 from tickrec.store.manifest import load
 from tickrec.store.paths import Store
 
@@ -221,6 +220,9 @@ def _first_session(store: Store, date: dt.date) -> tuple[int, int] | None:
 
 def _segments(store: Store) -> Collection[str]:
     """What the store records: what its last run did, else what is usual."""
+    # Here, because a check of a date that was recorded does without what looks into a journal.
+    from tickrec.status.status import read as read_status
+
     run = read_status(store.status_path)
     return (run.segments if run is not None else ()) or USUAL_SEGMENTS
 

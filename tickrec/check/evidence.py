@@ -165,7 +165,7 @@ class Evidence:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        rows = session.read(_INSTRUMENTS, NEEDS).to_pylist()
+        rows = session.read(_INSTRUMENTS, NEEDS)
         self.minutes = {row["instrument_key"]: _minutes(row) for row in rows}
         """When how much came, of each instrument."""
         self.instruments = [_known(row) for row in rows]

@@ -68,13 +68,14 @@ def _fetch_bars(common: Common, store: "Store", day: "dt.date") -> ExitCode:
 
 def _check_day(store: "Store", date: "dt.date", symbol: str | None, as_json: bool) -> ExitCode:
     from tickrec.check.day_check import check_date
-    from tickrec.screen import check_page, display
 
     report = check_date(store, date)
     one = None if symbol is None else report.instrument(symbol)
     if as_json:
         answer(json.dumps((report if one is None else report.only(one)).to_json(), indent=2, ensure_ascii=False))
     else:
+        from tickrec.screen import check_page, display
+
         width = display.page_width(sys.stdout)
         page = check_page.check_page(report, width, option=options_given())
         display.put(page if one is None else check_page.instrument_page(report, one, width), sys.stdout)

@@ -8,14 +8,14 @@ rows. Owns that, and the first rows, which are held back. Does not know the stor
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import duckdb
 import pyarrow as pa
 
 from tickrec.clock import SECOND, SystemClock
 from tickrec.errors import UsageError
-from tickrec.query.forms import Form, for_arrow, unique
+from tickrec.query.forms import Form, unique
 
 _BATCH_ROWS: Final = 16_384
 _POLL_S: Final = 0.1
@@ -34,12 +34,18 @@ class Columns(NamedTuple):
     """Their types, by DuckDB's names for them in small letters."""
 
 
+Values: TypeAlias = tuple[list[str], list[tuple[Any, ...]]]
+"""The names of columns, and rows."""
+Item: TypeAlias = tuple[Columns, pa.Schema] | Values | pa.RecordBatch | BaseException | None
+"""What the thread has to say: first the columns, or all there is; then batches, then None. Or an error."""
+
+
 class Running:
     """A statement on a connection of its own to the same database. Close it.
 
-    `form` is the form of its rows. `timeout` is in seconds, until the last row was taken. `progress` is called with
-    the percentage done, from the thread that takes the rows, when that takes longer than two seconds. `on_close` is
-    called when nobody wants more rows.
+    `form` is the form of its rows; without one, `all` has them as Python's values. `timeout` is in seconds, until the
+    last row was taken. `progress` is called with the percentage done, from the thread that takes the rows, when that
+    takes longer than two seconds. `on_close` is called when nobody wants more rows.
     """
 
     def __init__(
@@ -49,7 +55,7 @@ class Running:
         timeout: float | None,
         progress: Callable[[float], None] | None = None,
         *,
-        form: Form = for_arrow,
+        form: Form | None = None,
         values: Mapping[str, object] | None = None,
         on_close: Callable[[], None] | None = None,
     ) -> None:
@@ -69,9 +75,7 @@ class Running:
         self._report_ns = SystemClock.monotonic_ns() + _PATIENCE_NS
         """When to say how far the statement is."""
         self._held: list[pa.RecordBatch] = []
-        self._items: queue.Queue[tuple[Columns, pa.Schema] | pa.RecordBatch | BaseException | None] = queue.Queue(
-            maxsize=2
-        )
+        self._items: queue.Queue[Item] = queue.Queue(maxsize=2)
         self._stopping = threading.Event()
         self._late = threading.Event()
         self._alarm = threading.Timer(timeout, self._late.set) if timeout else None
@@ -80,6 +84,14 @@ class Running:
             self._alarm.daemon = True
             self._alarm.start()
         self._thread.start()
+
+    def all(self) -> Values:
+        """The names of the columns of a statement without a form, and all rows.
+
+        It must have no instants, which DuckDB gives only where pytz is installed. Raises as `prefetch`.
+        """
+        found: Values = self._take()
+        return found
 
     def prefetch(self, size: int) -> None:
         """Take the columns and the first `size` bytes of rows.
@@ -142,6 +154,10 @@ class Running:
     def _run(self) -> None:
         """The thread: what goes wrong is raised where the rows are taken."""
         try:
+            if self._form is None:  # a relation would bind the statement once more, for what is known here
+                found = self._connection.execute(self._sql, self._values)
+                self._put(([name for name, *_ in found.description or ()], found.fetchall()))
+                return
             rows = self._connection.sql(self._sql, params=self._values)
             columns = Columns(unique(rows.columns), [kind.id for kind in rows.types])
             reader = self._form(rows).to_arrow_reader(_BATCH_ROWS)
@@ -158,7 +174,7 @@ class Running:
         except BaseException as error:  # noqa: BLE001 - the boundary of this thread
             self._put(error)
 
-    def _put(self, item: tuple[Columns, pa.Schema] | pa.RecordBatch | BaseException | None) -> None:
+    def _put(self, item: Item) -> None:
         while not self._stopping.is_set():
             try:
                 return self._items.put(item, timeout=_POLL_S)

@@ -28,7 +28,7 @@ from tickrec.query.database import MEMORY_LIMIT, check_memory, connect, lock
 from tickrec.query.date_range import DateRange, elsewhere, recorded
 from tickrec.query.duckdb_errors import EXPLAIN, usage_error
 from tickrec.query.forms import FORMS
-from tickrec.query.interruptible import Running
+from tickrec.query.interruptible import Running, Values
 from tickrec.query.locations import Locations
 from tickrec.query.sandbox import Statement, check
 from tickrec.query.sources import Listing
@@ -129,22 +129,24 @@ class Session:
         return f"nothing is recorded in {self.store.root} yet. {elsewhere(self.store.root)}"
 
     def look_up(self, sql: str, names: Collection[str], values: Mapping[str, object] | None = None) -> list[Any]:
-        """The rows of a quick statement of our own; as `read`."""
-        found = self.read(sql, names, values=values, timeout=_LOOK_UP_SECONDS)
-        return [tuple(row.values()) for row in found.to_pylist()]
+        """The rows of a quick statement of our own, as tuples; otherwise as `read`."""
+        return self._read(sql, names, values, _LOOK_UP_SECONDS)[1]
 
-    def read(
+    def read(self, sql: str, names: Collection[str]) -> list[dict[str, Any]]:
+        """The rows of a statement of our own, which is not checked, over the tables, views and macros `names`.
+
+        It has no instants, and another name for each column. Raises as `execute` does.
+        """
+        columns, rows = self._read(sql, names)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
+    def _read(
         self,
         sql: str,
         names: Collection[str],
-        *,
         values: Mapping[str, object] | None = None,
         timeout: float | None = None,
-    ) -> pa.Table:
-        """The rows of a statement of our own, which is not checked, over the tables, views and macros `names`.
-
-        `timeout` is in seconds. Raises as `execute` does.
-        """
+    ) -> Values:
         statement = Statement(sql, frozenset(names), catalog=False, plan=False)
         for _ in range(_ATTEMPTS):
             listing = Listing(self.store, self.dates(), self._spill.path)
@@ -152,8 +154,7 @@ class Session:
                 continue
             rows = Running(self._connection, sql, timeout, values=values, on_close=listing.cancel)
             try:
-                rows.prefetch(_HELD_BYTES)
-                return pa.Table.from_batches(rows, rows.schema)
+                return rows.all()
             except duckdb.Error as error:
                 if not listing.vanished():
                     raise self._failure(error, sql, listing) from None

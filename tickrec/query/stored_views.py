@@ -56,8 +56,8 @@ class StoredViews:
         """Make the tables, views and macros that `names` come down to. Raises duckdb.Error, DataError,
         FileNotFoundError.
 
-        Views over views are made while the tables are still empty: each is bound once more when it is made, and
-        hundreds of files make that slow. One that is there, and would be the same again, stays.
+        A view is made while the tables that it needs are still empty: it is bound when it is made, and hundreds of
+        files make that slow. One that is there, and would be the same again, stays.
         """
         wanted = catalog.needed(names)
         tables = [table for table in schema.TABLES if table in wanted]
@@ -70,9 +70,8 @@ class StoredViews:
             for view in views
         }
         changed = {name: text for name, text in texts.items() if self._made.get(name) != text}
-        if changed:
-            for table in tables:
-                self._empty(table)
+        for table in {each for view in views if view.name in changed for each in view.needs if each in schema.TABLES}:
+            self._empty(table)
         if "stored.calendar" in wanted:
             from tickrec.query.calendar_sessions import sessions_by_calendar
 
