@@ -1,22 +1,24 @@
 """Commands for tests: `tickrec` called in this process or run as one, and the simulated broker to record."""
 
+import asyncio
 import contextlib
 import io
-import json
 import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tickrec.cli import main
 from tickrec.clock import SECOND, SystemClock
+from tickrec.serve.synthetic.simulator import Settings, Simulator
 
 DEADLINE_NS = 60 * SECOND
 MEMORY = Path("/proc/self/oom_score_adj")
@@ -95,13 +97,34 @@ def running(*arguments: object, folder: Path) -> Iterator[subprocess.Popen[str]]
 
 
 @contextmanager
-def simulated_broker(folder: Path, *options: object) -> Iterator[Path]:
+def in_thread(simulator: Simulator) -> Iterator[Simulator]:
+    """A simulated broker in a thread of its own."""
+    ready, loops = threading.Event(), list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]()
+
+    async def serve() -> None:
+        async with simulator:
+            loops.append((asyncio.get_running_loop(), asyncio.Event()))
+            ready.set()
+            await loops[0][1].wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert ready.wait(DEADLINE_NS / SECOND)
+    try:
+        yield simulator
+    finally:
+        loop, over = loops[0]
+        loop.call_soon_threadsafe(over.set)
+        thread.join()
+
+
+@contextmanager
+def simulated_broker(folder: Path, **settings: Any) -> Iterator[Path]:
     """A simulated broker that logs what it sends to `folder`/sent; yields a config file that points to it."""
-    with running("simulate", "--port", "0", "--sent-log", folder / "sent", *options, folder=folder) as process:
-        assert process.stdout is not None
-        facts = json.loads(process.stdout.readline())
-        config = folder / "config.toml"
-        config.write_text(f'[upstox]\napi_url = "{facts["api_url"]}"\nassets_url = "{facts["assets_url"]}"\n')
+    usual: dict[str, Any] = {"rate": 1100.0, "interval": 0.2, "strikes": 2, "sent_log": folder / "sent"}
+    with in_thread(Simulator(Settings(**usual | settings))) as simulator:
+        config, url = folder / "config.toml", simulator.api_url
+        config.write_text(f'[upstox]\napi_url = "{url}"\nassets_url = "{url}"\n')
         yield config
 
 
@@ -115,6 +138,3 @@ def stop(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[
 def folder_bytes(folder: Path, pattern: str = "*") -> int:
     """Size of the files in a folder."""
     return sum(path.stat().st_size for path in folder.glob(pattern)) if folder.is_dir() else 0
-
-
-__all__: Sequence[str] = ("called", "folder_bytes", "running", "simulated_broker", "stop", "tickrec", "wait_for")

@@ -1,6 +1,5 @@
 """The doctor: what it looks at, what is good enough, and what it says to do."""
 
-import asyncio
 import dataclasses
 import datetime as dt
 import json
@@ -10,12 +9,13 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from tests.clocks import ShiftedClock
+from tests.processes import in_thread
 from tests.query.fixtures import write_sealed
 from tests.screen.drawn import lines
 from tests.upstox.feed_fixtures import CERTIFICATE
@@ -48,27 +48,8 @@ def clock_at(wall_ns: int) -> ShiftedClock:
     return ShiftedClock(wall_ns - SystemClock.wall_ns())
 
 
-@contextmanager
-def broker(settings: Settings | None = None) -> Iterator[Simulator]:
-    """A simulated broker in a thread of its own."""
-    simulator = Simulator(settings or Settings(token=TOKEN, strikes=2))
-    ready, loops = threading.Event(), list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]()
-
-    async def serve() -> None:
-        async with simulator:
-            loops.append((asyncio.get_running_loop(), asyncio.Event()))
-            ready.set()
-            await loops[0][1].wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    assert ready.wait(DEADLINE)
-    try:
-        yield simulator
-    finally:
-        loop, over = loops[0]
-        loop.call_soon_threadsafe(over.set)
-        thread.join()
+def broker(settings: Settings | None = None) -> AbstractContextManager[Simulator]:
+    return in_thread(Simulator(settings or Settings(token=TOKEN, strikes=2)))
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ def test_killed_recordings_lose_nothing(tmp_path: Path) -> None:
     chance = random.Random(SEED)
     print(f"{KILLS} kills, seed {SEED}")
     killed = []
-    with simulated_broker(tmp_path, "--rate", "4000", "--interval", "20ms", "--seed", SEED) as config:
+    with simulated_broker(tmp_path, rate=4000.0, interval=0.02, seed=SEED) as config:
         with config.open("a") as file:
             file.write('[record]\nflush_interval = "1s"\n')
         store = Store(tmp_path / "data")

@@ -41,7 +41,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_ends_the_recording_and_the_next_run_catches_up(tmp_path: Path) -> None:
-    broker = simulated_broker(tmp_path, "--rate", "20000", "--interval", "20ms")
+    broker = simulated_broker(tmp_path, rate=20_000.0, interval=0.02)
     with small_disk(tmp_path / "data") as data, broker as config:
         with config.open("a") as file:
             file.write('[record]\nflush_interval = "1s"\n')
@@ -98,7 +98,7 @@ def test_a_disk_that_stalls_for_seconds_loses_nothing_that_was_delivered(tmp_pat
         return sum(folder_bytes(store.journal(date)) for date in store.dates())
 
     with (
-        simulated_broker(tmp_path, "--rate", "4000", "--interval", "20ms"),
+        simulated_broker(tmp_path, rate=4000.0, interval=0.02),
         subprocess.Popen(
             command, cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE, text=True
         ) as process,

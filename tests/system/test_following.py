@@ -145,7 +145,7 @@ async def test_ten_strikes_either_side_of_the_money_are_recorded_all_day(tmp_pat
 
 def test_a_kill_in_the_middle_changes_none_of_it(tmp_path: Path) -> None:
     record = ("record", "--now", "--no-live", "--symbols", "NIFTY:opt:10")
-    with simulated_broker(tmp_path, "--interval", "20ms", "--trend", "2%/8s") as config:
+    with simulated_broker(tmp_path, interval=0.02, trend=0.02, trend_span=8.0) as config:
         store = Store(tmp_path / "data")
         with running(*record, folder=tmp_path) as process:
             wait_for(lambda: followed_in(store) >= 6, "strikes have followed the money")

@@ -18,7 +18,7 @@ def test_a_process_that_was_stopped_tells_what_it_missed(tmp_path: Path) -> None
     """The market moves so fast that the socket is full within seconds; then the broker leaves out what it must."""
     store = Store(tmp_path / "data")
     with (
-        simulated_broker(tmp_path, "--rate", 40_000, "--interval", "20ms"),
+        simulated_broker(tmp_path, rate=40_000.0, interval=0.02),
         running("record", "--now", "--symbols", "fno", folder=tmp_path) as process,
     ):
         wait_for(lambda: bool((run := status.read(store.status_path)) and run.ticks > 20_000), "ticks are recorded")
