@@ -162,37 +162,32 @@ WITH gap_times AS (
         sum(gap) AS gap, sum(stale) AS stale
     FROM changes GROUP BY date, instrument_key, moment
 ), states AS (
-    SELECT date, instrument_key, moment AS begins, lead(moment) OVER w AS ends,
+    SELECT date, instrument_key, moment,
         last_value(asked_on IGNORE NULLS) OVER w AS asked_on, last_value(lost_on IGNORE NULLS) OVER w AS lost_on,
         sum(session) OVER w > 0 AS in_session, sum(recorded) OVER w > 0 AS is_recorded, sum(gap) OVER w > 0 AS in_gap,
         sum(stale) OVER w > 0 AS is_stale, sum(answers) OVER w AS answers, sum(answers) OVER k AS answers_of_day
     FROM moments
     WINDOW k AS (PARTITION BY date, instrument_key), w AS (PARTITION BY date, instrument_key ORDER BY moment)
-), pieces AS (
-    SELECT *, CASE WHEN in_gap THEN lost_on ELSE asked_on END AS conn,
-        CASE WHEN in_gap THEN '{GAP}'
+), judged AS (
+    SELECT date, instrument_key, moment,
+        CASE WHEN NOT in_session THEN NULL
+             WHEN in_gap THEN '{GAP}'
              WHEN NOT is_recorded AND answers_of_day = 0 THEN '{NEVER}'
              WHEN NOT is_recorded AND answers = answers_of_day THEN '{ENDED}'
              WHEN NOT is_recorded THEN '{NOT_YET}'
-             WHEN is_stale THEN '{STALE}' END AS why
-    FROM states WHERE in_session
-), runs AS (
-    SELECT *, sum(CAST(begins_anew AS INT)) OVER w AS run
-    FROM (
-        SELECT *, (why, conn, begins) IS DISTINCT FROM (lag(why) OVER v, lag(conn) OVER v, lag(ends) OVER v)
-            AS begins_anew
-        FROM pieces WHERE why IS NOT NULL
-        WINDOW v AS (PARTITION BY date, instrument_key ORDER BY begins)
-    )
-    WINDOW w AS (PARTITION BY date, instrument_key ORDER BY begins)
+             WHEN is_stale THEN '{STALE}' END AS why,
+        CASE WHEN why IS NOT NULL THEN CASE WHEN in_gap THEN lost_on ELSE asked_on END END AS conn
+    FROM states
+), turns AS (
+    FROM judged
+    WINDOW w AS (PARTITION BY date, instrument_key ORDER BY moment)
+    QUALIFY (why, conn) IS DISTINCT FROM (lag(why) OVER w, lag(conn) OVER w)
 )
-SELECT date, instrument_key, symbol, conn, start_ts, end_ts, why FROM (
-    SELECT date, instrument_key, any_value(conn) AS conn, any_value(why) AS why,
-        make_timestamptz(min(begins)) AS start_ts, make_timestamptz(max(ends)) AS end_ts
-    FROM runs GROUP BY date, instrument_key, run
-)
+SELECT date, instrument_key, symbol, conn, make_timestamptz(moment) AS start_ts, make_timestamptz(ends) AS end_ts, why
+FROM (SELECT *, lead(moment) OVER (PARTITION BY date, instrument_key ORDER BY moment) AS ends FROM turns)
 JOIN (SELECT date, instrument_key, any_value(symbol) AS symbol FROM asked GROUP BY ALL)
     USING (date, instrument_key)
+WHERE why IS NOT NULL
 """
 
 STEPS: Final = f"""
