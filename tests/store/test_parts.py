@@ -158,7 +158,7 @@ def test_other_programs_do_not_count_what_is_no_part(store: Store) -> None:
     again = PartWriter(store, DATE)
     path.with_name(f".{path.name}.damaged").write_bytes(data)  # with a footer, so that its rows would be counted
     again.flush(written.last_seq)
-    with Draft(store, DATE, written.last_seq + 1, None):
+    with Draft(store, DATE, written.last_seq + 1):
         names = {path.name for path in store.folder("ticks", DATE).iterdir()}
         assert dataset(store.root / "ticks", partitioning="hive").count_rows() == written.ticks
     assert len(names) == 4

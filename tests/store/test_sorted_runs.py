@@ -37,7 +37,7 @@ def test_runs_are_merged_into_groups_of_whole_instruments(tmp_path: Path, sizes:
     merged = sorted_runs.Runs(tmp_path, 5)
     first = 0
     for size in sizes:
-        merged.add([table(keys[first : first + size], first + 1)])
+        merged.add(sorted_runs.sort([table(keys[first : first + size], first + 1)]).rows)
         first += size
     groups = list(merged.groups())
     merged.close()
@@ -57,9 +57,9 @@ def test_runs_are_merged_into_groups_of_whole_instruments(tmp_path: Path, sizes:
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at files without a name through /proc")
 def test_what_waits_to_be_merged_takes_less_of_the_disk_than_its_entries_in_the_journal(store: Store) -> None:
     written = write_day(store)
-    merged = sorted_runs.Runs(store.root, 4096)
+    merged = sorted_runs.Runs(store.root, written.ticks)
     for _ in range(2):
-        merged.add([read_tail(store, DATE).tables["ticks"]])
+        merged.add(sorted_runs.sort([read_tail(store, DATE).tables["ticks"]]).rows)
     paths = [Path("/proc/self/fd") / name for name in os.listdir("/proc/self/fd")]
     sizes = [path.stat().st_size for path in paths if path.exists() and path.readlink().parent == store.root]
     merged.close()

@@ -7,11 +7,11 @@ published. How entries become rows is in `rows`.
 import datetime as dt
 import logging
 import os
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, count, repeat
+from itertools import count
 from pathlib import Path
 from typing import Final, Self
 
@@ -35,24 +35,15 @@ from tickrec.store.parquet import UnreadableFile
 from tickrec.store.paths import Store
 from tickrec.store.rows import RowReader, require_small_tables
 from tickrec.store.sorted_runs import Runs
-from tickrec.upstox.decode.tables import PIECE, Decoded
+from tickrec.upstox.decode.tables import Decoded
 
 log = logging.getLogger("tickrec")
 
 PART_TICKS: Final = 230_000
 """Ticks after which a part ends and another begins. With the piece that it ends with, it stays within two of DuckDB's
 row groups of 122,880: a part of a little more is appended to the day file at one and a half times the price."""
-_BEHIND_PIECE: Final = 3072 * 1024
-"""Payload bytes decoded at a time when there is much to catch up with: half as fast again, and the event loop waits up
-to 16 ms instead of 8."""
-_SMALL_PIECES: Final = 32
-"""Pieces of a flush that are decoded the gentle way; a minute of 900 ticks a second is fewer."""
 _CARRIED_ENTRIES: Final = 100_000
 """Entries without ticks after which a part is published all the same, so that they are not read again and again."""
-_RUN_ROWS: Final = 16_384
-"""Rows that are sorted together. Until then they take twice what they have: arrays just decoded have room to spare."""
-_LARGE_RUN_ROWS: Final = 65_536
-"""The same when much is to be caught up with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +60,20 @@ class Flushed:
 class Draft:
     """A part of `ticks` that is being written, and the rows of the small tables that go with it."""
 
-    def __init__(self, store: Store, date: dt.date, first: int, sorter: Executor | None) -> None:
+    def __init__(self, store: Store, date: dt.date, first: int) -> None:
         self.ticks = 0
         self._store = store
         self._date = date
         self._path = store.draft_path(date, first)
         make_folder(self._path.parent)
         self._file = parquet.part_file(self._path)
-        self._waiting: list[pa.Table] = []
-        self._waiting_rows = 0
         self._runs = Runs(self._path.parent, parquet.PART_ROWS)
         self._small: dict[str, list[pa.Table]] = {"market_status": [], "rejected": []}
-        self._sorter = sorter
-        self._sorted: Future[None] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._sorted is not None:
-            wait((self._sorted,))
         self._runs.close()
         self._file.close()
         self._path.unlink(missing_ok=True)
@@ -96,12 +81,9 @@ class Draft:
     def add(self, piece: Decoded) -> None:
         """Take the rows of a piece."""
         self.ticks += piece.ticks.num_rows
-        self._waiting.append(piece.ticks)
-        self._waiting_rows += piece.ticks.num_rows
+        self._runs.add(piece.ticks)
         self._small["market_status"].append(piece.market_status)
         self._small["rejected"].append(piece.rejected)
-        if self._waiting_rows >= (_RUN_ROWS if self._sorter is None else _LARGE_RUN_ROWS):
-            self._sort()
 
     def small_tables(self) -> Tables:
         """The rows of the small tables that messages brought."""
@@ -112,17 +94,21 @@ class Draft:
 
     def counts(self) -> dict[str, int]:
         """The ticks of each instrument, in order."""
-        self._sort()
-        self._finish_sorting()
-        return dict(sorted(self._runs.counts.items()))
+        return self._runs.counts()
 
     def publish(self, footer: Footer, small: Tables, *, empty: bool = False) -> Part:
         """Publish the small tables, `empty` ones only if asked, then the ticks, which makes the range count.
 
         After `counts`, which are in the footer.
         """
-        for group in self._runs.groups():
-            self._file.write(group)
+        with ThreadPoolExecutor(1, thread_name_prefix="encode") as encoder:  # beside the merging
+            encoding: Future[None] | None = None
+            for group in self._runs.groups():
+                if encoding is not None:
+                    encoding.result()
+                encoding = encoder.submit(self._file.write, group)
+            if encoding is not None:
+                encoding.result()
         self._file.close(footer.to_metadata())
         for name, table in small.items():
             if table.num_rows or empty:
@@ -133,22 +119,6 @@ class Draft:
 
     def _target(self, table: str, footer: Footer) -> Path:
         return self._store.part_path(table, self._date, footer.first, footer.last)
-
-    def _sort(self) -> None:
-        """Sort what waits."""
-        if self._waiting_rows:
-            self._finish_sorting()
-            tables, self._waiting, self._waiting_rows = self._waiting, [], 0
-            if self._sorter is None:
-                self._runs.add(tables)
-            else:
-                self._sorted = self._sorter.submit(self._runs.add, tables)
-
-    def _finish_sorting(self) -> None:
-        """Wait for the run that is being sorted: only one may be in memory. Raises what went wrong."""
-        if self._sorted is not None:
-            self._sorted.result()
-            self._sorted = None
 
 
 class PartWriter:
@@ -162,11 +132,8 @@ class PartWriter:
         self._date = date
         self._part_ticks = part_ticks
         self._carried = carried
-        self._behind = False
-        """Whether the last flush left something for another part."""
         self._damaged: set[Path] = set()
         self._covered = self._mended_coverage()
-        self._sorter = ThreadPoolExecutor(1, thread_name_prefix="sort")
 
     @property
     def next_seq(self) -> int:
@@ -186,24 +153,20 @@ class PartWriter:
         for path in leftovers(self._store, self._covered):
             path.unlink(missing_ok=True)
         done = Flushed(None, self.next_seq, self.next_seq - 1)
-        sizes = chain(repeat(PIECE, 0 if self._behind else _SMALL_PIECES), repeat(_BEHIND_PIECE))
         for _ in count() if most is None else range(most):
             nothing_due = self._covered.awaited is None and self.next_seq > last_seq
-            if nothing_due or (part := self._part(last_seq, sizes, final)) is None:
+            if nothing_due or (part := self._part(last_seq, final)) is None:
                 break
             rows = {"ticks": done.ticks + part.ticks, "rejected": done.rejected + part.rejected}
             done = replace(done, path=part.path, last=self.next_seq - 1, **rows)
-        self._behind = self.next_seq <= last_seq
         pa.default_memory_pool().release_unused()
         return done
 
-    def _part(self, last_seq: int, sizes: Iterator[int], final: bool) -> Flushed | None:
+    def _part(self, last_seq: int, final: bool) -> Flushed | None:
         awaited = self._covered.awaited
         reader = RowReader(self._store, self._covered, last_seq if awaited is None else awaited)
-        # When behind, a run is sorted, which needs no lock, while the next is decoded; that costs 40 MB.
-        sorter = self._sorter if self._behind else None
-        with Draft(self._store, self._date, self.next_seq, sorter) as draft:
-            for piece in reader.pieces(sizes):
+        with Draft(self._store, self._date, self.next_seq) as draft:
+            for piece in reader.pieces():
                 draft.add(piece)
                 if draft.ticks >= self._part_ticks:
                     last = reader.last_seq

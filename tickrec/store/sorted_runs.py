@@ -1,19 +1,23 @@
 """Sorted runs: rows of `ticks` in the order (instrument_key, seq), sorted so many at a time and merged.
 
-Owns the sorting, and where rows are cut into row groups. Rows come in the order of seq, so they only have to be told
-apart by instrument.
+Owns the merging, and where rows are cut into row groups. Rows come in pieces that are in the order of seq, and sorted
+each, so they only have to be told apart by instrument.
 """
 
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tickrec import schema
+from tickrec.upstox.decode.parsed import by_instrument
+
+_MERGED_ROWS: Final = 16_384
+"""Rows that are merged at a time, about: 9 MB in full mode. With fewer, it is the pieces of many runs that cost."""
 
 
 class Run(NamedTuple):
@@ -63,38 +67,62 @@ class Runs:
     """The rows of a file, in as many runs as come; the newest is in memory, those before it in `folder`."""
 
     def __init__(self, folder: Path, most: int) -> None:
-        self.counts: Counter[str] = Counter()
-        """The rows of each instrument so far."""
         self._folder = folder
         self._most = most
+        self._counts: Counter[str] = Counter()
+        self._waiting: list[pa.Table] = []
+        """Too few rows for a run."""
         self._stored: list[StoredRun] = []
         self._newest: Run | None = None
 
-    def add(self, tables: list[pa.Table]) -> None:
-        """Sort the rows of tables that follow what was added before; empties the list. Raises OSError."""
-        if self._newest is not None:
-            self._stored.append(StoredRun(self._newest, self._folder, self._most))
-            self._newest = None
-        self._newest = sort(tables)
-        self.counts.update(self._newest.counts)
+    def add(self, rows: pa.Table) -> None:
+        """Take sorted rows that follow what was added before. Raises OSError."""
+        self._waiting.append(rows)
+        if sum(table.num_rows for table in self._waiting) >= self._most:
+            self._end_run()
+
+    def counts(self) -> dict[str, int]:
+        """The rows of each instrument so far, in order. Raises OSError."""
+        self._end_run()
+        return {key: self._counts[key] for key in sorted(self._counts)}
 
     def groups(self) -> Iterator[pa.Table]:
         """All rows in order, at most `most` at a time: whole instruments, or a piece of one that has more."""
+        counts = self.counts()
         runs: list[_Sorted] = list(self._stored)
         if self._newest is not None:
             runs.append(self._newest)
         sources = [(run.counts, _Cursor(run.batches())) for run in runs]
-        for bundle in _bundles(self.counts, self._most):
+        for stretch in _bundles(counts, _MERGED_ROWS):
             # Sorting them again is cheaper than slicing out each instrument's.
-            rows = [row for counts, run in sources for row in run.take(sum(counts.get(key, 0) for key in bundle))]
-            group = sort([pa.Table.from_batches(rows)]).rows
-            for begin in range(0, group.num_rows, self._most):
-                yield group.slice(begin, self._most)
+            rows = [row for found, run in sources for row in run.take(sum(found.get(key, 0) for key in stretch))]
+            merged = sort([pa.Table.from_batches(rows)])
+            del rows
+            yield from self._cut(merged)
 
     def close(self) -> None:
         """Remove what was stored."""
         for run in self._stored:
             run.close()
+
+    def _cut(self, run: Run) -> Iterator[pa.Table]:
+        begin = 0
+        for bundle in _bundles(run.counts, self._most):
+            end = begin + sum(run.counts[key] for key in bundle)
+            for at in range(begin, end, self._most):
+                yield run.rows.slice(at, min(self._most, end - at))
+            begin = end
+
+    def _end_run(self) -> None:
+        """Make what waits the newest run."""
+        tables, self._waiting = [table for table in self._waiting if table.num_rows], []
+        if not tables:
+            return
+        if self._newest is not None:
+            self._stored.append(StoredRun(self._newest, self._folder, self._most))
+            self._newest = None
+        self._newest = sort(tables) if len(tables) > 1 else Run(tables[0], _counts(tables[0]["instrument_key"]))
+        self._counts.update(self._newest.counts)
 
 
 class _Cursor:
@@ -132,27 +160,26 @@ def _bundles(counts: Mapping[str, int], most: int) -> Iterator[list[str]]:
 
 
 def sort(tables: list[pa.Table]) -> Run:
-    """The rows of tables that follow each other in seq.
+    """The rows of tables that follow each other in seq, in whatever order of instruments each.
 
     Empties the list, and holds each column twice only while it sorts that: the rows of a minute are 30 MB.
     """
     columns = [[*chunks] for chunks in zip(*(table.columns for table in tables), strict=True)]
     tables.clear()
     keys = pa.chunked_array([chunk for column in columns[_KEY] for chunk in column.chunks], pa.string())
-    known = pc.unique(keys)
-    known = known.take(pc.sort_indices(known))
-    codes = pc.index_in(keys, known).combine_chunks()
-    order = pc.sort_indices(codes)  # stable: an instrument's rows keep their order
-    counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(codes).to_pylist()}
+    order, codes = by_instrument(keys.combine_chunks())
     sorted_columns = []
     for number, field in enumerate(schema.TICKS):
         column = pa.chunked_array([chunk for each in columns[number] for chunk in each.chunks], field.type)
         columns[number] = []
         sorted_columns.append(pc.take(column.combine_chunks(), order))
         del column
-    named = known.to_pylist()
-    rows = pa.Table.from_arrays(sorted_columns, schema=schema.TICKS)
-    return Run(rows, {named[code]: counts[code] for code in sorted(counts)})
+    return Run(pa.Table.from_arrays(sorted_columns, schema=schema.TICKS), _counts(codes))
+
+
+def _counts(keys: pa.Array | pa.ChunkedArray) -> dict[str, int]:
+    """The rows of each key, in the order in which they come first."""
+    return {pair["values"]: pair["counts"] for pair in pc.value_counts(keys).to_pylist()}
 
 
 _KEY = schema.TICKS.get_field_index("instrument_key")

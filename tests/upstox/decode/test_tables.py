@@ -29,7 +29,7 @@ from tests.upstox.decode.random_messages import Maker
 from tickrec import schema
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.decode import batches, columns
-from tickrec.upstox.decode.tables import PIECE, decode
+from tickrec.upstox.decode.tables import decode
 
 BOOK = ("bid", "bid_qty", "ask", "ask_qty", "bid_prices", "bid_qtys", "ask_prices", "ask_qtys")
 NOT_SENT = dict.fromkeys(schema.TICKS.names[schema.TICKS.get_field_index("ltp") :])
@@ -218,19 +218,19 @@ def test_unknown_symbols_are_null_and_connections_and_times_are_repeated_a_row()
     feeds = {key: pb.Feed(ltpc={"ltp": 1.0}) for key in ("NSE_EQ|A", KEY)}
     payload = pb.FeedResponse(type=0, feeds=feeds).SerializeToString()
     found = rows(assert_agrees([INFO, payload, payload]).ticks)
-    assert [row["seq"] for row in found] == [2, 2, 3, 3]
-    assert [row["conn"] for row in found] == [2, 2, 3, 3]
+    assert [row["seq"] for row in found] == [2, 3, 2, 3]
+    assert [row["conn"] for row in found] == [2, 3, 2, 3]
     assert {row["instrument_key"]: row["symbol"] for row in found} == {"NSE_EQ|A": None, KEY: "NIFTY FUT"}
     assert all(row["snapshot"] for row in found)
 
 
-def test_rows_keep_the_order_of_the_wire() -> None:
+def test_rows_are_in_the_order_of_instruments() -> None:
     shuffled = [f"NSE_EQ|{number}" for number in range(200)]
     random.Random(1).shuffle(shuffled)
     shapes: list[dict[str, Any]] = [{"ltpc": {}}, {"fullFeed": {"marketFF": {}}}, {"fullFeed": {"indexFF": {}}}, {}]
     parts = [message(key, **shapes[number % 4]) for number, key in enumerate(shuffled)]
     decoded = assert_agrees([b"".join(parts[:120]), b"", b"".join(parts[120:])])
-    assert decoded.ticks["instrument_key"].to_pylist() == shuffled
+    assert decoded.ticks["instrument_key"].to_pylist() == sorted(shuffled)
 
 
 # Size
@@ -247,17 +247,17 @@ def test_a_snapshot_of_more_than_a_mebibyte_decodes() -> None:
     assert ticks["mode"].unique().to_pylist() == ["full_d30"]
 
 
-def test_many_messages_decode_as_they_do_one_by_one() -> None:
+def test_many_messages_decode_as_they_do_one_by_one_and_by_instrument() -> None:
     maker = Maker(77)
     given = entries([maker.message(40) for _ in range(120)])
-    given = [entry._replace(payload=entry.payload + field(15, bytes(15_000))) for entry in given]
     given[60] = given[60]._replace(payload=b"\xff")
-    assert sum(len(entry.payload) for entry in given) > 2 * PIECE
     together = decode(given, SYMBOLS)
     assert_tables(together)
     alone = [decode([entry], SYMBOLS) for entry in given]
     for table in ("ticks", "market_status", "rejected"):
         parts = pa.concat_tables([getattr(one, table) for one in alone])
+        if table == "ticks":
+            parts = parts.sort_by([("instrument_key", "ascending"), ("seq", "ascending")])
         assert exact(rows(getattr(together, table))) == exact(rows(parts))
 
 

@@ -49,6 +49,7 @@ def read(payloads: Sequence[bytes]) -> Read:
 
 def _messages(found: Sequence[Any]) -> Messages:
     entries = [(row, key, feed) for row, message in enumerate(found) for key, feed in message.feeds.items()]
+    entries.sort(key=lambda entry: entry[1])
     keys = pa.array([key for _, key, _ in entries], pa.string())
     return Messages(
         types=pa.array([message.type for message in found], pa.int32()),

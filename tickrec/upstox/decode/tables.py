@@ -4,10 +4,9 @@ Pure: no socket, no file, no clock. Owns the columns that say which message a ro
 entries is in `columns`, the decoding of bytes in `batches`.
 """
 
-import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,9 +18,6 @@ from tickrec.upstox.decode import batches, columns, parsed
 from tickrec.upstox.decode.peek import STATUS
 from tickrec.upstox.decode.wire import LAST_INSTANT
 
-PIECE: Final = 768 * 1024
-"""Payload bytes decoded at a time: some 2,000 ticks, 2 ms. The Arrow decoder holds the interpreter's lock."""
-
 _NO_STATUS: Final = schema.MARKET_STATUS.empty_table()
 _NONE_REJECTED: Final = schema.REJECTED.empty_table()
 _RECEIVED: Final = schema.TICKS.field("recv_ts").type
@@ -31,54 +27,30 @@ _VALUES: Final = tuple(schema.TICKS)[schema.TICKS.get_field_index("ltp") :]
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The rows of some messages, in message order, with the columns of `schema` exactly."""
+    """The rows of some messages, with the columns of `schema` exactly. Ticks are in the order of instruments, and those
+    of an instrument, as all other rows, in the order of messages."""
 
     ticks: pa.Table
     market_status: pa.Table
     rejected: pa.Table
 
 
-def decode(entries: Sequence[Entry], symbols: Mapping[str, str], *, piece: int = PIECE) -> Decoded:
+def decode(entries: Sequence[Entry], symbols: Mapping[str, str]) -> Decoded:
     """Decode MESSAGE entries; `symbols` gives the trading symbol of an instrument key.
 
-    `piece` is the number of payload bytes decoded at a time: more is faster, and holds the interpreter's lock longer.
-    A message that cannot be decoded, or a text message, becomes a row of `rejected`; nothing is raised for it.
+    Every call costs 2 ms, in which 1,000 ticks could be decoded. A message that cannot be decoded, or a text message,
+    becomes a row of `rejected`; nothing is raised for it.
     """
-    pieces = [_piece(some, symbols) for some in _pieces((entry for entry in entries if not entry.text), piece)]
-    texts = [_rejected(entry, "a text message") for entry in entries if entry.text]
-    rejected = sorted(itertools.chain(texts, *(piece.rejected for piece in pieces)), key=lambda row: row["seq"])
+    binary = [entry for entry in entries if not entry.text]
+    messages, numbers, errors = batches.read([entry.payload for entry in binary])
+    kept = [binary[number] for number in numbers]
+    rejected = [_rejected(binary[number], error) for number, error in errors.items()]
+    rejected += [_rejected(entry, "a text message") for entry in entries if entry.text]
     return Decoded(
-        pa.Table.from_batches([piece.ticks for piece in pieces if piece.ticks.num_rows], schema.TICKS),
-        _table([row for piece in pieces for row in piece.market_status], _NO_STATUS),
-        _table(rejected, _NONE_REJECTED),
+        pa.Table.from_batches([_ticks(messages, kept, symbols)]),
+        _table(_market_status(messages, kept), _NO_STATUS),
+        _table(sorted(rejected, key=lambda row: row["seq"]), _NONE_REJECTED),
     )
-
-
-class _Piece(NamedTuple):
-    ticks: pa.RecordBatch
-    market_status: list[dict[str, Any]]
-    rejected: list[dict[str, Any]]
-
-
-def _pieces(entries: Iterable[Entry], limit: int) -> Iterator[list[Entry]]:
-    """Consecutive entries of about `limit` bytes."""
-    piece: list[Entry] = []
-    size = 0
-    for entry in entries:
-        piece.append(entry)
-        size += len(entry.payload)
-        if size >= limit:
-            yield piece
-            piece, size = [], 0
-    if piece:
-        yield piece
-
-
-def _piece(entries: list[Entry], symbols: Mapping[str, str]) -> _Piece:
-    messages, numbers, errors = batches.read([entry.payload for entry in entries])
-    kept = [entries[number] for number in numbers]
-    rejected = [_rejected(entries[number], error) for number, error in errors.items()]
-    return _Piece(_ticks(messages, kept, symbols), _market_status(messages, kept), rejected)
 
 
 def _ticks(messages: parsed.Messages, entries: list[Entry], symbols: Mapping[str, str]) -> pa.RecordBatch:
