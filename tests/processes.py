@@ -97,6 +97,32 @@ def running(*arguments: object, folder: Path) -> Iterator[subprocess.Popen[str]]
 
 
 @contextmanager
+def reading(path: Path) -> Iterator[Callable[[], int]]:
+    """Another program holds a DuckDB file open; it tells how many ticks it sees."""
+    program = (
+        "import duckdb, sys\n"
+        "with duckdb.connect(sys.argv[1], read_only=True) as session:\n"
+        "    for line in sys.stdin:\n"
+        "        print(session.execute('SELECT count(*) FROM ticks').fetchall()[0][0], flush=True)\n"
+    )
+    command = [sys.executable, "-c", program, str(path)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def count() -> int:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+        return int(process.stdout.readline())
+
+    try:
+        count()
+        yield count
+    finally:
+        process.communicate()
+
+
+@contextmanager
 def in_thread(simulator: Simulator) -> Iterator[Simulator]:
     """A simulated broker in a thread of its own."""
     ready, loops = threading.Event(), list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]()

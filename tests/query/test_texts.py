@@ -130,7 +130,7 @@ def test_no_type_is_too_much_for_a_format(session: Session, format: str) -> None
     assert "340282366920938463463374607431768211455" not in printed(session, statement(ALL) + " LIMIT 0", format)
 
 
-@pytest.mark.parametrize("ending", answers.FILES)
+@pytest.mark.parametrize("ending", [".parquet", ".arrow", ".csv"])
 def test_no_type_is_too_much_for_a_file(session: Session, tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"rows{ending}"
     values = FOR_PARQUET if ending == ".parquet" else ALL + DEEP

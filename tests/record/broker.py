@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.market.fixtures import Record
+from tests.market.fixtures import Record, master_of
 from tests.recordings import DEADLINE
 from tests.upstox.rest_fixtures import Answer, Script, running
 from tickrec.config import Config, load
 from tickrec.market.hours import at
+from tickrec.market.instruments import write
+from tickrec.store.paths import Store
 from tickrec.upstox.rest import MASTER
 
 
@@ -57,6 +59,13 @@ class Broker:
         quotes = {key: {"instrument_token": key, "last_price": price} for key, price in self.prices.items()}
         body = {"holidays": self.holidays, "timings": self.timings, "ltp": quotes}[path.split("?")[0].split("/")[3]]
         return 200, {}, json.dumps({"status": "success", "data": body}).encode()
+
+
+def keep_list(store: Store, date: dt.date, records: list[Record], folder: Path) -> None:
+    """The instruments of a date, as a run that day left them."""
+    path = store.instruments_path(date)
+    path.parent.mkdir(parents=True)
+    write(master_of(folder, records).table, path)
 
 
 @contextlib.contextmanager

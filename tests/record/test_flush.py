@@ -1,9 +1,5 @@
 import asyncio
-import contextlib
 import datetime as dt
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -11,6 +7,7 @@ import pytest
 
 from tests.clocks import HandClock
 from tests.days import DATE, Recording
+from tests.processes import reading
 from tests.record.fixtures import feeds
 from tests.recordings import until
 from tickrec.clock import SECOND
@@ -39,25 +36,6 @@ def publish(store: Store, recording: Recording, date: dt.date = DATE) -> int:
     recording.updates(2)
     PartWriter(store, date).flush(recording.written.last_seq)
     return recording.written.ticks
-
-
-@contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Another program holds a DuckDB file open."""
-    code = (
-        "import duckdb, sys\n"
-        "with duckdb.connect(sys.argv[1], read_only=True):\n"
-        "    print('open', flush=True)\n"
-        "    sys.stdin.read()"
-    )
-    command = [sys.executable, "-c", code, str(path)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "open\n"
-        yield
-    finally:
-        process.communicate("")
 
 
 def rows(store: Store, date: dt.date = DATE) -> int:

@@ -11,12 +11,12 @@ import pytest
 
 from tests.clocks import HandClock, at
 from tests.market.fixtures import TODAY, Record, chain, index, share
-from tests.record.broker import Broker, broker, told
+from tests.record.broker import Broker, broker, keep_list, told
 from tests.recordings import until
 from tickrec.clock import SECOND
 from tickrec.record.choice import choose
 from tickrec.record.latecomers import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Latecomers
-from tickrec.record.plan import Options, Plan
+from tickrec.record.plan import Options
 from tickrec.record.plan_making import make_plan
 from tickrec.store.paths import Store
 from tickrec.upstox.auth import TokenSource
@@ -48,13 +48,9 @@ class Run:
         store, rest = Store(config.store.data), Rest(asked.script.url, asked.script.url)
         options = Options(symbols=("all:NSE_EQ", "RENAMED", *more), mode="full", kept=True)
         tokens = TokenSource(config.upstox, {"UPSTOX_ACCESS_TOKEN": "token"})
-        self.clock = HandClock(at("2026-11-20T09:00"))
-        self.plan: Plan
-        for self.clock.now_ns, asked.records in (
-            (at("2026-11-20T09:00"), SHARES + (OPTIONS if more else [])),
-            (at(BEGUN), SHARES[:5]),
-        ):
-            self.plan = make_plan(config, options, store, rest, tokens, self.clock)
+        keep_list(store, dt.date(2026, 11, 20), SHARES + (OPTIONS if more else []), folder)
+        self.clock, asked.records = HandClock(at(BEGUN)), SHARES[:5]
+        self.plan = make_plan(config, options, store, rest, tokens, self.clock)
         self.feed = Feed(rest, tokens, self.plan.connections, self.clock, limits=limits)
         ask = partial(choose, config, options, store, rest, tokens.read(), self.clock.now_ns)
         self.latecomers = Latecomers(self.plan, self.feed, self.clock, lambda: ask(money=self.plan.money))

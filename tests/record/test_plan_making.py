@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.clocks import HandClock, at
-from tests.market.fixtures import TODAY, Record, chain, contract, index, master_of, share
-from tests.record.broker import Broker, broker, told
+from tests.market.fixtures import TODAY, Record, chain, contract, index, share
+from tests.record.broker import Broker, broker, keep_list, told
 from tickrec.clock import SECOND
 from tickrec.config import Config, load
 from tickrec.errors import NothingToRecord, TickrecError, UsageError
-from tickrec.market.instruments import write
 from tickrec.market.selectors import UnknownSymbols
 from tickrec.record.plan import Options, Plan
 from tickrec.record.plan_making import likely_times, load_calendar, make_plan
@@ -32,7 +31,7 @@ class Morning:
     """Somebody who asks for a plan, again and again."""
 
     def __init__(self, asked: Broker, folder: Path) -> None:
-        self.broker = asked
+        self.broker, self.folder = asked, folder
         self.config: Config = asked.config(folder)
         self.store = Store(self.config.store.data)
         self.clock = HandClock(at(f"{TODAY}T08:30"))
@@ -51,10 +50,7 @@ class Morning:
 
     def keep_list_of_yesterday(self, records: list[Record]) -> None:
         """As a run of the last trading day left it."""
-        now_ns, listed = self.clock.now_ns, self.broker.records
-        self.clock.now_ns, self.broker.records = at(f"{TODAY - dt.timedelta(days=3)}T10:00"), records
-        self.plan("S0")
-        self.clock.now_ns, self.broker.records = now_ns, listed
+        keep_list(self.store, TODAY - dt.timedelta(days=3), records, self.folder)
 
 
 @pytest.fixture
@@ -174,13 +170,9 @@ def config(tmp_path: Path) -> Config:
     return load(None, data=tmp_path / "data", simulate=False, environ={"HOME": str(tmp_path)})
 
 
-def keep_list(store: Store, tmp_path: Path) -> None:
-    """The instruments of the day before: a share and a commodity."""
-    crude = contract("CRUDEOIL", "MCX_COM|294", "FUT", dt.date(2026, 12, 18), segment="MCX_FO")
-    table = master_of(tmp_path, [share("RELIANCE", "INE002A01018"), crude]).table
-    path = store.instruments_path(TODAY - dt.timedelta(days=1))
-    path.parent.mkdir(parents=True)
-    write(table, path)
+CRUDE = contract("CRUDEOIL", "MCX_COM|294", "FUT", dt.date(2026, 12, 18), segment="MCX_FO")
+LISTED = [share("RELIANCE", "INE002A01018"), CRUDE]
+YESTERDAY = TODAY - dt.timedelta(days=1)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +190,7 @@ def test_a_run_lasts_as_long_as_anything_that_it_may_record(
     store: Store, config: Config, tmp_path: Path, symbols: tuple[str, ...], listed: bool, end: str
 ) -> None:
     if listed:
-        keep_list(store, tmp_path)
+        keep_list(store, YESTERDAY, LISTED, tmp_path)
     options = Options(symbols=symbols, mode="full")
     found = likely_times(config, options, store, at(f"{TODAY}T10:00")).stop_ns
     assert found is not None
@@ -208,7 +200,7 @@ def test_a_run_lasts_as_long_as_anything_that_it_may_record(
 
 
 def test_commodities_are_not_over_when_shares_are(store: Store, config: Config, tmp_path: Path) -> None:
-    keep_list(store, tmp_path)
+    keep_list(store, YESTERDAY, LISTED, tmp_path)
     crude, reliance = (Options(symbols=(name,), mode="full") for name in ("CRUDEOIL:fut", "RELIANCE"))
     assert (likely_times(config, crude, store, SHARES_OVER).stop_ns or 0) > SHARES_OVER
     assert likely_times(config, reliance, store, SHARES_OVER).stop_ns == SHARES_OVER

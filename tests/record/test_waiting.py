@@ -9,7 +9,7 @@ import pytest
 
 from tests.clocks import HandClock, at
 from tests.market.fixtures import TODAY, chain, index, share
-from tests.record.broker import Broker, broker, told
+from tests.record.broker import Broker, broker, keep_list, told
 from tests.recordings import until
 from tests.upstox.rest_fixtures import running
 from tickrec.clock import Stopped
@@ -102,7 +102,7 @@ class Early:
         clock: HandClock | None = None,
     ) -> None:
         record = f"on_alert = {on_alert!r}" if on_alert else ""
-        config, self.asked = asked.config(folder, record), asked
+        config, self.asked, self.folder = asked.config(folder, record), asked, folder
         self.clock, self.stopping = clock or SlowClock(at(f"{TODAY}T08:40"), 5), asyncio.Event()
         self.store = Store(config.store.data)
         self.alerts = Alerts(config.record.on_alert, self.clock, self.store.state / "alerts.json")
@@ -128,9 +128,8 @@ class Early:
 
     async def with_a_short_list(self) -> "asyncio.Task[Plan]":
         """Begin to wait on the day after a whole list, with a short one."""
-        self.clock.now_ns = at("2026-11-20T08:59")
-        await self.planned()
-        self.clock.now_ns, self.asked.records = at(f"{TODAY}T08:40"), SHARES[:5]
+        keep_list(self.store, dt.date(2026, 11, 20), SHARES, self.folder)
+        self.asked.records = SHARES[:5]
         return asyncio.create_task(self.planned())
 
 

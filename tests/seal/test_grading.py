@@ -19,7 +19,7 @@ EVENING = HandClock(at("2026-11-23T16:05"))
 
 
 def test_a_date_is_sealed_with_its_grade(store: Store) -> None:
-    write_day(store)
+    write_day(store, messages=3, instruments=3)
     manifest = seal(store, DATE, duckdb=False, clock=EVENING)
     report = check_date(store, DATE, EVENING)
     assert manifest.grade == report.grade == "F"
@@ -28,11 +28,11 @@ def test_a_date_is_sealed_with_its_grade(store: Store) -> None:
     found = totals(store, DATE)
     assert found is not None
     assert found.grade == "F"
-    assert verdict(store, DATE).words.endswith(f" ticks of 40 instruments: {report.sentence}")
+    assert verdict(store, DATE).words.endswith(f" ticks of 3 instruments: {report.sentence}")
 
 
 def test_a_date_that_is_not_over_has_no_grade_yet(store: Store) -> None:
-    write_day(store)
+    write_day(store, messages=3, instruments=3)
     assert seal(store, DATE, duckdb=False, clock=HandClock(at("2026-11-23T09:20"))).grade is None
     assert verdict(store, DATE, EVENING).grade == "F", "then it is looked up"
 
@@ -40,7 +40,7 @@ def test_a_date_that_is_not_over_has_no_grade_yet(store: Store) -> None:
 def test_a_date_that_cannot_be_graded_is_sealed_all_the_same(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write_day(store)
+    write_day(store, messages=3, instruments=3)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with caplog.at_level(logging.ERROR, "tickrec"):
         assert seal(store, DATE, duckdb=False, clock=EVENING).grade is None
@@ -51,7 +51,7 @@ def test_a_date_that_cannot_be_graded_is_sealed_all_the_same(
 
 
 def test_a_manifest_of_an_earlier_version_has_no_grade(store: Store) -> None:
-    write_day(store)
+    write_day(store, messages=3, instruments=3)
     facts = json.loads(seal(store, DATE, duckdb=False, clock=EVENING).to_json())
     old = {name: value for name, value in facts.items() if name not in ("grade", "why")}
     assert Manifest.from_json(json.dumps(old).encode()).grade is None

@@ -5,7 +5,6 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.days import DATE, Recording, Written, everything, ordered, write_day
-from tests.processes import wait_for
+from tests.processes import reading, wait_for
 from tickrec import __version__, schema
 from tickrec.clock import SystemClock
 from tickrec.errors import AlreadyRecording, DataError, ExitCode
@@ -359,30 +358,6 @@ def test_a_date_that_is_recorded_cannot_be_sealed(journalled: Store) -> None:
     assert tree(store) == before
 
 
-@contextlib.contextmanager
-def reading(store: Store) -> Iterator[subprocess.Popen[str]]:
-    program = (
-        "import duckdb, sys\n"
-        "with duckdb.connect(sys.argv[1], read_only=True) as session:\n"
-        "    for line in sys.stdin:\n"
-        "        print(session.execute('SELECT count(*) FROM ticks').fetchall()[0][0], flush=True)\n"
-    )
-    command = [sys.executable, "-c", program, str(store.duckdb_path(DATE))]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.communicate()
-
-
-def ask(reader: "subprocess.Popen[str]") -> int:
-    assert reader.stdin is not None
-    assert reader.stdout is not None
-    reader.stdin.write("\n")
-    reader.stdin.flush()
-    return int(reader.stdout.readline())
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let a file be replaced that is open")
 def test_a_reader_of_the_day_file_does_not_stop_sealing(store: Store) -> None:
     recording = Recording(store, instruments=4)
@@ -392,10 +367,9 @@ def test_a_reader_of_the_day_file_does_not_stop_sealing(store: Store) -> None:
     dayfile.append(store, DATE)
     recording.updates(3)
     recording.close()
-    with reading(store) as reader:
-        assert ask(reader) == 4
+    with reading(store.duckdb_path(DATE)) as count:
         seal(store, DATE)
-        assert ask(reader) == 4
+        assert count() == 4
     assert len(day_rows(store, "ticks")) == recording.written.ticks
 
 

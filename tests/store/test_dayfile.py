@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.days import DATE, Recording, Written, everything, ordered, write_day
+from tests.processes import reading
 from tickrec import schema
 from tickrec.errors import AlreadyRecording, DataError, ExitCode
 from tickrec.store import day_contents, dayfile
@@ -114,25 +115,11 @@ def test_a_reader_makes_the_append_be_caught_up_later(store: Store) -> None:
     recording = flushed(store)
     dayfile.append(store, DATE)
     grow(store, recording)
-    reader = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import duckdb, sys\n"
-            "with duckdb.connect(sys.argv[1], read_only=True) as session:\n"
-            "    print(session.execute('SELECT count(*) FROM ticks').fetchall()[0][0], flush=True)\n"
-            "    sys.stdin.read()",
-            str(store.duckdb_path(DATE)),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert reader.stdout is not None
-    assert reader.stdout.readline() == f"{KEYS}\n"
-    with pytest.raises(AlreadyRecording, match="another program has the DuckDB file open"):
+    with (
+        reading(store.duckdb_path(DATE)),
+        pytest.raises(AlreadyRecording, match="another program has the DuckDB file open"),
+    ):
         dayfile.append(store, DATE)
-    reader.communicate("")
     dayfile.append(store, DATE)
     assert_same_rows(store)
 
