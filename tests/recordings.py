@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.clocks import FastClock
 from tickrec.clock import Clock, SystemClock
 from tickrec.config import Config, load
 from tickrec.journal import Journal
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.record.plan import Options
 from tickrec.record.start import Record
+from tickrec.serve.faults import Fault
 from tickrec.serve.server import Server
 from tickrec.serve.synthetic.simulator import Settings, Simulator
 from tickrec.status.runstatus import RunStatus
@@ -100,6 +102,17 @@ async def recording(
         finally:
             run.stopping.set()
             await asyncio.wait((run.task,), timeout=DEADLINE)
+
+
+async def record_through_an_outage(run: Recording, clock: FastClock, seconds: float) -> RunStatus:
+    """So many seconds, a connection that is lost and then refused for a while, and so many seconds more."""
+    await until(lambda: run.simulator.stats()["ticks"] > 3)
+    await clock.sleep(seconds)
+    run.simulator.strike(Fault("refuse", "20"))
+    run.simulator.strike(Fault("drop"))
+    await until(lambda: run.simulator.stats()["opened"] == 2)
+    await clock.sleep(seconds)
+    return await run.stop()
 
 
 def messages(folder: Path) -> list[Entry]:

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.clocks import FastClock
-from tests.recordings import Recording, messages, recording, until
+from tests.recordings import messages, record_through_an_outage, recording
 from tickrec.check.day_check import DayReport, check_date
 from tickrec.clock import SECOND
 from tickrec.record.plan import Options
 from tickrec.serve.faults import Fault
 from tickrec.serve.synthetic.simulator import Settings
-from tickrec.status.runstatus import RunStatus
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 
 SILENT = "NSE_EQ|INE467B01029"
@@ -20,17 +19,6 @@ MARKET = Settings(
     interval=1.0, rate=6.0, token="simulated", always_open=False, strikes=2, faults=(Fault("silent", SILENT),)
 )
 SYMBOLS = Options(symbols=("RELIANCE", "TCS", "INFY"), mode="full", now=True)
-
-
-async def record(run: Recording, clock: FastClock) -> RunStatus:
-    """A minute, a connection that is lost and then refused for a while, and a minute more."""
-    await until(lambda: run.simulator.stats()["ticks"] > 3)
-    await clock.sleep(60)
-    run.simulator.strike(Fault("refuse", "20"))
-    run.simulator.strike(Fault("drop"))
-    await until(lambda: run.simulator.stats()["opened"] == 2)
-    await clock.sleep(60)
-    return await run.stop()
 
 
 class Told(NamedTuple):
@@ -62,7 +50,7 @@ def missing_at(report: DayReport, key: str, ms: int) -> bool:
 async def test_what_the_server_did_not_get_through_is_missing(tmp_path: Path) -> None:
     clock = FastClock(10.0, "2026-11-23T10:00:20")
     async with recording(tmp_path, settings=MARKET, options=SYMBOLS, clock=clock) as run:
-        last = await record(run, clock)
+        last = await record_through_an_outage(run, clock, 60)
         ended_ns = clock.wall_ns()
         await clock.sleep(30)
     (date,) = run.store.dates()

@@ -6,12 +6,11 @@ from typing import Any
 
 from tests.clocks import FastClock
 from tests.query.fixtures import answer
-from tests.recordings import Recording, recording, until
+from tests.recordings import Recording, record_through_an_outage, recording
 from tickrec.check.backfill import Backfill, filled, wanted
 from tickrec.check.bar_differences import bar_differences
 from tickrec.query.session import Session
 from tickrec.record.plan import Options
-from tickrec.serve.faults import Fault
 from tickrec.serve.synthetic.simulator import Settings
 from tickrec.upstox.rest import Rest
 from tickrec.upstox.throttle import Throttle
@@ -24,18 +23,6 @@ FROM {} WHERE start >= TIMESTAMPTZ '2026-11-23 10:00 Asia/Kolkata'
 """
 
 
-async def record(run: Recording, clock: FastClock) -> None:
-    """Two minutes at least before and after the connection is lost and then refused for a while."""
-    await until(lambda: run.simulator.stats()["ticks"] > 3)
-    await clock.sleep(125)
-    run.simulator.strike(Fault("refuse", "20"))
-    run.simulator.strike(Fault("drop"))
-    await until(lambda: run.simulator.stats()["opened"] == 2)
-    await clock.sleep(125)
-    await run.stop()
-    await clock.sleep(60)
-
-
 def rows(run: Recording, clock: FastClock, source: str) -> dict[tuple[str, str], list[Any]]:
     """Minutes by instrument and time."""
     with Session(run.store, now_ns=clock.wall_ns()) as session:
@@ -46,7 +33,8 @@ def rows(run: Recording, clock: FastClock, source: str) -> dict[tuple[str, str],
 async def test_a_day_agrees_with_its_own_exchange_bars_but_for_its_faults(tmp_path: Path) -> None:
     clock = FastClock(15.0, "2026-11-23T10:00:20")
     async with recording(tmp_path, settings=MARKET, options=SYMBOLS, clock=clock) as run:
-        await record(run, clock)
+        await record_through_an_outage(run, clock, 125)  # two minutes at least
+        await clock.sleep(60)
         (date,) = run.store.dates()
         instruments = await asyncio.to_thread(wanted, run.store, date, clock)
         rest = Rest(run.simulator.api_url, run.simulator.api_url)
