@@ -2,6 +2,9 @@
 
 import asyncio
 import dataclasses
+import datetime as dt
+import functools
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,10 +15,15 @@ from tickrec.clock import Clock, SystemClock
 from tickrec.config import Config, load
 from tickrec.journal import Journal
 from tickrec.journal.entry import Entry, EntryKind
+from tickrec.market import instruments
+from tickrec.market.calendar import trading_date
+from tickrec.market.hours import at
 from tickrec.record.plan import Options
 from tickrec.record.start import Record
 from tickrec.serve.faults import Fault
 from tickrec.serve.server import Server
+from tickrec.serve.synthetic.listings import master_of
+from tickrec.serve.synthetic.records import master_file
 from tickrec.serve.synthetic.simulator import Settings, Simulator
 from tickrec.status.runstatus import RunStatus
 from tickrec.store.paths import Store
@@ -77,6 +85,17 @@ class Recording:
         return self.task.done()
 
 
+@functools.cache
+def day_list(date: dt.date) -> bytes:
+    """The list of FAST's market of a date as a store keeps it, downloaded at noon."""
+    noon_ns = at(date, dt.time(12))
+    with tempfile.TemporaryDirectory() as folder:
+        source, stored = Path(folder) / "complete.json.gz", Path(folder) / "instruments.parquet"
+        source.write_bytes(master_file("complete", master_of(date, FAST.strikes).listings.values()))
+        assert instruments.main([str(source), str(stored), str(noon_ns)]) == 0
+        return stored.read_bytes()
+
+
 @asynccontextmanager
 async def recording(
     tmp_path: Path,
@@ -88,13 +107,21 @@ async def recording(
     token: str = "simulated",
     data: Path | None = None,
     timing: Timing = TIMING,
+    listed: bool = True,
 ) -> AsyncIterator[Recording]:
-    """A recording of a simulated market, stopped at the end of the block if it still runs."""
+    """A recording of a simulated market, stopped at the end of the block if it still runs.
+
+    Unless not `listed`, the store has the day's instruments already, as after an earlier start of the day.
+    """
     clock = clock or SystemClock()
     settings = dataclasses.replace(settings or FAST, sent_log=tmp_path / "sent", clock=clock)
     options = options or Options(symbols=SELECTORS, mode="full", now=True)
     async with Simulator(settings) as simulator:
         run = Recording(config_for(tmp_path, simulator, config, data), simulator)
+        path = run.store.instruments_path(trading_date(clock.wall_ns()))
+        if listed and not path.exists():
+            path.parent.mkdir(parents=True)
+            path.write_bytes(day_list(trading_date(clock.wall_ns())))
         environ = {"UPSTOX_ACCESS_TOKEN": token}
         run.task = asyncio.create_task(Record(run.config, options, environ, clock, run.stopping, timing=timing).run())
         try:

@@ -190,7 +190,7 @@ async def test_a_broker_that_fails_while_planning_is_asked_again(
 
     settings = dataclasses.replace(FAST, faults=(Fault("error", "503/0.5"),))
     begun_ns = SystemClock.wall_ns()
-    async with recording(tmp_path, settings=settings, clock=HastyClock()) as one:
+    async with recording(tmp_path, settings=settings, clock=HastyClock(), listed=False) as one:
         await until(lambda: status.read(one.store.status_path) is not None)
         said = status.read(one.store.status_path)
         assert said is not None
@@ -217,7 +217,7 @@ async def test_a_broker_that_cannot_be_asked_for_long_is_told_to_the_owner(
     clock = HastyClock()
 
     settings = dataclasses.replace(FAST, faults=(Fault("error", "503/60"),))
-    async with recording(tmp_path, settings=settings, config=config, clock=clock) as one:
+    async with recording(tmp_path, settings=settings, config=config, clock=clock, listed=False) as one:
         await until(lambda: status.read(one.store.status_path) is not None)
         assert status.collect(one.store, clock).state == WAITING
         clock.shift_ns += 181 * SECOND
@@ -289,7 +289,7 @@ async def test_the_end_of_the_last_segment_ends_and_seals_the_day(tmp_path: Path
 
 async def test_a_token_refused_while_planning_is_read_again(tmp_path: Path) -> None:
     options = Options(symbols=("NIFTY:opt:1",), mode="full", now=True)
-    async with recording(tmp_path, options=options, token="yesterday") as one:
+    async with recording(tmp_path, options=options, token="yesterday", listed=False) as one:
         with pytest.raises(TokenError, match="refused"):
             await one.result()
         assert not one.store.root.exists()
