@@ -29,6 +29,7 @@ SECRETS = [part.encode() for token in (GOOD, PASTED, REFUSED) for part in token.
 RECORD = ("record", "--now", "--no-live", "--symbols", "NIFTY:opt:2,RELIANCE", "--for", "2s")
 AFTERWARDS: Sequence[tuple[tuple[str, ...], str]] = (
     (("status", "--json"), GOOD),
+    (("symbols", "NIFTY:opt:2", "-v"), GOOD),
     (("symbols", "NIFTY:opt:2", "--data", "elsewhere"), REFUSED),
     (("record", "--symbols", "RELAINCE", "--now"), GOOD),
     (("record", "--symbols", "RELIANCE", "--now", "--for", "20s", "--data", "elsewhere"), REFUSED),

@@ -74,6 +74,11 @@ class TestMaster:
             "RELIANCE FUT 25 JAN 27" if dt.date(2027, 1, 26) in HOLIDAYS else "RELIANCE FUT 26 JAN 27",
         ]
 
+    def test_a_living_contract_keeps_its_key_from_day_to_day(self) -> None:
+        tomorrow = Master(dt.date(2026, 11, 23))
+        changed = [x.symbol for x in MASTER.listings.values() if x.expiry_ms and tomorrow.listings.get(x.key) != x]
+        assert changed == []
+
     @pytest.mark.parametrize(
         ("sample", "listing"),
         [
