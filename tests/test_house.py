@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests import ROOT
+from tests.days import DATE
+from tests.query.test_missing import RECORDED, write
+from tickrec.store.paths import Store
 
 PACKAGE, TESTS = ROOT / "tickrec", ROOT / "tests"
 
@@ -223,10 +226,19 @@ def test_help_loads_nothing_heavy() -> None:
     assert not loaded_after(code) & {"pyarrow", "duckdb", "websockets", "rich", "ptars", "google"}
 
 
-def test_a_query_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
-    arguments = ["tickrec", "query", "SELECT 1", "--data", str(tmp_path), "--format", "csv", "--limit", "5"]
-    code = f"from tickrec.cli import main\nsys.argv = {arguments}\ntry:\n    main()\nexcept SystemExit:\n    pass"
-    loaded = loaded_after(code)
+def test_a_query_and_a_check_load_nothing_that_they_do_not_need(store: Store) -> None:
+    write(store, **RECORDED)
+    query = ["query", "SELECT 1", "--data", str(store.root), "--format", "csv", "--limit", "5"]
+    check = ["check", str(DATE), "--data", str(store.root), "--json"]
+    loaded = loaded_after(f"""
+from tickrec.cli import main
+for arguments in ({query}, {check}):
+    sys.argv = ["tickrec", *arguments]
+    try:
+        main()
+    except SystemExit:
+        pass
+""")
     assert "duckdb" in loaded
     assert not loaded & {"pydantic", "websockets", "rich", "ptars", "google", "pandas", "numpy", "asyncio"}
 

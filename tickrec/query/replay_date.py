@@ -4,7 +4,6 @@ import datetime as dt
 import re
 from typing import Final
 
-from tickrec.store.manifest import stored_source
 from tickrec.store.paths import Store
 
 _REPLAY: Final = re.compile(r"replay (?:\d{4}-\d\d-\d\d, )*(\d{4}-\d\d-\d\d)")
@@ -15,5 +14,7 @@ def replayed_date(store: Store) -> dt.date | None:
 
     Raises DataError for a journal of a newer format, OSError.
     """
+    from tickrec.store.manifest import stored_source  # loaded for the few questions that need it
+
     match = _REPLAY.fullmatch(stored_source(store) or "")
     return dt.date.fromisoformat(match[1]) if match else None

@@ -13,17 +13,19 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
 from tickrec import schema
 from tickrec.errors import DataError, TickrecError, to_run
 from tickrec.query.unflushed import LostTable, Unflushed, UnflushedTable
-from tickrec.store.coverage import Coverage, coverage, read_footer
 from tickrec.store.last_rows import from_text
 from tickrec.store.parquet import opened
 from tickrec.store.paths import Store
+
+if TYPE_CHECKING:
+    from tickrec.store.coverage import Coverage
 
 _MANIFEST_HEAD: Final = 4096
 """Bytes of a manifest in which its schema version is looked for before the whole is read."""
@@ -69,6 +71,8 @@ class Listing:
         self._last: dict[dt.date, pa.Table | None] = {}
         for date in dates:
             if not store.settled(date):
+                from tickrec.store.coverage import coverage  # what reads a journal is loaded for a date that goes on
+
                 try:
                     self._covered[date] = coverage(store, date)
                     self.unflushed[date] = Unflushed(store, self._covered[date], scratch)
@@ -149,7 +153,7 @@ class Listing:
         self._lost.append(LostTable(error, table))
         return Source(date=date, rows=self._lost[-1])
 
-    def _growing(self, table: str, date: dt.date, covered: Coverage) -> Iterator[Source]:
+    def _growing(self, table: str, date: dt.date, covered: "Coverage") -> Iterator[Source]:
         """The sources of a date that may still be recorded."""
         if covered.sealed is not None:
             sealed = str(covered.sealed if table == "ticks" else self._store.sealed_path(table, date))
@@ -185,6 +189,8 @@ class Listing:
     def _last_rows(self, date: dt.date) -> pa.Table | None:
         """The last rows that the footer of a sealed file holds; None when its version put none there."""
         if date not in self._last:
+            from tickrec.store.coverage import read_footer
+
             path = self._store.sealed_path("ticks", date)
             try:
                 text = read_footer(path).last_rows

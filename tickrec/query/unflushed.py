@@ -19,11 +19,11 @@ import pyarrow as pa
 from tickrec import schema
 from tickrec.errors import DataError, TickrecError, UsageError
 from tickrec.files import free_bytes
-from tickrec.store.coverage import Coverage
 from tickrec.store.paths import Store
 
 if TYPE_CHECKING:
     from tickrec.journal.history import Tables
+    from tickrec.store.coverage import Coverage
 
 PIECE_BYTES: Final = 32 * 1024 * 1024
 """Of ticks, as Arrow holds them, that are handled at a time: some 60,000."""
@@ -35,7 +35,7 @@ _SPARED_SHARE: Final = 0.75
 class Unflushed:
     """The rows of a date that no Parquet file has. Several scans, of several threads, may read them at once."""
 
-    def __init__(self, store: Store, covered: Coverage, scratch: Path, *, piece_bytes: int = PIECE_BYTES) -> None:
+    def __init__(self, store: Store, covered: "Coverage", scratch: Path, *, piece_bytes: int = PIECE_BYTES) -> None:
         """`scratch` is a folder for what does not stay in memory."""
         self.failure: TickrecError | None = None
         """Why they could not be read; DuckDB passes only the text of an error on."""
