@@ -8,7 +8,6 @@ import pytest
 
 from tests.days import DATE
 from tickrec.config import load
-from tickrec.record import done_message
 from tickrec.record.done_message import tell_done, words_of
 
 WHOLE: dict[str, Any] = {
@@ -37,11 +36,11 @@ def test_a_day_is_told_in_one_line(facts: dict[str, Any], words: str) -> None:
 
 
 async def test_a_check_that_hangs_does_not_keep_the_run_from_ending(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "config.toml"
     path.write_text(f"[record]\non_done = \"touch '{tmp_path}/told'\"\n")
-    monkeypatch.setattr(done_message, "CHECK_SECONDS", 0.0)  # as if it hung
-    await tell_done(load(path, data=None, simulate=False, environ={"HOME": str(tmp_path)}), DATE)
+    config = load(path, data=None, simulate=False, environ={"HOME": str(tmp_path)})
+    await tell_done(config, DATE, check_seconds=0.0)  # as if it hung
     assert f"{DATE} could not be checked, so that on_done is not run: it took more than" in caplog.text
     assert "told" not in os.listdir(tmp_path)

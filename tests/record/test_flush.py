@@ -12,7 +12,6 @@ from tests.record.fixtures import feeds
 from tests.recordings import until
 from tickrec.clock import SECOND
 from tickrec.journal.entry import Entry, EntryKind
-from tickrec.record import flush
 from tickrec.record.day import Day
 from tickrec.record.flush import APPEND_EVERY_NS, Appending, Flushing
 from tickrec.store import dayfile
@@ -167,7 +166,11 @@ async def test_what_else_the_child_says_that_removes_old_journals_is_logged(
     await flushing.expire(dt.timedelta(days=1))
     assert "removing old journals: Invalid -W option ignored" in caplog.text
     assert "removing old journals: a library says on stdout" in caplog.text
-    monkeypatch.setattr(flush, "CHILD_SECONDS", 0.0)  # as if it hung
+    flushing.close()
+
+
+async def test_a_child_that_hangs_is_ended(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    flushing = Flushing(store, HandClock(), interval=60, duckdb=False, child_seconds=0.0)
     await flushing.expire(dt.timedelta(days=1))
     assert "old journals could not be removed: it took more than 0.0s" in caplog.text
     assert not await flushing.seal(DATE)

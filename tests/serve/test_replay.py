@@ -317,11 +317,10 @@ class TestEnd:
             assert source.ended
         assert "no message from --from to --until" in caplog.text
 
-    def test_a_round_begins_in_pieces(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_round_begins_in_pieces(self, store: Store) -> None:
         """So that who is connected is not left alone while a day is read up to --from."""
-        monkeypatch.setattr("tickrec.serve.replay._SKIPPED", 10)
         write_day(store)
-        source = Replay(store, [DATE], Pace(speed=None, loop=True, start=dt.time(9, 16)))
+        source = Replay(store, [DATE], Pace(speed=None, loop=True, start=dt.time(9, 16)), skipped=10)
         source.want(keys_of(store), NOW)
         turns = [len(list(source.due(Moment(0, 2 * SECOND)))) for _ in range(15)]
         assert turns.index(turns[0], 1) > 4

@@ -24,12 +24,13 @@ _CHECKED: Final = (ExitCode.DONE, ExitCode.DATA)
 """The exit codes of a check that has found a grade."""
 
 
-async def tell_done(config: Config, date: dt.date) -> None:
-    """Check a date and run `on_done` with what was found, if there is such a command. What fails is logged."""
+async def tell_done(config: Config, date: dt.date, *, check_seconds: float = CHECK_SECONDS) -> None:
+    """Check a date and run `on_done` with what was found, if there is such a command. What fails is logged, and a check
+    that takes longer than `check_seconds` fails."""
     if config.record.on_done is None:
         return
     given = ["--data", str(config.store.data), *(["--config", str(config.path)] if config.path else [])]
-    code, report, said = await children.run("tickrec", "check", str(date), "--json", *given, seconds=CHECK_SECONDS)
+    code, report, said = await children.run("tickrec", "check", str(date), "--json", *given, seconds=check_seconds)
     if code in _CHECKED and report:
         await tell("on_done", children.split_command(config.record.on_done), words_of(json.loads(report)), report)
     else:

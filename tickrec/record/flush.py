@@ -149,7 +149,10 @@ class Appending:
 class Flushing:
     """Flushes the current Day every `interval` seconds, and when there is enough for a part."""
 
-    def __init__(self, store: Store, clock: Clock, *, interval: float, duckdb: bool) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, *, interval: float, duckdb: bool, child_seconds: float = CHILD_SECONDS
+    ) -> None:
+        """`interval` and `child_seconds`, after which a child that seals or removes is ended, are seconds."""
         self._published_ticks: Counter[dt.date] = Counter()
         """Ticks of each date published in this run."""
         self.rejected = 0
@@ -159,6 +162,7 @@ class Flushing:
         self._store = store
         self._clock = clock
         self._interval_ns = int(interval * SECOND)
+        self._child_seconds = child_seconds
         self._appending = Appending(store.root, clock) if duckdb else None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="flush")
         self._flush: asyncio.Task[bool] | None = None
@@ -301,7 +305,7 @@ class Flushing:
             log.warning("old journals could not be removed: %s", said[-1])
 
     async def _run_child(self, module: str, *arguments: str) -> children.Ended:
-        return await children.run(module, str(self._store.root), *arguments, seconds=CHILD_SECONDS)
+        return await children.run(module, str(self._store.root), *arguments, seconds=self._child_seconds)
 
     def close(self) -> None:
         """End the worker thread, once what it does is done."""

@@ -29,7 +29,7 @@ _NAMED: Final = 5
 """Days named that can be replayed, where the one that was asked for cannot."""
 _PIECE: Final = 200
 """Messages sent before the clients are listened to again."""
-_SKIPPED: Final = 1_000
+SKIPPED: Final = 1_000
 """Entries before the begin that are read at a time."""
 _OPENING: Final = 2_000
 """Entries looked at for the prices that REST gives before the replay has begun."""
@@ -58,8 +58,11 @@ class Pace:
 class Replay(RecordedSource):
     """The journals of one date or of several, one after the other, played once or again and again."""
 
-    def __init__(self, store: Store, dates: Sequence[dt.date], pace: Pace) -> None:
-        """Raises DataError when there is nothing to replay, UsageError for a pace that makes no sense."""
+    def __init__(self, store: Store, dates: Sequence[dt.date], pace: Pace, *, skipped: int = SKIPPED) -> None:
+        """`skipped` entries before the begin are read at a time.
+
+        Raises DataError when there is nothing to replay, UsageError for a pace that makes no sense.
+        """
         if pace.speed is not None and not 0 < pace.speed < float("inf"):
             raise UsageError("--speed must be above zero, or max")
         if pace.start and pace.until and pace.start >= pace.until:
@@ -69,6 +72,7 @@ class Replay(RecordedSource):
         self._place = 0
         """Of the date that is played, in those."""
         self._pace = pace
+        self._skipped = skipped
         self._start_ns: int | None = None
         self._running = False
         self.name = f"replay {', '.join(map(str, dates))}"
@@ -115,7 +119,7 @@ class Replay(RecordedSource):
     def _skip_a_piece(self, recorded: Recorded, begin_ns: int) -> None:
         """Read some of the entries that lie before the begin."""
         piece: list[Entry] = []
-        while self._next is not None and self._next.wall_ns < begin_ns and len(piece) < _SKIPPED:
+        while self._next is not None and self._next.wall_ns < begin_ns and len(piece) < self._skipped:
             piece.append(self._next)
             self._next = next(self._entries, None)
         recorded.skip(piece)
