@@ -88,7 +88,7 @@ class Running:
     def all(self) -> Values:
         """The names of the columns of a statement without a form, and all rows.
 
-        It must have no instants, which DuckDB gives only where pytz is installed. Raises as `prefetch`.
+        It must have no instants: DuckDB's package may need another one, pytz, to give them. Raises as `prefetch`.
         """
         found: Values = self._take()
         return found

@@ -18,6 +18,8 @@ from tickrec.upstox.decode.parsed import by_instrument
 
 _MERGED_ROWS: Final = 16_384
 """Rows that are merged at a time, about: 9 MB in full mode. With fewer, it is the pieces of many runs that cost."""
+_STORED_ROWS: Final = 2_048
+"""Rows of a stored run that are read at a time, of each of the runs that are merged: some 25 where much was missed."""
 
 
 class Run(NamedTuple):
@@ -37,13 +39,13 @@ class StoredRun:
     It is compressed: some 110 bytes a row in full mode instead of 550, for no more processor time.
     """
 
-    def __init__(self, run: Run, folder: Path, most: int) -> None:
-        """Write a run into `folder`, in pieces of about `most` rows. Raises OSError."""
+    def __init__(self, run: Run, folder: Path) -> None:
+        """Write a run into `folder`. Raises OSError."""
         self.counts = run.counts
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         with pa.ipc.new_file(pa.PythonFile(self._file, mode="w"), run.rows.schema, options=options) as writer:
-            writer.write_table(run.rows, max_chunksize=most)
+            writer.write_table(run.rows, max_chunksize=_STORED_ROWS)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows, a piece at a time."""
@@ -64,11 +66,14 @@ class _Sorted(Protocol):
 
 
 class Runs:
-    """The rows of a file, in as many runs as come; the newest is in memory, those before it in `folder`."""
+    """The rows of a file, in as many runs as come; the newest is in memory, those before it in `folder`.
 
-    def __init__(self, folder: Path, most: int) -> None:
+    A run has `group_rows` at least, and a row group of the file as many at most.
+    """
+
+    def __init__(self, folder: Path, group_rows: int) -> None:
         self._folder = folder
-        self._most = most
+        self._group_rows = group_rows
         self._counts: Counter[str] = Counter()
         self._waiting: list[pa.Table] = []
         """Too few rows for a run."""
@@ -78,7 +83,7 @@ class Runs:
     def add(self, rows: pa.Table) -> None:
         """Take sorted rows that follow what was added before. Raises OSError."""
         self._waiting.append(rows)
-        if sum(table.num_rows for table in self._waiting) >= self._most:
+        if sum(table.num_rows for table in self._waiting) >= self._group_rows:
             self._end_run()
 
     def counts(self) -> dict[str, int]:
@@ -87,31 +92,29 @@ class Runs:
         return {key: self._counts[key] for key in sorted(self._counts)}
 
     def groups(self) -> Iterator[pa.Table]:
-        """All rows in order, at most `most` at a time: whole instruments, or a piece of one that has more."""
+        """All rows in order, by row group: whole instruments, or a piece of one that has more."""
         counts = self.counts()
         runs: list[_Sorted] = list(self._stored)
         if self._newest is not None:
             runs.append(self._newest)
         sources = [(run.counts, _Cursor(run.batches())) for run in runs]
-        for stretch in _bundles(counts, _MERGED_ROWS):
+        for stretch in _stretches(counts, self._group_rows):
+            keys = [key for bundle in stretch for key in bundle]
             # Sorting them again is cheaper than slicing out each instrument's.
-            rows = [row for found, run in sources for row in run.take(sum(found.get(key, 0) for key in stretch))]
-            merged = sort([pa.Table.from_batches(rows)])
+            rows = [row for found, run in sources for row in run.take(sum(found.get(key, 0) for key in keys))]
+            merged = sort([pa.Table.from_batches(rows)]).rows
             del rows
-            yield from self._cut(merged)
+            begin = 0
+            for bundle in stretch:
+                end = begin + sum(counts[key] for key in bundle)
+                for at in range(begin, end, self._group_rows):
+                    yield merged.slice(at, min(self._group_rows, end - at))
+                begin = end
 
     def close(self) -> None:
         """Remove what was stored."""
         for run in self._stored:
             run.close()
-
-    def _cut(self, run: Run) -> Iterator[pa.Table]:
-        begin = 0
-        for bundle in _bundles(run.counts, self._most):
-            end = begin + sum(run.counts[key] for key in bundle)
-            for at in range(begin, end, self._most):
-                yield run.rows.slice(at, min(self._most, end - at))
-            begin = end
 
     def _end_run(self) -> None:
         """Make what waits the newest run."""
@@ -119,7 +122,7 @@ class Runs:
         if not tables:
             return
         if self._newest is not None:
-            self._stored.append(StoredRun(self._newest, self._folder, self._most))
+            self._stored.append(StoredRun(self._newest, self._folder))
             self._newest = None
         self._newest = sort(tables) if len(tables) > 1 else Run(tables[0], _counts(tables[0]["instrument_key"]))
         self._counts.update(self._newest.counts)
@@ -157,6 +160,21 @@ def _bundles(counts: Mapping[str, int], most: int) -> Iterator[list[str]]:
         rows += counts[key]
     if bundle:
         yield bundle
+
+
+def _stretches(counts: Mapping[str, int], most: int) -> Iterator[list[list[str]]]:
+    """Bundles of at most `most` rows, those together that are merged at a time."""
+    stretch: list[list[str]] = []
+    rows = 0
+    for bundle in _bundles(counts, most):
+        more = sum(counts[key] for key in bundle)
+        if stretch and rows + more > _MERGED_ROWS:
+            yield stretch
+            stretch, rows = [], 0
+        stretch.append(bundle)
+        rows += more
+    if stretch:
+        yield stretch
 
 
 def sort(tables: list[pa.Table]) -> Run:

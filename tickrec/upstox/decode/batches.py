@@ -69,8 +69,8 @@ class _Outline(NamedTuple):
 def read(payloads: Sequence[bytes]) -> Read:
     """Decode serialized FeedResponse messages. Bytes that are no such message go to `errors`.
 
-    A little that protobuf refuses passes (damaged unknown fields), and an unknown field inside
-    an entry of `feeds` is passed over, as in `wire.parse`.
+    A little that protobuf refuses passes (damaged unknown fields), and an unknown field inside an entry of `feeds` is
+    passed over, as in `wire.parse`.
     """
     try:
         return _read(payloads)
@@ -138,7 +138,7 @@ def _outline_schema() -> Any:
 def _decode(payloads: list[bytes]) -> tuple[_Outline, Messages]:
     whole, parts = _decoders()
     try:
-        outline = _Outline.of(whole.list_to_record_batch(payloads))
+        outline = _Outline.of(_outlined(whole, payloads))
         found = outline.occurrences()
         branches = {name: _branch(parts[name], lists) for name, lists in found.items() if len(lists.values)}
         return outline, _messages(outline, branches)
@@ -149,6 +149,13 @@ def _decode(payloads: list[bytes]) -> tuple[_Outline, Messages]:
         if type(failure).__name__ != "PanicException":
             raise
         raise _Refused(f"the decoder failed: {failure}") from failure
+
+
+def _outlined(decoder: Any, payloads: list[bytes]) -> pa.RecordBatch:
+    """The outline of messages as ptars makes it, _BITE at a time."""
+    step = max(1, len(payloads) * _BITE // max(1, sum(map(len, payloads))))
+    bites = range(0, max(1, len(payloads)), step)
+    return pa.concat_batches([decoder.list_to_record_batch(payloads[at : at + step]) for at in bites])
 
 
 def _branch(decoder: Any, lists: pa.ListArray) -> pa.StructArray:
