@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,7 +113,11 @@ def with_broker(tmp_path: Path, broker_config: Path) -> Path:
 
 def pytest_configure() -> None:
     """Tests run at the lowest priority, as the children that let everything else go first do: these would starve beside
-    so many tests, and every test that waits for one would take as long as all others."""
+    so many tests, and every test that waits for one would take as long as all others. Signals that a script ignores for
+    what it starts in the background are heard again: children would ignore what tests send them."""
+    for number in (getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     if hasattr(os, "nice"):
         os.nice(19)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each child would compile all of the package anew
