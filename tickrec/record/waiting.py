@@ -221,9 +221,8 @@ class Waiting:
             self._setup.alerts.send(Alert("plan", f"tickrec cannot record yet, for {duration(lasted)}: {late.reason}"))
 
     def _write_status(self, **facts: Any) -> None:
-        """Write the status of a run that has no plan yet, or never had one; a store that is not made yet has none."""
-        if self._store.root.exists():
-            status.write(self._store.status_path, unplanned(self._store, self._clock, self._started_ns, **facts))
+        """Write the status of a run that has no plan yet, or never had one."""
+        status.write(self._store.status_path, unplanned(self._store, self._clock, self._started_ns, **facts))
 
     async def _wait(self, plan: Plan) -> Plan:
         """Until the session begins; the plan for it. However it ends, the status does not say `waiting` for ever."""
