@@ -291,11 +291,7 @@ class Flushing:
         for line in out.decode("utf-8", "replace").splitlines():
             try:
                 expired = Expired.from_json(line)
-            except (
-                ValueError,
-                LookupError,
-                TypeError,
-            ):  # a library says something, as on stderr
+            except (ValueError, LookupError, TypeError):  # a library says something, as on stderr
                 said.insert(0, line)
                 continue
             log.log(logging.INFO if expired.removed else logging.WARNING, "%s", expired)

@@ -4,8 +4,8 @@
 and what a slow client gets instead; `client` and `subscriptions` are one websocket and what it asked for, `access` who
 may in, `faults` what goes wrong on demand and for how long; `intervals` make candles of minutes. What there is to serve
 comes from a `source`, which is told the time: `synthetic` is a made-up market, `replay` are recorded days, `relay` the
-day being recorded (which it joins by `join_state`); those two share `recorded_market`. `child`
-is a simulator beside a recorder. Read `source` first, then `server`.
+day being recorded (which it joins by `join_state`); those two share `recorded_market`. `child` is a
+simulator beside a recorder. Read `source` first, then `server`.
 """
 
 import os
