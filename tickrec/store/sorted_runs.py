@@ -1,7 +1,7 @@
 """Sorted runs: rows of `ticks` in the order (instrument_key, seq), sorted so many at a time and merged.
 
-Owns the merging, and where rows are cut into row groups. Rows come in pieces that are in the order of seq, and sorted
-each, so they only have to be told apart by instrument.
+Owns the merging, and where rows are cut into row groups. Rows come in sorted pieces, each of later messages than the
+one before, so that a piece is a run as it is, and runs only have to be told apart by instrument.
 """
 
 import tempfile
