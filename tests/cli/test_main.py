@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -128,9 +129,21 @@ def test_a_scheduled_start_beside_a_recorder_is_silent(store: Store, tmp_path: P
     assert done.stdout == done.stderr == ""
 
 
-def test_commands_do_without_a_standard_output(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tickrec", "status"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path), preexec_fn=lambda: os.close(1), timeout=60)
+WITHOUT_STREAMS = """
+import os, sys
+from tickrec.cli import main
+try:
+    main()
+except SystemExit as end:
+    next_file = os.open(os.devnull, os.O_RDONLY)
+    sys.exit(end.code or next_file < 3 or None in (sys.stdin, sys.stdout, sys.stderr))
+"""
+
+
+def test_commands_do_without_the_standard_streams_and_no_other_file_takes_their_numbers(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT_STREAMS, "status"]
+    close = partial(os.closerange, 0, 3)
+    done = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path), preexec_fn=close, timeout=60)
     assert done.returncode == ExitCode.DONE
 
 
