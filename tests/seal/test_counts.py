@@ -41,6 +41,8 @@ def test_journal_and_rows_have_the_same_feeds_of_odd_messages(
     outline = wire.outline(message)
     assert outline is not None
     assert {feed.instrument_key for feed in outline.feeds} == counted.keys()
+    as_text = [given[0]._replace(text=True)]
+    assert JournalCount.of(as_text).rejected == decode(as_text, {}).rejected["seq"].to_pylist() == [1]
 
 
 @pytest.mark.parametrize("seed", range(1000, 1008))

@@ -212,11 +212,22 @@ def test_a_damaged_compressed_journal_is_found(sealed: Store) -> None:
     assert any(line.startswith("journal: ") and path.name in line for line in verify(sealed, DATE).differences)
 
 
+def write_again(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Write a file of ticks with its rows changed, and what it says of itself."""
+    metadata, held = read_footer(path).to_metadata(), pq.ParquetFile(path).read().replace_schema_metadata()
+    with pq.ParquetWriter(path, held.schema) as writer:
+        writer.write_table(change(held))
+        writer.add_key_value_metadata(metadata)
+
+
 def test_a_date_without_a_journal_is_held_against_its_manifest(sealed: Store) -> None:
     shutil.rmtree(sealed.journal(DATE))
     report = verify(sealed, DATE)
     assert (report.journal, report.differences) == (False, ())
-    sealed.sealed_path("ticks", DATE).write_bytes(sealed.sealed_path("gaps", DATE).read_bytes())
+    ticks = sealed.sealed_path("ticks", DATE)
+    write_again(ticks, lambda held: held.sort_by("seq"))
+    assert "Parquet: not sorted by (instrument_key, seq)" in verify(sealed, DATE).differences
+    ticks.write_bytes(sealed.sealed_path("gaps", DATE).read_bytes())
     with_other = verify(sealed, DATE).differences
     assert any("not the file that was sealed" in line for line in with_other)
 
@@ -227,12 +238,7 @@ def test_a_date_that_is_being_recorded_is_verified_as_far_as_its_parts_go(store:
     recording.updates(3)
     report = verify(store, DATE)
     assert (report.sealed, report.ticks, report.unflushed, report.differences) == (False, 8, 24, ())
-    part = coverage(store, DATE).parts[0].path
-    metadata = read_footer(part).to_metadata()
-    held = pq.ParquetFile(part).read().replace_schema_metadata()
-    with pq.ParquetWriter(part, held.schema) as writer:
-        writer.write_table(pa.concat_tables([held, held.slice(0, 1)]))
-        writer.add_key_value_metadata(metadata)
+    write_again(coverage(store, DATE).parts[0].path, lambda held: pa.concat_tables([held, held.slice(0, 1)]))
     assert any("9 ticks, the journal has 8" in line for line in verify(store, DATE).differences)
 
 
