@@ -124,10 +124,12 @@ def test_a_viewer_that_hangs_does_not_hold_up_the_end(with_broker: Path, broker_
         viewer = session.viewer
         assert viewer is not None
         os.kill(viewer, signal.SIGSTOP)
+        session.type("rm -r data\n")
         session.process.send_signal(signal.SIGINT)
         wait_for(lambda: ended(session), "it ends")
         assert session.process.returncode == 0
         assert session.attributes == before
+        assert session.typed_ahead == 0, "nothing that the viewer has not read is left for the shell"
     assert "ticks of 3 instruments" in session.seen.rpartition(LEAVE)[2]
     assert_no_message_was_lost(with_broker, broker_config)
 
