@@ -138,6 +138,11 @@ def test_the_footer_says_how_many_of_all_are_shown_and_in_what_order(width: int,
     assert (total, " ".join(words)) == ("450", "instruments: what trades most first")
 
 
+def test_the_key_of_the_chain_is_named_only_where_there_is_one() -> None:
+    assert drawn(live_of(NIFTY, RELIANCE), keys=True)[-1].endswith("select  Esc: back")
+    assert drawn(live_of(NIFTY, OPTION), keys=True)[-1].endswith("select  Enter: chain  Esc: back")
+
+
 def test_an_instrument_without_a_word_shows_dashes() -> None:
     live = live_of(NIFTY)
     live.name({"NSE_EQ|INE0": "071XYZ"})

@@ -13,7 +13,7 @@ from rich.layout import Layout
 from rich.text import Text
 
 from tickrec import formatting as fmt
-from tickrec.screen.chain import chain, chain_table, title
+from tickrec.screen.chain import chain, chain_table, contract, title
 from tickrec.screen.detail import LINES, detail
 from tickrec.screen.header import header, not_recorded
 from tickrec.screen.instrument_rows import CALM, Palette, arrange, instruments_table
@@ -30,7 +30,7 @@ _CATCHING_UP: Final = "reading what has been recorded so far"
 _NAMED: Final = 20
 """Instruments that are named at most."""
 _CURSOR: Final = "▏"
-_TABLE_KEYS: Final = "type: filter  ←→: order  ↑↓ PgUp PgDn: select  Enter: chain  Esc: back"
+_TABLE_KEYS: Final = "type: filter  ←→: order  ↑↓ PgUp PgDn: select  {chain}Esc: back"
 _CHAIN_KEYS: Final = "↑↓ PgUp PgDn: strikes  Home: the money  ←→: expiry  Esc: back"
 
 
@@ -78,7 +78,9 @@ class Frame:
         shown = view.show(live, self.now_ns, height * found.panels)[: height * found.panels]
         table = instruments_table(shown, found, height, self.now_ns, self.palette, view.selected)
         row = view.row() if detailed else None
-        bottom = self._bottom(self._count(live, view, len(shown)), _TABLE_KEYS, width, view.words)
+        option = "Enter: chain  " if any(contract(each.symbol) for each in live.instruments.values()) else ""
+        keys = _TABLE_KEYS.format(chain=option)
+        bottom = self._bottom(self._count(live, view, len(shown)), keys, width, view.words)
         if row is None:
             return Group(*blank, table), bottom
         body = Layout()
