@@ -513,6 +513,9 @@ def test_a_large_journal_is_counted_in_another_process(journalled: Store, writte
     new_files.make(lambda _what, _share: None)
     assert new_files.journal_count.by_key == written.by_key
     assert new_files.differences() == []
+    ticks = new_files.path("ticks")
+    pq.write_table(pq.ParquetFile(ticks).read().sort_by("seq"), ticks)
+    assert new_files.differences() == ["the new Parquet file is not in order"]
 
 
 COUNTING = """
