@@ -1,5 +1,8 @@
 import asyncio
 import datetime as dt
+import errno
+import os
+import sys
 from pathlib import Path
 
 import duckdb
@@ -11,10 +14,12 @@ from tests.processes import reading
 from tests.record.fixtures import feeds
 from tests.recordings import until
 from tickrec.clock import SECOND
+from tickrec.errors import StorageError
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.record.day import Day
 from tickrec.record.flush import APPEND_EVERY_NS, Appending, Flushing
 from tickrec.store import dayfile
+from tickrec.store.coverage import coverage
 from tickrec.store.parts import PART_TICKS, PartWriter
 from tickrec.store.paths import Store
 
@@ -152,6 +157,26 @@ async def test_the_day_file_is_made_at_once_and_then_waits_for_enough(store: Sto
     assert flushing.duckdb_lag == 1
     await flushing.finish(day)
     assert (rows(store), flushing.duckdb_lag) == (5, 0)
+    day.close()
+    flushing.close()
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="a Mac is asked by another call")
+async def test_no_part_covers_what_the_disk_does_not_take_of_the_journal(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    day, flushing = Day(store, DATE, HandClock()), Flushing(store, HandClock(), interval=60, duckdb=False)
+    day.append_messages([Entry(EntryKind.MESSAGE, 1, 0, 0, feeds({"NSE_EQ|A": 1.0}))])
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, refuse, raising=False)
+    with pytest.raises(StorageError, match="could not be made durable"):
+        await flushing.flush(day)
+    assert not coverage(store, DATE).parts
+    with pytest.raises(StorageError):
+        day.append(Entry(EntryKind.NOTE, 0, 0, 0, b"{}"))
     day.close()
     flushing.close()
 
