@@ -24,6 +24,11 @@ RECORD = ("record", "--now", "--no-live", "--symbols", "RELIANCE,TCS,NIFTY")
 COMMANDS = [each.name or each.callback.__name__ for each in app.registered_commands if each.callback]
 
 
+def test_exit_codes_are_the_numbers_that_scripts_know() -> None:
+    names = "DONE INTERNAL USAGE NOTHING TOKEN DATA STORAGE LOCKED UNREACHABLE"
+    assert [(code.name, code.value) for code in ExitCode] == [*zip(names.split(), range(9), strict=True)]
+
+
 def test_an_unknown_symbol_is_refused_with_the_nearest_and_leaves_nothing(with_broker: Path, tmp_path: Path) -> None:
     command = ("record", "--now", "--symbols", "RELAINCE")
     refused = called(*command, "--data", tmp_path / "new" / "store", folder=tmp_path, check=ExitCode.USAGE)
