@@ -84,7 +84,7 @@ def slow_sync(fd):
 
 from tickrec.cli import main
 from tickrec.journal.format import FRAME_MAGIC as MAGIC
-os.write, os.fsync = slow_write, slow_sync
+os.write, os.fsync, os.fdatasync = slow_write, slow_sync, slow_sync
 main()
 """
 """`tickrec` on a disk that takes nothing, neither journal entries nor syncs, for as long as a file is there."""
