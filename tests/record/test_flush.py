@@ -1,6 +1,7 @@
 import asyncio
 import datetime as dt
 import errno
+import logging
 import os
 import sys
 from pathlib import Path
@@ -157,6 +158,26 @@ async def test_the_day_file_is_made_at_once_and_then_waits_for_enough(store: Sto
     assert flushing.duckdb_lag == 1
     await flushing.finish(day)
     assert (rows(store), flushing.duckdb_lag) == (5, 0)
+    day.close()
+    flushing.close()
+
+
+async def test_a_flush_that_fails_is_said_once_and_for_as_long_as_it_does(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "tickrec")
+    day, flushing = Day(store, DATE, HandClock()), Flushing(store, HandClock(), interval=60, duckdb=False)
+    day.append_messages([Entry(EntryKind.MESSAGE, 1, 0, 0, feeds({"NSE_EQ|A": 1.0}))])
+    in_the_way = store.root / "ticks"
+    in_the_way.write_text("no folder")
+    for _ in range(2):
+        assert not await flushing.flush(day)
+        assert flushing.failure
+    in_the_way.unlink()
+    assert await flushing.flush(day)
+    assert not flushing.failure
+    assert caplog.text.count("not flushed, the journal keeps everything until it works again") == 1
+    assert caplog.text.count("flushing works again") == 1
     day.close()
     flushing.close()
 
