@@ -62,11 +62,14 @@ async def test_further_runs_continue_the_date_the_pauses_are_gaps_and_what_only_
         async with recording(tmp_path, options=options) as one:
             await one.sent(10)
             await one.stop()
-    (date,) = one.store.dates()
+        (date,) = one.store.dates()
+        with one.store.journal_files(date)[-1].open("ab") as file:
+            file.write(bytes(10))  # as a power cut leaves it
     seqs = [entry.seq for entry in Journal(one.store.journal(date)).entries()]
     assert seqs == list(range(1, len(seqs) + 1))
     gaps = [row for path in coverage(one.store, date).small_parts["gaps"] for row in pq.read_table(path).to_pylist()]
     assert [gap["reason"] for gap in gaps] == ["stopped"] * 2
+    assert caplog.text.count("the last run ended within an entry: 10 bytes were set aside in ") == 2
     told = [line for line in caplog.messages if "recorded earlier today" in line]
     assert told == ["2 instruments recorded earlier today, but not by this run: RELIANCE, NIFTY"]
 
