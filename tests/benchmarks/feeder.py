@@ -12,6 +12,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from websockets.asyncio.server import ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as Received
 from websockets.http11 import Response
+from websockets.protocol import State
 
 from tests.benchmarks.pool import INSTRUMENTS, Pool, Quotes, Sums
 from tickrec.clock import SystemClock
@@ -81,18 +83,23 @@ class Feeder:
             pass  # the other side was stopped
 
     async def _send(self, connection: ServerConnection) -> None:
-        """Send the live messages, whose frames are ready: past the library, which would make them again."""
-        if not self._rate:
-            for chunk in self.pool.chunks(self._messages):
-                connection.transport.write(chunk)
-                await connection.drain()
-            return
+        """Send the live messages, whose frames are ready: past the library, which would make them again, and which does
+        not say that the other side closes, either."""
         loop = asyncio.get_running_loop()
         start = loop.time()
-        for number in range(self._messages):
-            await asyncio.sleep(max(0.0, start + number / self._rate - loop.time()))
-            connection.transport.write(self.pool.frame(number))
+        for number, chunk in enumerate(self._chunks()):
+            if self._rate:
+                await asyncio.sleep(max(0.0, start + number / self._rate - loop.time()))
+            if connection.state is not State.OPEN:
+                return
+            connection.transport.write(chunk)
             await connection.drain()
+
+    def _chunks(self) -> Iterator[memoryview]:
+        """What is written at a time: one message where there is a rate."""
+        if not self._rate:
+            return self.pool.chunks(self._messages)
+        return map(self.pool.frame, range(self._messages))
 
     def sums(self) -> Sums:
         """What the live messages add up to."""
