@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks import decoding, load, querying, sealing, serving, stalls, starting, storing
+from tests.benchmarks import decoding, load, most_keys, querying, sealing, serving, stalls, starting, storing
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.machine import description
 from tests.benchmarks.table import Row, markdown, text
@@ -21,6 +21,7 @@ ROWS: Final[Mapping[str, Callable[[Bench], Iterator[Row]]]] = {
     "store": storing.rows,
     "burst": storing.burst_rows,
     "load": load.rows,
+    "keys": most_keys.rows,
     "stalls": stalls.rows,
     "seal": sealing.rows,
     "seal-large": sealing.large_rows,

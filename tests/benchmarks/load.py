@@ -102,7 +102,7 @@ def _start(
         stack.callback(taker.kill)
     else:
         screen = stack.enter_context(terminal(*_TERMINALS[name])) if name in _TERMINALS else -1
-        taker = stack.enter_context(recording(folder / name, feed, terminal=screen))
+        taker = stack.enter_context(recording(folder / name, feed.url, terminal=screen))
     feed.event("began")
     return taker
 

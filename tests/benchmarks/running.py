@@ -81,26 +81,32 @@ def environment(folder: Path) -> dict[str, str]:
     return {**os.environ, **{name: str(value) for name, value in settings.items()}}
 
 
-def settings(folder: Path, feed: Feed, config: str = "") -> list[str]:
-    """A config file for a feeder, and the options that name it and the instruments."""
+def settings(folder: Path, url: str, config: str = "") -> list[str]:
+    """A config file for a server, and the options that name it."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "keys.txt").write_text("\n".join(Quotes().keys))
-    upstox = f'[upstox]\napi_url = "{feed.url}"\nassets_url = "{feed.url}"\n'
+    upstox = f'[upstox]\napi_url = "{url}"\nassets_url = "{url}"\n'
     (folder / "config.toml").write_text(upstox + config)
     return ["--config", f"{folder}/config.toml", "--data", f"{folder}/data"]
 
 
 @contextmanager
 def recording(
-    folder: Path, feed: Feed, *, config: str = "", command: Sequence[str] = ("tickrec", "record"), terminal: int = -1
+    folder: Path,
+    url: str,
+    keys: Sequence[str] = (),
+    *,
+    config: str = "",
+    command: Sequence[str] = ("tickrec", "record"),
+    terminal: int = -1,
 ) -> Iterator[Recorder]:
-    """A recorder of a feeder, with a viewer if it has a terminal, in whose foreground it is then.
+    """A recorder of a server, with a viewer if it has a terminal, in whose foreground it is then.
 
-    `command` is a module and its first arguments.
+    `keys` are what it records, those of a feeder unless given. `command` is a module and its first arguments.
     """
     options = ["--symbols", f"@{folder}/keys.txt", "--mode", "full", "--now"]
     live = ["--no-live"] if terminal < 0 else ["--live"]
-    whole = [sys.executable, "-m", *command, *settings(folder, feed, config), *options, *live]
+    whole = [sys.executable, "-m", *command, *settings(folder, url, config), *options, *live]
+    (folder / "keys.txt").write_text("\n".join(keys or Quotes().keys))
     output = subprocess.DEVNULL if terminal < 0 else terminal
     with subprocess.Popen(
         whole if terminal < 0 else foreground(terminal, whole),

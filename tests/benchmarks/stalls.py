@@ -34,7 +34,7 @@ def _stalls(bench: Bench) -> dict[str, float]:
     with bench.scratch("stalls") as folder:
         with feeding(bench.pool, rate * (seconds + 5), rate) as feed:
             config = f'[record]\nflush_interval = "{interval:g}s"\n'
-            with recording(folder, feed, config=config, command=("tests.benchmarks.probe",)) as recorder:
+            with recording(folder, feed.url, config=config, command=("tests.benchmarks.probe",)) as recorder:
                 feed.event("began")
                 time.sleep(seconds)
                 recorder.stop()

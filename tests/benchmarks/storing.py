@@ -88,7 +88,7 @@ def burst_rows(bench: Bench) -> Iterator[Row]:
 def record(bench: Bench, messages: int) -> Stored:
     """Let a recorder take so many messages; checked to the last tick."""
     with bench.scratch("store") as folder, feeding(bench.pool, messages) as feed:
-        with recording(folder, feed) as recorder, Watching(recorder.pid) as watching:
+        with recording(folder, feed.url) as recorder, Watching(recorder.pid) as watching:
             began = feed.event("began")
             sums = feed.sums()
             taken = feed.event("taken")
