@@ -1,5 +1,6 @@
 """What a recording shows on a terminal before there is anything to put into the live table."""
 
+import os
 import re
 import signal
 import subprocess
@@ -19,10 +20,16 @@ ENTER = "\x1b[?1049h"
 
 
 def test_the_live_table_says_that_the_day_is_being_sealed(with_broker: Path) -> None:
+    gate, said = with_broker / "gate", "; Ctrl-C leaves that to the next recording"
+    os.mkfifo(gate)
+    with (with_broker / "config.toml").open("a") as config:  # the day is over when its owner knows, who waits
+        config.write(f"[record]\non_done = \"sh -c 'read line < {gate}'\"\n")
     with in_terminal(with_broker, "record", "--now", "--symbols", "RELIANCE", "--for", "1s") as session:
+        wait_for(lambda: session.shows(said) or session.shows(LEAVE), "it is said, or over")
+        table, _, _ = session.seen.partition(LEAVE)
+        assert said in table
+        gate.write_text("go on\n")
         wait_for(lambda: session.shows(LEAVE), "the terminal is given back")
-    table, _, _ = session.seen.partition(LEAVE)
-    assert "; Ctrl-C leaves that to the next recording" in table
 
 
 def test_without_a_terminal_there_is_no_bar(with_broker: Path) -> None:
