@@ -48,6 +48,11 @@ def test_the_same_for_programs(folder: Path) -> None:
     assert [(each["symbol"], each["missing_s"]) for each in facts["instruments"]] == [("LATE", 2701.0), ("GOOD", 0.0)]
 
 
+def test_a_folder_without_a_store_is_told(tmp_path: Path) -> None:
+    said = called("check", DATE, "--data", tmp_path / "typo", folder=tmp_path, check=ExitCode.DATA).stderr
+    assert said.startswith(f"nothing is recorded in {tmp_path / 'typo'} yet. ")
+
+
 def test_one_instrument(folder: Path) -> None:
     said = called("check", DATE, "--symbol", "late", folder=folder, check=ExitCode.DATA).stdout
     assert said.startswith("2026-11-23  LATE (NSE_EQ|B)  grade F\n")

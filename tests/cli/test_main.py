@@ -52,6 +52,11 @@ def test_how_much_is_said_is_an_option_before_or_after_the_command(
     assert ("DEBUG asking http" in said.stderr) == (option == "-v")
 
 
+def test_symbols_without_their_option_are_told_what_it_is(tmp_path: Path) -> None:
+    said = called("record", "RELIANCE", "TCS", folder=tmp_path, check=ExitCode.USAGE).stderr
+    assert said == "tickrec: RELIANCE is no option. Name it so: --symbols RELIANCE,TCS\n"
+
+
 def test_options_of_the_simulated_market_are_for_it_alone(tmp_path: Path) -> None:
     said = called("record", "--trend", "2%", folder=tmp_path, check=ExitCode.USAGE).stderr
     assert said == "tickrec: --trend is for the simulated market. Add --simulate\n"

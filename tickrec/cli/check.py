@@ -69,6 +69,10 @@ def _fetch_bars(common: Common, store: "Store", day: "dt.date") -> ExitCode:
 def _check_day(store: "Store", date: "dt.date", symbol: str | None, as_json: bool) -> ExitCode:
     from tickrec.check.day_check import check_date
 
+    if not store.dates():
+        from tickrec.query.date_range import elsewhere
+
+        say(f"nothing is recorded in {store.root} yet. {elsewhere(store.root)}")
     report = check_date(store, date)
     one = None if symbol is None else report.instrument(symbol)
     if as_json:

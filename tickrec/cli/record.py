@@ -31,6 +31,8 @@ SymbolsOption = Annotated[
         metavar="SEL",
     ),
 ]
+MisplacedArgument = Annotated[list[str] | None, typer.Argument(hidden=True, metavar="--symbols SEL")]
+"""What is to be recorded, given as other commands take it."""
 ForOption = Annotated[str | None, typer.Option("--for", metavar="TIME", help="Record for so long: 30s, 5m, 6h.")]
 UntilOption = Annotated[str | None, typer.Option("--until", metavar="HH:MM", help="Record until then, IST: 15:45.")]
 NowOption = Annotated[
@@ -54,6 +56,7 @@ ScheduledOption = Annotated[
 @command()
 def record(
     common: Common,
+    misplaced: MisplacedArgument = None,
     symbols: SymbolsOption = None,
     mode: ModeOption = None,
     duration: ForOption = None,
@@ -75,6 +78,8 @@ def record(
     from tickrec.schedule.schedule import keep_cron_log_short
 
     settings = common.settings
+    if misplaced:
+        raise UsageError(f"{misplaced[0]} is no option", hint=f"Name it so: --symbols {','.join(misplaced)}")
     if duration is not None and until is not None:
         raise UsageError("--for and --until both say when to end", hint="Give one of them")
     market = _market_options(rate, trend, fault or [])
