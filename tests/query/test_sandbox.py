@@ -236,6 +236,44 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT ltp FROM main.ticks t WHERE date = '2026-11-23' AND symbol = 'A' AND (seq = 1 OR seq = 2)",
+        "FROM candles('1 minute') WHERE symbol = 'A' AND DATE '2026-11-23' = DATE",
+        "EXPLAIN FROM ticks WHERE date = '2026-11-23'::DATE LIMIT 3",
+        "SELECT seq AS date FROM ticks WHERE date = '2026-11-23'",
+    ],
+)
+def test_a_statement_about_one_date_is_known(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    assert check(connection, sql, TABLES, MACROS).date == days.DATE
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1",
+        "FROM ticks WHERE date = '2026-11-23' OR seq = 1",
+        "FROM ticks WHERE NOT date = '2026-11-23'",
+        "FROM ticks WHERE date = '20261123'",
+        "FROM ticks WHERE date > '2026-11-23'",
+        "FROM ticks t WHERE t.bid_qtys = [1] AND ltp = '2026-11-23'",
+        "FROM ticks AS t(date, seq) WHERE date = '2026-11-23'",
+        "FROM ticks TABLESAMPLE 10% WHERE date = '2026-11-23'",
+        "FROM candles('1 minute') WITH ORDINALITY WHERE date = '2026-11-23'",
+        "FROM ticks, latest WHERE date = '2026-11-23'",
+        "FROM ticks WHERE date = '2026-11-23' AND seq > (SELECT max(seq) FROM ticks)",
+        "FROM ticks WHERE date = '2026-11-23' UNION ALL FROM ticks",
+        "WITH t AS (FROM ticks) SELECT (SELECT count(*) FROM t WHERE date = '2026-11-23')",
+        "SUMMARIZE FROM ticks WHERE date = '2026-11-23'",
+    ],
+)
+def test_a_statement_that_may_be_about_other_dates_is_not_taken_for_one_about_one(
+    connection: duckdb.DuckDBPyConnection, sql: str
+) -> None:
+    assert check(connection, sql, TABLES, MACROS).date is None
+
+
 def test_a_refused_statement_leaves_the_store_as_it_was(store: Store) -> None:
     target = store.sealed_path("ticks", days.DATE)
     before = tree(store.root.parent)

@@ -28,7 +28,7 @@ from tickrec.query import interruptible
 from tickrec.query.attached import attachments
 from tickrec.query.date_range import DateRange
 from tickrec.query.session import Session
-from tickrec.query.views import TABLES
+from tickrec.query.views import BY_DATE, TABLES
 from tickrec.seal.seal import seal
 from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
@@ -170,6 +170,22 @@ def test_dates_narrow_every_table(store: Store) -> None:
             ticks, gaps = answer(session, f"{everything('ticks')} UNION ALL {everything('gaps')}")
             assert ticks["dates"] == expected
             assert (gaps["dates"] or []) == [date for date in expected if date in dates[2:]]
+
+
+def test_a_question_of_one_date_looks_at_no_other(store: Store) -> None:
+    for date in (DATE, NEXT):
+        days.write_day(store, date, messages=20, instruments=4)
+        seal(store, date, duckdb=False)
+    empty = set()
+    with Session(store) as session:
+        for name in BY_DATE:
+            source = {"candles": "candles('1 second')", "spikes": "spikes('1 minute', 0.0001)"}.get(name, name)
+            rows = answer(session, f"FROM {source} WHERE date = '{NEXT}' ORDER BY ALL")
+            assert rows == answer(session, f"FROM (FROM {source}) WHERE date = '{NEXT}' ORDER BY ALL")
+            assert "Scanning Files" not in str(answer(session, f"EXPLAIN FROM {source} WHERE date = '{NEXT}'"))
+            if not rows:
+                empty.add(name)
+    assert empty == {"instruments", "exchange_bars"}
 
 
 @pytest.mark.parametrize("damaged", [0, 2])

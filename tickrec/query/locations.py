@@ -6,6 +6,8 @@ column and `*`, `?` and `[` for patterns: a store below such a folder is read th
 
 import os
 import re
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -46,21 +48,37 @@ class Locations:
     def folders(self) -> list[str]:
         """Every folder that has to be read: the store, and the targets of the links in it."""
         found = {self._root, *([str(self._link)] if self._link else [])}
-        settled = {date: self._store.settled(date) for date in self._store.dates()}
+        dates = {f"date={date}" for date in self._store.dates()}
         for table in schema.TABLES:
-            top = f"{self._root}/{table}"  # joined as text: this is asked of every table of every date on disk
+            top = f"{self._root}/{table}"
             if os.path.islink(top):
                 found.add(os.path.realpath(top))
-            for date, is_settled in settled.items():
-                folder = f"{top}/date={date}"
-                if os.path.islink(folder):
-                    found.add(os.path.realpath(folder))
-                names = [f"{table}.parquet"] if is_settled or table in schema.SOURCE_TABLES else _names(folder)
-                files = (f"{folder}/{name}" for name in names)
-                found.update(os.path.dirname(os.path.realpath(file)) for file in files if os.path.islink(file))
+            for folder in _folders(top):
+                if folder.name in dates:
+                    found.update(_targets(folder, f"{table}.parquet"))
         return sorted(found)
 
 
-def _names(folder: str) -> list[str]:
-    """The Parquet files in a folder; none when there is no such folder."""
-    return [name for name in names_in(folder) if name.endswith(".parquet")]
+def _folders(top: str) -> "list[os.DirEntry[str]]":
+    """What is in a folder; nothing when there is no such folder."""
+    try:
+        with os.scandir(top) as found:
+            return [*found]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _targets(folder: "os.DirEntry[str]", sealed: str) -> Iterator[str]:
+    """Where the links lead that a date's folder of a table is, or has in the place of its files.
+
+    Where the sealed file is, no other is looked at: this is asked of every table of every date on disk.
+    """
+    if folder.is_symlink():
+        yield os.path.realpath(folder)
+    try:
+        names = [sealed] if stat.S_ISLNK(os.lstat(f"{folder.path}/{sealed}").st_mode) else []
+    except (FileNotFoundError, NotADirectoryError):
+        parts = [name for name in names_in(folder.path) if name.endswith(".parquet")]
+        names = [name for name in parts if os.path.islink(f"{folder.path}/{name}")]
+    for name in names:
+        yield os.path.dirname(os.path.realpath(f"{folder.path}/{name}"))

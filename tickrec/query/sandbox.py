@@ -8,6 +8,8 @@ The rules name what is allowed. DuckDB accepts COPY and INSERT inside WITH and c
 the statement's type is not enough: every node of the parsed tree has to be of a known, reading kind.
 """
 
+import contextlib
+import datetime as dt
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -69,6 +71,9 @@ _TABLE_FUNCTIONS: Final = frozenset(
 )
 """Table functions that read no file. Left out on purpose: `query` and `query_table`, which take text as SQL."""
 
+_SOURCES: Final = ("BASE_TABLE", "TABLE_FUNCTION")
+_PLAIN: Final = "WITHOUT_ORDINALITY"
+_ISO: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _REFUSED_FUNCTIONS: Final = frozenset(["write_log", "json_serialize_plan"])
 _CATALOG_FUNCTIONS: Final = frozenset(["duckdb_columns", "duckdb_tables", "duckdb_views"])
 _CATALOG_SCHEMAS: Final = frozenset(["information_schema", "pg_catalog"])
@@ -90,7 +95,7 @@ class Statement:
 
     `names` are the tables, views and macros it uses, in lower case; `catalog` says that it looks at the list of
     tables itself, so all of them have to be there. `plan` is true for EXPLAIN, whose answer is text. `symbols` are the
-    texts that columns named symbol are compared with.
+    texts that columns named symbol are compared with. `date` is that of every row it takes from its one source of rows.
     """
 
     sql: str
@@ -99,6 +104,7 @@ class Statement:
     plan: bool
     calls: tuple[Call, ...] = ()
     symbols: frozenset[str] = frozenset()
+    date: dt.date | None = None
 
 
 @dataclass(slots=True)
@@ -137,7 +143,7 @@ def check(
     calls = tuple(_calls(uses, placed, tables, macros))
     _check_arguments(connection, calls, macros)
     names = {name for _, name in uses.tables if name in tables} | {name for _, name, _ in uses.functions}
-    return Statement(sql, frozenset(names), uses.catalog, plan, calls, frozenset(uses.symbols))
+    return Statement(sql, frozenset(names), uses.catalog, plan, calls, frozenset(uses.symbols), _only_date(tree))
 
 
 def _kind(connection: "duckdb.DuckDBPyConnection", sql: str) -> str:
@@ -208,6 +214,31 @@ def _symbols(node: dict[str, Any]) -> list[str]:
     if not any(side and side.get("column_names", [""])[-1].lower() == "symbol" for side in sides):
         return []
     return [text for side in sides if (text := _text(side)) is not None]
+
+
+def _only_date(tree: Any) -> dt.date | None:
+    """The date of every row that is taken, where the statement has one source of rows and asks it for one date."""
+    sources = [node for node in _nodes(tree) if "class" not in node and node.get("type") in _SOURCES]
+    source, where = tree["node"].get("from_table"), tree["node"].get("where_clause") or {}
+    if len(sources) != 1 or sources[0] is not source or source["sample"] or source["column_name_alias"]:
+        return None
+    if source.get("with_ordinality", _PLAIN) != _PLAIN:  # rows are counted before they are left out
+        return None
+    every = where["children"] if where.get("type") == "CONJUNCTION_AND" else [where]
+    return next(filter(None, map(_date, every)), None)
+
+
+def _date(condition: dict[str, Any]) -> dt.date | None:
+    """The date that a condition says the column of that name is."""
+    sides = [condition["left"], condition["right"]] if condition.get("type") == "COMPARE_EQUAL" else []
+    if not any([name.lower() for name in side.get("column_names", ())] == ["date"] for side in sides):
+        return None
+    for side in sides:
+        is_cast = side.get("type") == "OPERATOR_CAST" and side["type_expr"].get("type_name", "").upper() == "DATE"
+        text = _text(side["child"] if is_cast else side) or ""
+        with contextlib.suppress(ValueError):
+            return dt.date.fromisoformat(text if _ISO.fullmatch(text) else "")
+    return None
 
 
 def _text(expression: Any) -> str | None:

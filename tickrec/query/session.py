@@ -245,7 +245,7 @@ class Session:
         self, statement: Statement, timeout: float | None, progress: Callable[[float], None] | None, format: str
     ) -> "Result | None":
         """One attempt; None when the files have changed and it has to be made again."""
-        listing = Listing(self.store, self.dates(), self._spill.path)
+        listing = Listing(self.store, self._dates_of(statement), self._spill.path)
         if not self._prepare(statement, listing):
             return None
         form = FORMS[format]
@@ -264,6 +264,11 @@ class Session:
             rows.close()
             return None
         return Result(self, statement, listing, rows, format)
+
+    def _dates_of(self, statement: Statement) -> list[dt.date]:
+        """The dates whose files a statement has to look into."""
+        only = statement.date if statement.names <= views.BY_DATE else None
+        return [date for date in self.dates() if only in (None, date)]
 
     def _prepare(self, statement: Statement, listing: Listing) -> bool:
         """Make the tables, views and macros that a statement uses. False when a file is gone and the listing old."""

@@ -373,3 +373,5 @@ RELATIONS: Final = {
 MACROS: Final = {name: each for name, each in RELATIONS.items() if each.parameters}
 TABLES: Final = frozenset(RELATIONS) - MACROS.keys()
 """What is written without arguments."""
+BY_DATE: Final = frozenset(name for name, each in RELATIONS.items() if each.needs in ((), ("ticks",)))
+"""What has in its rows of a date nothing of the files of another."""
