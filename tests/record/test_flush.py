@@ -162,6 +162,21 @@ async def test_the_day_file_is_made_at_once_and_then_waits_for_enough(store: Sto
     flushing.close()
 
 
+async def test_the_last_part_does_not_wait_for_enough_to_be_appended(store: Store) -> None:
+    """So the child that appends what was before it does that, too."""
+    clock = HandClock()
+    day, flushing = Day(store, DATE, clock), Flushing(store, clock, interval=60, duckdb=True)
+    for number in range(2):
+        now_ns = clock.wall_ns()
+        day.append_messages([Entry(EntryKind.MESSAGE, 1, now_ns, now_ns, feeds({"NSE_EQ|A": 1.0}))])
+        await flushing.flush(day, final=number == 1)
+    await until(lambda: flushing.duckdb_lag == 0)
+    assert rows(store) == 2
+    await flushing.finish(day)
+    day.close()
+    flushing.close()
+
+
 async def test_a_flush_that_fails_is_said_once_and_for_as_long_as_it_does(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -232,7 +232,7 @@ class Flushing:
             log.info("flushing works again")
             self.failure = ""
         if flushed.path is not None:
-            self._published(day, flushed)
+            self._published(day, flushed, final=final)
             day.flushed_seq = flushed.last
             if flushed.last >= last_seq:
                 day.flushed_ns, day.flushed_bytes = now_ns, journalled
@@ -241,13 +241,13 @@ class Flushing:
                 day.unflushed -= min(flushed.ticks, waiting)
         return flushed
 
-    def _published(self, day: Day, flushed: Flushed) -> None:
+    def _published(self, day: Day, flushed: Flushed, *, final: bool) -> None:
         self._published_ticks[day.date] += flushed.ticks
         self.rejected += flushed.rejected
         log.info("flushed %s", plural(flushed.ticks, "tick"))
         published = self._published_ticks[day.date]
-        if self._appending is not None and self._appending.is_due(day.date, published):
-            self._appending.ask(day.date, published)
+        if self._appending is not None and (final or self._appending.is_due(day.date, published)):
+            self._appending.ask(day.date, published)  # at the end, too, while there may be a child that does it
 
     def _short_of_space(self, day: Day) -> str | None:
         """Why nothing derived is to be written now: the journal gets what is left of the disk."""
@@ -270,7 +270,7 @@ class Flushing:
         if self._appending is not None:
             await self._appending.wait()
             published = self._published_ticks[day.date]
-            if self._appending.lag(day.date, published):  # it was not due, or a reader that held the file may be gone
+            if self._appending.lag(day.date, published):  # nothing was left, or a reader that held the file may be gone
                 self._appending.ask(day.date, published)
                 await self._appending.wait()
         return flushed
