@@ -34,8 +34,10 @@ _VIEWER_MEMORY: Final = 80
 
 
 class Cost(NamedTuple):
-    """Two looks at a process, some seconds apart."""
+    """Three looks at a process, the last two some seconds apart."""
 
+    begin: Usage
+    """When the feed began: what came before, such as reading the list of instruments, comes once a day."""
     before: Usage
     after: Usage
     seconds: float
@@ -53,8 +55,8 @@ class Cost(NamedTuple):
     @property
     def lasting(self) -> float:
         """The share over an hour, in which an append comes with every full part or ten minutes."""
-        started = self.after.children_cpu  # the file is made before or while this is measured
-        growing = max(0.0, started - _START_SECONDS) * PART_TICKS / _APPENDED_TICKS
+        made = self.after.children_cpu - self.begin.children_cpu  # before or while this is measured
+        growing = max(0.0, made - _START_SECONDS) * PART_TICKS / _APPENDED_TICKS
         return self.own + (_START_SECONDS + growing) / (PART_TICKS / RATE)
 
     @property
@@ -69,14 +71,17 @@ def rows(bench: Bench) -> Iterator[Row]:
         folder = stack.enter_context(bench.scratch("load"))
         seconds = bench.minutes * 60
         names = (_NONE, _COARSE, *_TERMINALS, _SDK)
-        started = {name: _start(bench, stack, folder, name, seconds + 240) for name in names}
+        started, begins = {}, {}
+        for name in names:
+            started[name] = _start(bench, stack, folder, name, seconds + 240)
+            begins[name] = usage(started[name].pid)
         recorder = started[_NONE]
         assert isinstance(recorder, Recorder)
         time.sleep(_SETTLE_SECONDS)
         with Watching(recorder.pid) as watching:
             pids = {name: each.pid for name, each in started.items()}
             viewers = {f"{name} itself": viewer_of(pids[name]) for name in _TERMINALS}
-            costs = _costs(pids | viewers, seconds)
+            costs = _costs(pids | viewers, begins, seconds)
         age = min(_newest_age(folder / _NONE) for _ in range(3))
     yield from _cpu_rows(costs)
     resident = costs["a viewer 100x30 itself"].after.resident
@@ -107,10 +112,10 @@ def _start(
     return taker
 
 
-def _costs(pids: dict[str, int], seconds: float) -> dict[str, Cost]:
+def _costs(pids: dict[str, int], begins: dict[str, Usage], seconds: float) -> dict[str, Cost]:
     before = {name: usage(pid) for name, pid in pids.items()}
     time.sleep(seconds)
-    return {name: Cost(before[name], usage(pid), seconds) for name, pid in pids.items()}
+    return {name: Cost(begins.get(name, before[name]), before[name], usage(pid), seconds) for name, pid in pids.items()}
 
 
 def _cpu_rows(costs: dict[str, Cost]) -> Iterator[Row]:
