@@ -139,9 +139,10 @@ class _Walk:
     def batches(self, first_seq: int) -> Iterator[tuple[int, list[Placed]]]:
         """Entries from `first_seq` on, from here to the end of what is there, with the number of their file.
 
-        A file to which another has been added meanwhile is looked at once more, before going on to that one.
+        A file behind which there is another is looked at once more, before going on to that one: it may have grown
+        before the other was added.
         """
-        complete = self._next() > 0
+        complete = False
         while self.number:
             for batch in self._file(first_seq):
                 yield self.number, batch
@@ -151,9 +152,7 @@ class _Walk:
             if complete:
                 self.number, self.offset = following, 0
                 self._before, self.tail = self.tail, None
-                complete = self._next() > 0
-            else:
-                complete = True
+            complete = not complete
 
     def _next(self) -> int:
         """The number of the next file, 0 when this is the last."""

@@ -5,6 +5,7 @@ client of it, can reach the recording.
 """
 
 import logging
+import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +39,7 @@ class Relay(RecordedSource):
         """Read what the day of `now_ns` (wall time) has so far, without sending it. Raises DataError, OSError."""
         super().__init__(store)
         self._date = trading_date(now_ns)
+        self._folder = store.journal(self._date)
         self._follow = stand(store, self._date, self._recorded)
         self._next_date_ns = start_of_date(now_ns) + 86_400 * SECOND
         self._newest: Path | None = None
@@ -77,12 +79,11 @@ class Relay(RecordedSource):
 
     def _extent(self) -> tuple[int, int]:
         """When a file was added to the journal, and how long the newest is."""
-        folder = self._store.journal(self._date)
         try:
-            changed = folder.stat().st_mtime_ns
+            changed = os.stat(self._folder).st_mtime_ns
             if changed != self._read[0] or self._newest is None:
                 self._newest = self._store.journal_files(self._date)[-1]
-            return changed, self._newest.stat().st_size
+            return changed, os.stat(self._newest).st_size
         except (FileNotFoundError, IndexError):
             self._newest = None
             return 0, 0
@@ -94,8 +95,9 @@ class Relay(RecordedSource):
         date = trading_date(wall_ns)
         if self._store.journal_files(date):
             self._date = date
+            self._folder = self._store.journal(date)
             self._newest, self._more = None, True
-            self._follow = Follow(self._store.journal(date))
+            self._follow = Follow(self._folder)
             self._next_date_ns = start_of_date(wall_ns) + 86_400 * SECOND
 
     def want(self, keys: Collection[str], _now: Moment) -> None:

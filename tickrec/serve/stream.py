@@ -80,7 +80,8 @@ class Stream:
         """Send what is due, to those that can take it; of a lossless source everything to everybody."""
         now = self._now()
         for client in self._clients.values():
-            self._catch_up(client, now)
+            if client.missed or client.missed_info:
+                self._catch_up(client, now)
         for update in self._source.due(now):
             if update.lost:
                 self._lose(update, now)
@@ -90,7 +91,7 @@ class Stream:
             if self._source.lossless:
                 await self._drain()
         for client in self._clients.values():
-            if client.ready(now.mono_ns) and now.mono_ns - client.last_sent_ns > PING_NS:
+            if now.mono_ns - client.last_sent_ns > PING_NS and client.ready(now.mono_ns):
                 client.ping(now.mono_ns)
 
     def _lose(self, lost: Update, now: Moment) -> None:
@@ -132,7 +133,7 @@ class Stream:
 
     def _catch_up(self, client: Client, now: Moment) -> None:
         """Send a client that was behind, or whose modes changed, the state of what it has missed."""
-        if not (client.missed or client.missed_info) or not client.ready(now.mono_ns):
+        if not client.ready(now.mono_ns):
             return
         if client.missed_info:
             self._send_info(client, now)
