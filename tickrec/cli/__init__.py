@@ -6,34 +6,33 @@ of what a command does.
 """
 
 import os
+import sys
+from importlib import import_module
 from typing import Final
 
-# isort: off
-from tickrec.cli import garbage_collection  # noqa: F401
-
-# Importing a command adds it to the app; help lists them in this order.
-from tickrec.cli import record  # noqa: F401
-from tickrec.cli import status  # noqa: F401
-from tickrec.cli import query  # noqa: F401
-from tickrec.cli import symbols  # noqa: F401
-from tickrec.cli import login  # noqa: F401
-from tickrec.cli import doctor  # noqa: F401
-from tickrec.cli import schedule  # noqa: F401
-from tickrec.cli import seal  # noqa: F401
-from tickrec.cli import rebuild  # noqa: F401
-from tickrec.cli import verify  # noqa: F401
-from tickrec.cli import check  # noqa: F401
-from tickrec.cli import backfill  # noqa: F401
-from tickrec.cli import simulate  # noqa: F401
-from tickrec.cli import replay  # noqa: F401
-from tickrec.cli import relay  # noqa: F401
-from tickrec.cli import help as help_command  # noqa: F401
-
-# isort: on
+from tickrec.cli import garbage_collection  # noqa: F401  before anything else
 from tickrec.cli.common import app, say
 from tickrec.cli.stdio import prepare_streams
 from tickrec.errors import ExitCode, TickrecError
 
+COMMANDS: Final = (
+    "record",
+    "status",
+    "query",
+    "symbols",
+    "login",
+    "doctor",
+    "schedule",
+    "seal",
+    "rebuild",
+    "verify",
+    "check",
+    "backfill",
+    "simulate",
+    "replay",
+    "relay",
+)
+"""Each is a module, which adds itself to the app when it is imported; help lists them in this order."""
 ALLOCATOR: Final = ("ARROW_DEFAULT_MEMORY_POOL", "system")
 """Arrow's own allocator keeps 15 to 30 MB more of a flush and 100 MB more of a sealing, and is no faster for us
 (measured with pyarrow 26 and glibc)."""
@@ -43,6 +42,7 @@ def main() -> None:
     """Run a command; the exit code is ExitCode's."""
     os.environ.setdefault(*ALLOCATOR)  # before anything imports Arrow; children inherit it
     prepare_streams()
+    _import(sys.argv[1] if len(sys.argv) > 1 else "")
     try:
         app()
     except TickrecError as error:
@@ -52,3 +52,9 @@ def main() -> None:
         where = f" ({error.filename})" if error.filename else ""
         say(f"tickrec: {error.strerror or error}{where}. Check that it is there, and that you may use it")
         raise SystemExit(ExitCode.STORAGE) from None
+
+
+def _import(word: str) -> None:
+    """Import the command that a first word names, or else all of them: the others take as long as many an answer."""
+    for name in [word] if word in COMMANDS else [*COMMANDS, "help"]:
+        import_module(f"tickrec.cli.{name}")

@@ -151,6 +151,8 @@ def _dates(store: "Store", date: str | None, first: str | None, last: str | None
     """The dates that the options ask for. Raises UsageError, with what there is to ask."""
     from tickrec.query.date_range import DateRange, recorded
 
+    if date is None and first is None and last is None:
+        return DateRange()
     hint = f"Recorded: {recorded(store.dates())}"
     if date is not None and (first or last):
         raise UsageError("--date and --from, --to exclude each other", hint="Give one date, or a range")

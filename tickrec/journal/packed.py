@@ -8,7 +8,6 @@ the bytes are right is not known here: the CRCs of the journal tell.
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, Self
 
@@ -31,7 +30,9 @@ _SALVAGED_BYTES: Final = 512
 
 def pack(path: Path, target: Path, frame_bytes: int = FRAME_BYTES) -> None:
     """Write the packed form of a plain file. Raises OSError."""
-    import pyarrow as pa  # heavy, and only sealing and sealed days need it
+    from concurrent.futures import ThreadPoolExecutor
+
+    import pyarrow as pa  # heavy, and only sealing and sealed days need them
 
     def pack_frame(chunk: bytes) -> bytes:
         codec = pa.Codec("zstd", compression_level=3)  # streams take no level, and theirs makes files a third larger
