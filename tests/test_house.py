@@ -1,6 +1,7 @@
 """The package is a house: a room imports from the rooms below it, and inside a room modules import one way too."""
 
 import ast
+import functools
 import subprocess
 import sys
 from collections import Counter
@@ -71,14 +72,14 @@ that is drawn, of the broker's own client, of REST and websocket."""
 ROLES = ("Manager", "Handler", "Service", "Engine", "Processor", "Helper", "Util", "Base")
 
 
-def read_modules() -> dict[str, ast.Module]:
+@functools.cache
+def modules() -> dict[str, ast.Module]:
     """Every module of ours but the generated one, by its dotted name."""
     paths = [path for path in sorted(PACKAGE.rglob("*.py")) if not path.name.endswith("_pb2.py")]
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
     return {name: ast.parse(path.read_text()) for name, path in zip(names, paths, strict=True)}
 
 
-MODULES = read_modules()
 RANK = {room: rank for rank, room in enumerate((*ROOMS, *GROUND))}
 
 
@@ -103,9 +104,9 @@ def imported(tree: ast.AST) -> Iterator[str]:
 def own_imports(module: str) -> set[str]:
     """The modules of ours that `module` imports. `__version__` is the house's address, and no room of it."""
     found = set()
-    for name in imported(MODULES[module]):
+    for name in imported(modules()[module]):
         if name.startswith("tickrec.") and name != "tickrec.__version__":
-            found.add(name if name in MODULES or name.endswith("_pb2") else name.rpartition(".")[0])
+            found.add(name if name in modules() or name.endswith("_pb2") else name.rpartition(".")[0])
     return found
 
 
@@ -132,25 +133,25 @@ def not_allowed(module: str, other: str) -> str:
 
 
 def test_every_module_has_its_room() -> None:
-    assert not [name for name in MODULES if name not in ROOF and room_of(name) not in RANK]
+    assert not [name for name in modules() if name not in ROOF and room_of(name) not in RANK]
 
 
 def test_a_room_imports_from_the_rooms_below_it() -> None:
     found = [
         f"{module} imports {other}: {why}"
-        for module in MODULES
+        for module in modules()
         for other in sorted(own_imports(module))
         if (why := not_allowed(module, other))
     ]
     assert not found, "\n".join(found)
-    relative = [f"{module}: {name}" for module, tree in MODULES.items() for name in imported(tree) if name[0] == "."]
+    relative = [f"{module}: {name}" for module, tree in modules().items() for name in imported(tree) if name[0] == "."]
     assert not relative, "relative imports\n" + "\n".join(relative)
 
 
 def test_modules_of_a_room_import_one_way() -> None:
     inside = {
-        module: {other for other in own_imports(module) if other in MODULES and room_of(other) == room_of(module)}
-        for module in MODULES
+        module: {other for other in own_imports(module) if other in modules() and room_of(other) == room_of(module)}
+        for module in modules()
         if module not in ROOF
     }
     while free := [module for module, others in inside.items() if not others & inside.keys()]:
@@ -160,29 +161,29 @@ def test_modules_of_a_room_import_one_way() -> None:
 
 
 def test_a_name_stands_for_one_module() -> None:
-    names = [m for m in MODULES if m not in ROOF and room_of(m) != "cli" and path_of(m).name != "__init__.py"]
+    names = [m for m in modules() if m not in ROOF and room_of(m) != "cli" and path_of(m).name != "__init__.py"]
     twice = [name for name, times in Counter(name.rpartition(".")[2] for name in names).items() if times > 1]
     assert not twice
 
 
 def test_a_room_says_what_it_is() -> None:
-    rooms = [module for module in MODULES if path_of(module).name == "__init__.py" and module not in ROOF]
-    assert not [room for room in rooms if len((ast.get_docstring(MODULES[room]) or "").splitlines()) < 3]
+    rooms = [module for module in modules() if path_of(module).name == "__init__.py" and module not in ROOF]
+    assert not [room for room in rooms if len((ast.get_docstring(modules()[room]) or "").splitlines()) < 3]
 
 
 def test_modules_stay_short() -> None:
-    lines = {module: len(path_of(module).read_text().splitlines()) for module in MODULES}
+    lines = {module: len(path_of(module).read_text().splitlines()) for module in modules()}
     assert not {module: count for module, count in lines.items() if count > MOST_LINES}
 
 
 def test_classes_are_named_after_things() -> None:
-    classes = [node.name for tree in MODULES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    classes = [node.name for tree in modules().values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     assert len(classes) > 100
     assert not [name for name in classes if name.endswith(ROLES)]
 
 
 def test_libraries_stay_in_their_rooms() -> None:
-    for module, tree in MODULES.items():
+    for module, tree in modules().items():
         roots = {name.split(".")[0] for name in imported(tree)}
         strange = {library for library, rooms in LIBRARIES.items() if library in roots}
         assert not {library for library in strange if module in ROOF or room_of(module) not in LIBRARIES[library]}, (
@@ -196,7 +197,7 @@ def test_libraries_stay_in_their_rooms() -> None:
 def test_only_the_clock_reads_the_time() -> None:
     calls = [
         f"{module}: {node.value.id}.{node.attr}"
-        for module, tree in MODULES.items()
+        for module, tree in modules().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
         if node.attr in CLOCK_CALLS and node.value.id in {"time", "dt", "datetime", "date"}

@@ -24,7 +24,6 @@ from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.decode.wire import frame
 
 DATE = dt.date(2026, 11, 22)
-MASTER = Master(DATE)
 RECORDS = json.loads((SAMPLES / "instrument_records.json").read_text())
 NOW = at("2026-11-23T10:00:00")
 INDICES = {
@@ -37,30 +36,35 @@ INDICES = {
 }
 
 
+@functools.cache
+def master() -> Master:
+    return Master(DATE)
+
+
 def find(symbol: str, segment: str = "NSE_FO") -> Listing:
-    return next(x for x in MASTER.listings.values() if x.symbol == symbol and x.segment == segment)
+    return next(x for x in master().listings.values() if x.symbol == symbol and x.segment == segment)
 
 
 def kind(*kinds: str, segment: str = "NSE_FO") -> list[Listing]:
-    return [x for x in MASTER.listings.values() if x.kind in kinds and x.segment == segment]
+    return [x for x in master().listings.values() if x.kind in kinds and x.segment == segment]
 
 
 class TestMaster:
     def test_keys_and_symbols_are_unique(self) -> None:
         shares = stocks()
         assert len({x.symbol for x in shares}) == len({x.isin for x in shares}) == len(shares)
-        assert len({(x.segment, x.symbol) for x in MASTER.listings.values()}) == len(MASTER.listings)
+        assert len({(x.segment, x.symbol) for x in master().listings.values()}) == len(master().listings)
 
     def test_lists_the_underlyings_of_the_real_exchange_with_three_futures_each(self) -> None:
         futures = [x for x in kind("FUT") if "NSETEST" not in x.symbol]
         by_underlying = {key: list(rows) for key, rows in itertools.groupby(futures, lambda x: x.underlying_key)}
         assert 205 <= len(by_underlying) <= 220
         assert {len(rows) for rows in by_underlying.values()} == {3}
-        assert all(key in MASTER.listings for key in by_underlying)
+        assert all(key in master().listings for key in by_underlying)
         assert {INDICES[name] for name in INDICES if name != "SENSEX"} < set(by_underlying)
 
     def test_contracts_expire_at_one_second_to_midnight_on_a_trading_day(self) -> None:
-        contracts = [x for x in MASTER.listings.values() if x.expiry_ms and "NSETEST" not in x.symbol]
+        contracts = [x for x in master().listings.values() if x.expiry_ms and "NSETEST" not in x.symbol]
         moments = {dt.datetime.fromtimestamp(x.expiry_ms / 1000, IST) for x in contracts}
         assert {moment.time() for moment in moments} == {dt.time(23, 59, 59)}
         assert all(moment.weekday() < 5 and moment.date() not in HOLIDAYS for moment in moments)
@@ -76,22 +80,22 @@ class TestMaster:
 
     def test_a_living_contract_keeps_its_key_from_day_to_day(self) -> None:
         tomorrow = Master(dt.date(2026, 11, 23))
-        changed = [x.symbol for x in MASTER.listings.values() if x.expiry_ms and tomorrow.listings.get(x.key) != x]
+        changed = [x.symbol for x in master().listings.values() if x.expiry_ms and tomorrow.listings.get(x.key) != x]
         assert changed == []
 
     @pytest.mark.parametrize(
-        ("sample", "listing"),
+        ("sample", "symbol", "segment"),
         [
-            pytest.param("EQ", MASTER.listings[RELIANCE], id="share"),
-            pytest.param("BSE_EQ", MASTER.listings["BSE_EQ|INE002A01018"], id="share on BSE"),
-            pytest.param("FUT", find("RELIANCE FUT 29 DEC 26"), id="future"),
-            pytest.param("FUT_INDEX", find("NIFTY FUT 29 DEC 26"), id="index future"),
-            pytest.param("OPT", kind("CE")[0], id="option"),
-            pytest.param("INDEX", MASTER.listings[NIFTY], id="index"),
+            pytest.param("EQ", "RELIANCE", "NSE_EQ", id="share"),
+            pytest.param("BSE_EQ", "RELIANCE", "BSE_EQ", id="share on BSE"),
+            pytest.param("FUT", "RELIANCE FUT 29 DEC 26", "NSE_FO", id="future"),
+            pytest.param("FUT_INDEX", "NIFTY FUT 29 DEC 26", "NSE_FO", id="index future"),
+            pytest.param("OPT", "NIFTY 25950 CE 01 DEC 26", "NSE_FO", id="option"),
+            pytest.param("INDEX", "NIFTY", "NSE_INDEX", id="index"),
         ],
     )
-    def test_records_have_the_fields_and_types_of_the_brokers(self, sample: str, listing: Listing) -> None:
-        ours, theirs = record(listing), RECORDS[sample]
+    def test_records_have_the_fields_and_types_of_the_brokers(self, sample: str, symbol: str, segment: str) -> None:
+        ours, theirs = record(find(symbol, segment)), RECORDS[sample]
         assert {name: type(value) for name, value in ours.items()} == {name: type(x) for name, x in theirs.items()}
 
     def test_records_of_commodities_add_to_those_of_other_contracts(self) -> None:
@@ -100,12 +104,12 @@ class TestMaster:
         assert {name: type(value) for name, value in ours.items()} == {name: type(x) for name, x in theirs.items()}
 
     def test_reliance_is_stated_as_by_the_broker(self) -> None:
-        ours, theirs = record(MASTER.listings[RELIANCE]), RECORDS["EQ"]
+        ours, theirs = record(master().listings[RELIANCE]), RECORDS["EQ"]
         assert {**ours, "short_name": "Reliance"} == theirs
 
     @pytest.mark.parametrize("name", FILES)
     def test_each_file_holds_its_exchange(self, name: str) -> None:
-        rows = json.loads(gzip.decompress(master_file(name, MASTER.listings.values())))
+        rows = json.loads(gzip.decompress(master_file(name, master().listings.values())))
         exchanges = {row["exchange"] for row in rows}
         assert exchanges == ({"NSE", "BSE", "MCX"} if name == "complete" else {name})
 
@@ -198,14 +202,20 @@ def watched(key: str, updates: int = 500, every_ms: int = 400) -> tuple[Security
     return security, feeds
 
 
+@pytest.fixture
+def listing(request: pytest.FixtureRequest) -> Listing:
+    """Found when a test runs: every process that collects this module would make all of the market."""
+    return find(*request.param)
+
+
 KINDS = [
-    pytest.param(MASTER.listings[RELIANCE], id="share"),
-    pytest.param(find("NIFTY 25950 CE 01 DEC 26"), id="index option"),
-    pytest.param(kind("FUT", segment="MCX_FO")[-1], id="commodity"),
+    pytest.param(("RELIANCE", "NSE_EQ"), id="share"),
+    pytest.param(("NIFTY 25950 CE 01 DEC 26", "NSE_FO"), id="index option"),
+    pytest.param(("GOLDM FUT 05 FEB 27", "MCX_FO"), id="commodity"),
 ]
 
 
-@pytest.mark.parametrize("listing", KINDS)
+@pytest.mark.parametrize("listing", KINDS, indirect=True)
 class TestValues:
     def test_volume_only_grows_and_by_more_than_the_last_trade_at_times(self, listing: Listing) -> None:
         _, feeds = watched(listing.key)

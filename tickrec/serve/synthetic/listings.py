@@ -130,7 +130,7 @@ class Master:
     def __init__(self, date: dt.date, strikes: int = SHARE_STRIKES) -> None:
         self.date = date
         self.strikes = strikes
-        self._tokens: dict[str, set[str]] = {}
+        self._tokens: dict[str, set[int]] = {}
         self.listings = {listing.key: listing for listing in self._list()}
 
     def _list(self) -> Iterator[Listing]:
@@ -154,9 +154,9 @@ class Master:
         """A number that stays with a contract while it lives, whatever else is listed."""
         taken = self._tokens.setdefault(segment, set())
         number = zlib.crc32(f"{segment} {wanted}".encode()) % 130_000 + 35_000
-        while str(number) in taken:
+        while number in taken:
             number += 1
-        taken.add(str(number))
+        taken.add(number)
         return str(number)
 
     def _share(self, stock: Stock) -> Listing:
@@ -235,7 +235,7 @@ class Master:
         self, spot: _Spot, expiry: dt.date, kind: str, strike: float = 0.0, *, tick: int, weight: int = 1
     ) -> Listing:
         middle = "FUT" if kind == "FUT" else f"{strike:g} {kind}"
-        symbol = f"{spot.symbol} {middle} {expiry.strftime('%d %b %y').upper()}"
+        symbol = f"{spot.symbol} {middle} {_expiry_text(expiry)}"
         token = self._token(spot.segment, symbol)
         return Listing(
             key=f"{spot.segment}|{token}",
@@ -316,6 +316,12 @@ def _trading_day(day: dt.date) -> dt.date:
     return day
 
 
+@functools.cache  # thousands of contracts share a few expiries
+def _expiry_text(day: dt.date) -> str:
+    return day.strftime("%d %b %y").upper()
+
+
+@functools.cache
 def _expiry_ms(day: dt.date) -> int:
     """23:59:59 IST of a day in ms, as the master states an expiry."""
     return from_datetime(dt.datetime.combine(day, dt.time(23, 59, 59), IST)) // 1_000_000
