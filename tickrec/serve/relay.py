@@ -20,8 +20,8 @@ from tickrec.serve.recorded_market import RecordedSource
 from tickrec.serve.source import Moment, Update
 from tickrec.store.paths import Store
 
-POLL_S: Final = 0.01
-"""Between two looks at the journal."""
+POLL_S: Final = 0.0125
+"""Between two looks at the journal. A look that finds nothing costs 0.1 ms, most of it the event loop's."""
 _PIECE: Final = 1_000
 """Entries read before the clients are listened to again."""
 
@@ -68,8 +68,8 @@ class Relay(RecordedSource):
                 yield update
 
     def _new_entries(self) -> list[Entry]:
-        """A piece of what was written since the last time. A journal that has not grown is not read: it is looked at a
-        hundred times a second."""
+        """A piece of what was written since the last time. A journal that has not grown is not read: it is looked at
+        many times a second."""
         extent = self._extent()
         if extent == self._read and not self._more:
             return []
