@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.benchmarks.bench import Bench, module, output
-from tests.benchmarks.load import Cost
 from tests.benchmarks.machine import Watching, usage
 from tests.benchmarks.pool import Quotes
 from tests.benchmarks.running import environment, recording
@@ -31,15 +30,16 @@ def rows(bench: Bench) -> Iterator[Row]:
                 time.sleep(1)
             before = usage(recorder.pid)
             time.sleep(seconds)
-            cost = Cost(before, usage(recorder.pid), seconds)
+            after = usage(recorder.pid)
             recorder.stop()
         found = _status(folder)
+    own, children = after.own_cpu - before.own_cpu, after.children_cpu - before.children_cpu
     silent, gaps, peaks = KEYS - found["instruments"]["answered"], found["gap_count"], watching.peaks
     yield Row(
         f"{KEYS:,} keys in full mode on {len(found['connections'])} connections, {RATE:,} ticks/s",
         f"{silent} silent, {gaps} gaps",
-        f"recorder {cost.own:.1%} of a core, {megabytes(peaks.resident)};"
-        f" children {cost.share - cost.own:.1%}, {megabytes(peaks.children_resident)}",
+        f"recorder {own / seconds:.1%} of a core, {megabytes(peaks.resident)};"
+        f" children {children / seconds:.1%}, {megabytes(peaks.children_resident)}",
         target="0 silent, 0 gaps",
         met=not silent and not gaps,
     )
