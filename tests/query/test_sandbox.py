@@ -237,16 +237,24 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.mark.parametrize(
-    "sql",
+    ("sql", "first", "last"),
     [
-        "SELECT ltp FROM main.ticks t WHERE date = '2026-11-23' AND symbol = 'A' AND (seq = 1 OR seq = 2)",
-        "FROM candles('1 minute') WHERE symbol = 'A' AND DATE '2026-11-23' = DATE",
-        "EXPLAIN FROM ticks WHERE date = '2026-11-23'::DATE LIMIT 3",
-        "SELECT seq AS date FROM ticks WHERE date = '2026-11-23'",
+        ("SELECT ltp FROM main.ticks t WHERE date = '2026-11-23' AND symbol = 'A' AND (seq = 1 OR seq = 2)", 23, 23),
+        ("FROM candles('1 minute') WHERE symbol = 'A' AND DATE '2026-11-23' = DATE", 23, 23),
+        ("EXPLAIN FROM ticks WHERE date = '2026-11-23'::DATE LIMIT 3", 23, 23),
+        ("SELECT seq AS date FROM ticks WHERE date = '2026-11-23'", 23, 23),
+        ("FROM ticks WHERE date BETWEEN '2026-11-20' AND DATE '2026-11-23'", 20, 23),
+        ("FROM ticks WHERE date >= '2026-11-20' AND '2026-11-24' > date AND date > '2026-11-19'", 20, 24),
+        ("FROM ticks WHERE date BETWEEN '2026-11-20' AND current_date", 20, None),
+        ("FROM ticks WHERE date <= '2026-11-23' AND date > current_date - 7", None, 23),
+        ("FROM ticks WHERE '2026-11-23' <= date", 23, None),
     ],
 )
-def test_a_statement_about_one_date_is_known(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    assert check(connection, sql, TABLES, MACROS).date == days.DATE
+def test_a_statement_about_some_dates_is_known(
+    connection: duckdb.DuckDBPyConnection, sql: str, first: int | None, last: int | None
+) -> None:
+    expected = [None if day is None else days.DATE.replace(day=day) for day in (first, last)]
+    assert [*check(connection, sql, TABLES, MACROS).dates] == expected
 
 
 @pytest.mark.parametrize(
@@ -256,7 +264,9 @@ def test_a_statement_about_one_date_is_known(connection: duckdb.DuckDBPyConnecti
         "FROM ticks WHERE date = '2026-11-23' OR seq = 1",
         "FROM ticks WHERE NOT date = '2026-11-23'",
         "FROM ticks WHERE date = '20261123'",
-        "FROM ticks WHERE date > '2026-11-23'",
+        "FROM ticks WHERE date > current_date - 7",
+        "FROM ticks WHERE date NOT BETWEEN '2026-11-20' AND '2026-11-23'",
+        "FROM ticks WHERE date != '2026-11-23'",
         "FROM ticks t WHERE t.bid_qtys = [1] AND ltp = '2026-11-23'",
         "FROM ticks AS t(date, seq) WHERE date = '2026-11-23'",
         "FROM ticks TABLESAMPLE 10% WHERE date = '2026-11-23'",
@@ -268,10 +278,10 @@ def test_a_statement_about_one_date_is_known(connection: duckdb.DuckDBPyConnecti
         "SUMMARIZE FROM ticks WHERE date = '2026-11-23'",
     ],
 )
-def test_a_statement_that_may_be_about_other_dates_is_not_taken_for_one_about_one(
+def test_a_statement_that_may_be_about_any_date_is_not_taken_for_one_about_some(
     connection: duckdb.DuckDBPyConnection, sql: str
 ) -> None:
-    assert check(connection, sql, TABLES, MACROS).date is None
+    assert check(connection, sql, TABLES, MACROS).dates == (None, None)
 
 
 def test_a_refused_statement_leaves_the_store_as_it_was(store: Store) -> None:

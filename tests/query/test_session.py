@@ -172,7 +172,7 @@ def test_dates_narrow_every_table(store: Store) -> None:
             assert (gaps["dates"] or []) == [date for date in expected if date in dates[2:]]
 
 
-def test_a_question_of_one_date_looks_at_no_other(store: Store) -> None:
+def test_a_question_about_some_dates_looks_at_no_other(store: Store) -> None:
     for date in (DATE, NEXT):
         days.write_day(store, date, messages=20, instruments=4)
         seal(store, date, duckdb=False)

@@ -29,6 +29,9 @@ class DateRange(NamedTuple):
         return f"since {self.first}" if self.first else f"until {self.last}" if self.last else ""
 
 
+EVERY_DATE: Final = DateRange()
+
+
 def recorded(dates: Sequence[dt.date]) -> str:
     """What there is to ask, in words: `2026-11-20 and 2026-11-23`, `250 days, 2025-11-20 to 2026-11-23`."""
     if len(dates) > _LISTED_DATES:

@@ -8,8 +8,6 @@ The rules name what is allowed. DuckDB accepts COPY and INSERT inside WITH and c
 the statement's type is not enough: every node of the parsed tree has to be of a known, reading kind.
 """
 
-import contextlib
-import datetime as dt
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -18,7 +16,9 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tickrec.errors import UsageError
+from tickrec.query.date_range import EVERY_DATE, DateRange
 from tickrec.query.duckdb_errors import usage_error
+from tickrec.query.syntax_tree import dates, nodes, plain_text, symbols
 from tickrec.query.views import Parameter, Relation
 from tickrec.query.words import explained, tokens, with_values
 
@@ -71,9 +71,6 @@ _TABLE_FUNCTIONS: Final = frozenset(
 )
 """Table functions that read no file. Left out on purpose: `query` and `query_table`, which take text as SQL."""
 
-_SOURCES: Final = ("BASE_TABLE", "TABLE_FUNCTION")
-_PLAIN: Final = "WITHOUT_ORDINALITY"
-_ISO: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _REFUSED_FUNCTIONS: Final = frozenset(["write_log", "json_serialize_plan"])
 _CATALOG_FUNCTIONS: Final = frozenset(["duckdb_columns", "duckdb_tables", "duckdb_views"])
 _CATALOG_SCHEMAS: Final = frozenset(["information_schema", "pg_catalog"])
@@ -95,7 +92,8 @@ class Statement:
 
     `names` are the tables, views and macros it uses, in lower case; `catalog` says that it looks at the list of
     tables itself, so all of them have to be there. `plan` is true for EXPLAIN, whose answer is text. `symbols` are the
-    texts that columns named symbol are compared with. `date` is that of every row it takes from its one source of rows.
+    texts that columns named symbol are compared with. `dates` are those of all rows that it takes, where it has one
+    source of rows and says so itself.
     """
 
     sql: str
@@ -104,7 +102,7 @@ class Statement:
     plan: bool
     calls: tuple[Call, ...] = ()
     symbols: frozenset[str] = frozenset()
-    date: dt.date | None = None
+    dates: DateRange = EVERY_DATE
 
 
 @dataclass(slots=True)
@@ -143,7 +141,7 @@ def check(
     calls = tuple(_calls(uses, placed, tables, macros))
     _check_arguments(connection, calls, macros)
     names = {name for _, name in uses.tables if name in tables} | {name for _, name, _ in uses.functions}
-    return Statement(sql, frozenset(names), uses.catalog, plan, calls, frozenset(uses.symbols), _only_date(tree))
+    return Statement(sql, frozenset(names), uses.catalog, plan, calls, frozenset(uses.symbols), dates(tree))
 
 
 def _kind(connection: "duckdb.DuckDBPyConnection", sql: str) -> str:
@@ -176,20 +174,9 @@ def _refused(sql: str, kind: str, plan: bool) -> UsageError:
     return UsageError(f"{word} is refused: a query only reads", hint=ALLOWED)
 
 
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    stack = [tree]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, dict):
-            yield node
-            stack.extend(node.values())
-        elif isinstance(node, list):
-            stack.extend(node)
-
-
 def _uses(tree: Any) -> _Uses:
     uses = _Uses()
-    for node in _nodes(tree):
+    for node in nodes(tree):
         kind = node.get("type")
         for entry in node.get("cte_map", {}).get("map", []):
             if re.search(r"[./\\:*?\[]", entry["key"]):  # it would hide a file of that name from the check
@@ -197,54 +184,13 @@ def _uses(tree: Any) -> _Uses:
             uses.ctes.add(entry["key"].lower())
         if node.get("function_name", "").lower() in _REFUSED_FUNCTIONS:
             raise UsageError(f"the function {node['function_name']} is refused: a query only reads")
-        uses.symbols.update(_symbols(node))
+        uses.symbols.update(symbols(node))
         if "class" in node or not isinstance(kind, str) or kind.endswith("_TYPE_INFO"):
             continue
         if kind not in _TREE:
             raise UsageError(f"{_words(kind)} is refused: a query only reads", hint=ALLOWED)
         _note(node, kind, uses)
     return uses
-
-
-def _symbols(node: dict[str, Any]) -> list[str]:
-    """The texts that an expression compares a column named symbol with, by = or IN."""
-    if node.get("type") not in ("COMPARE_EQUAL", "COMPARE_IN"):
-        return []
-    sides = node.get("children") or [node.get("left"), node.get("right")]
-    if not any(side and side.get("column_names", [""])[-1].lower() == "symbol" for side in sides):
-        return []
-    return [text for side in sides if (text := _text(side)) is not None]
-
-
-def _only_date(tree: Any) -> dt.date | None:
-    """The date of every row that is taken, where the statement has one source of rows and asks it for one date."""
-    sources = [node for node in _nodes(tree) if "class" not in node and node.get("type") in _SOURCES]
-    source, where = tree["node"].get("from_table"), tree["node"].get("where_clause") or {}
-    if len(sources) != 1 or sources[0] is not source or source["sample"] or source["column_name_alias"]:
-        return None
-    if source.get("with_ordinality", _PLAIN) != _PLAIN:  # rows are counted before they are left out
-        return None
-    every = where["children"] if where.get("type") == "CONJUNCTION_AND" else [where]
-    return next(filter(None, map(_date, every)), None)
-
-
-def _date(condition: dict[str, Any]) -> dt.date | None:
-    """The date that a condition says the column of that name is."""
-    sides = [condition["left"], condition["right"]] if condition.get("type") == "COMPARE_EQUAL" else []
-    if not any([name.lower() for name in side.get("column_names", ())] == ["date"] for side in sides):
-        return None
-    for side in sides:
-        is_cast = side.get("type") == "OPERATOR_CAST" and side["type_expr"].get("type_name", "").upper() == "DATE"
-        text = _text(side["child"] if is_cast else side) or ""
-        with contextlib.suppress(ValueError):
-            return dt.date.fromisoformat(text if _ISO.fullmatch(text) else "")
-    return None
-
-
-def _text(expression: Any) -> str | None:
-    """What an expression says that is nothing but a value."""
-    literal = (expression or {}).get("literal")
-    return None if literal is None else str(literal["text"]) if literal["kind"] != "NULL_LITERAL" else "NULL"
 
 
 def _words(kind: str) -> str:
@@ -259,7 +205,9 @@ def _note(node: dict[str, Any], kind: str, uses: _Uses) -> None:
     elif kind == "TABLE_FUNCTION":
         name = node["function"]["function_name"].lower()
         given = node["function"]["arguments"]
-        uses.functions.append((where, name, tuple((each["name"].lower(), _text(each["expression"])) for each in given)))
+        uses.functions.append(
+            (where, name, tuple((each["name"].lower(), plain_text(each["expression"])) for each in given))
+        )
         uses.catalog |= name in _CATALOG_FUNCTIONS
     elif kind == "SHOW_REF":
         if node["show_type"] not in _SHOWS:

@@ -25,7 +25,7 @@ from tickrec.files import TemporaryFolder
 from tickrec.query import views
 from tickrec.query.attached import attach
 from tickrec.query.database import MEMORY_LIMIT, check_memory, connect, lock
-from tickrec.query.date_range import DateRange, elsewhere, recorded
+from tickrec.query.date_range import EVERY_DATE, DateRange, elsewhere, recorded
 from tickrec.query.duckdb_errors import EXPLAIN, usage_error
 from tickrec.query.forms import FORMS
 from tickrec.query.interruptible import Running, Values
@@ -76,7 +76,7 @@ class Session:
     ) -> None:
         """Raises UsageError for a memory limit that is none, and for an attached file that cannot be read."""
         self.store = store
-        self._dates = dates or DateRange()
+        self._dates = dates or EVERY_DATE
         check_memory(memory_limit or MEMORY_LIMIT)
         self._spill = TemporaryFolder("asking a query")
         self._remove_spill = weakref.finalize(self, self._spill.remove)
@@ -267,8 +267,8 @@ class Session:
 
     def _dates_of(self, statement: Statement) -> list[dt.date]:
         """The dates whose files a statement has to look into."""
-        only = statement.date if statement.names <= views.BY_DATE else None
-        return [date for date in self.dates() if only in (None, date)]
+        wanted = statement.dates if statement.names <= views.BY_DATE else EVERY_DATE
+        return [date for date in self.dates() if wanted.holds(date)]
 
     def _prepare(self, statement: Statement, listing: Listing) -> bool:
         """Make the tables, views and macros that a statement uses. False when a file is gone and the listing old."""
