@@ -166,6 +166,8 @@ class Flushing:
         self._appending = Appending(store.root, clock) if duckdb else None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="flush")
         self._flush: asyncio.Task[bool] | None = None
+        self._finishing: set[Day] = set()
+        """Of which the last flush has been asked for."""
 
     @property
     def parquet_ticks(self) -> int:
@@ -193,10 +195,15 @@ class Flushing:
         A flush that fails is logged, and what it should have published goes with the next one. Raises StorageError
         when the journal could not be made durable. A caller that is cancelled does not interrupt the flush.
         """
-        while self._flush is not None and not self._flush.done():
-            await asyncio.wait((self._flush,))
-        self._flush = asyncio.create_task(self._publish(day, final=final))
-        return await asyncio.shield(self._flush)
+        if final:
+            self._finishing.add(day)  # at once: the flush that goes on may come to the last entry
+        try:
+            while self._flush is not None and not self._flush.done():
+                await asyncio.wait((self._flush,))
+            self._flush = asyncio.create_task(self._publish(day, final=final))
+            return await asyncio.shield(self._flush)
+        finally:
+            self._finishing.discard(day)
 
     async def _publish(self, day: Day, *, final: bool) -> bool:
         """Publish what there is now, part after part, and go on while there is enough for another."""
@@ -232,7 +239,7 @@ class Flushing:
             log.info("flushing works again")
             self.failure = ""
         if flushed.path is not None:
-            self._published(day, flushed, final=final)
+            self._published(day, flushed)
             day.flushed_seq = flushed.last
             if flushed.last >= last_seq:
                 day.flushed_ns, day.flushed_bytes = now_ns, journalled
@@ -241,13 +248,14 @@ class Flushing:
                 day.unflushed -= min(flushed.ticks, waiting)
         return flushed
 
-    def _published(self, day: Day, flushed: Flushed, *, final: bool) -> None:
+    def _published(self, day: Day, flushed: Flushed) -> None:
         self._published_ticks[day.date] += flushed.ticks
         self.rejected += flushed.rejected
         log.info("flushed %s", plural(flushed.ticks, "tick"))
         published = self._published_ticks[day.date]
-        if self._appending is not None and (final or self._appending.is_due(day.date, published)):
-            self._appending.ask(day.date, published)  # at the end, too, while there may be a child that does it
+        appending = self._appending
+        if appending is not None and (day in self._finishing or appending.is_due(day.date, published)):
+            appending.ask(day.date, published)
 
     def _short_of_space(self, day: Day) -> str | None:
         """Why nothing derived is to be written now: the journal gets what is left of the disk."""
