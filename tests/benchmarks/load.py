@@ -34,13 +34,13 @@ _VIEWER_MEMORY: Final = 80
 
 
 class Cost(NamedTuple):
-    """Three looks at a process, the last two some seconds apart."""
+    """Two looks at a process, some seconds apart."""
 
-    begin: Usage
-    """When the feed began: what came before, such as reading the list of instruments, comes once a day."""
     before: Usage
     after: Usage
     seconds: float
+    started: float = 0.0
+    """What its children had taken when the feed began: reading the list of instruments, which comes once a day."""
 
     @property
     def share(self) -> float:
@@ -55,7 +55,7 @@ class Cost(NamedTuple):
     @property
     def lasting(self) -> float:
         """The share over an hour, in which an append comes with every full part or ten minutes."""
-        made = self.after.children_cpu - self.begin.children_cpu  # before or while this is measured
+        made = self.after.children_cpu - self.started  # before or while this is measured
         growing = max(0.0, made - _START_SECONDS) * PART_TICKS / _APPENDED_TICKS
         return self.own + (_START_SECONDS + growing) / (PART_TICKS / RATE)
 
@@ -71,17 +71,17 @@ def rows(bench: Bench) -> Iterator[Row]:
         folder = stack.enter_context(bench.scratch("load"))
         seconds = bench.minutes * 60
         names = (_NONE, _COARSE, *_TERMINALS, _SDK)
-        started, begins = {}, {}
+        started, children = {}, {}
         for name in names:
             started[name] = _start(bench, stack, folder, name, seconds + 240)
-            begins[name] = usage(started[name].pid)
+            children[name] = usage(started[name].pid).children_cpu
         recorder = started[_NONE]
         assert isinstance(recorder, Recorder)
         time.sleep(_SETTLE_SECONDS)
         with Watching(recorder.pid) as watching:
             pids = {name: each.pid for name, each in started.items()}
             viewers = {f"{name} itself": viewer_of(pids[name]) for name in _TERMINALS}
-            costs = _costs(pids | viewers, begins, seconds)
+            costs = _costs(pids | viewers, children, seconds)
         age = min(_newest_age(folder / _NONE) for _ in range(3))
     yield from _cpu_rows(costs)
     resident = costs["a viewer 100x30 itself"].after.resident
@@ -112,10 +112,10 @@ def _start(
     return taker
 
 
-def _costs(pids: dict[str, int], begins: dict[str, Usage], seconds: float) -> dict[str, Cost]:
+def _costs(pids: dict[str, int], started: dict[str, float], seconds: float) -> dict[str, Cost]:
     before = {name: usage(pid) for name, pid in pids.items()}
     time.sleep(seconds)
-    return {name: Cost(begins.get(name, before[name]), before[name], usage(pid), seconds) for name, pid in pids.items()}
+    return {name: Cost(before[name], usage(pid), seconds, started.get(name, 0.0)) for name, pid in pids.items()}
 
 
 def _cpu_rows(costs: dict[str, Cost]) -> Iterator[Row]:
