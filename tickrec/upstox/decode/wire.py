@@ -215,8 +215,11 @@ def read_varint(payload: bytes, at: int) -> tuple[int, int]:
     byte = payload[at]
     if byte < 0x80:
         return byte, at + 1
-    number = byte & 0x7F
-    for place in range(1, 10):
+    following = payload[at + 1]
+    if following < 0x80:  # nearly every length is one of these two
+        return byte & 0x7F | following << 7, at + 2
+    number = byte & 0x7F | (following & 0x7F) << 7
+    for place in range(2, 10):
         byte = payload[at + place]
         number |= (byte & 0x7F) << 7 * place
         if byte < 0x80:
