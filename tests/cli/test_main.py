@@ -1,16 +1,12 @@
 """The command line as users meet it: exit codes, one line for what and one for what to do."""
 
 import datetime as dt
-import os
-import socket
-import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.processes import called, environment, running
+from tests.processes import called
 from tickrec.cli import COMMANDS, main
 from tickrec.errors import ExitCode
 from tickrec.files import Lock
@@ -137,24 +133,6 @@ def test_a_scheduled_start_beside_a_recorder_is_silent(store: Store, tmp_path: P
     assert done.stdout == done.stderr == ""
 
 
-WITHOUT_STREAMS = """
-import os, sys
-from tickrec.cli import main
-try:
-    main()
-except SystemExit as end:
-    next_file = os.open(os.devnull, os.O_RDONLY)
-    sys.exit(end.code or next_file < 3 or None in (sys.stdin, sys.stdout, sys.stderr))
-"""
-
-
-def test_commands_do_without_the_standard_streams_and_no_other_file_takes_their_numbers(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", WITHOUT_STREAMS, "status"]
-    close = partial(os.closerange, 0, 3)
-    done = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path), preexec_fn=close, timeout=60)
-    assert done.returncode == ExitCode.DONE
-
-
 @pytest.mark.parametrize("place", ["before", "after"])
 def test_the_common_options_stand_before_or_after_the_command(tmp_path: Path, place: str) -> None:
     options = ("--data", "elsewhere", "--simulate")
@@ -179,14 +157,6 @@ def test_help_shows_what_to_put_in_place_of_a_type(tmp_path: Path, command: str)
     assert "<str>" not in shown
     assert "<path>" not in shown
     assert "<bool>" not in shown
-
-
-def test_a_shell_is_told_how_a_command_goes_on(tmp_path: Path) -> None:
-    env = {**environment(tmp_path), "_TICKREC_COMPLETE": "complete_bash", "COMP_WORDS": "tickrec re", "COMP_CWORD": "1"}
-    program = "import sys; sys.argv = ['tickrec']; from tickrec.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60)
-    assert {"record", "rebuild"} <= set(done.stdout.split())
-    assert "seal" not in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -215,21 +185,6 @@ def test_a_market_that_cannot_be_simulated_is_refused_in_one_line(
         main()
     assert ended.value.code == ExitCode.USAGE
     assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_doctor_says_each_finding_when_it_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        address = f"http://127.0.0.1:{mute.getsockname()[1]}"
-        (tmp_path / "config.toml").write_text(f'[upstox]\napi_url = "{address}"\nassets_url = "{address}"\n')
-        with running("doctor", folder=tmp_path) as process:
-            assert process.stdout is not None
-            said = b""
-            while b"schedule " not in said:
-                piece = os.read(process.stdout.fileno(), 65_536)
-                assert piece, said
-                said += piece
-    assert b"token " not in said, "the broker has not answered yet"
 
 
 def test_doctor_runs_the_commands_of_the_user_when_asked_to(tmp_path: Path) -> None:

@@ -94,19 +94,6 @@ def test_a_statement_is_read_from_a_file_or_stdin(folder: Path, tmp_path: Path) 
     assert "no UTF-8" in called("query", "--file", file, folder=folder, check=ExitCode.USAGE).stderr
 
 
-@pytest.mark.parametrize(("encoding", "form"), [("ascii", "json"), ("cp1252", "table")])
-def test_what_the_encoding_of_stdout_lacks_is_escaped_as_json_has_it(folder: Path, encoding: str, form: str) -> None:
-    text = "₹ é 日 🙂"
-    env = {**environment(folder), "PYTHONIOENCODING": encoding}
-    command = [sys.executable, "-m", "tickrec", "query", f"SELECT '{text}' AS a", "--format", form]
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, check=True, timeout=60)
-    said = done.stdout.decode(encoding)
-    if form == "json":
-        assert json.loads(said) == [{"a": text}]
-    else:
-        assert r"\u20b9 é \u65e5 \ud83d\ude42" in said
-
-
 def test_an_empty_answer_says_why_beside_it(folder: Path) -> None:
     done = called("query", "SELECT ltp FROM ticks WHERE symbol = 'RELAINCE'", "--format", "csv", folder=folder)
     assert done.stdout == "ltp\n"

@@ -4,8 +4,6 @@ import csv
 import datetime as dt
 import io
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -341,29 +339,6 @@ def test_a_reader_that_leaves_ends_the_query_silently(session: Session, tmp_path
     count = 10 if format == "markdown" else 100000000000
     result = session.execute(f"SELECT range FROM range({count})", format=format)
     assert write_stdout(result, out=out).rows == 0
-
-
-HEAD = """
-import sys
-from pathlib import Path
-from tickrec.store.paths import Store
-from tickrec.query.answers import write_stdout
-from tickrec.query.session import Session
-with Session(Store(Path(sys.argv[1]))) as session:
-    write_stdout(session.execute("SELECT range FROM range(100000000000)", format=sys.argv[2]))
-"""
-
-
-@pytest.mark.parametrize("format", ["table", "csv"])
-def test_a_pipe_closed_by_head_leaves_no_trace(store: Store, format: str) -> None:
-    command = [sys.executable, "-c", HEAD, str(store.root), format]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert process.stdout.readline().strip() == b"range"
-        process.stdout.close()
-        assert process.stderr.read() == b""
-        assert process.wait(timeout=30) == 0
 
 
 def test_results_are_rows_to_write(session: Session) -> None:

@@ -1,4 +1,3 @@
-import contextlib
 import datetime as dt
 import os
 import random
@@ -14,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.days import DATE, Recording, Written, everything, ordered, write_day
-from tests.processes import reading, wait_for
+from tests.processes import reading
 from tickrec import __version__, schema
 from tickrec.clock import SystemClock
 from tickrec.errors import AlreadyRecording, DataError, ExitCode
@@ -516,49 +515,6 @@ def test_a_large_journal_is_counted_in_another_process(journalled: Store, writte
     ticks = new_files.path("ticks")
     pq.write_table(pq.ParquetFile(ticks).read().sort_by("seq"), ticks)
     assert new_files.differences() == ["the new Parquet file is not in order"]
-
-
-COUNTING = """
-import sys, datetime as dt
-from multiprocessing import active_children
-from pathlib import Path
-from tickrec.seal.build import NewFiles
-from tickrec.seal.lost_entries import may_have
-from tickrec.store.coverage import coverage
-from tickrec.store.paths import Store
-def tell(what, share):
-    for child in active_children():
-        print(child.pid, flush=True)
-        sys.stdin.read()
-if __name__ == "__main__":
-    store, date = Store(Path(sys.argv[1])), dt.date.fromisoformat(sys.argv[2])
-    new_files = NewFiles(store.root, store, coverage(store, date), store, duckdb=False, many=0)
-    new_files.make(tell)
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
-def test_counting_ends_with_the_sealing_that_is_killed(journalled: Store, written: Written, tmp_path: Path) -> None:
-    store = journalled
-    flush(store, written.last_seq)
-    program = tmp_path / "counting.py"
-    program.write_text(COUNTING)
-    command = [sys.executable, str(program), str(store.root), str(DATE)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        counting = int(process.stdout.readline())
-        process.kill()
-    wait_for(lambda: not alive(counting), "the counting process ends")
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return True
 
 
 def test_dates_do_not_meet(journalled: Store) -> None:

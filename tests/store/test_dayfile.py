@@ -1,6 +1,3 @@
-import random
-import subprocess
-import sys
 from pathlib import Path
 
 import duckdb
@@ -12,7 +9,7 @@ import pytest
 from tests.days import DATE, Recording, Written, everything, ordered, write_day
 from tests.processes import reading
 from tickrec import schema
-from tickrec.errors import AlreadyRecording, DataError, ExitCode
+from tickrec.errors import AlreadyRecording, DataError
 from tickrec.store import day_contents, dayfile
 from tickrec.store.coverage import coverage
 from tickrec.store.parts import PartWriter
@@ -79,22 +76,6 @@ def test_an_append_takes_every_part_it_has_not_taken(store: Store) -> None:
     assert_same_rows(store)
 
 
-def test_the_child_appends_whenever_it_is_told_to(store: Store) -> None:
-    recording = flushed(store)
-    command = [sys.executable, "-m", "tickrec.store.dayfile", str(store.root), str(DATE)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        for _ in range(2):
-            child.stdin.write("\n")
-            child.stdin.flush()
-            assert child.stdout.readline() == "\n"
-            assert_same_rows(store)
-            grow(store, recording)
-        assert child.communicate()[0] == ""
-    assert child.returncode == ExitCode.DONE
-
-
 def test_columns_have_plain_types_and_their_meaning_for_the_oldest_duckdb_that_must_read_them(store: Store) -> None:
     flushed(store)
     dayfile.append(store, DATE)
@@ -120,26 +101,6 @@ def test_a_reader_makes_the_append_be_caught_up_later(store: Store) -> None:
         pytest.raises(AlreadyRecording, match="another program has the DuckDB file open"),
     ):
         dayfile.append(store, DATE)
-    dayfile.append(store, DATE)
-    assert_same_rows(store)
-
-
-def test_an_append_killed_anywhere_is_as_if_it_had_not_begun(store: Store) -> None:
-    seed = 20261123
-    print("seed", seed)
-    rng = random.Random(seed)
-    recording = flushed(store)
-    dayfile.append(store, DATE)
-    for _ in range(2):
-        grow(store, recording)
-        command = [sys.executable, "-m", "tickrec.store.dayfile", str(store.root), str(DATE)]
-        quiet = subprocess.DEVNULL
-        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet)
-        try:
-            child.communicate(b"\n", rng.uniform(0.2, 0.9))
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
     dayfile.append(store, DATE)
     assert_same_rows(store)
 

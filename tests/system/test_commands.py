@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tomllib
@@ -115,3 +116,26 @@ def test_a_run_that_fails_says_why_once_in_the_log_and_once_at_the_end_with_the_
     assert f"ended by: {why}" in said
     over = " ".join(called("status", *SAME, folder=tmp_path, check=ExitCode.DATA).stdout.split())
     assert over.count(why) == over.count(hint) == 1
+
+
+def test_a_shell_is_told_how_a_command_goes_on(tmp_path: Path) -> None:
+    env = {**environment(tmp_path), "_TICKREC_COMPLETE": "complete_bash", "COMP_WORDS": "tickrec re", "COMP_CWORD": "1"}
+    program = "import sys; sys.argv = ['tickrec']; from tickrec.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60)
+    assert {"record", "rebuild"} <= set(done.stdout.split())
+    assert "seal" not in done.stdout
+
+
+def test_doctor_says_each_finding_when_it_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        (tmp_path / "config.toml").write_text(f'[upstox]\napi_url = "{address}"\nassets_url = "{address}"\n')
+        with running("doctor", folder=tmp_path) as process:
+            assert process.stdout is not None
+            said = b""
+            while b"schedule " not in said:
+                piece = os.read(process.stdout.fileno(), 65_536)
+                assert piece, said
+                said += piece
+    assert b"token " not in said, "the broker has not answered yet"

@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 import datetime as dt
+import os
 import random
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.days import DATE, everything, ordered, write_day
+from tests.days import DATE, Written, everything, ordered, write_day
+from tests.processes import wait_for
 from tickrec.clock import SystemClock
 from tickrec.formatting import size as size_text
 from tickrec.record.flush import Flushing
@@ -123,3 +126,46 @@ def _expire(store: Store) -> None:
         asyncio.run(flushing.expire(MONTH))
     finally:
         flushing.close()
+
+
+COUNTING = """
+import sys, datetime as dt
+from multiprocessing import active_children
+from pathlib import Path
+from tickrec.seal.build import NewFiles
+from tickrec.seal.lost_entries import may_have
+from tickrec.store.coverage import coverage
+from tickrec.store.paths import Store
+def tell(what, share):
+    for child in active_children():
+        print(child.pid, flush=True)
+        sys.stdin.read()
+if __name__ == "__main__":
+    store, date = Store(Path(sys.argv[1])), dt.date.fromisoformat(sys.argv[2])
+    new_files = NewFiles(store.root, store, coverage(store, date), store, duckdb=False, many=0)
+    new_files.make(tell)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_counting_ends_with_the_sealing_that_is_killed(journalled: Store, written: Written, tmp_path: Path) -> None:
+    store = journalled
+    flush(store, written.last_seq, written.last_seq)
+    program = tmp_path / "counting.py"
+    program.write_text(COUNTING)
+    command = [sys.executable, str(program), str(store.root), str(DATE)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        counting = int(process.stdout.readline())
+        process.kill()
+    wait_for(lambda: not alive(counting), "the counting process ends")
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return True
