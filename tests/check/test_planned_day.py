@@ -125,7 +125,7 @@ def test_a_day_that_goes_on_is_graded_until_now(store: Store) -> None:
 
 def test_the_longer_a_connection_is_lost_the_worse_the_grade(store: Store) -> None:
     lost_s = {1: 0.2, 2: 2.0, 3: 30.0, 4: 500.0}
-    busy = [Key(f"BUSY{conn}", 4, 10, conn) for conn in lost_s]
+    busy = [Key(f"BUSY{conn}", 10, 25, conn) for conn in lost_s]
     keys = [*busy, *(Key(f"SLOW{conn}", 30, 400, conn) for conn in lost_s)]
     day = Planned(store, keys)
     day.run()

@@ -182,7 +182,7 @@ def test_a_certificate_that_nobody_vouches_for_fails(tmp_path: Path) -> None:
     [(0, "ok", "within a second"), (9, "warn", "behind"), (-9, "warn", "ahead of"), (90, "fail", "behind")],
 )
 def test_a_clock_that_is_off_is_said(tmp_path: Path, shift: int, result: str, words: str) -> None:
-    with broker(Settings(token=TOKEN, clock=ShiftedClock(shift * SECOND))) as simulator:
+    with broker(Settings(token=TOKEN, strikes=2, clock=ShiftedClock(shift * SECOND))) as simulator:
         broker_ = Broker(config_for(tmp_path, simulator.api_url), with_token(tmp_path), SystemClock(), simulate=False)
         broker_.api()
         found = broker_.clock()
@@ -232,7 +232,7 @@ def test_a_token_that_ends_before_the_next_recording_does_is_said(tmp_path: Path
     for name, expires in (("today", half_past_three), ("year", half_past_three + 300 * 86_400)):
         token = jwt({"exp": expires, "isPlusPlan": True})
         clock = clock_at(evening)
-        settings = Settings(token=token, plus=True, always_open=False, clock=clock)
+        settings = Settings(token=token, strikes=2, plus=True, always_open=False, clock=clock)
         with broker(settings) as simulator:
             folder = tmp_path / name
             config = config_for(folder, simulator.api_url)
@@ -260,7 +260,7 @@ def test_the_token_is_in_no_check_whatever_goes_wrong(tmp_path: Path, instrument
     faults: tuple[Fault | None, ...] = (None, Fault("error", "500"), Fault("unauthorized"), Fault("error", "429"))
     secret = jwt({"exp": SystemClock.wall_ns() // SECOND + 86_400})
     body = f"[record]\nsymbols = [\"NIFTY:opt:2\"]\non_alert = '{secret} now'\n"
-    with broker(Settings(token=secret)) as simulator:
+    with broker(Settings(token=secret, strikes=2)) as simulator:
         config = keep_instruments(config_for(tmp_path, simulator.api_url, body), instruments)
         for fault in faults:
             if fault is not None:

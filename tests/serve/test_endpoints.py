@@ -94,7 +94,7 @@ class TestAuthorize:
         with socket.create_server((HOST, 0)) as taken:
             port = taken.getsockname()[1]
             with pytest.raises(UsageError, match=str(port)):
-                await Simulator(Settings(port=port)).start()
+                await Simulator(Settings(port=port, strikes=2)).start()
 
     async def test_listens_on_the_loopback_address_only(self) -> None:
         async with simulated() as (simulator, _):
@@ -163,7 +163,7 @@ class TestInstruments:
                 begun.set()
                 return exchange.encode() if answered.wait(DEADLINE) else None
 
-        settings = Settings(clock=SteppedClock())
+        settings = Settings(clock=SteppedClock(), strikes=2)
         async with Server(Slow(settings), Terms(clock=settings.clock)) as server:
             file = asyncio.create_task(call(server, FILES + "NSE.json.gz"))
             assert await asyncio.to_thread(begun.wait, DEADLINE)

@@ -142,7 +142,7 @@ class TestOfficialSdk:
             seen.append(message)
             return len(seen) == 4
 
-        async with Simulator(Settings(interval=0.02)) as simulator:
+        async with Simulator(Settings(interval=0.02, strikes=2)) as simulator:
             info, snapshot, *live = await sdk_messages(monkeypatch, simulator, [RELIANCE, NIFTY], fourth)
         assert info["type"] == "market_info"
         assert "type" not in snapshot

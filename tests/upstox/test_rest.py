@@ -338,7 +338,7 @@ def test_a_master_that_is_not_whole_leaves_the_old_one(
 
 
 async def test_the_simulated_broker_is_understood(tmp_path: Path) -> None:
-    async with Simulator(Settings(token=SECRET)) as simulator:
+    async with Simulator(Settings(token=SECRET, strikes=2)) as simulator:
         rest = Rest(simulator.api_url, simulator.api_url)
         uri = await asyncio.to_thread(rest.authorize, TOKEN)
         assert uri.startswith(f"ws://127.0.0.1:{simulator.port}/")
