@@ -5,12 +5,11 @@ Everything heavy is imported inside the commands, so that `--help` and a refused
 of what a command does.
 """
 
-import os
 import sys
 from importlib import import_module
 from typing import Final
 
-from tickrec.cli import garbage_collection  # noqa: F401  before anything else
+from tickrec.cli import allocator, garbage_collection  # noqa: F401  before anything else
 from tickrec.cli.common import app, say
 from tickrec.cli.stdio import prepare_streams
 from tickrec.errors import ExitCode, TickrecError
@@ -33,14 +32,11 @@ COMMANDS: Final = (
     "relay",
 )
 """Each is a module, which adds itself to the app when it is imported; help lists them in this order."""
-ALLOCATOR: Final = ("ARROW_DEFAULT_MEMORY_POOL", "system")
-"""Arrow's own allocator keeps 15 to 30 MB more of a flush and 100 MB more of a sealing, and is no faster for us
-(measured with pyarrow 26 and glibc)."""
 
 
 def main() -> None:
     """Run a command; the exit code is ExitCode's."""
-    os.environ.setdefault(*ALLOCATOR)  # before anything imports Arrow; children inherit it
+    allocator.choose()
     prepare_streams()
     _import(sys.argv[1] if len(sys.argv) > 1 else "")
     try:

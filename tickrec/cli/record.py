@@ -139,6 +139,7 @@ def _record(
     import asyncio
 
     from tickrec import logs
+    from tickrec.cli import allocator
     from tickrec.cli.recording_display import Terminal
     from tickrec.clock import Stopped, SystemClock
     from tickrec.record.signals import Signals
@@ -146,6 +147,7 @@ def _record(
     from tickrec.screen.beside import can_show, suits_viewer
     from tickrec.store.paths import Store
 
+    allocator.share()
     file = logs.log_to_file(config.store.data / "state" / "tickrec.log")
     wanted = suits_viewer(sys.stdout, environ) if live is None else live and can_show(sys.stdout, environ)
     terminal = Terminal(config.store.data, live=wanted, colours=colours, level=common.log_level)
