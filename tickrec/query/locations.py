@@ -4,10 +4,11 @@ Owns the paths that DuckDB is given and the folders that it may read. DuckDB tak
 column and `*`, `?` and `[` for patterns: a store below such a folder is read through a link in the query's own folder.
 """
 
+import datetime as dt
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +34,6 @@ class Locations:
 
     def __init__(self, store: Store, scratch: Path) -> None:
         """`scratch` is a folder of the query's, in which a link to the store may be made. Raises OSError."""
-        self._store = store
         self._root = str(store.root)
         self._link = scratch / "store" if _ODD.search(str(store.root.absolute())) else None
         if self._link is not None:
@@ -45,16 +45,16 @@ class Locations:
             listed = f"{self._link}{listed[len(self._root) :]}"
         return listed.replace("\\", "/")
 
-    def folders(self) -> list[str]:
-        """Every folder that has to be read: the store, and the targets of the links in it."""
+    def folders(self, dates: Iterable[dt.date]) -> list[str]:
+        """Every folder that has to be read for some dates: the store, and the targets of their links in it."""
         found = {self._root, *([str(self._link)] if self._link else [])}
-        dates = {f"date={date}" for date in self._store.dates()}
+        names = {f"date={date}" for date in dates}
         for table in schema.TABLES:
             top = f"{self._root}/{table}"
             if os.path.islink(top):
                 found.add(os.path.realpath(top))
             for folder in _folders(top):
-                if folder.name in dates:
+                if folder.name in names:
                     found.update(_targets(folder, f"{table}.parquet"))
         return sorted(found)
 

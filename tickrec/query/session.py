@@ -80,7 +80,8 @@ class Session:
         check_memory(memory_limit or MEMORY_LIMIT)
         self._spill = TemporaryFolder("asking a query")
         self._remove_spill = weakref.finalize(self, self._spill.remove)
-        few = len(self.dates()) <= _FEW_DATES
+        recorded_dates = self.dates()
+        few = len(recorded_dates) <= _FEW_DATES
         limit = memory_limit or MEMORY_LIMIT
         self._connection = connect(self._spill.path, limit, few_files=few, variables=not locked)
         self._owned = self._connection.cursor()
@@ -96,7 +97,7 @@ class Session:
         }
         """The attached files by the paths that DuckDB reads them by."""
         if locked:
-            lock(self._connection, locations.folders(), self._files)
+            lock(self._connection, locations.folders(recorded_dates), self._files)
         _open.add(self)
 
     def __enter__(self) -> Self:
