@@ -27,6 +27,7 @@ def rows(bench: Bench) -> Iterator[Row]:
         config = f'[record]\nflush_interval = "{seconds}s"\n'  # there is one flush in what is measured
         with recording(folder, url, _busiest(), config=config) as recorder, Watching(recorder.pid) as watching:
             while not _status(folder)["instruments"]["answered"]:
+                assert recorder.process.poll() is None, f"the recorder has ended; see {folder}"
                 time.sleep(1)
             before = usage(recorder.pid)
             time.sleep(seconds)
