@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.days import DATE, Written, open_ns, write_day, write_instruments
-from tests.processes import simulated_broker
+from tests.processes import simulated_broker, wait_for
 from tickrec.clock import SECOND
 from tickrec.files import Lock
 from tickrec.query.session import Session
@@ -46,14 +46,21 @@ def written(recorded_day: tuple[Path, Written]) -> Written:
 
 @pytest.fixture(scope="session")
 def days_to_copy(recorded_day: tuple[Path, Written], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The date of `recorded_day` as two stores: `sealed`, `with_day_file`. To be copied."""
-    folder = tmp_path_factory.mktemp("days")
+    """The date of `recorded_day` as two stores: `sealed`, `with_day_file`. To be copied. One process makes them."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "days"
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        wait_for((folder / "whole").exists, "another process has made them")
+        return folder
     for name in ("sealed", "with_day_file"):
         store = Store(folder / name)
         shutil.copytree(recorded_day[0], store.root)
         if name == "with_day_file":
             write_instruments(store, ["A", "B"])
         seal(store, DATE, duckdb=name == "with_day_file")
+    (folder / "whole").touch()
     return folder
 
 

@@ -109,8 +109,8 @@ async def test_of_strikes_those_come_late_that_were_lacked_and_not_those_that_th
 async def test_a_list_that_stays_short_is_asked_for_less_and_less_often(tmp_path: Path, asked: Broker) -> None:
     run = Run(asked, tmp_path, Limits(100, 1))
     before = asked.asked(MASTER)
-    await asking(run, lambda: asked.asked(MASTER) == before + 6)
-    pauses = [FIRST_PAUSE_SECONDS * 2**turn for turn in range(4)] + 2 * [LONGEST_PAUSE_SECONDS]
+    await asking(run, lambda: asked.asked(MASTER) == before + 5)
+    pauses = [FIRST_PAUSE_SECONDS * 2**turn for turn in range(4)] + [LONGEST_PAUSE_SECONDS]
     assert run.clock.now_ns >= at(BEGUN) + sum(pauses) * SECOND
     assert len(run.symbols) == 40
 

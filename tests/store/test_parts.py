@@ -178,7 +178,7 @@ def cut_part(path: Path) -> None:
 
 
 def test_rows_of_a_small_table_that_are_gone_are_written_again(store: Store, tmp_path: Path) -> None:
-    last = write_day(store, messages=9, instruments=6).last_seq
+    last = write_day(store, messages=3, instruments=6).last_seq
     whole = snapshot(store)
     writer = PartWriter(store, DATE)
     for seq in range(5, last, 5):
