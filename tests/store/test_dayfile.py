@@ -61,6 +61,18 @@ def assert_same_rows(store: Store) -> None:
             assert ordered(rows.drop_columns(["date"]).cast(fields)) == ordered(published[name])
 
 
+def test_a_row_group_is_small_enough_for_the_memory_of_its_writer(tmp_path: Path) -> None:
+    path, rows = tmp_path / "day.duckdb", dayfile.ROW_GROUP_ROWS
+    batch = pa.record_batch([pa.nulls(rows + 1, column.type) for column in schema.TICKS], schema.TICKS)
+    with dayfile.DayFile(path, DATE) as day, day.transaction():
+        day.insert("ticks", iter([batch]))
+    with duckdb.connect(str(path), read_only=True) as session:
+        found = session.sql(
+            "SELECT row_group_id, max(start + count) FROM pragma_storage_info('ticks') GROUP BY 1 ORDER BY 1"
+        )
+        assert found.fetchall() == [(0, rows), (1, 1)]
+
+
 def test_an_append_takes_every_part_it_has_not_taken(store: Store) -> None:
     recording = flushed(store)
     dayfile.append(store, DATE)

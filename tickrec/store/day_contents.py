@@ -17,7 +17,7 @@ from tickrec.store import parquet
 
 META: Final = "tickrec"
 """The table with one row about the file itself."""
-LIMITS: Final[dict[str, str | bool | int | float | list[str]]] = {"memory_limit": "192MB", "threads": 1}
+LIMITS: Final[dict[str, str | bool | int | float | list[str]]] = {"memory_limit": "112MB", "threads": 1}
 """One thread: two that keep the order compress every row group twice, and two that do not mix the instruments of the
 sorted parts, which takes as long and makes files half as large again (measured with 2.0.1)."""
 

@@ -44,6 +44,9 @@ log = logging.getLogger("tickrec")
 
 STORAGE_VERSION: Final = "v1.4.0"
 """Oldest DuckDB that must read the file; without it a newer DuckDB writes its own newest format."""
+ROW_GROUP_ROWS: Final = 61_440
+"""Half of what DuckDB takes by itself. A row group is held uncompressed while it grows, 85 MB of 30 levels; one that
+does not fit into the memory that DuckDB may take goes to a file in the current folder."""
 
 GROWTH: Final = 3
 """How many times the size of a Parquet part its rows take in a day file, at most."""
@@ -266,7 +269,8 @@ class DayFile:
 
     def _attach(self, path: Path) -> None:
         try:
-            self._session.execute(f"ATTACH {quoted(str(path))} AS day (STORAGE_VERSION '{STORAGE_VERSION}')")
+            options = f"STORAGE_VERSION '{STORAGE_VERSION}', ROW_GROUP_SIZE {ROW_GROUP_ROWS}"
+            self._session.execute(f"ATTACH {quoted(str(path))} AS day ({options})")
         except duckdb.IOException as error:
             if is_open_elsewhere(error, path):
                 raise open_elsewhere_error(path) from error
