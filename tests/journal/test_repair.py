@@ -8,7 +8,7 @@ import pytest
 
 from tests.journal.fixtures import NINE, SOURCE, message, messages, seqs, write
 from tickrec.errors import DataError
-from tickrec.journal import Follow, Journal, JournalWriter, Position, compress, repair
+from tickrec.journal import Follow, Journal, JournalWriter, Position, compress, pack_checked, repair
 from tickrec.journal.format import Ending
 from tickrec.journal.repair import SetAside
 
@@ -152,6 +152,18 @@ def test_compressing_makes_the_file_smaller_and_may_be_repeated(tmp_path: Path) 
     assert os.listdir(tmp_path) == ["0001.journal.zst"]
     with pytest.raises(FileNotFoundError):
         compress(tmp_path / "0002.journal")
+
+
+def test_a_draft_takes_the_place_of_its_file(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "journal", tmp_path / "elsewhere"
+    entries = write(folder, messages(50, size=100))
+    path = folder / "0001.journal"
+    pack_checked(path, elsewhere)
+    packed = elsewhere.read_bytes()
+    assert list(Journal(folder).entries()) == entries
+    assert compress(path, elsewhere).read_bytes() == packed
+    assert [each.name for each in tmp_path.rglob("*")] == ["journal", "0001.journal.zst"]
+    assert list(Journal(folder).entries()) == entries
 
 
 @pytest.mark.parametrize("size", [0, 64, 40_000_000])

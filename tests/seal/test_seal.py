@@ -20,6 +20,7 @@ from tickrec.errors import AlreadyRecording, DataError, ExitCode
 from tickrec.files import Lock
 from tickrec.journal import Journal
 from tickrec.journal.gaps import DIED
+from tickrec.journal.packed import same
 from tickrec.seal.build import NewFiles
 from tickrec.seal.lost_entries import may_have
 from tickrec.seal.seal import Sealing, rebuild, seal
@@ -478,7 +479,7 @@ def test_parts_of_an_older_schema_are_made_anew(journalled: Store, written: Writ
     assert parquet_files(journalled) == parquet_files(reference)
 
 
-STEPS = ("prepare", "flush", "sort", "check", "publish", "clean", "compress")
+STEPS = ("prepare", "flush", "sort", "check", "publish", "compress", "clean")
 
 
 def test_sealing_that_ends_after_any_step_is_seen_whole_and_can_be_repeated(
@@ -501,7 +502,24 @@ def test_sealing_that_ends_after_any_step_is_seen_whole_and_can_be_repeated(
         assert parquet_files(broken) == parquet_files(reference)
         assert verify(broken, DATE).differences == ()
     assert tuple(done) == STEPS
-    assert repeated == ["flush", "sort", "publish", "clean", "compress"]
+    assert repeated == ["flush", "sort", "publish", "compress", "clean"]
+
+
+def test_the_journal_is_packed_with_the_new_files_and_replaced_when_they_are_published(
+    journalled: Store, written: Written
+) -> None:
+    flush(journalled, written.last_seq)
+    before = everything_in(journalled)
+    plain = journalled.journal_files(DATE)
+    covered = coverage(journalled, DATE)
+    new_files = NewFiles(journalled.root.parent, journalled, covered, journalled, duckdb=False)
+    new_files.make(lambda _what, _share: None)
+    assert list(new_files.packed) == plain
+    assert all(same(path, draft) for path, draft in new_files.packed.items())
+    assert everything_in(journalled) == before
+    packed = [draft.read_bytes() for draft in new_files.packed.values()]
+    seal(journalled, DATE, duckdb=False)
+    assert [path.read_bytes() for path in sorted(journalled.journal(DATE).iterdir())] == packed
 
 
 def test_a_large_journal_is_counted_in_another_process(journalled: Store, written: Written, tmp_path: Path) -> None:

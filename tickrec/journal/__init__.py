@@ -9,7 +9,7 @@ first, then `format`.
 
 from tickrec.journal.format import Position
 from tickrec.journal.reader import Follow, Journal
-from tickrec.journal.repair import compress, repair
+from tickrec.journal.repair import compress, pack_checked, repair
 from tickrec.journal.writer import JournalWriter
 
-__all__ = ["Follow", "Journal", "JournalWriter", "Position", "compress", "repair"]
+__all__ = ["Follow", "Journal", "JournalWriter", "Position", "compress", "pack_checked", "repair"]

@@ -15,8 +15,6 @@ from tickrec.journal.format import not_a_journal
 
 FRAME_BYTES: Final = 16 * 1024 * 1024
 """Bytes of the plain file in a zstd frame."""
-_WORKERS: Final = 2
-"""Frames packed at a time."""
 _MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _LONGEST_HEADER: Final = 18
 _BLOCK_BYTES: Final = 128 * 1024
@@ -30,20 +28,14 @@ _SALVAGED_BYTES: Final = 512
 
 def pack(path: Path, target: Path, frame_bytes: int = FRAME_BYTES) -> None:
     """Write the packed form of a plain file. Raises OSError."""
-    from concurrent.futures import ThreadPoolExecutor
+    import pyarrow as pa  # heavy, and only sealing and sealed days need it
 
-    import pyarrow as pa  # heavy, and only sealing and sealed days need them
-
-    def pack_frame(chunk: bytes) -> bytes:
-        codec = pa.Codec("zstd", compression_level=3)  # streams take no level, and theirs makes files a third larger
-        frame: bytes = codec.compress(chunk, asbytes=True)
-        return frame
-
-    with path.open("rb") as plain, target.open("wb") as packed, ThreadPoolExecutor(_WORKERS) as pool:
-        chunks = [plain.read(frame_bytes)]  # of an empty file one empty frame
-        while chunks:
-            packed.writelines(pool.map(pack_frame, chunks))
-            chunks = [chunk for _ in range(_WORKERS) if (chunk := plain.read(frame_bytes))]
+    codec = pa.Codec("zstd", compression_level=3)  # streams take no level, and theirs makes files a third larger
+    with path.open("rb") as plain, target.open("wb") as packed:
+        chunk = plain.read(frame_bytes)
+        packed.write(codec.compress(chunk))  # of an empty file one empty frame
+        while chunk := plain.read(frame_bytes):
+            packed.write(codec.compress(chunk))
 
 
 def same(path: Path, packed: Path) -> bool:

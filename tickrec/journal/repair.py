@@ -5,11 +5,12 @@ both can be interrupted anywhere and repeated.
 """
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from tickrec.errors import DataError
-from tickrec.files import publish, publish_bytes, sync_file, sync_folder
+from tickrec.files import move, publish, publish_bytes, sync_file, sync_folder
 from tickrec.journal.format import FILE_HEADER_BYTES, Damage, Ending, file_numbers, file_path, not_a_journal
 from tickrec.journal.packed import pack, same
 from tickrec.journal.scan import JournalFile, Scan
@@ -92,22 +93,26 @@ def _set_aside(path: Path, offset: int) -> SetAside:
     return SetAside(copy, len(tail))
 
 
-def compress(path: Path) -> Path:
+def pack_checked(path: Path, target: Path) -> None:
+    """Write the compressed form of a finished journal file, read it back and compare it.
+
+    Raises DataError when it does not read back as it was, OSError.
+    """
+    pack(path, target)
+    if not same(path, target):
+        raise DataError("the compressed journal does not read back", where=str(path), hint="Check the disk")
+
+
+def compress(path: Path, draft: Path | None = None) -> Path:
     """Replace a finished journal file by its `.zst`, and return the new path.
 
-    The compressed file is read back and compared before it gets its name, and only then the plain one is removed.
-    Raises DataError when it does not read back as it was, OSError.
+    The compressed file is `draft`, which `pack_checked` has made, or it is made now; only when it has its name the
+    plain one is removed. Raises as `pack_checked`.
     """
     target = path.with_name(path.name + ".zst")
     if not path.exists() and target.exists():
         return target
-
-    def write(temp: Path) -> None:
-        pack(path, temp)
-        if not same(path, temp):
-            raise DataError("the compressed journal does not read back", where=str(path), hint="Check the disk")
-
-    publish(target, write)
+    publish(target, partial(pack_checked, path) if draft is None else partial(move, draft))
     path.unlink()
     sync_folder(path.parent)
     return target

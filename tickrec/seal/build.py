@@ -2,9 +2,11 @@
 
 Owns how they are made, all at once from one pass over the sorted rows, and the check that they hold what the journal
 does. They lie in a scratch folder beside everything that readers see. The bytes of the Parquet files depend on the
-journal only, not on when it was flushed.
+journal only, not on when it was flushed. The journal itself is packed beside them, on the half of a core that this
+leaves.
 """
 
+import contextlib
 import datetime as dt
 import os
 import threading
@@ -17,6 +19,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from tickrec.journal import pack_checked
 from tickrec.journal.history import Tables
 from tickrec.seal.counts import JournalCount, TickCount, count_journal, differing, differing_keys
 from tickrec.seal.sort import SortedTicks
@@ -49,6 +52,8 @@ class NewFiles:
         """Counts of the journal, made while the files were."""
         self.tick_count = TickCount()
         """Counts of the new ticks, made when they were checked."""
+        self.packed: dict[Path, Path] = {}
+        """Of each plain file of the journal, what is to replace it."""
         self._source = source
         self._covered = covered
         self._kept = kept
@@ -75,15 +80,22 @@ class NewFiles:
         return self.journal_count.lost(self.last_seq)
 
     def make(self, tell: Progress) -> None:
-        """Write the files and count the journal. Raises OSError, pyarrow.ArrowException, duckdb.Error, DataError."""
+        """Write the files, count the journal and pack it.
+
+        Raises OSError, pyarrow.ArrowException, duckdb.Error, DataError.
+        """
         covered = self._covered
+        _keep_little()
         self.small = small_tables(self._source, covered)
         merge = SortedTicks(covered.ticks_files, self.folder / "runs.arrow")
         suspects = set(self.small["rejected"]["seq"].to_pylist())
-        with ThreadPoolExecutor(1) as pool, _counting_beside(merge.rows > self._many) as other:
+        with ThreadPoolExecutor(1) as pool, _counting_beside(merge.rows > self._many) as other, _beside() as beside:
             journal_count = other.submit(count_journal, self._source.journal(self.date), suspects)
             other.shutdown(wait=False)  # it is done long before, and its memory is wanted
             merge.sort_runs(lambda done: tell("sort", 0.3 * done))
+            pa.default_memory_pool().release_unused()
+            plain = [path for path in self._source.journal_files(self.date) if path.suffix != ".zst"]
+            packed = {path: beside.submit(self._pack, path) for path in plain}
             rows = self._write_ticks(merge, pool, tell)
             if self.duckdb_path is None:
                 for _ in rows:
@@ -92,6 +104,7 @@ class NewFiles:
                 self._write_day(self.duckdb_path, rows)
             self._write_small()
             self.journal_count = journal_count.result()
+            self.packed = {path: draft.result() for path, draft in packed.items()}
 
     def differences(self) -> list[str]:
         """In what the files, read again, differ from the journal; empty when they hold exactly what it does."""
@@ -149,6 +162,11 @@ class NewFiles:
             day.insert_exchange_bars(self._kept.exchange_bars_path(self.date))
             day.finish(self._kept.instruments_path(self.date), self.last_seq)
 
+    def _pack(self, path: Path) -> Path:
+        draft = self.folder / f"{path.name}.zst"
+        pack_checked(path, draft)
+        return draft
+
     def _write_small(self) -> None:
         for table, rows in self.small.items():
             parquet.write_small(rows, self.path(table), self._metadata())
@@ -160,6 +178,22 @@ class NewFiles:
             for table, rows in self.small.items()
             if found.rows[table] != rows.num_rows
         ]
+
+
+def _keep_little() -> None:
+    """Let Arrow give memory back that it has done with: what its usual allocator keeps is up to 100 MB more."""
+    with contextlib.suppress(NotImplementedError):  # on Windows
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
+
+
+@contextlib.contextmanager
+def _beside() -> Iterator[Executor]:
+    """A thread for what is not waited for in turn; once something has failed it begins nothing more."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _counting_beside(many: bool) -> Executor:

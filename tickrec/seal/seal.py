@@ -7,8 +7,8 @@ Owns the order of the steps, which can be interrupted between or inside any of t
     sort        make the new files in a scratch folder, beside everything that is published
     check       hold them against a count of the journal made by other code
     publish     put them in place one by one, `ticks` after the small tables; grade the date; the manifest last
+    compress    the journal, of which `sort` has made packed files
     clean       remove the parts, what was set aside, and what is left over
-    compress    the journal
 
 Nothing is removed before the check has passed. A reader takes parts that `ticks.parquet` covers for nothing, so it
 sees every tick once at any moment. Sealing a sealed date again only does what is left to do; a date that was recorded
@@ -62,8 +62,8 @@ _SHARES: Final = {
     "sort": 0.1,
     "check": 0.7,
     "publish": 0.75,
-    "clean": 0.8,
-    "compress": 0.82,
+    "compress": 0.8,
+    "clean": 0.98,
 }
 """How far sealing is when a step begins."""
 _FLUSHED_ENTRIES: Final = 20_000
@@ -175,8 +175,8 @@ class Sealing:
             yield "sort", self._sort
             yield "check", self._check
             yield "publish", self._publish
-        yield "clean", self._clean
         yield "compress", self._compress
+        yield "clean", self._clean
 
     def _prepare(self) -> None:
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -333,9 +333,10 @@ class Sealing:
 
     def _compress(self) -> None:
         plain = [path for path in self.store.journal_files(self.date) if path.suffix != ".zst"]
-        start, share = _SHARES["compress"], 1.0 - _SHARES["compress"]
+        start, share = _SHARES["compress"], _SHARES["clean"] - _SHARES["compress"]
+        packed = self._new_files.packed if self._new_files is not None else {}
         for number, path in enumerate(plain, 1):
-            compress(path)
+            compress(path, packed.get(path))
             self.tell("compress", start + share * number / len(plain))
 
     def _clean(self) -> None:
