@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
-from tickrec.clock import SECOND, Clock, start_of_date
+from tickrec.clock import SECOND, Clock, start_of_date, until_beat
 from tickrec.journal.entry import Entry
 from tickrec.logs import log_unexpected
 from tickrec.market.calendar import Calendar
@@ -118,7 +118,7 @@ class Ending:
         pause_ns = FIRST_PAUSE_NS
         next_ns = self._clock.monotonic_ns() + pause_ns
         while True:
-            await self._clock.sleep(POLL_SECONDS)
+            await self._clock.sleep(until_beat(self._clock, POLL_SECONDS))
             if self.seconds_left <= BEFORE_NS / SECOND:
                 await self._ask_before_end()
             elif self._clock.monotonic_ns() >= next_ns and self._plan.has_doubted_hours(self._clock.wall_ns()):

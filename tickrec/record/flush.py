@@ -18,7 +18,7 @@ from typing import Final, NoReturn
 import pyarrow as pa
 
 from tickrec import children, logs
-from tickrec.clock import SECOND, Clock
+from tickrec.clock import SECOND, Clock, until_beat
 from tickrec.errors import DataError, ExitCode, StorageError, to_run
 from tickrec.files import free_bytes
 from tickrec.formatting import plural, size
@@ -183,7 +183,7 @@ class Flushing:
         """Flush the day that `current` names whenever it is due, for ever. Raises StorageError."""
         due_ns = self._clock.monotonic_ns() + self._interval_ns
         while True:
-            await self._clock.sleep(POLL_SECONDS)
+            await self._clock.sleep(until_beat(self._clock, POLL_SECONDS))
             day, now_ns = current(), self._clock.monotonic_ns()
             if now_ns >= due_ns or (day.unflushed >= PART_TICKS and not self.failure):
                 due_ns = now_ns + self._interval_ns

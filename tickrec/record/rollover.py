@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NoReturn
 
-from tickrec.clock import SECOND, Clock, unless_stopped
+from tickrec.clock import SECOND, Clock, unless_stopped, until_beat
 from tickrec.errors import AlreadyRecording, DataError, StorageError, to_run
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.journal.gaps import Gap
@@ -146,7 +146,7 @@ class Rollover:
     async def keep_finishing(self) -> NoReturn:
         """Finish dates that the clock has left, whatever is being sealed meanwhile. Raises StorageError."""
         while True:
-            await self._clock.sleep(POLL_SECONDS)
+            await self._clock.sleep(until_beat(self._clock, POLL_SECONDS))
             await self.finish_left()
 
     async def keep_house(self) -> NoReturn:
@@ -154,7 +154,7 @@ class Rollover:
         unsealed = [date for date in self._store.dates() if date < self.current.date and not self._store.settled(date)]
         due_ns = self._clock.monotonic_ns() + HOUSEKEEPING_SECONDS * SECOND
         while True:
-            await self._clock.sleep(POLL_SECONDS)
+            await self._clock.sleep(until_beat(self._clock, POLL_SECONDS))
             if self._clock.monotonic_ns() < due_ns:
                 continue
             self._to_seal.extend(unsealed)

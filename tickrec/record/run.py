@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final, NoReturn
 
 from tickrec import logs
-from tickrec.clock import SECOND, Stopped, ist, unless_stopped
+from tickrec.clock import SECOND, Stopped, ist, unless_stopped, until_beat
 from tickrec.errors import BrokerUnreachable, ExitCode, StorageError, TickrecError, leaves, to_run
 from tickrec.formatting import duration, plural
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
@@ -217,7 +217,7 @@ class Recorder:
                 since = f"{ist(gap.start_ns):%H:%M:%S}"
                 log.info("gap of %s on conn %d since %s: %s", lasted, gap.conn, since, gap.reason)
             await asyncio.to_thread(status.write, self._store.status_path, run)
-            await self._clock.sleep(REPORT_SECONDS)
+            await self._clock.sleep(until_beat(self._clock, REPORT_SECONDS))
 
     def _trading_since(self, instrument: Instrument, wall_ns: int) -> int | None:
         """Since when an instrument trades at a moment, by the hours and by what the feed says; None: it does not.
@@ -235,7 +235,7 @@ class Recorder:
     async def _watch(self) -> NoReturn:
         """Tell the owner what needs a person."""
         while True:
-            await self._clock.sleep(REPORT_SECONDS)
+            await self._clock.sleep(until_beat(self._clock, REPORT_SECONDS))
             self._alert(self._status())
 
     def _alert(self, run: RunStatus, *first: Alert) -> None:
@@ -252,7 +252,7 @@ class Recorder:
         with contextlib.suppress(Stopped):
             while True:
                 if (left := self._ending.seconds_left) > 0:
-                    await unless_stopped(self._stopping, self._clock.sleep(min(left, REPORT_SECONDS)))
+                    await unless_stopped(self._stopping, self._clock.sleep(min(left, until_beat(self._clock))))
                 elif not await unless_stopped(self._stopping, self._ending.is_moved()):
                     return Stop.PLANNED
         return Stop.SIGNAL

@@ -15,7 +15,7 @@ from enum import Enum
 from itertools import islice, repeat
 from typing import Final, NamedTuple, NoReturn
 
-from tickrec.clock import SECOND, Clock, ist
+from tickrec.clock import SECOND, Clock, ist, until_beat
 from tickrec.formatting import duration
 from tickrec.journal.entry import Entry, EntryKind
 from tickrec.market.instruments import Instrument
@@ -227,7 +227,7 @@ class Staleness:
         """Look who is silent, for ever."""
         part = 0
         while True:
-            await self._clock.sleep(LOOK_SECONDS / PARTS)
+            await self._clock.sleep(until_beat(self._clock, LOOK_SECONDS / PARTS))
             self.look(self._clock.wall_ns(), part, PARTS)
             part = (part + 1) % PARTS
 

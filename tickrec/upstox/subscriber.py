@@ -15,7 +15,7 @@ from typing import Final
 
 from websockets.exceptions import ConnectionClosed
 
-from tickrec.clock import SECOND, Clock, Stopped, unless_stopped
+from tickrec.clock import SECOND, Clock, Stopped, unless_stopped, until_beat
 from tickrec.formatting import grouped, plural
 from tickrec.journal.entry import Entry, EntryKind, encode_facts
 from tickrec.journal.history import NO_CLOSE_FRAME
@@ -257,7 +257,7 @@ class Subscriber:
         due = self.liveness.due_ns()
         if self._subscription.deadline_ns is not None:
             due = min(due, self._subscription.deadline_ns)
-        return min(max((due - self._clock.monotonic_ns()) / SECOND, 0.01), LOOK_SECONDS)
+        return min(max((due - self._clock.monotonic_ns()) / SECOND, 0.01), until_beat(self._clock, LOOK_SECONDS))
 
     async def _close_when_stopped(self) -> None:
         await self._shared.stopping.wait()
