@@ -20,6 +20,8 @@ SOFT: Final = NESTED | {"varchar", "enum", "blob", *_NOT_IN_ARROW}
 """Types whose text may be long, and can be cut: no numbers, times, dates and truths."""
 _NEVER_IN_QUOTES: Final = NUMBERS | TIMES | {"boolean", "date", "uuid", "blob", "time", "null"}
 """Types whose text has nothing that csv puts in quotes."""
+_IN_QUOTES: Final = ("','", "'\"'", "chr(10)", "chr(13)")
+"""What csv puts in quotes, as SQL; to look for each takes half as long as a regular expression does."""
 
 
 def for_arrow(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
@@ -92,8 +94,11 @@ def _csv_cell(value: str, kind: Any) -> str:
     text = text_of(value, kind).plain
     if kind.id in _NEVER_IN_QUOTES:
         return text
+    if kind.id == "list" and kind.children[0][1].id in NUMBERS:  # it has nothing but commas
+        return f"""CASE WHEN contains({text}, ',') THEN '"' || {text} || '"' ELSE {text} END"""
     inside = f"""'"' || replace({text}, '"', '""') || '"'"""
-    return f"""CASE WHEN regexp_matches({text}, '[,"\\n\\r]') THEN {inside} ELSE {text} END"""
+    quotes = " OR ".join(f"contains({text}, {each})" for each in _IN_QUOTES)
+    return f"CASE WHEN {quotes} THEN {inside} ELSE {text} END"
 
 
 def _projected(rows: duckdb.DuckDBPyRelation, columns: Sequence[str]) -> duckdb.DuckDBPyRelation:

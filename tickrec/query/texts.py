@@ -134,9 +134,11 @@ def _list(value: str, kind: Any, depth: int) -> str:
         shown = _joined("'['", pair, "']'")
         return _array(f"list_transform(map_entries({value}), lambda {each}: {shown})")
     child = kind.children[0][1]
+    if child.id in PLAIN:
+        return f"replace(CAST(to_json({value}) AS VARCHAR), ',', ', ')"
     text = text_of(each, child, depth + 1)
     if child.id in NUMBERS:  # their text has nothing that DuckDB would put in quotes
-        numbers = value if child.id in PLAIN else f"list_transform({value}, lambda {each}: {text.plain})"
+        numbers = f"list_transform({value}, lambda {each}: {text.plain})"
         return f"replace(CAST({numbers} AS VARCHAR), 'NULL', 'null')"
     return _array(f"list_transform({value}, lambda {each}: {text.json})")
 
