@@ -24,7 +24,7 @@ def choose() -> None:
 def share() -> None:
     """Let the threads of this process share what they have freed, where the system's library can do that.
 
-    Otherwise each keeps some of it: 10 MB more between flushes and in one (measured with glibc).
+    Otherwise each keeps some of it: 5 to 10 MB between flushes and in one (measured with glibc).
     """
     if sys.platform == "linux":
         import ctypes

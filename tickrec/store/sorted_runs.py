@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 from tickrec import schema
 from tickrec.upstox.decode.parsed import by_instrument
 
-_MERGED_ROWS: Final = 8_192
-"""Rows that are merged at a time, about: 5 MB in full mode. With fewer, it is the pieces of many runs that cost."""
+_MERGED_ROWS: Final = 16_384
+"""Rows that are merged at a time, about: 9 MB in full mode. With fewer, it is the pieces of many runs that cost."""
 _STORED_ROWS: Final = 2_048
 """Rows of a stored run that are read at a time, of each of the runs that are merged: some 25 where much was missed."""
 
