@@ -53,7 +53,7 @@ def test_a_store_of_a_replay_takes_that_replay_only(store: Store, source: str) -
 
 def test_a_store_whose_journals_are_gone_is_that_of_its_manifest_or_the_brokers(store: Store) -> None:
     begin(store, REPLAY)
-    seal(store, DATE)
+    seal(store, DATE, duckdb=False)
     shutil.rmtree(store.journal(DATE))
     assert stored_source(store) == REPLAY
     store.manifest_path(DATE).unlink()
