@@ -5,7 +5,7 @@ import functools
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests import ROOT
@@ -92,13 +92,16 @@ def room_of(module: str) -> str:
     return module.split(".")[1]
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
+@functools.cache
+def imported(tree: ast.AST) -> Sequence[str]:
     """Dotted names of everything imported anywhere below `tree`; relative imports begin with a dot."""
+    found: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from (f"{'.' * node.level}{node.module or ''}.{alias.name}" for alias in node.names)
+            found += (f"{'.' * node.level}{node.module or ''}.{alias.name}" for alias in node.names)
+    return found
 
 
 def own_imports(module: str) -> set[str]:
