@@ -249,8 +249,8 @@ def test_a_snapshot_of_more_than_a_mebibyte_decodes() -> None:
 
 def test_many_messages_decode_as_they_do_one_by_one_and_by_instrument() -> None:
     maker = Maker(77)
-    given = entries([maker.message(20) for _ in range(60)])
-    given[30] = given[30]._replace(payload=b"\xff")
+    given = entries([maker.message(40) for _ in range(120)])  # more than is decoded in one go
+    given[60] = given[60]._replace(payload=b"\xff")
     together = decode(given, SYMBOLS)
     assert_tables(together)
     alone = [decode([entry], SYMBOLS) for entry in given]
