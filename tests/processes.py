@@ -64,6 +64,7 @@ def called(*arguments: object, folder: Path, check: int = 0, token: bool = True)
         if not token:
             del os.environ["UPSTOX_ACCESS_TOKEN"]
         patch.setattr(sys, "argv", ["tickrec", *map(str, arguments)])
+        patch.setattr(sys.modules["__main__"], "__package__", None)  # else it is called `python -m pytest.tickrec`
         for name, stream in said.items():
             patch.setattr(sys, name, stream)
         try:
