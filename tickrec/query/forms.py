@@ -44,7 +44,10 @@ def for_people(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
 def csv_lines(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     """Lines of csv, each with its end, in one column."""
     rows = for_arrow(rows)
-    cells = [_csv_cell(f"#{at}", kind) for at, kind in enumerate(rows.types, 1)]
+    kinds = list(enumerate(rows.types, 1))
+    texts = [f"{text_of(f'#{at}', kind).plain} AS c{at}" for at, kind in kinds]
+    rows = rows.project(", ".join(texts))  # first, as a cell names its text often, and that of a nested value is long
+    cells = [_csv_cell(f"c{at}", kind) for at, kind in kinds]
     line = ", ',', ".join(cells)
     if len(cells) == 1:  # a line of nothing would be none
         line = f"""coalesce(nullif({line}, ''), '""')"""
@@ -90,8 +93,7 @@ def _is_in_arrow(kind: Any) -> bool:
     return kind.id not in _NOT_IN_ARROW
 
 
-def _csv_cell(value: str, kind: Any) -> str:
-    text = text_of(value, kind).plain
+def _csv_cell(text: str, kind: Any) -> str:
     if kind.id in _NEVER_IN_QUOTES:
         return text
     if kind.id == "list" and kind.children[0][1].id in NUMBERS:  # it has nothing but commas
