@@ -85,7 +85,6 @@ class NewFiles:
         Raises OSError, pyarrow.ArrowException, duckdb.Error, DataError.
         """
         covered = self._covered
-        _keep_little()
         self.small = small_tables(self._source, covered)
         merge = SortedTicks(covered.ticks_files, self.folder / "runs.arrow")
         suspects = set(self.small["rejected"]["seq"].to_pylist())
@@ -178,12 +177,6 @@ class NewFiles:
             for table, rows in self.small.items()
             if found.rows[table] != rows.num_rows
         ]
-
-
-def _keep_little() -> None:
-    """Let Arrow give memory back that it has done with: what its usual allocator keeps is up to 100 MB more."""
-    with contextlib.suppress(NotImplementedError):  # on Windows
-        pa.set_memory_pool(pa.jemalloc_memory_pool())
 
 
 @contextlib.contextmanager
