@@ -65,12 +65,16 @@ class Sums(NamedTuple):
         return Sums(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
 
+def newest_date() -> dt.date:
+    """The newest date of which a morning is over: `check` knows nothing of one that has not begun."""
+    return trading_date(SystemClock.wall_ns() - 12 * 3600 * SECOND)
+
+
 class Quotes:
-    """The market that the messages are about, from 09:15 of today on."""
+    """The market that the messages are about, from 09:15 of the newest date on."""
 
     def __init__(self) -> None:
-        today = trading_date(SystemClock.wall_ns())
-        self.wall_ns = from_datetime(dt.datetime.combine(today, dt.time(9, 15), IST))
+        self.wall_ns = from_datetime(dt.datetime.combine(newest_date(), dt.time(9, 15), IST))
         self.market = Market(SEED, Hours(always_open=True), self.wall_ns)
         self.keys = [key for wanted in (*_KINDS, *_OPTIONS) for key in self._busiest(*wanted)]
         self._securities = {key: self._security(key) for key in self.keys}
@@ -176,7 +180,7 @@ class Pool:
     @classmethod
     def make(cls, folder: Path, messages: int, pace: Pace = FINE) -> Self:
         """The pool of today with so many messages; made if it is not there yet."""
-        path = folder / f"{trading_date(SystemClock.wall_ns())}-{messages}x{pace.ticks}.frames"
+        path = folder / f"{newest_date()}-{messages}x{pace.ticks}.frames"
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             _write(path, messages, pace)
