@@ -49,8 +49,9 @@ def test_the_same_for_programs(folder: Path) -> None:
 
 
 def test_a_folder_without_a_store_is_told(tmp_path: Path) -> None:
-    said = called("check", DATE, "--data", tmp_path / "typo", folder=tmp_path, check=ExitCode.DATA).stderr
-    assert said.startswith(f"nothing is recorded in {tmp_path / 'typo'} yet. ")
+    for dates in ((DATE,), ("--from", DATE, "--to", DATE)):
+        said = called("check", *dates, "--data", tmp_path / "typo", folder=tmp_path, check=ExitCode.DATA).stderr
+        assert said.startswith(f"nothing is recorded in {tmp_path / 'typo'} yet. ")
 
 
 def test_one_instrument(folder: Path) -> None:

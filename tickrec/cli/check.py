@@ -44,6 +44,10 @@ def check(
     from tickrec.store.paths import Store
 
     store = Store(common.settings.store.data)
+    if not store.dates():
+        from tickrec.query.date_range import elsewhere
+
+        say(f"nothing is recorded in {store.root} yet. {elsewhere(store.root)}")
     if first or last:
         if date or symbol or exchange:
             hint = "Ask for one day, or for several"
@@ -69,10 +73,6 @@ def _fetch_bars(common: Common, store: "Store", day: "dt.date") -> ExitCode:
 def _check_day(store: "Store", date: "dt.date", symbol: str | None, as_json: bool) -> ExitCode:
     from tickrec.check.day_check import check_date
 
-    if not store.dates():
-        from tickrec.query.date_range import elsewhere
-
-        say(f"nothing is recorded in {store.root} yet. {elsewhere(store.root)}")
     report = check_date(store, date)
     one = None if symbol is None else report.instrument(symbol)
     if as_json:
