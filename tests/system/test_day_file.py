@@ -5,6 +5,7 @@ import datetime as dt
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -49,7 +50,18 @@ def rows(store: Store, date: dt.date = DATE) -> int:
         return int(found[0])
 
 
-def test_parts_are_appended_by_the_child_that_is_there_and_one_full_of_ticks_is_worth_it(store: Store) -> None:
+@pytest.fixture
+def starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with a line for every child that was started."""
+    started = tmp_path / "started"
+    (tmp_path / "sitecustomize.py").write_text(f"open({str(started)!r}, 'a').write('one\\n')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return started
+
+
+def test_parts_are_appended_by_the_child_that_is_there_and_one_full_of_ticks_is_worth_it(
+    store: Store, starts: Path
+) -> None:
     async def scenario() -> None:
         recording, appending = begin(store), Appending(store.root, HandClock())
         first = publish(store, recording)
@@ -65,6 +77,7 @@ def test_parts_are_appended_by_the_child_that_is_there_and_one_full_of_ticks_is_
         assert rows(store) == appending.ticks == second
 
     asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
+    assert starts.read_text() == "one\n"
 
 
 def test_nothing_asked_while_the_child_takes_its_leave_is_forgotten(store: Store) -> None:
