@@ -230,6 +230,7 @@ async def test_a_broker_that_cannot_be_asked_for_long_is_told_to_the_owner(
         await until(lambda: told.exists() and "tickrec cannot record yet, for 3m" in told.read_text())
         await until(lambda: caplog.text.count("the broker cannot be asked yet: 503") == 3)
         assert caplog.text.count("the broker's calendar could not be had") == 1
+        assert caplog.text.count("`tickrec doctor") == 1
         one.stopping.set()
         with pytest.raises(Stopped):
             await one.result()

@@ -125,6 +125,8 @@ class Waiting:
                     else:
                         self._give_up_when_over(error)
                 log.warning("the broker cannot be asked yet: %s; retry in %s", self._late.reason, duration(pause))
+                if pause == FIRST_RETRY_SECONDS:
+                    log.info("asked until the session is over; %s tells what is in the way", to_run("doctor"))
                 await unless_stopped(self._stopping, self._pause(pause, self._late))
                 pause = min(pause * 2, LONGEST_RETRY_SECONDS)
 
