@@ -19,6 +19,7 @@ T = TypeVar("T")
 IST: Final = dt.timezone(dt.timedelta(hours=5, minutes=30), "IST")
 SECOND: Final = 1_000_000_000
 """Nanoseconds in a second."""
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 LOCALTIME: Final = Path("/etc/localtime")
 """The zone of a Unix machine; without it the zone is UTC."""
 
@@ -74,7 +75,7 @@ def start_of_date(wall_ns: int) -> int:
 
 def from_datetime(moment: dt.datetime) -> int:
     """Nanoseconds since the epoch of an aware datetime."""
-    delta = moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    delta = moment - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * SECOND + delta.microseconds * 1000
 
 

@@ -40,7 +40,7 @@ def test_a_host_behind_a_proxy_is_reached_and_its_certificate_checked() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE)
     with served(b"HTTP/1.1 200 OK\r\n\r\n", context) as (port, asked):
-        found = reach("https://localhost", trusting(), proxy=f"http://me:p%40ss@127.0.0.1:{port}")
+        found = reach("https://localhost", trusting, proxy=f"http://me:p%40ss@127.0.0.1:{port}")
     assert found.tls.startswith("TLS")
     assert found.certificate_ends_ns
     assert asked[0].startswith(b"CONNECT localhost:443 ")
@@ -58,7 +58,7 @@ def test_a_host_behind_a_proxy_is_reached_and_its_certificate_checked() -> None:
 )
 def test_a_proxy_that_lets_nobody_through_is_to_blame(answer: bytes, said: str) -> None:
     with served(answer) as (port, _), pytest.raises(ProxyError, match=said):
-        reach("https://broker.test", trusting(), proxy=f"http://127.0.0.1:{port}")
+        reach("https://broker.test", trusting, proxy=f"http://127.0.0.1:{port}")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_proxy_that_nobody_listens_on_is_to_blame(proxy: str, said: str) -> No
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(ProxyError, match=said):
-        reach("https://broker.test", trusting(), proxy=proxy.format(port))
+        reach("https://broker.test", trusting, proxy=proxy.format(port))
 
 
 def test_which_proxy_is_asked_is_what_requests_ask(monkeypatch: pytest.MonkeyPatch) -> None:

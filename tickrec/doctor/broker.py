@@ -189,7 +189,7 @@ def _host(url: str, rest: Rest, environ: Mapping[str, str], now_ns: int) -> Find
     host, proxy = host_of(url), proxy_for(url)
     through = f" through the proxy {proxy_name(proxy)}" if proxy else ""
     try:
-        found = reach(url, rest.tls, proxy=proxy)
+        found = reach(url, lambda: rest.tls, proxy=proxy)
     except ProxyError as error:
         return Finding(FAIL, f"{host}{through}: {error}", _PROXY)
     except OSError as error:

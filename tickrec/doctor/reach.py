@@ -9,7 +9,7 @@ import socket
 import ssl
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,10 +57,13 @@ def proxy_name(proxy: str) -> str:
         return "of the environment"
 
 
-def reach(url: str, context: ssl.SSLContext, *, proxy: str | None = None, timeout: float = TIMEOUT_SECONDS) -> Reach:
+def reach(
+    url: str, context: Callable[[], ssl.SSLContext], *, proxy: str | None = None, timeout: float = TIMEOUT_SECONDS
+) -> Reach:
     """Resolve the host of `url`, connect, and agree on TLS where the address asks for it; through `proxy` if given.
 
-    Raises OSError, and of those ProxyError for what the proxy is to blame for.
+    `context` is called only where there is TLS: to load all certificates takes longer than to reach a host. Raises
+    OSError, and of those ProxyError for what the proxy is to blame for.
     """
     parts = urllib.parse.urlsplit(url)
     host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
@@ -69,7 +72,7 @@ def reach(url: str, context: ssl.SSLContext, *, proxy: str | None = None, timeou
         address = str(plain.getpeername()[0])
         if parts.scheme not in ("https", "wss"):
             return Reach(host, address, "", None)
-        with context.wrap_socket(plain, server_hostname=host) as secured:
+        with context().wrap_socket(plain, server_hostname=host) as secured:
             return Reach(host, address, secured.version() or "", _end(secured.getpeercert() or {}))
 
 

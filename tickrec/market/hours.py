@@ -34,17 +34,13 @@ def at(date: dt.date, time: dt.time) -> int:
 @functools.lru_cache(maxsize=16)
 def regular(date: dt.date) -> Sessions:
     """The sessions of an ordinary trading day, by exchange. Kept, as a recorder asks several times a second."""
-    derivatives = next(end for since, end in _DERIVATIVES if date >= since)
-    commodities = "23:55" if _is_us_winter(date) else "23:30"
+    derivatives = _session(date, "09:15", next(end for since, end in _DERIVATIVES if date >= since))
+    commodities = _session(date, "09:00", "23:55" if _is_us_winter(date) else "23:30")
+    shares, currencies = _session(date, "09:15", "15:30"), _session(date, "09:00", "17:00")
     return {
-        "NSE": _session(date, "09:15", "15:30"),
-        "NFO": _session(date, "09:15", derivatives),
-        "CDS": _session(date, "09:00", "17:00"),
-        "BSE": _session(date, "09:15", "15:30"),
-        "BFO": _session(date, "09:15", derivatives),
-        "BCD": _session(date, "09:00", "17:00"),
-        "MCX": _session(date, "09:00", commodities),
-        "NSCOM": _session(date, "09:00", commodities),
+        **{"NSE": shares, "NFO": derivatives, "CDS": currencies},
+        **{"BSE": shares, "BFO": derivatives, "BCD": currencies},
+        **{"MCX": commodities, "NSCOM": commodities},
     }
 
 

@@ -191,9 +191,10 @@ def ensure_master(
 
 def latest_before(path_for: Callable[[dt.date], Path], today: dt.date) -> Master | None:
     """The latest stored instruments of an earlier day that can be read; None if there are none."""
-    for back in range(1, BACK_DAYS + 1):
+    paths = (path_for(today - dt.timedelta(days=back)) for back in range(1, BACK_DAYS + 1))
+    for path in filter(Path.exists, paths):
         try:
-            return Master.read(path_for(today - dt.timedelta(days=back)))
+            return Master.read(path)
         except DataError:
             continue
     return None

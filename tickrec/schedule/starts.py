@@ -51,9 +51,13 @@ def starts(config: Config, at_time: dt.time | None, segments: frozenset[str], to
 
 
 def last_end(config: Config, segments: frozenset[str], today: dt.date) -> int:
-    """When the recording of an ordinary day ends at the latest, in the year from `today`: minutes from midnight IST."""
+    """When the recording of an ordinary day ends at the latest, in the year from `today`: minutes from midnight IST.
+
+    Hours change for months, so that one day of each week tells.
+    """
     calendar, record = Calendar(), config.record
-    days = (today + dt.timedelta(days=number) for number in range(366))
+    wednesday = today + dt.timedelta(days=(2 - today.weekday()) % 7)
+    days = (wednesday + dt.timedelta(weeks=number) for number in range(52))
     ends = [
         calendar.window(day, segments, record.start, record.stop).stop_ns - at(day, dt.time())
         for day in days
