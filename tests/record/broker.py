@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.market.fixtures import Record, master_of
+from tests.market.fixtures import Record, write_master
 from tests.recordings import DEADLINE
 from tests.upstox.rest_fixtures import Answer, Script, running
 from tickrec.config import Config, load
+from tickrec.market import instruments
 from tickrec.market.hours import at
-from tickrec.market.instruments import write
 from tickrec.store.paths import Store
 from tickrec.upstox.rest import MASTER
 
@@ -35,6 +35,7 @@ class Broker:
 
     script: Script
     records: list[Record] = field(default_factory=list)
+    """Of its list, which it does not have while there are none."""
     timings: list[dict[str, Any]] = field(default_factory=list)
     holidays: list[dict[str, Any]] = field(default_factory=list)
     prices: dict[str, float] = field(default_factory=dict)
@@ -54,6 +55,8 @@ class Broker:
     def answer(self, path: str) -> Answer:
         if self.refused:
             return self.refused, {}, b"{}"
+        if path == MASTER and not self.records:
+            return 404, {}, b"{}"
         if path == MASTER:
             return 200, {}, gzip.compress(json.dumps(self.records).encode(), 1)
         quotes = {key: {"instrument_token": key, "last_price": price} for key, price in self.prices.items()}
@@ -61,11 +64,18 @@ class Broker:
         return 200, {}, json.dumps({"status": "success", "data": body}).encode()
 
 
-def keep_list(store: Store, date: dt.date, records: list[Record], folder: Path) -> None:
-    """The instruments of a date, as a run that day left them."""
+def keep_list(
+    store: Store, date: dt.date, records: list[Record], folder: Path, *, before: dt.date | None = None
+) -> None:
+    """The instruments of a date as a run at seven left them: nobody downloads and converts them again.
+
+    A list that is too short beside the kept one of the date `before` is filled up from it.
+    """
     path = store.instruments_path(date)
-    path.parent.mkdir(parents=True)
-    write(master_of(folder, records).table, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    source = write_master(folder / "complete.json.gz", records)
+    compared = [] if before is None else [str(before), str(store.instruments_path(before))]
+    assert instruments.main([str(source), str(path), str(at(date, dt.time(7))), *compared]) == 0
 
 
 @contextlib.contextmanager

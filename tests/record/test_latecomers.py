@@ -14,7 +14,7 @@ from tests.market.fixtures import TODAY, Record, chain, index, share
 from tests.record.broker import Broker, broker, keep_list, told
 from tests.recordings import until
 from tickrec.clock import SECOND
-from tickrec.record.choice import choose
+from tickrec.record.choice import Choice, choose
 from tickrec.record.latecomers import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Latecomers
 from tickrec.record.plan import Options
 from tickrec.record.plan_making import make_plan
@@ -26,6 +26,7 @@ from tickrec.upstox.rest import MASTER, Rest
 
 SHARES = [share(f"S{number}", f"INE{number:03}A01018") for number in range(40)]
 NEW = [share(f"NEW{number}", f"INE9{number:02}A01018") for number in range(7)]
+LAST_DAY = TODAY - dt.timedelta(days=3)
 BEGUN = f"{TODAY}T09:00"
 EXPIRY = TODAY + dt.timedelta(days=1)
 NIFTY = index("NIFTY", "Nifty 50")
@@ -41,19 +42,31 @@ OPTIONS = [NIFTY, *options(*(strike for strike in STRIKES if strike != LACKED))]
 
 
 class Run:
-    """A run that began when the list had five of forty shares; those of the day before stood in for the others."""
+    """A run that began when the list had five of forty shares; those of the day before stood in for the others.
+
+    The broker has no list until a test gives it one.
+    """
 
     def __init__(self, asked: Broker, folder: Path, limits: Limits, *more: str, record: str = "") -> None:
         config = asked.config(folder, record)
-        store, rest = Store(config.store.data), Rest(asked.script.url, asked.script.url)
+        self._store, self._folder = Store(config.store.data), folder
+        rest = Rest(asked.script.url, asked.script.url)
         options = Options(symbols=("all:NSE_EQ", "RENAMED", *more), mode="full", kept=True)
         tokens = TokenSource(config.upstox, {"UPSTOX_ACCESS_TOKEN": "token"})
-        keep_list(store, dt.date(2026, 11, 20), SHARES + (OPTIONS if more else []), folder)
-        self.clock, asked.records = HandClock(at(BEGUN)), SHARES[:5]
-        self.plan = make_plan(config, options, store, rest, tokens, self.clock)
+        self.keep_list(SHARES + (OPTIONS if more else []), LAST_DAY)
+        self.keep_list(SHARES[:5], before=LAST_DAY)
+        self.clock = HandClock(at(BEGUN))
+        self.plan = make_plan(config, options, self._store, rest, tokens, self.clock)
         self.feed = Feed(rest, tokens, self.plan.connections, self.clock, limits=limits)
-        ask = partial(choose, config, options, store, rest, tokens.read(), self.clock.now_ns)
-        self.latecomers = Latecomers(self.plan, self.feed, self.clock, lambda: ask(money=self.plan.money))
+        self._choose = partial(choose, config, options, self._store, rest, tokens.read(), self.clock.now_ns)
+        self.latecomers = Latecomers(self.plan, self.feed, self.clock, self.ask)
+
+    def ask(self) -> Choice:
+        return self._choose(money=self.plan.money)
+
+    def keep_list(self, records: list[Record], date: dt.date = TODAY, before: dt.date | None = None) -> None:
+        """Let the store have a list of the broker's."""
+        keep_list(self._store, date, records, self._folder, before=before)
 
     @property
     def symbols(self) -> list[str]:
@@ -99,43 +112,39 @@ async def test_of_strikes_those_come_late_that_were_lacked_and_not_those_that_th
 ) -> None:
     asked.prices = {NIFTY["instrument_key"]: 24_410.0}
     run = Run(asked, tmp_path, Limits(100, 1), "NIFTY:opt:1", record=record)
-    chains, before = len(run.plan.chains), len(run.symbols)
-    asked.records, asked.prices = [*SHARES, *OPTIONS, *options(LACKED)], money
+    before = len(run.symbols)
+    run.keep_list([*SHARES, *OPTIONS, *options(LACKED)])
+    asked.prices = money
     await asking(run, lambda: run.plan.whole)
     assert {each.strike for each in run.plan.instruments[before:]} == {LACKED}
-    assert len(run.plan.chains) == chains == (not record)
+    assert [LACKED in each.strikes for each in run.plan.chains] == ([] if record else [True])
 
 
-async def test_a_list_that_stays_short_is_asked_for_less_and_less_often(tmp_path: Path, asked: Broker) -> None:
-    run = Run(asked, tmp_path, Limits(100, 1))
-    before = asked.asked(MASTER)
-    await asking(run, lambda: asked.asked(MASTER) == before + 5)
-    pauses = [FIRST_PAUSE_SECONDS * 2**turn for turn in range(4)] + [LONGEST_PAUSE_SECONDS]
-    assert run.clock.now_ns >= at(BEGUN) + sum(pauses) * SECOND
-    assert len(run.symbols) == 40
-
-
-async def test_a_broker_that_cannot_be_asked_is_asked_later(
+async def test_a_list_that_stays_short_or_cannot_be_asked_for_is_asked_for_less_and_less_often(
     tmp_path: Path, asked: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The list that is there stands in, as the day's."""
     run = Run(asked, tmp_path, Limits(100, 1))
-    asked.refused = 503
-    before = asked.asked(MASTER)
+    asked.records, before = SHARES[:6], asked.asked(MASTER)
     task = asyncio.create_task(asking(run, lambda: run.plan.whole))
-    await until(lambda: asked.asked(MASTER) == before + 3)
-    assert not run.plan.whole
-    asked.refused, asked.records = 0, [*SHARES, *NEW]
+    await until(lambda: asked.asked(MASTER) == before + 1)
+    asked.refused = 503
+    await until(lambda: asked.asked(MASTER) >= before + 5)
+    pauses = [FIRST_PAUSE_SECONDS * 2**turn for turn in range(4)] + [LONGEST_PAUSE_SECONDS]
+    assert run.clock.now_ns >= at(BEGUN) + sum(pauses) * SECOND
+    assert (len(run.symbols), run.plan.whole) == (40, False)
+    run.keep_list([*SHARES, *NEW])
     await task
     assert len(run.symbols) == 47
     assert caplog.text.count("today's list of instruments is too short") == 2  # when it began, and afterwards once
 
 
-async def test_what_the_account_leaves_no_room_for_is_named_once(
+def test_what_the_account_leaves_no_room_for_is_named_once(
     tmp_path: Path, asked: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = Run(asked, tmp_path, Limits(42, 1))
-    asked.records, before = [*SHARES[:20], *NEW], asked.asked(MASTER)
-    await asking(run, lambda: asked.asked(MASTER) == before + 3)
+    run.keep_list([*SHARES[:20], *NEW], before=LAST_DAY)
+    for _ in range(2):
+        run.latecomers.take(run.ask())
     assert run.symbols[40:] == ["NEW0", "NEW1"]
     assert caplog.text.count("5 instruments that the list lacked, and for which the account leaves no room") == 1

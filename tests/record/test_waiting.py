@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.clocks import HandClock, at
-from tests.market.fixtures import TODAY, chain, index, share
+from tests.market.fixtures import TODAY, Record, chain, index, share
 from tests.record.broker import Broker, broker, keep_list, told
 from tests.recordings import until
 from tests.upstox.rest_fixtures import running
@@ -19,7 +19,7 @@ from tickrec.logs import Warnings
 from tickrec.record.alerts import Alerts
 from tickrec.record.plan import Options, Plan, no_bar
 from tickrec.record.setup import Setup
-from tickrec.record.start import Record
+from tickrec.record.start import Record as Process
 from tickrec.record.waiting import FIRST_RENEWAL_NS, LONG_SECONDS, Waiting
 from tickrec.status import status
 from tickrec.status.runstatus import STOPPED
@@ -63,7 +63,7 @@ async def test_a_scheduled_start_waits_in_silence_for_a_token_until_ten_minutes_
         store.state.mkdir(parents=True)
     options = Options(symbols=("RELIANCE",), mode="full", scheduled=scheduled)
     with pytest.raises(TokenError, match="no access token"):
-        await Record(config, options, {}, clock, asyncio.Event()).run()
+        await Process(config, options, {}, clock, asyncio.Event()).run()
     assert at(given_up) <= clock.wall_ns() < at(given_up) + 31 * 10**9
     assert "token" not in caplog.text
     assert (tmp_path / "told").exists()
@@ -76,6 +76,7 @@ async def test_a_scheduled_start_waits_in_silence_for_a_token_until_ten_minutes_
 
 SHARES = [share(f"S{number}", f"INE{number:03}A01018") for number in range(40)]
 NEW = share("NEW", "INE999A01018")
+LAST_DAY = TODAY - dt.timedelta(days=3)
 
 
 class SlowClock(HandClock):
@@ -103,7 +104,7 @@ class Early:
     ) -> None:
         record = f"on_alert = {on_alert!r}" if on_alert else ""
         config, self.asked, self.folder = asked.config(folder, record), asked, folder
-        self.clock, self.stopping = clock or SlowClock(at(f"{TODAY}T08:40"), 5), asyncio.Event()
+        self.clock, self.stopping = clock or SlowClock(at(f"{TODAY}T08:40"), 20), asyncio.Event()
         self.store = Store(config.store.data)
         self.alerts = Alerts(config.record.on_alert, self.clock, self.store.state / "alerts.json")
         self.waiting = Waiting(
@@ -126,10 +127,14 @@ class Early:
         """The plan with which the session begins."""
         return await self.waiting.until_session(await self.waiting.plan())
 
+    def keep_list(self, records: list[Record], date: dt.date = TODAY, before: dt.date | None = None) -> None:
+        """Let the store have a list of the broker's."""
+        keep_list(self.store, date, records, self.folder, before=before)
+
     async def with_a_short_list(self) -> "asyncio.Task[Plan]":
-        """Begin to wait on the day after a whole list, with a short one."""
-        keep_list(self.store, dt.date(2026, 11, 20), SHARES, self.folder)
-        self.asked.records = SHARES[:5]
+        """Begin to wait on the day after a whole list, with a short one; the broker has none."""
+        self.keep_list(SHARES, LAST_DAY)
+        self.keep_list(SHARES[:5], before=LAST_DAY)
         return asyncio.create_task(self.planned())
 
 
@@ -138,7 +143,6 @@ def asked() -> Iterator[Broker]:
     with broker() as one:
         one.timings = told(TODAY, **dict.fromkeys(("NSE", "NFO", "BSE", "BFO", "CDS", "BCD"), dt.time(15, 30)))
         one.timings += told(TODAY, **dict.fromkeys(("MCX", "NSCOM"), dt.time(23, 30)))
-        one.records = list(SHARES)
         yield one
 
 
@@ -173,9 +177,10 @@ async def test_a_plan_that_cannot_be_made_again_stays(tmp_path: Path, asked: Bro
 async def test_a_plan_of_early_in_the_morning_is_made_again_before_the_session_and_delays_nothing(
     tmp_path: Path, asked: Broker, refused: int
 ) -> None:
-    early = Early(asked, tmp_path, clock=SlowClock(at(f"{TODAY}T06:40"), 30))
+    early = Early(asked, tmp_path, clock=SlowClock(at(f"{TODAY}T07:50"), 60))
+    early.keep_list(SHARES)
     waiting = asyncio.create_task(early.planned())
-    await until(lambda: early.clock.now_ns > at(f"{TODAY}T06:45"))
+    await until(lambda: early.clock.now_ns > at(f"{TODAY}T07:55"))
     asked.records, asked.refused, before = [*SHARES, NEW], refused, asked.asked(MASTER)
     early.store.instruments_path(TODAY).unlink()  # as if the broker had renewed its list since
     plan = await waiting
@@ -206,8 +211,8 @@ async def test_prices_that_do_not_come_are_told_to_the_owner(tmp_path: Path, ask
     program.write_text(f'echo "$1" >> {told}\n')
     on = index("NIFTY", "Nifty 50")
     chained = chain("NIFTY", on["instrument_key"], TODAY + dt.timedelta(days=1), range(24_000, 25_000, 50))
-    asked.records = [on, *chained]
     early = Early(asked, tmp_path, f"sh {program}", symbols="NIFTY:opt:1")
+    early.keep_list([on, *chained])
     waiting = asyncio.create_task(early.planned())
     await until(told.exists)
     asked.prices = {on["instrument_key"]: 24_410.0}
