@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from duckdb import DuckDBPyConnection
+
 from tickrec import schema
 from tickrec.clock import from_datetime, ist
 from tickrec.errors import AlreadyRecording, DataError
@@ -355,20 +357,22 @@ def _against_duckdb(
     pause = threading.Event()
     for _ in range(_ATTEMPTS):
         try:
-            return [Difference(name, what) for what in _wrong_tables(store, covered, path, ticks, whole)], []
+            with day_contents.opened(path) as day:
+                return [Difference(name, what) for what in _wrong_tables(day, store, covered, ticks, whole)], []
         except AlreadyRecording as error:
             open_elsewhere = error.what
-            pause.wait(_PAUSE_SECONDS)
+            if lock_holder(store.duckdb_lock(covered.date)) is not None:  # nobody knows how long others keep it
+                pause.wait(_PAUSE_SECONDS)
         except DataError as error:
             return [Difference(name, error.what)], []
     return [], [Difference(name, open_elsewhere)]
 
 
 def _wrong_tables(
-    store: Store, covered: Coverage, path: Path, ticks: TickCount, whole: Collection[str]
+    day: DuckDBPyConnection, store: Store, covered: Coverage, ticks: TickCount, whole: Collection[str]
 ) -> Iterator[str]:
-    """The tables whose rows are not those of Parquet, as far as both go."""
-    found = day_contents.contents(path)
+    """The tables of an open day file whose rows are not those of Parquet, as far as both go."""
+    found = day_contents.counted(day)
     if "instruments" in whole and found.rows["instruments"] and not store.instruments_path(covered.date).exists():
         yield "has instruments, the file of which is gone"
     below: int | None = None
@@ -389,5 +393,5 @@ def _wrong_tables(
         for table, sealed in {"ticks": covered.sealed, **sealed_tables(store, covered.date)}.items():
             files[table].insert(0, sealed)
     files = {table: paths for table, paths in files.items() if paths or table not in schema.LATER_TABLES}
-    for table in day_contents.differing_tables(path, {table: files[table] for table in files if table in whole}, below):
+    for table in day_contents.differing_tables(day, {table: files[table] for table in files if table in whole}, below):
         yield f"{table} is not what Parquet has"

@@ -40,29 +40,35 @@ def contents(path: Path) -> Contents:
 
     Raises AlreadyRecording when another program is writing it, DataError when it cannot be read, OSError.
     """
-    with _opened(path) as session:
-        last = session.execute(f"SELECT max(last_seq) FROM day.{META}").fetchone()
-        listed = session.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'day'").fetchall()
-        there = {name for (name,) in listed}  # a file that an earlier version made has fewer tables
-        tables = [table for table in schema.TABLES if table not in schema.LATER_TABLES or table in there]
-        rows = {table: whole_number(session, f"SELECT count(*) FROM day.{table}") for table in tables}
-        by_key = session.execute("SELECT instrument_key, count(*) FROM day.ticks GROUP BY 1").fetchall()
-        return Contents(int(last[0] or 0) if last else 0, rows, dict(by_key))
+    with opened(path) as session:
+        return counted(session)
 
 
-def differing_tables(path: Path, files: Mapping[str, Sequence[Path]], below: int | None = None) -> list[str]:
-    """The names of the tables whose rows in the day file are not those of their Parquet files, whatever the order.
+def counted(session: duckdb.DuckDBPyConnection) -> Contents:
+    """Count what a day file that is `opened` holds."""
+    last_seq = whole_number(session, f"SELECT max(last_seq) FROM day.{META}")
+    there = table_names(session)  # a file that an earlier version made has fewer
+    tables = [table for table in schema.TABLES if table not in schema.LATER_TABLES or table in there]
+    rows = {table: whole_number(session, f"SELECT count(*) FROM day.{table}") for table in tables}
+    by_key = session.execute("SELECT instrument_key, count(*) FROM day.ticks GROUP BY 1").fetchall()
+    return Contents(last_seq, rows, dict(by_key))
 
-    `below`: only the rows with seq <= `below` are compared. Raises as `contents`.
+
+def differing_tables(
+    session: duckdb.DuckDBPyConnection, files: Mapping[str, Sequence[Path]], below: int | None = None
+) -> list[str]:
+    """The names of the tables whose rows in a day file that is `opened` are not those of their Parquet files, whatever
+    the order.
+
+    `below`: only the rows with seq <= `below` are compared.
     """
-    with _opened(path) as session:
-        return [table for table, paths in files.items() if not _same_rows(session, table, paths, below)]
+    return [table for table, paths in files.items() if not _same_rows(session, table, paths, below)]
 
 
 def _same_rows(session: duckdb.DuckDBPyConnection, table: str, paths: Sequence[Path], below: int | None) -> bool:
     where = "" if below is None else f"WHERE seq <= {below}"
     sources = f"day.{table}", parquet_source(paths) if paths else f"(FROM day.{table} LIMIT 0)"
-    have = [{name for name, *_ in session.execute(f"DESCRIBE FROM {source}").fetchall()} for source in sources]
+    have = [session.sql(f"FROM {source}").columns for source in sources]
     columns = ", ".join(name for name in schema.TABLES[table].names if all(name in names for names in have))
     rows = (f"(SELECT {columns} FROM {source} {where})" for source in sources)
     sums = [session.execute(f"SELECT count(*), sum(hash(row)::HUGEINT) FROM {each} AS row").fetchone() for each in rows]
@@ -71,8 +77,8 @@ def _same_rows(session: duckdb.DuckDBPyConnection, table: str, paths: Sequence[P
 
 def read_instruments(path: Path) -> pa.Table:
     """The broker's list of instruments that was loaded into a day file; no rows when none was. Raises as `contents`."""
-    with _opened(path) as session:
-        known = {name for name, *_ in session.execute("DESCRIBE day.instruments").fetchall()}
+    with opened(path) as session:
+        known = session.sql("FROM day.instruments").columns
         fields = [column for column in schema.INSTRUMENTS if column.name in known]
         names = ", ".join(column.name for column in fields)
         rows: pa.Table = session.sql(f"SELECT {names} FROM day.instruments ORDER BY rowid").to_arrow_table()
@@ -82,12 +88,17 @@ def read_instruments(path: Path) -> pa.Table:
 def whole_number(session: duckdb.DuckDBPyConnection, query: str) -> int:
     """The first value of the first row that a query answers with; 0 when there is none."""
     row = session.execute(query).fetchone()
-    return int(row[0]) if row else 0
+    return int(row[0] or 0) if row else 0
+
+
+def table_names(session: duckdb.DuckDBPyConnection) -> set[str]:
+    """The tables of the file that is attached as `day`. `duckdb_tables()` would look through all of DuckDB's own."""
+    return {name for (name,) in session.execute("SHOW TABLES FROM day").fetchall()}
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A day file opened read-only, as `day`."""
+def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A day file opened read-only, as `day`. Raises as `contents`, also for what fails while it is open."""
     with duckdb.connect(config=LIMITS) as session:
         try:
             session.execute(f"ATTACH {quoted(str(path))} AS day (READ_ONLY)")

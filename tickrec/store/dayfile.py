@@ -36,6 +36,7 @@ from tickrec.store.day_contents import (
     parquet_source,
     quoted,
     read_instruments,
+    table_names,
 )
 from tickrec.store.paths import DRAFT_SUFFIX, Store
 from tickrec.store.space import Room
@@ -281,7 +282,7 @@ class DayFile:
 
     def _create_tables(self) -> None:
         self._session.execute(f"CREATE TABLE IF NOT EXISTS day.{META} ({_META_COLUMNS})")
-        present = {name for (name,) in self._session.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        present = table_names(self._session)
         for table, columns in schema.TABLES.items():
             if table not in present:
                 with self.transaction():
