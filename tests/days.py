@@ -65,7 +65,7 @@ class Market:
     def __init__(self, instruments: int, seed: int = 1, date: dt.date = DATE) -> None:
         self.rng = random.Random(seed)
         self.hours = Hours(always_open=False)
-        self.market = synthetic.Market(seed, self.hours, open_ns(date), strikes=1)  # options on shares are not taken
+        self.market = synthetic.Market(seed, self.hours, open_ns(date), strikes=2)  # options on shares are not taken
         self.instruments = [self._take(kind, open_ns(date)) for kind in self._kinds(instruments)]
 
     def _kinds(self, count: int) -> Iterator[Listing]:

@@ -145,9 +145,10 @@ class Client:
 
 @asynccontextmanager
 async def connected(simulator: Server, **options: Any) -> AsyncIterator[Client]:
-    """A client that has received its first market_info."""
+    """A client that has received its first market_info. However much it leaves unread, it hears the goodbye."""
     uri = await authorize(simulator)
-    async with websockets.connect(uri, max_size=None, ping_interval=None, **options) as websocket:
+    usual: dict[str, Any] = {"max_size": None, "max_queue": None, "ping_interval": None}
+    async with websockets.connect(uri, **usual | options) as websocket:
         client = Client(websocket)
         assert (await client.next()).type == 2
         yield client

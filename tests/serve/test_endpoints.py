@@ -186,7 +186,7 @@ class TestInstruments:
 
     async def test_the_file_is_that_of_the_clocks_date(self) -> None:
         clock = SteppedClock("2026-12-30T10:00")
-        rows = json.loads(gzip.decompress((await get(FILES + "NSE.json.gz", settings={"clock": clock})).body))
+        rows = json.loads(gzip.decompress((await get(FILES + "MCX.json.gz", settings={"clock": clock})).body))
         expiries = [row["expiry"] for row in rows if "expiry" in row]
         assert min(expiries) >= at("2026-12-30T10:00") // 1_000_000
 

@@ -94,12 +94,12 @@ class TestOfTheSyntheticMarket:
         assert "2026-11-10" not in {row[0][:10] for row in days}, "a holiday"
 
     async def test_yesterday_is_what_it_was_while_it_was_today(self) -> None:
-        async with simulated(SteppedClock("2026-11-23T15:28"), **HOURS | {"interval": 30.0}) as (simulator, clock):
+        async with simulated(SteppedClock("2026-11-23T15:28"), **HOURS | {"interval": 60.0}) as (simulator, clock):
             async with connected(simulator) as client:
                 await client.subscribe([TCS])
                 await clock.advance_to("2026-11-23T15:31")
                 today = await candles(simulator, f"{INTRADAY}/{TCS}/minutes/1")
-            await clock.advance_to("2026-11-24T08:00")
+            await clock.advance_to("2026-11-24T00:30")
             assert await candles(simulator, f"{HISTORICAL}/{TCS}/minutes/1/2026-11-23/2026-11-23") == today
             assert await candles(simulator, f"{INTRADAY}/{TCS}/minutes/1") == []
 
@@ -158,7 +158,7 @@ def day(store: Store) -> Recording:
     recording = Recording(store, instruments=3)
     recording.run()
     recording.connect()
-    recording.updates(600, 3, every_ms=1000)
+    recording.updates(120, 3, every_ms=5000)
     return recording
 
 

@@ -2,16 +2,15 @@
 
 import pytest
 
-from tests.days import every_entry, write_day
+from tests.days import every_entry
 from tests.serve.fixtures import keys_of
 from tickrec.serve.recorded_market import Recorded
 from tickrec.store.paths import Store
 
 
 @pytest.mark.parametrize("piece", [1, 7, 1000])
-def test_skipped_entries_leave_the_state_that_reading_each_would(store: Store, piece: int) -> None:
-    write_day(store)
-    entries = list(every_entry(store))
+def test_skipped_entries_leave_the_state_that_reading_each_would(journalled: Store, piece: int) -> None:
+    entries = list(every_entry(journalled))
     read, skipped = Recorded(), Recorded()
     for entry in entries:
         read.take(entry)
@@ -19,5 +18,7 @@ def test_skipped_entries_leave_the_state_that_reading_each_would(store: Store, p
         skipped.skip(entries[start : start + piece])
     assert (skipped.info, skipped.sent_ms, skipped.symbols) == (read.info, read.sent_ms, read.symbols)
     for mode in ("full", "ltpc"):
-        assert [skipped.feed(key, mode) for key in keys_of(store)] == [read.feed(key, mode) for key in keys_of(store)]
-    assert any(read.feed(key, "full") for key in keys_of(store))
+        assert [skipped.feed(key, mode) for key in keys_of(journalled)] == [
+            read.feed(key, mode) for key in keys_of(journalled)
+        ]
+    assert any(read.feed(key, "full") for key in keys_of(journalled))

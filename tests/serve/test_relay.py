@@ -29,15 +29,19 @@ from tickrec.cli.relay import relay as relay_command
 from tickrec.serve.relay import Relay
 from tickrec.serve.server import Server, Terms
 from tickrec.store.paths import Store
+from tickrec.upstox.decode.wire import varint
+
+LARGE = varint(1000 << 3 | 2) + varint(2**19) + bytes(2**19)
+"""A field that no schema has; what waits for a client is full of it soon."""
 
 
 @pytest.fixture
 def day(store: Store) -> Recording:
     """A recorder that has its snapshots and some ticks."""
-    recording = Recording(store)
+    recording = Recording(store, instruments=15)
     recording.run()
     recording.connect(silent=["NSE_EQ|SILENT"])
-    recording.updates(10)
+    recording.updates(3)
     return recording
 
 
@@ -96,21 +100,21 @@ async def test_the_official_sdk_gets_every_value(day: Recording, monkeypatch: py
 async def test_each_client_has_its_own_keys_and_mode(day: Recording) -> None:
     keys = keys_of(day.store)
     async with relaying(day.store) as (server, clock), joined(server) as one, joined(server) as other:
-        await one.subscribe(keys[:10], "full")
-        await other.subscribe(keys[5:20], "ltpc")
+        await one.subscribe(keys[:7], "full")
+        await other.subscribe(keys[4:12], "ltpc")
         day.message(day.market.snapshot(day.ms, day.market.instruments), keys=keys)
         await clock.advance(0.02)
         first, second = await one.next(), await other.next()
     now = state(day.store)
-    assert dict(first.feeds) == {key: now[key] for key in keys[:10]}
-    assert set(second.feeds) == set(keys[5:20])
+    assert dict(first.feeds) == {key: now[key] for key in keys[:7]}
+    assert set(second.feeds) == set(keys[4:12])
     for key, feed in second.feeds.items():
         full = now[key].fullFeed
         assert feed.ltpc == (full.indexFF if full.HasField("indexFF") else full.marketFF).ltpc
 
 
 async def test_it_can_begin_before_the_recorder(store: Store) -> None:
-    day = Recording(store)
+    day = Recording(store, instruments=5)
     async with (
         relaying(store) as (server, clock),
         websockets.connect(await authorize(server), max_size=None) as websocket,
@@ -139,7 +143,7 @@ async def test_it_goes_on_when_the_recorder_begins_again(day: Recording) -> None
 
 
 async def test_midnight_loses_nothing_of_either_date(day: Recording) -> None:
-    tomorrow = Recording(day.store, DATE + dt.timedelta(days=1))
+    tomorrow = Recording(day.store, DATE + dt.timedelta(days=1), instruments=5)
     keys = [*keys_of(day.store), *(one.key for one in tomorrow.market.instruments)]
     async with relaying(day.store, "2026-11-23T23:59:59") as (server, clock), joined(server) as client:
         await client.subscribe(keys)
@@ -172,11 +176,11 @@ async def test_a_client_that_does_not_read_gets_the_state_in_place_of_what_it_mi
         await client.subscribe(keys)
         count = 0
         while not (await call(server, "/status")).json["fell_behind"]:
-            day.updates(50, each=40, every_ms=1)
-            count += 50
-            await received(client, clock, 50)
-        day.updates(50, each=40, every_ms=1)
-        await received(client, clock, 50)
+            day.message(day.market.update(day.ms, 10) + LARGE)
+            count += 1
+            await received(client, clock, 1)
+        day.updates(5)
+        await received(client, clock, 5)
         got = 0
         async with asyncio.timeout(DEADLINE):
             while (message := await slow.next()).type != 0:

@@ -37,6 +37,8 @@ from tickrec.store.paths import Store
 
 MAX = Pace(speed=None)
 NOW = Moment(0, 0)
+MIDDLE = dt.time(9, 15, 6, 600_000)
+"""Of the usual day, amid the messages of a connection."""
 
 
 @asynccontextmanager
@@ -60,25 +62,23 @@ async def to_the_end(client: Client) -> list[bytes | str]:
 
 
 class TestEverything:
-    async def test_a_client_that_asks_for_all_gets_the_recorded_bytes(self, store: Store) -> None:
-        write_day(store)
-        async with replaying(store) as (server, _), joined(server) as client:
-            await client.ask("sub", keys_of(store))
+    async def test_a_client_that_asks_for_all_gets_the_recorded_bytes(self, journalled: Store) -> None:
+        async with replaying(journalled) as (server, _), joined(server) as client:
+            await client.ask("sub", keys_of(journalled))
             got = await to_the_end(client)
-        assert got == [entry.payload for entry in sent(store)]
+        assert got == [entry.payload for entry in sent(journalled)]
 
-    async def test_several_clients_get_everything_however_many_requests_it_takes_them(self, store: Store) -> None:
-        write_day(store)
-        keys = keys_of(store)
-        async with replaying(store) as (server, _), joined(server) as one, joined(server) as other:
+    async def test_several_clients_get_everything_however_many_requests_it_takes_them(self, journalled: Store) -> None:
+        keys = keys_of(journalled)
+        async with replaying(journalled) as (server, _), joined(server) as one, joined(server) as other:
             for key in keys:
                 await one.ask("sub", [key])
             await other.ask("sub", keys)
             got = await asyncio.gather(to_the_end(one), to_the_end(other))
-        assert list(got) == [[entry.payload for entry in sent(store)]] * 2
+        assert list(got) == [[entry.payload for entry in sent(journalled)]] * 2
 
     async def test_text_messages_come_as_text(self, store: Store) -> None:
-        day = Recording(store)
+        day = Recording(store, instruments=6)
         day.run()
         day.connect()
         day.updates(3)
@@ -92,10 +92,10 @@ class TestEverything:
         assert [each for each in got if isinstance(each, str)] == ['{"status":"failed"}']
 
     async def test_who_reads_slowly_is_waited_for_and_who_reads_nothing_is_not(self, store: Store) -> None:
-        day = Recording(store)
+        day = Recording(store, instruments=6)
         day.run()
         day.connect()
-        day.message(bytes(32 * 1024 * 1024))
+        day.message(bytes(16 * 1024 * 1024))
         day.die()
         clock = SteppedClock()
         async with replaying(store, MAX, clock) as (server, _):
@@ -113,8 +113,9 @@ class TestEverything:
                 await clock.advance(UNREAD_SECONDS - 1)
                 assert slow.slow
             await clock.advance(2 * UNREAD_SECONDS)
-            with pytest.raises(ConnectionResetError):
-                await reader.read()
+            async with asyncio.timeout(DEADLINE):
+                with pytest.raises(ConnectionResetError):
+                    await reader.read()
             writer.close()
 
 
@@ -123,13 +124,13 @@ class TestOfficialSdk:
     async def test_its_streamer_gets_every_value_of_the_day(
         self, store: Store, monkeypatch: pytest.MonkeyPatch, mode: str
     ) -> None:
-        day = Recording(store)
+        day = Recording(store, instruments=6)
         day.run()
         day.connect()
-        day.updates(20)
+        day.updates(10)
         day.drop()
         day.connect()
-        day.updates(20)
+        day.updates(10)
         day.close()
         async with replaying(store) as (server, _):
             got = await sdk_messages(monkeypatch, server, keys_of(store), is_closing, mode)
@@ -142,10 +143,10 @@ class TestOfficialSdk:
 
     @pytest.mark.skipif(NODE_FOLDER is None, reason="TICKREC_NODE names no folder with upstox-js-sdk")
     async def test_that_of_node_gets_every_value_too(self, store: Store) -> None:
-        day = Recording(store)  # a message that cannot be decoded would end its process
+        day = Recording(store, instruments=6)  # a message that cannot be decoded would end its process
         day.run()
         day.connect()
-        day.updates(20)
+        day.updates(10)
         day.close()
         async with replaying(store) as (server, _):
             got = await node_messages(server, keys_of(store), is_closing)
@@ -167,14 +168,13 @@ def last_price(feed: dict[str, Any]) -> dict[str, Any]:
 
 
 class TestParts:
-    async def test_a_client_gets_the_feeds_it_asked_for(self, store: Store) -> None:
-        write_day(store)
-        mine = set(keys_of(store)[:7])
-        async with replaying(store) as (server, _), joined(server) as client:
+    async def test_a_client_gets_the_feeds_it_asked_for(self, journalled: Store) -> None:
+        mine = set(keys_of(journalled)[:7])
+        async with replaying(journalled) as (server, _), joined(server) as client:
             await client.ask("sub", list(mine))
             got = await to_the_end(client)
         wanted = []
-        for message in messages([entry.payload for entry in sent(store)]):
+        for message in messages([entry.payload for entry in sent(journalled)]):
             kept = {key: feed for key, feed in message.feeds.items() if key in mine}
             if kept:
                 wanted.append((message.type, message.currentTs, kept))
@@ -182,13 +182,12 @@ class TestParts:
 
     @pytest.mark.parametrize("mode", ["ltpc", "option_greeks", "full_d30"])
     async def test_a_mode_is_reduced_to_what_was_asked_and_never_more_than_was_recorded(
-        self, store: Store, mode: str
+        self, journalled: Store, mode: str
     ) -> None:
-        write_day(store)
-        async with replaying(store) as (server, _), joined(server) as client:
-            await client.ask("sub", keys_of(store), mode)
+        async with replaying(journalled) as (server, _), joined(server) as client:
+            await client.ask("sub", keys_of(journalled), mode)
             got = [message for message in messages(await to_the_end(client)) if message.feeds]
-        recorded = [m for m in messages([entry.payload for entry in sent(store)]) if m.feeds]
+        recorded = [m for m in messages([entry.payload for entry in sent(journalled)]) if m.feeds]
         assert len(got) == len(recorded) > 0
         for ours, theirs in zip(got, recorded, strict=True):
             assert list(ours.feeds) == list(theirs.feeds)
@@ -207,9 +206,8 @@ class TestParts:
                         assert (greeks.vtt, greeks.oi, greeks.iv) == (part.vtt, part.oi, part.iv)
                         assert greeks.optionGreeks == part.optionGreeks
 
-    async def test_a_key_that_was_not_recorded_is_silent(self, store: Store) -> None:
-        write_day(store)
-        async with replaying(store) as (server, _), joined(server) as client:
+    async def test_a_key_that_was_not_recorded_is_silent(self, journalled: Store) -> None:
+        async with replaying(journalled) as (server, _), joined(server) as client:
             await client.ask("sub", ["NSE_EQ|INE000000000"])
             got = await to_the_end(client)
         assert not [message for message in messages(got) if message.feeds]
@@ -217,16 +215,15 @@ class TestParts:
 
 class TestPace:
     async def test_begins_a_second_after_the_last_subscribe_and_keeps_the_recorded_distances(
-        self, store: Store
+        self, journalled: Store
     ) -> None:
-        write_day(store)
         clock = SteppedClock()
-        entries = sent(store)
-        async with replaying(store, Pace(speed=2.0), clock) as (server, _), joined(server) as client:
-            await client.ask("sub", keys_of(store)[:1])
+        entries = sent(journalled)
+        async with replaying(journalled, Pace(speed=2.0), clock) as (server, _), joined(server) as client:
+            await client.ask("sub", keys_of(journalled)[:1])
             await client.nothing()
             await clock.advance(0.9)
-            await client.ask("sub", keys_of(store))
+            await client.ask("sub", keys_of(journalled))
             await client.nothing()
             await clock.advance(0.9)
             assert await client.nothing()
@@ -240,107 +237,97 @@ class TestPace:
                 assert await client.nothing()
                 assert client.payloads == due
 
-    async def test_from_begins_with_the_state_of_that_moment(self, store: Store) -> None:
-        write_day(store, messages=300)
+    async def test_from_begins_with_the_state_of_that_moment(self, journalled: Store) -> None:
         clock = SteppedClock()
         async with (
-            replaying(store, Pace(start=dt.time(9, 15, 20)), clock) as (server, source),
+            replaying(journalled, Pace(start=MIDDLE), clock) as (server, source),
             joined(server) as client,
         ):
-            snapshot = await client.subscribe(keys_of(store))
+            snapshot = await client.subscribe(keys_of(journalled))
         before: dict[str, Any] = {}
         begin = source.status(NOW)["at"]
-        for message in messages([x.payload for x in sent(store)]):
+        for message in messages([x.payload for x in sent(journalled)]):
             if message.currentTs / 1000 <= begin:
                 before |= dict(message.feeds)
         assert snapshot.type == 0
         assert dict(snapshot.feeds) == before
         assert snapshot.currentTs / 1000 == pytest.approx(begin)
 
-    async def test_a_stretch_without_messages_can_be_cut_short(self, store: Store) -> None:
+    async def test_a_stretch_without_messages_can_be_cut_short(self, journalled: Store) -> None:
         """The day has a crash in it, after which a minute is missing, a drop of five seconds, and begins at 09:15."""
-        write_day(store)
-        clock, whole = SteppedClock(), [entry.payload for entry in sent(store)]
+        clock, whole = SteppedClock(), [entry.payload for entry in sent(journalled)]
         pace = Pace(start=dt.time(9), longest_idle=0.5)
-        async with replaying(store, pace, clock) as (server, source), joined(server) as client:
-            await client.ask("sub", keys_of(store))
+        async with replaying(journalled, pace, clock) as (server, source), joined(server) as client:
+            await client.ask("sub", keys_of(journalled))
             await client.nothing()
             for _ in range(200):
                 await clock.advance(0.1)
             assert source.ended
             assert await to_the_end(client) == whole
 
-    async def test_until_ends_before_the_end(self, store: Store) -> None:
-        write_day(store, messages=300)
-        until = dt.time(9, 15, 10)
-        async with replaying(store, Pace(speed=None, until=until)) as (server, _), joined(server) as client:
-            await client.ask("sub", keys_of(store))
+    async def test_until_ends_before_the_end(self, journalled: Store) -> None:
+        async with replaying(journalled, Pace(speed=None, until=MIDDLE)) as (server, _), joined(server) as client:
+            await client.ask("sub", keys_of(journalled))
             got = await to_the_end(client)
-        end = at(DATE, until)
-        assert got == [x.payload for x in sent(store) if x.wall_ns < end]
-        assert 10 < len(got) < len(sent(store))
+        end = at(DATE, MIDDLE)
+        assert got == [x.payload for x in sent(journalled) if x.wall_ns < end]
+        assert 5 < len(got) < len(sent(journalled))
 
 
 class TestEnd:
-    async def test_is_over_when_the_last_client_has_left(self, store: Store) -> None:
-        write_day(store)
-        async with replaying(store) as (server, source):
+    async def test_is_over_when_the_last_client_has_left(self, journalled: Store) -> None:
+        async with replaying(journalled) as (server, source):
             async with joined(server) as one:
                 async with joined(server) as other:
-                    await one.ask("sub", keys_of(store))
-                    await other.ask("sub", keys_of(store))
+                    await one.ask("sub", keys_of(journalled))
+                    await other.ask("sub", keys_of(journalled))
                     await asyncio.gather(to_the_end(one), to_the_end(other))
                 assert source.ended
-                assert (await one.subscribe(keys_of(store)[:1])).type == 0
+                assert (await one.subscribe(keys_of(journalled)[:1])).type == 0
                 with pytest.raises(TimeoutError):
                     await asyncio.wait_for(server.over(), 0)
             await asyncio.wait_for(server.over(), DEADLINE)
 
-    async def test_a_loop_begins_again(self, store: Store) -> None:
-        write_day(store)
-        async with replaying(store, Pace(speed=None, loop=True)) as (server, _), joined(server) as client:
-            await client.ask("sub", keys_of(store))
+    async def test_a_loop_begins_again(self, journalled: Store) -> None:
+        async with replaying(journalled, Pace(speed=None, loop=True)) as (server, _), joined(server) as client:
+            await client.ask("sub", keys_of(journalled))
             rounds = []
             for _ in range(3):
                 rounds.append(list(await to_the_end(client)))
                 client.payloads.clear()
-        assert rounds == [[entry.payload for entry in sent(store)]] * 3
+        assert rounds == [[entry.payload for entry in sent(journalled)]] * 3
 
-    async def test_a_loop_without_a_message_ends(self, store: Store, caplog: pytest.LogCaptureFixture) -> None:
-        write_day(store, messages=3)
+    async def test_a_loop_without_a_message_ends(self, journalled: Store, caplog: pytest.LogCaptureFixture) -> None:
         pace = Pace(speed=None, loop=True, start=dt.time(11), until=dt.time(12))
-        async with replaying(store, pace) as (server, source), joined(server) as client:
-            await client.ask("sub", keys_of(store)[:1])
+        async with replaying(journalled, pace) as (server, source), joined(server) as client:
+            await client.ask("sub", keys_of(journalled)[:1])
             assert (await client.next()).type == 0
             client.payloads.clear()
             assert await to_the_end(client) == []
             assert source.ended
         assert "no message from --from to --until" in caplog.text
 
-    def test_a_round_begins_in_pieces(self, store: Store) -> None:
+    def test_a_round_begins_in_pieces(self, journalled: Store) -> None:
         """So that who is connected is not left alone while a day is read up to --from."""
-        write_day(store)
-        source = Replay(store, [DATE], Pace(speed=None, loop=True, start=dt.time(9, 16)), skipped=10)
-        source.want(keys_of(store), NOW)
+        source = Replay(journalled, [DATE], Pace(speed=None, loop=True, start=dt.time(9, 16)), skipped=4)
+        source.want(keys_of(journalled), NOW)
         turns = [len(list(source.due(Moment(0, 2 * SECOND)))) for _ in range(15)]
         assert turns.index(turns[0], 1) > 4
 
-    async def test_nothing_is_sent_while_nobody_has_subscribed(self, store: Store) -> None:
-        write_day(store)
+    async def test_nothing_is_sent_while_nobody_has_subscribed(self, journalled: Store) -> None:
         clock = SteppedClock()
-        async with replaying(store, MAX, clock) as (server, source), joined(server) as client:
-            await clock.advance(60)
+        async with replaying(journalled, MAX, clock) as (server, source), joined(server) as client:
+            await clock.advance(10)
             assert await client.nothing()
             assert source.status(NOW)["state"] == "waiting for a subscription"
 
 
 class TestRest:
-    async def test_names_itself_and_gives_the_first_prices_of_the_day(self, store: Store) -> None:
-        write_day(store)
-        async with replaying(store, MAX, SteppedClock()) as (server, _):
+    async def test_names_itself_and_gives_the_first_prices_of_the_day(self, journalled: Store) -> None:
+        async with replaying(journalled, MAX, SteppedClock()) as (server, _):
             answer = await call(server, "/v3/feed/market-data-feed/authorize")
             assert answer.headers["X-Tickrec-Source"] == f"replay {DATE}"
-            key = keys_of(store)[0]
+            key = keys_of(journalled)[0]
             (row,) = (await call(server, "/v3/market-quote/ltp", query={"instrument_key": key})).json["data"].values()
             assert (row["instrument_token"], row["last_price"] > 0) == (key, True)
             assert (await call(server, "/status")).json["source"] == f"replay {DATE}"
@@ -358,7 +345,7 @@ def test_a_journal_that_was_removed_is_said_to_be(store: Store) -> None:
 def test_a_date_without_a_recording_is_refused_with_those_that_have_one(store: Store) -> None:
     with pytest.raises(DataError, match="nothing was recorded on 2026-11-23"):
         Replay(store, [DATE], MAX)
-    write_day(store, dt.date(2026, 11, 20))
+    write_day(store, dt.date(2026, 11, 20), messages=3, instruments=3)
     with pytest.raises(DataError, match="can be replayed: 2026-11-20"):
         Replay(store, [DATE], MAX)
     store.manifest_path(DATE).parent.mkdir(parents=True)
@@ -372,7 +359,7 @@ class TestSeveralDays:
 
     async def test_follow_each_other_in_the_order_in_which_they_are_given(self, store: Store) -> None:
         for seed, date in enumerate(self.DATES):
-            write_day(store, date, seed=seed)
+            write_day(store, date, messages=6, instruments=6, seed=seed)
         source = Replay(store, self.DATES, MAX)
         async with Server(source, Terms(clock=FastClock())) as server, joined(server) as client:
             await client.ask("sub", [key for date in self.DATES for key in keys_of(store, date)])
@@ -386,7 +373,7 @@ class TestSeveralDays:
 
     async def test_begin_again_together(self, store: Store) -> None:
         for date in self.DATES[:2]:
-            write_day(store, date, messages=6)
+            write_day(store, date, messages=6, instruments=6)
         source = Replay(store, self.DATES[:2], Pace(speed=None, loop=True))
         async with Server(source, Terms(clock=FastClock())) as server, joined(server) as client:
             await client.ask("sub", keys_of(store, self.DATES[0]))
@@ -401,7 +388,7 @@ class TestSeveralDays:
 class TestDrop:
     @pytest.mark.parametrize("ends", ["drop", "die"])
     async def test_a_lost_connection_is_lost_to_the_clients_too(self, store: Store, ends: str) -> None:
-        day = Recording(store)
+        day = Recording(store, instruments=6)
         day.run()
         day.connect()
         day.updates(4)
@@ -431,7 +418,7 @@ class TestDrop:
         assert got == all_sent
 
     async def test_who_wants_nothing_of_that_connection_keeps_his(self, store: Store) -> None:
-        day = Recording(store)
+        day = Recording(store, instruments=6)
         day.run()
         day.connect()
         day.updates(4)

@@ -10,10 +10,10 @@ import pytest
 
 from tests import SAMPLES
 from tests.clocks import at
-from tests.serve.fixtures import NIFTY, RELIANCE
+from tests.serve.fixtures import NIFTY, RELIANCE, STRIKES
 from tickrec.clock import IST
 from tickrec.serve.subscriptions import SEGMENTS
-from tickrec.serve.synthetic.listings import Listing, Master
+from tickrec.serve.synthetic.listings import Listing, Master, master_of
 from tickrec.serve.synthetic.market import Market, Wheel
 from tickrec.serve.synthetic.messages import FeedEncoder, market_info_frame
 from tickrec.serve.synthetic.phases import HOLIDAYS, Hours, Phase
@@ -36,9 +36,8 @@ INDICES = {
 }
 
 
-@functools.cache
 def master() -> Master:
-    return Master(DATE)
+    return master_of(DATE, STRIKES)
 
 
 def find(symbol: str, segment: str = "NSE_FO") -> Listing:
@@ -79,7 +78,7 @@ class TestMaster:
         ]
 
     def test_a_living_contract_keeps_its_key_from_day_to_day(self) -> None:
-        tomorrow = Master(dt.date(2026, 11, 23))
+        tomorrow = master_of(dt.date(2026, 11, 23), STRIKES)
         changed = [x.symbol for x in master().listings.values() if x.expiry_ms and tomorrow.listings.get(x.key) != x]
         assert changed == []
 
@@ -109,7 +108,8 @@ class TestMaster:
 
     @pytest.mark.parametrize("name", FILES)
     def test_each_file_holds_its_exchange(self, name: str) -> None:
-        rows = json.loads(gzip.decompress(master_file(name, Master(DATE, strikes=1).listings.values())))
+        one_of_each = {each.segment: each for each in master().listings.values()}
+        rows = json.loads(gzip.decompress(master_file(name, one_of_each.values())))
         exchanges = {row["exchange"] for row in rows}
         assert exchanges == ({"NSE", "BSE", "MCX"} if name == "complete" else {name})
 
@@ -183,7 +183,7 @@ class TestHours:
 
 
 def market(seed: int = 1) -> Market:
-    return Market(seed, Hours(always_open=True), NOW)
+    return Market(seed, Hours(always_open=True), NOW, strikes=STRIKES)
 
 
 @functools.cache
@@ -314,7 +314,7 @@ class TestMarket:
 
     def test_before_the_open_values_are_those_of_the_last_session(self) -> None:
         early = at("2026-11-23T08:00")
-        ours = Market(1, Hours(always_open=False), early)
+        ours = Market(1, Hours(always_open=False), early, strikes=STRIKES)
         security = ours.security(RELIANCE, early)
         assert security is not None
         assert at("2026-11-20T09:15") <= security.ltt * 1_000_000 <= at("2026-11-20T15:30")

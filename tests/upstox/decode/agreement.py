@@ -82,7 +82,7 @@ def drops_a_feed(payload: bytes) -> bool:
 def assert_same(ours: list[oracle.Row], theirs: list[oracle.Row], by: Sequence[str]) -> None:
     """Equal rows up to their order, with NaN equal to NaN and -0.0 not to 0.0."""
 
-    def keyed(found: list[oracle.Row]) -> dict[tuple[object, ...], object]:
+    def keyed(found: list[oracle.Row]) -> dict[tuple[object, ...], dict[str, str]]:
         result = {tuple(row[name] for name in by): exact(row) for row in found}
         assert len(result) == len(found), f"not unique by {by}"
         return result
@@ -90,10 +90,6 @@ def assert_same(ours: list[oracle.Row], theirs: list[oracle.Row], by: Sequence[s
     assert keyed(ours) == keyed(theirs)
 
 
-def exact(value: object) -> object:
-    """Something that compares equal only to the same value of the same type."""
-    if isinstance(value, float):
-        return value.hex()
-    if isinstance(value, dict):
-        return {name: exact(part) for name, part in value.items()}
-    return [exact(part) for part in value] if isinstance(value, list) else (type(value), value)
+def exact(row: oracle.Row) -> dict[str, str]:
+    """Something that compares equal only to the same values of the same types: as each is written in Python."""
+    return {name: repr(value) for name, value in row.items()}

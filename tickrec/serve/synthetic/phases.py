@@ -6,6 +6,7 @@ auction, post-close). Knows nothing about prices or connections.
 """
 
 import datetime as dt
+import functools
 from enum import Enum
 from typing import Any, Final
 
@@ -104,13 +105,12 @@ class Hours:
 
     def status(self, segment: str, wall_ns: int) -> str:
         """The broker's word for a segment's state."""
-        date = ist(wall_ns).date()
-        start, end = self.session(segment, date)
-        moment = wall_ns // 1_000_000
         if self.always_open:
             return "NORMAL_OPEN"
+        date, moment = ist(wall_ns).date(), wall_ns // 1_000_000
         if segment in _EQUITY:
             return _latest(_EQUITY_DAY, date, moment)[0] if self.trades_on(date) else "CLOSING_END"
+        start, end = self.session(segment, date)
         return "NORMAL_OPEN" if self.trades_on(date) and start <= moment < end else "NORMAL_CLOSE"
 
     def market_info(self, wall_ns: int) -> pb.MarketInfo:
@@ -158,6 +158,7 @@ def _latest(steps: tuple[tuple[str, str], ...], date: dt.date, moment: int) -> t
     return [(word, _ms(date, time)) for time, word in steps if _ms(date, time) <= moment][-1]
 
 
+@functools.lru_cache(maxsize=256)  # asked for every second, and of one day mostly
 def _ms(date: dt.date, time: str) -> int:
     """An IST clock time of a date in ms since the epoch."""
     return from_datetime(dt.datetime.combine(date, dt.time.fromisoformat(time), IST)) // 1_000_000
