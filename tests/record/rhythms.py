@@ -1,11 +1,11 @@
 """A market of many rhythms: instruments that tick often and seldom, evenly and in bursts, that halt and are locked.
 
-Nothing that it sends is lost, so everybody who is named as stale is a false alarm, but for the one that is cut off.
+Nothing that it sends is lost, so everybody who is named as stale is a false alarm, but for those that are cut off.
 """
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from tests.clocks import HandClock, at
@@ -103,6 +103,9 @@ def shape(minute: float) -> float:
     return 0.5 + 2.5 * math.exp(-minute / 20) + 1.5 * math.exp((minute - MINUTES) / 25)
 
 
+SHAPE: Final = tuple(map(shape, range(MINUTES)))
+
+
 class Rhythm:
     """The ticks of one instrument over a day, as seconds from the open."""
 
@@ -118,10 +121,10 @@ class Rhythm:
 
     def seconds(self) -> Iterator[float]:
         """When it ticks: thinned from the busiest minute's rate."""
-        most = shape(0) * self.rate / 60 / self._size
+        most = SHAPE[0] * self.rate / 60 / self._size
         second = 0.0
         while (second := second + self._chance.expovariate(most)) < MINUTES * 60:
-            if self._chance.random() * shape(0) > shape(second / 60):
+            if self._chance.random() * SHAPE[0] > SHAPE[int(second / 60)]:
                 continue
             moment = second
             for _ in range(1 if self._size == 1 else int(self._chance.expovariate(1 / self._size)) + 1):
@@ -133,7 +136,7 @@ class Rhythm:
 class Market:
     """A day of instruments with rates from `slowest` to `fastest` a minute, half of them in bursts."""
 
-    def __init__(self, count: int, *, slowest: float = 0.1, fastest: float = 100.0, seed: int = 1) -> None:
+    def __init__(self, count: int, *, slowest: float = 0.1, fastest: float = 50.0, seed: int = 1) -> None:
         chance = random.Random(seed)
         self.keys = [f"NSE_EQ|S{number:04}" for number in range(count)]
         self._due: dict[int, set[str]] = {}
@@ -143,15 +146,13 @@ class Market:
                 self._due.setdefault(int(second), set()).add(key)
         self._chance = chance
 
-    def play(
-        self, listening: Listening, *, cut: str = "", cut_from: int = 0, cut_until: int = 0, until: int = MINUTES
-    ) -> None:
-        """Send the day up to a minute; of `cut` nothing between two minutes, though its trades go on."""
+    def play(self, listening: Listening, cut: Collection[str], cut_from: int, cut_until: int) -> None:
+        """Send the day; of those that are cut off nothing between two minutes, though their trades go on."""
         state: dict[str, tuple[int, int]] = {}
-        for second in range(until * 60):
+        for second in range(MINUTES * 60):
             due = sorted(self._due.get(second, ()))
             for key in due:
                 if key not in state or self._chance.random() < TRADES:
                     state[key] = OPEN + second * SECOND, state.get(key, (0, 0))[1] + 1
             cutting = cut_from <= second / 60 < cut_until
-            listening.pass_second({key: state[key] for key in due if not (cutting and key == cut)}, state)
+            listening.pass_second({key: state[key] for key in due if not (cutting and key in cut)}, state)
