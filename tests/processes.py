@@ -11,12 +11,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tickrec.cli import main
+from tickrec.cli import COMMANDS, main
+from tickrec.cli.common import app
 from tickrec.clock import SECOND, SystemClock
 from tickrec.serve.synthetic.simulator import Settings, Simulator
 
@@ -60,6 +62,10 @@ def called(*arguments: object, folder: Path, check: int = 0, token: bool = True)
     environ, log, code = dict(os.environ), logging.getLogger("tickrec"), 0
     handlers, first_to_go = list(log.handlers), MEMORY.read_text() if MEMORY.exists() else ""
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        if arguments and arguments[0] in COMMANDS:  # as in a process of its own, which makes no other command
+            import_module(f"tickrec.cli.{arguments[0]}")
+            known = [each for each in app.registered_commands if getattr(each.callback, "__name__", "") == arguments[0]]
+            patch.setattr(app, "registered_commands", known)
         os.environ.update(environment(folder))
         if not token:
             del os.environ["UPSTOX_ACCESS_TOKEN"]

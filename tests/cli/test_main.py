@@ -1,13 +1,13 @@
 """The command line as users meet it: exit codes, one line for what and one for what to do."""
 
 import datetime as dt
-import sys
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.processes import called
-from tickrec.cli import COMMANDS, main
+from tickrec.cli import COMMANDS
 from tickrec.errors import ExitCode
 from tickrec.files import Lock
 from tickrec.store.paths import Store
@@ -18,16 +18,29 @@ DATE = dt.date(2026, 11, 20)
 RECORD = ("record", "--now", "--no-live", "--symbols", "RELIANCE,TCS,NIFTY")
 
 
+@pytest.fixture(scope="module")
+def kept(broker_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the broker's list of today, to be copied."""
+    folder = tmp_path_factory.mktemp("kept")
+    shutil.copy(broker_config, folder)
+    (folder / "data" / "state").mkdir(parents=True)
+    called("symbols", "RELIANCE", folder=folder)
+    return folder / "data"
+
+
 def test_exit_codes_are_the_numbers_that_scripts_know() -> None:
     names = "DONE INTERNAL USAGE NOTHING TOKEN DATA STORAGE LOCKED UNREACHABLE"
     assert [(code.name, code.value) for code in ExitCode] == [*zip(names.split(), range(9), strict=True)]
 
 
-def test_an_unknown_symbol_is_refused_with_the_nearest_and_leaves_nothing(with_broker: Path, tmp_path: Path) -> None:
+def test_an_unknown_symbol_is_refused_with_the_nearest_and_leaves_nothing(
+    with_broker: Path, kept: Path, tmp_path: Path
+) -> None:
     command = ("record", "--now", "--symbols", "RELAINCE")
     refused = called(*command, "--data", tmp_path / "new" / "store", folder=tmp_path, check=ExitCode.USAGE)
     assert not (tmp_path / "new").exists()
-    (tmp_path / "data" / "state").mkdir(parents=True)
+    shutil.copytree(kept, tmp_path / "data")
+    (tmp_path / "data" / "state" / "calendar.json").unlink(missing_ok=True)
     called(*command, folder=tmp_path, check=ExitCode.USAGE)
     assert "RELAINCE" in refused.stderr
     assert "RELIANCE" in refused.stderr
@@ -36,14 +49,14 @@ def test_an_unknown_symbol_is_refused_with_the_nearest_and_leaves_nothing(with_b
     assert "RELAINCE" in log, "it is kept where it is seen when stderr leads nowhere"
 
 
-@pytest.mark.parametrize("option", ["-v", "-q"])
 def test_how_much_is_said_is_an_option_before_or_after_the_command(
-    option: str, with_broker: Path, tmp_path: Path
+    with_broker: Path, kept: Path, tmp_path: Path
 ) -> None:
-    command = ("symbols", "NIFTY:opt:1", option) if option == "-v" else (option, "symbols", "NIFTY:opt:1")
-    said = called(*command, folder=tmp_path)
-    assert "strikes follow the money" in said.stdout
-    assert ("DEBUG asking http" in said.stderr) == (option == "-v")
+    shutil.copytree(kept, tmp_path / "data")
+    for command in (("symbols", "NIFTY:opt:1", "-v"), ("-q", "symbols", "NIFTY:opt:1")):
+        said = called(*command, folder=tmp_path)
+        assert "strikes follow the money" in said.stdout
+        assert ("DEBUG asking http" in said.stderr) == ("-v" in command)
 
 
 def test_symbols_without_their_option_are_told_what_it_is(tmp_path: Path) -> None:
@@ -114,8 +127,9 @@ def test_two_ends_of_a_recording_are_one_too_many(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [RECORD, ("symbols", "NIFTY:opt:2", "--data", "elsewhere")])
 def test_without_a_token_nothing_is_recorded_and_no_price_is_asked(
-    with_broker: Path, tmp_path: Path, arguments: tuple[str, ...]
+    with_broker: Path, kept: Path, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
+    shutil.copytree(kept, tmp_path / "elsewhere")
     done = called(*arguments, folder=tmp_path, token=False, check=ExitCode.TOKEN)
     assert "UPSTOX_ACCESS_TOKEN" in done.stderr
     assert "Traceback" not in done.stderr
@@ -175,16 +189,9 @@ def test_help_shows_what_to_put_in_place_of_a_type(tmp_path: Path, command: str)
     ],
     ids=" ".join,
 )
-def test_a_market_that_cannot_be_simulated_is_refused_in_one_line(
-    options: tuple[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["tickrec", "simulate", *options, "--until-eof"])
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == ExitCode.USAGE
-    assert capsys.readouterr().err.count("\n") == 1
+def test_a_market_that_cannot_be_simulated_is_refused_in_one_line(options: tuple[str, str], tmp_path: Path) -> None:
+    said = called("simulate", *options, "--until-eof", folder=tmp_path, check=ExitCode.USAGE).stderr
+    assert said.count("\n") == 1
 
 
 def test_doctor_runs_the_commands_of_the_user_when_asked_to(tmp_path: Path) -> None:
