@@ -5,7 +5,7 @@ import functools
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tests import ROOT
@@ -80,6 +80,12 @@ def modules() -> dict[str, ast.Module]:
     return {name: ast.parse(path.read_text()) for name, path in zip(names, paths, strict=True)}
 
 
+@functools.cache
+def nodes() -> dict[str, list[ast.AST]]:
+    """Everything in each module, looked through once."""
+    return {name: list(ast.walk(tree)) for name, tree in modules().items()}
+
+
 RANK = {room: rank for rank, room in enumerate((*ROOMS, *GROUND))}
 
 
@@ -92,11 +98,10 @@ def room_of(module: str) -> str:
     return module.split(".")[1]
 
 
-@functools.cache
-def imported(tree: ast.AST) -> Sequence[str]:
-    """Dotted names of everything imported anywhere below `tree`; relative imports begin with a dot."""
+def imported(among: Iterable[ast.AST]) -> Sequence[str]:
+    """Dotted names of everything that the nodes import; relative imports begin with a dot."""
     found: list[str] = []
-    for node in ast.walk(tree):
+    for node in among:
         if isinstance(node, ast.Import):
             found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -107,7 +112,7 @@ def imported(tree: ast.AST) -> Sequence[str]:
 def own_imports(module: str) -> set[str]:
     """The modules of ours that `module` imports. `__version__` is the house's address, and no room of it."""
     found = set()
-    for name in imported(modules()[module]):
+    for name in imported(nodes()[module]):
         if name.startswith("tickrec.") and name != "tickrec.__version__":
             found.add(name if name in modules() or name.endswith("_pb2") else name.rpartition(".")[0])
     return found
@@ -147,7 +152,9 @@ def test_a_room_imports_from_the_rooms_below_it() -> None:
         if (why := not_allowed(module, other))
     ]
     assert not found, "\n".join(found)
-    relative = [f"{module}: {name}" for module, tree in modules().items() for name in imported(tree) if name[0] == "."]
+    relative = [
+        f"{module}: {name}" for module, inside in nodes().items() for name in imported(inside) if name[0] == "."
+    ]
     assert not relative, "relative imports\n" + "\n".join(relative)
 
 
@@ -180,28 +187,27 @@ def test_modules_stay_short() -> None:
 
 
 def test_classes_are_named_after_things() -> None:
-    classes = [node.name for tree in modules().values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    classes = [node.name for inside in nodes().values() for node in inside if isinstance(node, ast.ClassDef)]
     assert len(classes) > 100
     assert not [name for name in classes if name.endswith(ROLES)]
 
 
 def test_libraries_stay_in_their_rooms() -> None:
     for module, tree in modules().items():
-        roots = {name.split(".")[0] for name in imported(tree)}
+        roots = {name.split(".")[0] for name in imported(nodes()[module])}
         strange = {library for library, rooms in LIBRARIES.items() if library in roots}
         assert not {library for library in strange if module in ROOF or room_of(module) not in LIBRARIES[library]}, (
             module
         )
-        at_start = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        roots_at_start = {name.split(".")[0] for name in imported(ast.Module([*at_start], []))}
+        roots_at_start = {name.split(".")[0] for name in imported(tree.body)}
         assert not roots_at_start & POSIX_ONLY, module
 
 
 def test_only_the_clock_reads_the_time() -> None:
     calls = [
         f"{module}: {node.value.id}.{node.attr}"
-        for module, tree in modules().items()
-        for node in ast.walk(tree)
+        for module, inside in nodes().items()
+        for node in inside
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
         if node.attr in CLOCK_CALLS and node.value.id in {"time", "dt", "datetime", "date"}
     ]
