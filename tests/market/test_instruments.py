@@ -99,13 +99,14 @@ def test_an_unknown_key_is_none_and_rows_keep_their_order(samples: Master) -> No
     assert samples.rows([]) == []
 
 
-def test_records_across_pieces_of_the_file_are_all_read(tmp_path: Path) -> None:
-    records = [share(f"S{number}", f"INE{number:06d}01{number % 10}") for number in range(9000)]
-    assert len(json.dumps(records)) > 3 * broker_list._CHUNK_BYTES
+def test_records_across_pieces_of_the_file_are_all_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_list, "_CHUNK_BYTES", 100)
+    monkeypatch.setattr(broker_list, "_BATCH_ROWS", 16)
+    records = [share(f"S{number}", f"INE{number:06d}01{number % 10}") for number in range(40)]
+    assert min(len(json.dumps(record)) for record in records) > 3 * broker_list._CHUNK_BYTES
     master = master_of(tmp_path, records)
-    assert len(master) == 9000
     assert master.column("symbol").to_pylist() == [record["trading_symbol"] for record in records]
-    assert master.column("segment").to_pylist() == ["NSE_EQ"] * 9000
+    assert master.column("segment").to_pylist() == ["NSE_EQ"] * 40
 
 
 def test_white_space_does_not_matter(tmp_path: Path) -> None:
@@ -204,13 +205,11 @@ def test_a_list_that_cannot_be_written_is_no_bad_list(tmp_path: Path) -> None:
         instruments.convert(source, tmp_path / "file" / "instruments.parquet")
 
 
-def test_conversion_runs_in_a_child_and_its_failure_is_told(tmp_path: Path) -> None:
-    destination = tmp_path / "date=2026-11-23" / "instruments.parquet"
-    instruments.convert(write_master(tmp_path / "good.json.gz", LIST), destination)
-    assert len(Master.read(destination)) == len(LIST)
+def test_a_conversion_that_fails_in_its_child_is_told(tmp_path: Path) -> None:
+    master_of(tmp_path, LIST)
     with pytest.raises(DataError, match=r"instrument file could not be used: .*No such file"):
-        instruments.convert(tmp_path / "missing.json.gz", destination)
-    assert len(Master.read(destination)) == len(LIST)
+        instruments.convert(tmp_path / "missing.json.gz", tmp_path / "instruments.parquet")
+    assert len(Master.read(tmp_path / "instruments.parquet")) == len(LIST)
 
 
 def test_a_stored_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -236,12 +235,25 @@ class Broker:
         self.asked += 1
         if self.down:
             raise TickrecError("503 from the broker")
+        self._write(path)
+
+    def _write(self, path: Path) -> None:
         write_master(path, [share(self.symbol, "INE002A01018"), *self.records])
         if self.content is not None:
             path.write_bytes(self.content)
 
     def path(self, date: dt.date) -> Path:
         return self.folder / f"date={date.isoformat()}" / "instruments.parquet"
+
+    def keep(self, day: int, time: str = "09:00", *, before: int = 0) -> Path:
+        """Store what it would send as `ensure` does, but without a child; beside the stored list of a day before."""
+        path, source = self.path(dt.date(2026, 11, day)), self.folder / "kept.json.gz"
+        path.parent.mkdir(exist_ok=True)
+        self._write(source)
+        earlier = dt.date(2026, 11, before) if before else None
+        compared = [str(earlier), str(self.path(earlier))] if earlier else []
+        assert instruments.main([str(source), str(path), str(ns(day, time)), *compared]) == 0
+        return path
 
     def ensure(self, day: int, time: str, *, anew: bool = False) -> Master:
         return ensure_master(self.download, self.path, ns(day, time), anew=anew)
@@ -257,18 +269,20 @@ def broker(tmp_path: Path) -> Broker:
 
 
 def test_a_day_s_file_is_downloaded_once_unless_it_is_asked_for_anew(broker: Broker) -> None:
-    assert broker.symbols(23, "09:00") == ["FIRST"]
+    broker.keep(23, "09:00")
     broker.symbol = "SECOND"
     assert broker.symbols(23, "15:00") == ["FIRST"]
-    assert broker.asked == 1
+    assert broker.asked == 0
     assert broker.ensure(23, "15:00").stand_in_of is None
     assert broker.ensure(23, "15:05", anew=True).column("symbol").to_pylist() == ["SECOND"]
+    assert broker.symbols(23, "15:07") == ["SECOND"]
+    assert broker.asked == 1
     broker.down = True
     assert broker.ensure(23, "15:10", anew=True).column("symbol").to_pylist() == ["SECOND"]
 
 
 def test_a_file_from_before_the_broker_s_renewal_is_replaced_when_the_renewed_one_can_be_had(broker: Broker) -> None:
-    assert broker.symbols(23, "00:10") == ["FIRST"]
+    broker.keep(23, "00:10")
     broker.symbol = "SECOND"
     assert broker.symbols(23, "05:00") == ["FIRST"]
     broker.down = True
@@ -280,8 +294,8 @@ def test_a_file_from_before_the_broker_s_renewal_is_replaced_when_the_renewed_on
 
 
 def test_an_older_file_stands_in_marked_until_the_day_s_own_can_be_had(broker: Broker) -> None:
-    broker.ensure(20, "09:00")
-    shutil.copytree(broker.path(dt.date(2026, 11, 20)).parent, broker.path(dt.date(2026, 11, 19)).parent)
+    broker.keep(19)
+    broker.keep(20)
     broker.down = True
     assert broker.ensure(23, "09:00").stand_in_of == dt.date(2026, 11, 20)
     assert broker.ensure(24, "09:00").stand_in_of == dt.date(2026, 11, 20)
@@ -295,14 +309,17 @@ def test_an_older_file_stands_in_marked_until_the_day_s_own_can_be_had(broker: B
 
 def test_a_short_list_is_filled_up_from_the_day_before_s_marked_until_it_is_whole(broker: Broker) -> None:
     broker.records = [share(f"S{number}", f"INE{number:03d}A01018") for number in range(20, 60)]
-    whole = set(broker.ensure(20, "09:00").column("symbol").to_pylist())
+    whole = set(Master.read(broker.keep(20)).column("symbol").to_pylist())
     records, broker.records, broker.symbol = broker.records, broker.records[:5], "RENAMED"
-    short = broker.ensure(23, "08:55")
+    short = Master.read(broker.keep(23, before=20))
     assert (short.short, short.stand_in_of) == ("NSE_EQ has 6 of 41 instruments", dt.date(2026, 11, 20))
     assert sorted(short.column("symbol").to_pylist()) == sorted(whole - {"FIRST"} | {"RENAMED"})
     assert broker.ensure(24, "08:55").stand_in_of == dt.date(2026, 11, 20)
+    broker.down = True
+    assert broker.ensure(24, "09:00").stand_in_of == dt.date(2026, 11, 20)
+    assert broker.asked == 2
     broker.records = records
-    later = broker.ensure(24, "09:00")
+    later = Master.read(broker.keep(24, before=20))
     assert (later.short, later.stand_in_of, len(later)) == ("", None, 41)
 
 
@@ -333,9 +350,8 @@ def footer_gone(path: Path) -> None:
 
 
 def test_a_damaged_stored_file_is_downloaded_again(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
-    broker.ensure(23, "09:00")
-    path = broker.path(dt.date(2026, 11, 23))
-    for asked, harm in enumerate((flip_pages, footer_gone), 2):
+    path = broker.keep(23)
+    for asked, harm in enumerate((flip_pages, footer_gone), 1):
         caplog.clear()
         harm(path)
         broker.symbol = f"LIST {asked}"
@@ -350,7 +366,7 @@ def test_a_damaged_stored_file_that_cannot_be_had_again_is_stood_in_for_by_one_t
     broker: Broker,
 ) -> None:
     broker.symbol = "OF 18"
-    broker.ensure(18, "09:00")
+    broker.keep(18)
     for day in (19, 20, 23):
         copied = broker.path(dt.date(2026, 11, day))
         copied.parent.mkdir()
@@ -363,8 +379,7 @@ def test_a_damaged_stored_file_that_cannot_be_had_again_is_stood_in_for_by_one_t
 
 
 def test_with_a_damaged_file_only_the_failure_is_the_caller_s(broker: Broker) -> None:
-    broker.ensure(23, "09:00")
-    path = broker.path(dt.date(2026, 11, 23))
+    path = broker.keep(23)
     flip_pages(path)
     damaged = path.read_bytes()
     broker.down = True
