@@ -9,6 +9,7 @@ recorder never holds it. Knows no selectors and opens no socket; what the broker
 
 import datetime as dt
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -192,7 +193,7 @@ def ensure_master(
 def latest_before(path_for: Callable[[dt.date], Path], today: dt.date) -> Master | None:
     """The latest stored instruments of an earlier day that can be read; None if there are none."""
     paths = (path_for(today - dt.timedelta(days=back)) for back in range(1, BACK_DAYS + 1))
-    for path in filter(Path.exists, paths):
+    for path in filter(os.path.exists, paths):  # which takes what may not be looked at as absent, as all Pythons do
         try:
             return Master.read(path)
         except DataError:
