@@ -4,7 +4,6 @@ import dataclasses
 import datetime as dt
 import json
 import os
-import shutil
 import socket
 import ssl
 import threading
@@ -17,6 +16,7 @@ import pytest
 from tests.clocks import ShiftedClock
 from tests.processes import in_thread
 from tests.query.fixtures import write_sealed
+from tests.recordings import day_list
 from tests.screen.drawn import lines
 from tests.upstox.feed_fixtures import CERTIFICATE
 from tests.upstox.rest_fixtures import jwt
@@ -58,24 +58,15 @@ def market() -> Iterator[Simulator]:
         yield simulator
 
 
-@pytest.fixture(scope="module")
-def instruments(market: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The day's instruments as a store keeps them, downloaded once for all tests."""
-    folder = tmp_path_factory.mktemp("instruments")
-    config = config_for(folder, market.api_url)
-    assert Broker(config, with_token(folder), SystemClock(), simulate=False).symbols().result == "ok"
-    return Store(config.store.data).instruments_path(today())
-
-
 def today() -> dt.date:
     return ist(SystemClock.wall_ns()).date()
 
 
-def keep_instruments(config: Config, instruments: Path) -> Config:
+def keep_instruments(config: Config) -> Config:
     """Let the store have the day's instruments already."""
     path = Store(config.store.data).instruments_path(today())
     path.parent.mkdir(parents=True)
-    shutil.copy(instruments, path)
+    path.write_bytes(day_list(today()))
     return config
 
 
@@ -105,14 +96,19 @@ def token_of(config: Config, environ: Mapping[str, str], clock: SystemClock | No
     return check_of("token", broker.token)
 
 
+def api_of(config: Config) -> Check:
+    """What the doctor says of the host of the API, and of nothing else."""
+    return check_of("api", Broker(config, {}, SystemClock(), simulate=False).api)
+
+
 def free_port() -> int:
     """A port at which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
-def test_all_is_well_with_a_broker_and_a_token(tmp_path: Path, market: Simulator, instruments: Path) -> None:
-    checks = examined(keep_instruments(config_for(tmp_path, market.api_url), instruments), with_token(tmp_path))
+def test_all_is_well_with_a_broker_and_a_token(tmp_path: Path, market: Simulator) -> None:
+    checks = examined(keep_instruments(config_for(tmp_path, market.api_url)), with_token(tmp_path))
     results = {name: check.result for name, check in checks.items()}
     assert results.pop("schedule") == "warn"
     assert set(results.values()) == {"ok"}, checks
@@ -141,12 +137,14 @@ def test_without_a_network_the_rest_is_looked_at_all_the_same(tmp_path: Path) ->
     assert checks["calendar"].text.startswith(f"trading today: {hours}; recorded from 09:00")
     assert "the built-in one serves" in checks["calendar"].text
     assert checks["store"].result == checks["disk"].result == "ok"
+    heads = [lines(page_of(check, 200), 200)[0][:16] for check in checks.values()]
+    assert all(head.endswith("  ") for head in heads), "names fit into their column"
     assert exit_code([*checks.values()]) is ExitCode.DATA
 
 
 def test_a_name_that_nobody_knows_is_said(tmp_path: Path) -> None:
     config = config_for(tmp_path, "https://broker.invalid", assets_url=f"http://127.0.0.1:{free_port()}")
-    check = examined(config, with_token(tmp_path))["api"]
+    check = api_of(config)
     assert check.result == "fail"
     assert check.text.startswith("broker.invalid: the host name could not be resolved")
     assert "name servers" in check.hint
@@ -170,7 +168,7 @@ def test_a_certificate_that_nobody_vouches_for_fails(tmp_path: Path) -> None:
         threading.Thread(target=greet, daemon=True).start()
         url = f"https://localhost:{server.getsockname()[1]}"
         config = config_for(tmp_path, url, assets_url=f"http://127.0.0.1:{free_port()}")
-        check = examined(config, with_token(tmp_path))["api"]
+        check = api_of(config)
         server.shutdown(socket.SHUT_RDWR)
     assert check.result == "fail"
     assert "no trusted TLS connection: self-signed certificate" in check.text
@@ -256,12 +254,12 @@ def test_a_token_of_this_shell_alone_is_said(tmp_path: Path, market: Simulator) 
     assert token_of(commanded, environ).result == "ok"
 
 
-def test_the_token_is_in_no_check_whatever_goes_wrong(tmp_path: Path, instruments: Path) -> None:
+def test_the_token_is_in_no_check_whatever_goes_wrong(tmp_path: Path) -> None:
     faults: tuple[Fault | None, ...] = (None, Fault("error", "500"), Fault("unauthorized"), Fault("error", "429"))
     secret = jwt({"exp": SystemClock.wall_ns() // SECOND + 86_400})
     body = f"[record]\nsymbols = [\"NIFTY:opt:2\"]\non_alert = '{secret} now'\n"
     with broker(Settings(token=secret, strikes=2)) as simulator:
-        config = keep_instruments(config_for(tmp_path, simulator.api_url, body), instruments)
+        config = keep_instruments(config_for(tmp_path, simulator.api_url, body))
         for fault in faults:
             if fault is not None:
                 simulator.strike(fault)
@@ -288,9 +286,9 @@ def test_the_token_is_in_no_check_whatever_goes_wrong(tmp_path: Path, instrument
     ],
 )
 def test_symbols_that_cannot_be_recorded_fail(
-    tmp_path: Path, market: Simulator, instruments: Path, body: str, text: str, hint: str
+    tmp_path: Path, market: Simulator, body: str, text: str, hint: str
 ) -> None:
-    config = keep_instruments(config_for(tmp_path, market.api_url, body), instruments)
+    config = keep_instruments(config_for(tmp_path, market.api_url, body))
     one = Broker(config, with_token(tmp_path), SystemClock(), simulate=False)
     check = check_of("symbols", one.symbols)
     assert check.result == "fail"
@@ -298,12 +296,10 @@ def test_symbols_that_cannot_be_recorded_fail(
     assert hint in check.hint
 
 
-def test_an_unknown_name_among_others_is_a_warning_that_names_it(
-    tmp_path: Path, market: Simulator, instruments: Path
-) -> None:
+def test_an_unknown_name_among_others_is_a_warning_that_names_it(tmp_path: Path, market: Simulator) -> None:
     (tmp_path / "mine.txt").write_text("TCS\nINFI\n")
     body = f'[record]\nsymbols = ["RELAINCE", "RELIANCE", "@{tmp_path}/mine.txt"]'
-    config = keep_instruments(config_for(tmp_path, market.api_url, body), instruments)
+    config = keep_instruments(config_for(tmp_path, market.api_url, body))
     check = Broker(config, with_token(tmp_path), SystemClock(), simulate=False).symbols()
     assert check.result == "warn"
     assert check.text.startswith("2 instruments in mode full: ")
@@ -311,15 +307,13 @@ def test_an_unknown_name_among_others_is_a_warning_that_names_it(
     assert "`tickrec symbols RELAINCE`" in check.hint
 
 
-def test_more_instruments_than_the_plan_takes_fail_with_the_numbers(
-    tmp_path: Path, market: Simulator, instruments: Path
-) -> None:
-    body = '[record]\nsymbols = ["all:NSE_EQ", "all:NSE_FO", "all:BSE_EQ", "all:BSE_FO", "all:MCX_FO"]'
-    config = keep_instruments(config_for(tmp_path, market.api_url, body), instruments)
+def test_more_instruments_than_the_plan_takes_fail_with_the_numbers(tmp_path: Path, market: Simulator) -> None:
+    body = 'plan = "plus"\n[record]\nsymbols = ["all:NSE_EQ", "NIFTY:opt"]\nmode = "full_d30"'
+    config = keep_instruments(config_for(tmp_path, market.api_url, body))
     check = Broker(config, with_token(tmp_path), SystemClock(), simulate=False).symbols()
     assert check.result == "fail"
-    assert "need" in check.text
-    assert "4,000" in check.text
+    assert " need 8 connections of 50" in check.text
+    assert "allows 250" in check.text
 
 
 def test_the_calendar_says_why_nothing_is_recorded_today(tmp_path: Path) -> None:
@@ -523,12 +517,6 @@ def test_a_check_says_what_to_do_and_the_last_line_sums_up() -> None:
     narrow = lines(page_of(token, 10))
     assert [line[:16].rstrip() for line in narrow] == ["fail  token", "", ""]
     assert "".join(line[16:].rstrip() + " " for line in narrow[:2]) == "the token expired at 03:30 today "
-
-
-def test_checks_have_names_that_fit_into_their_column(tmp_path: Path) -> None:
-    config = config_for(tmp_path, "http://127.0.0.1:9")
-    heads = [lines(page_of(check, 200), 200)[0][:16] for check in examined(config, {"HOME": str(tmp_path)}).values()]
-    assert all(head.endswith("  ") for head in heads)
 
 
 def test_the_worst_result_counts() -> None:
