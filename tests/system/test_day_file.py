@@ -1,10 +1,10 @@
 """The day file, appended to in a process of its own: beside a recorder that flushes, held by readers, and killed."""
 
-import asyncio
 import datetime as dt
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -25,7 +25,6 @@ from tickrec.store import dayfile
 from tickrec.store.parts import PART_TICKS, PartWriter
 from tickrec.store.paths import Store
 
-DEADLINE = 30.0
 NEXT = DATE + dt.timedelta(days=1)
 
 
@@ -51,87 +50,75 @@ def rows(store: Store, date: dt.date = DATE) -> int:
 
 
 @pytest.fixture
-def starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file with a line for every child that was started."""
+def starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """How many children were started."""
     started = tmp_path / "started"
     (tmp_path / "sitecustomize.py").write_text(f"open({str(started)!r}, 'a').write('one\\n')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    return started
+    return lambda: started.read_text().count("one")
 
 
-def test_parts_are_appended_by_the_child_that_is_there_and_one_full_of_ticks_is_worth_it(
-    store: Store, starts: Path
+async def test_parts_are_appended_by_the_child_that_is_there_and_one_full_of_ticks_is_worth_it(
+    store: Store, starts: Callable[[], int]
 ) -> None:
-    async def scenario() -> None:
-        recording, appending = begin(store), Appending(store.root, HandClock())
-        first = publish(store, recording)
-        assert appending.is_due(DATE, first)
-        appending.ask(DATE, first)
-        assert not appending.is_due(DATE, first + PART_TICKS - 1)
-        assert appending.is_due(DATE, first + PART_TICKS)
-        await until(lambda: appending.ticks == first)
-        assert rows(store) == first
-        second = publish(store, recording)
-        appending.ask(DATE, second)
-        await appending.wait()
-        assert rows(store) == appending.ticks == second
-
-    asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
-    assert starts.read_text() == "one\n"
+    recording, appending = begin(store), Appending(store.root, HandClock())
+    first = publish(store, recording)
+    assert appending.is_due(DATE, first)
+    appending.ask(DATE, first)
+    assert not appending.is_due(DATE, first + PART_TICKS - 1)
+    assert appending.is_due(DATE, first + PART_TICKS)
+    await until(lambda: appending.ticks == first)
+    assert rows(store) == first
+    second = publish(store, recording)
+    appending.ask(DATE, second)
+    await appending.wait()
+    assert rows(store) == appending.ticks == second
+    assert starts() == 1
 
 
-def test_nothing_asked_while_the_child_takes_its_leave_is_forgotten(store: Store) -> None:
-    async def scenario() -> None:
-        recording, appending = begin(store), Appending(store.root, HandClock())
-        for _ in range(2):
-            appending.ask(DATE, publish(store, recording))
-            appending.let_child_end()
-            await until(lambda: appending.ticks == recording.written.ticks)
-        last = publish(store, recording)  # the child has answered, and now ends
-        appending.ask(DATE, last)
-        await appending.wait()
-        assert rows(store) == appending.ticks == last
-
-    asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
+async def test_nothing_asked_while_the_child_takes_its_leave_is_forgotten(store: Store) -> None:
+    recording, appending = begin(store), Appending(store.root, HandClock())
+    for _ in range(2):
+        appending.ask(DATE, publish(store, recording))
+        appending.let_child_end()
+        await until(lambda: appending.ticks == recording.written.ticks)
+    last = publish(store, recording)  # the child has answered, and now ends
+    appending.ask(DATE, last)
+    await appending.wait()
+    assert rows(store) == appending.ticks == last
 
 
-def test_at_midnight_the_days_are_appended_one_after_the_other(store: Store) -> None:
-    async def scenario() -> None:
-        today, tomorrow, appending = begin(store), begin(store, NEXT), Appending(store.root, HandClock())
-        before = publish(store, today)
-        appending.ask(DATE, before)
-        after = publish(store, tomorrow, NEXT)
-        appending.ask(NEXT, after)
-        await appending.wait()
-        assert (rows(store), rows(store, NEXT)) == (before, after)
-        assert appending.ticks == before + after
-
-    asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
+async def test_at_midnight_the_days_are_appended_one_after_the_other(store: Store) -> None:
+    today, tomorrow, appending = begin(store), begin(store, NEXT), Appending(store.root, HandClock())
+    before = publish(store, today)
+    appending.ask(DATE, before)
+    after = publish(store, tomorrow, NEXT)
+    appending.ask(NEXT, after)
+    await appending.wait()
+    assert (rows(store), rows(store, NEXT)) == (before, after)
+    assert appending.ticks == before + after
 
 
-def test_a_file_that_a_reader_holds_is_caught_up_with_when_asked_again_and_not_made_up_for_by_another(
+async def test_a_file_that_a_reader_holds_is_caught_up_with_when_asked_again_and_not_made_up_for_by_another(
     store: Store,
 ) -> None:
-    async def scenario() -> None:
-        today, tomorrow, appending = begin(store), begin(store, NEXT), Appending(store.root, HandClock())
-        first = publish(store, today)
-        dayfile.append(store, DATE)
-        second = publish(store, today)
-        with reading(store.duckdb_path(DATE)):
-            appending.ask(DATE, second)
-            await appending.wait()
-            assert appending.ticks == 0
-        assert rows(store) == first
-        after = publish(store, tomorrow, NEXT)
-        appending.ask(NEXT, after)
-        await appending.wait()
-        assert appending.ticks == after
+    today, tomorrow, appending = begin(store), begin(store, NEXT), Appending(store.root, HandClock())
+    first = publish(store, today)
+    dayfile.append(store, DATE)
+    second = publish(store, today)
+    with reading(store.duckdb_path(DATE)):
         appending.ask(DATE, second)
         await appending.wait()
-        assert rows(store) == second
-        assert appending.ticks == second + after
-
-    asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
+        assert appending.ticks == 0
+    assert rows(store) == first
+    after = publish(store, tomorrow, NEXT)
+    appending.ask(NEXT, after)
+    await appending.wait()
+    assert appending.ticks == after
+    appending.ask(DATE, second)
+    await appending.wait()
+    assert rows(store) == second
+    assert appending.ticks == second + after
 
 
 async def test_the_day_file_is_made_at_once_and_then_waits_for_enough(store: Store) -> None:
@@ -213,14 +200,11 @@ def test_an_append_killed_anywhere_is_as_if_it_had_not_begun(store: Store) -> No
     assert_same_rows(store)
 
 
-def test_a_file_that_cannot_be_written_is_said_once_asked(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    async def scenario() -> None:
-        recording, appending = begin(store), Appending(store.root, HandClock())
-        published = publish(store, recording)
-        store.duckdb_path(DATE).parent.write_text("in the way of a folder")
-        appending.ask(DATE, published)
-        await appending.wait()
-        assert appending.ticks == 0
-
-    asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
+async def test_a_file_that_cannot_be_written_is_said_once_asked(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    recording, appending = begin(store), Appending(store.root, HandClock())
+    published = publish(store, recording)
+    store.duckdb_path(DATE).parent.write_text("in the way of a folder")
+    appending.ask(DATE, published)
+    await appending.wait()
+    assert appending.ticks == 0
     assert f"appending to the DuckDB file of {DATE} failed" in caplog.text

@@ -6,7 +6,6 @@ What should be in `gaps` is computed from the schedule of faults and from the br
 import asyncio
 import json
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from tests.clocks import HastyClock
 from tests.processes import running
 from tests.recordings import Recording, recording, until
 from tickrec.clock import SystemClock
-from tickrec.config import Config, load
+from tickrec.config import load
 from tickrec.errors import ExitCode
 from tickrec.journal import Journal
 from tickrec.journal.entry import Entry, EntryKind
@@ -214,10 +213,14 @@ async def test_a_recording_has_exactly_the_gaps_that_the_broker_caused(tmp_path:
         assert last.exit_code == ExitCode.DONE
 
 
-def test_a_broker_that_hangs_is_found_by_its_missing_pongs(tmp_path: Path) -> None:
+async def test_a_broker_that_hangs_is_found_by_its_missing_pongs(tmp_path: Path) -> None:
     """The process is stopped: its sockets stay open, and nothing comes out of them any more."""
-
-    async def scenario(process: "subprocess.Popen[str]", config: Config) -> None:
+    with running("simulate", "--port", "0", "--interval", "50ms", folder=tmp_path) as process:
+        assert process.stdout is not None
+        facts = json.loads(process.stdout.readline())
+        path = tmp_path / "config.toml"
+        path.write_text(f'[upstox]\napi_url = "{facts["api_url"]}"\nassets_url = "{facts["assets_url"]}"\n')
+        config = load(path, data=None, simulate=False, environ={"HOME": str(tmp_path)})
         stopping, clock = asyncio.Event(), HastyClock()
         options = Options(symbols=("RELIANCE",), mode="full", now=True)
         timing = Timing(ping_interval=0.2, ping_timeout=0.3)
@@ -236,11 +239,3 @@ def test_a_broker_that_hangs_is_found_by_its_missing_pongs(tmp_path: Path) -> No
         stopping.set()
         last = await task
         assert [(gap.conn, gap.reason, gap.keys) for gap in last.gaps] == [(1, "no answer to pings", 1)]
-
-    with running("simulate", "--port", "0", "--interval", "50ms", folder=tmp_path) as process:
-        assert process.stdout is not None
-        facts = json.loads(process.stdout.readline())
-        path = tmp_path / "config.toml"
-        path.write_text(f'[upstox]\napi_url = "{facts["api_url"]}"\nassets_url = "{facts["assets_url"]}"\n')
-        config = load(path, data=None, simulate=False, environ={"HOME": str(tmp_path)})
-        asyncio.run(scenario(process, config))
