@@ -1,5 +1,6 @@
 """When a run is over: the planned end, and how it moves with what the broker and the feed say."""
 
+import asyncio
 import datetime as dt
 import itertools
 import threading
@@ -200,13 +201,12 @@ async def test_hours_that_the_broker_has_not_told_are_asked_for_until_it_has() -
         return (CERTAIN if len(asked) == 7 else plan.calendar), Times(0, at(DATE, dt.time(16, 16)), True)
 
     ending = Ending(plan, clock, ask)
-    sleep = clock.sleep
 
     async def sleep_until_noon(seconds: float) -> None:
         if clock.wall_ns() > at(DATE, dt.time(12)):
             raise Enough
         clock.pass_s(10 * seconds)
-        await sleep(0)
+        await asyncio.sleep(0)
 
     clock.sleep = sleep_until_noon  # type: ignore[method-assign]
     with pytest.raises(Enough):

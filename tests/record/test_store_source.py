@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 
-from tests.days import write_day
 from tickrec.errors import UsageError
 from tickrec.journal import JournalWriter
 from tickrec.record.store_source import check_origin
@@ -38,7 +37,7 @@ def test_what_is_not_the_broker_is_recorded_with_now_only(store: Store, source: 
 
 @pytest.mark.parametrize("source", [REPLAY, "relay"])
 def test_a_store_of_the_broker_takes_nothing_else(store: Store, source: str) -> None:
-    write_day(store)
+    begin(store, SOURCE)
     with pytest.raises(UsageError, match=f"holds data of {SOURCE}, not of {source}.*--data"):
         check_origin(store, source, now=True)
 

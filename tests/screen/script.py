@@ -3,6 +3,7 @@
 `python -m tests.screen.script` writes the frames down anew, for whoever means to change them.
 """
 
+import functools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,16 +77,16 @@ def frames(width: int, height: int) -> Iterator[str]:
     """What is seen after each key."""
     live, view = LastValues(), View()
     live.name({key: symbol for key, (symbol, _) in ALL.items()})
-    told = 0
+    told, ticks = 0, 962_747
     for second, key in SCRIPT:
         for passed in range(told, second + 1):
             live.hear(message(passed), NOW + passed * SECOND)
             live.rows(NOW + passed * SECOND, view.order, view.words)
+            ticks += len(heard(passed))
         told = second + 1
         if key is not None:
             view.press(key)
         now_ns = NOW + second * SECOND + SECOND // 5
-        ticks = 962_747 + sum(map(len, map(heard, range(second + 1))))
         run = run_status(
             written_ns=now_ns,
             durable_ns=now_ns - SECOND // 5,
@@ -99,17 +100,16 @@ def frames(width: int, height: int) -> Iterator[str]:
         yield f"=== {second} s, key {name}\n" + "\n".join(drawn) + "\n"
 
 
-def heard(second: int) -> list[str]:
-    """The instruments that a message is about: all at first, then some, the first ones more often."""
-    keys = list(ALL)
-    return keys if second == 0 else [key for at, key in enumerate(keys) if second % (1 + at % 7) == 0]
+def heard(second: int) -> list[tuple[int, str]]:
+    """The instruments that a message is about, and their places: all at first, then some, the first ones more often."""
+    return [(at, key) for at, key in enumerate(ALL) if second % (1 + at % 7) == 0]
 
 
+@functools.cache
 def message(second: int) -> bytes:
     """What the broker sends in a second: prices swing, each at its own pace."""
     sent = pb.FeedResponse(type=1, currentTs=(NOW + second * SECOND) // 1_000_000)
-    for key in heard(second):
-        at = list(ALL).index(key)
+    for at, key in heard(second):
         _, close = ALL[key]
         ltp = round(close * (1 + 0.01 * math.sin(at) + 0.002 * math.sin(second / (5 + at % 11))), 2)
         _fill(sent.feeds[key], key, ltp, close, second, at)
