@@ -3,7 +3,7 @@
 import datetime as dt
 from pathlib import Path
 
-from tests.days import DATE, write_day
+from tests.days import DATE
 from tickrec.files import Lock
 from tickrec.seal.leftovers import remove_all
 from tickrec.seal.seal import seal
@@ -30,16 +30,19 @@ def leave(store: Store, date: dt.date) -> list[Path]:
     return files
 
 
-def test_sealing_removes_what_is_left_of_every_date_and_nothing_else(store: Store) -> None:
-    for date in (OTHER, DATE):
-        write_day(store, date, messages=6)
+def test_sealing_removes_what_is_left_of_every_date_and_nothing_else(sealed: Store) -> None:
+    """Also a sealing that finds nothing else to do."""
+    store = sealed
+    before = sorted(store.journal(DATE).iterdir())
     files = leave(store, DATE) + leave(store, OTHER)
     kept = [store.state / "record.lock", store.state / "status.json", store.duckdb_path(DATE).with_name("mine.duckdb")]
     for path in kept:
+        path.parent.mkdir(exist_ok=True)
         path.touch()
-    seal(store, DATE)
+    seal(store, DATE, duckdb=False)
     assert [path for path in files if path.exists()] == []
     assert all(path.exists() for path in kept)
+    assert sorted(store.journal(DATE).iterdir()) == before
     assert sorted(path.name for path in store.state.iterdir()) == ["record.lock", "status.json"]
 
 

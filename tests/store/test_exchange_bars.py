@@ -9,8 +9,9 @@ from tests.clocks import at
 from tests.days import DATE, write_day
 from tickrec import schema
 from tickrec.clock import ist
-from tickrec.seal.seal import rebuild, seal
+from tickrec.seal.seal import seal
 from tickrec.seal.verify import verify
+from tickrec.store import dayfile
 from tickrec.store.exchange_bars import HISTORICAL, INTRADAY, Answer, ExchangeBars, load, save
 from tickrec.store.manifest import load as load_manifest
 from tickrec.store.paths import Store
@@ -73,7 +74,7 @@ def test_sealing_keeps_them_and_takes_them_into_the_day_file_and_nothing_else_to
     answer = Answer(HISTORICAL, MORNING)
     save(store, DATE, ExchangeBars(bars(bar("NSE_EQ|A", "09:15", 1.0, answer)), {"NSE_EQ|A": answer}))
     before = store.exchange_bars_path(DATE).read_bytes()
-    for make in (seal, rebuild):
+    for make in (dayfile.rebuild, seal):
         make(store, DATE)
         assert store.exchange_bars_path(DATE).read_bytes() == before
         with duckdb.connect(str(store.duckdb_path(DATE)), read_only=True) as session:
