@@ -121,9 +121,9 @@ def test_an_instrument_that_a_footer_does_not_count_is_not_left_out_in_silence(t
 
 def test_sorted_runs_and_rows_in_the_order_of_arrival_merge(tmp_path: Path) -> None:
     """What is cut by slicing and what is cut by picking its rows."""
-    keys = [f"NSE_EQ|{number}" for number in range(30)]
+    keys = [f"NSE_EQ|{number}" for number in range(12)]
     arrived = [(key, seq) for seq in range(1, 40) for key in keys]
     runs = sorted((key, seq) for key in keys for seq in range(40, 60)) + sorted((key, 60) for key in keys)
     paths = [part(tmp_path / "arrived.parquet", arrived), part(tmp_path / "runs.parquet", runs, counted=True)]
-    found, _ = merged(sorted_merge(paths, tmp_path / "scratch", Sizes(500, 60)))
+    found, _ = merged(sorted_merge(paths, tmp_path / "scratch", Sizes(200, 60)))
     assert found == sorted(arrived + runs)

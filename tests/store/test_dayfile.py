@@ -1,3 +1,5 @@
+import copy
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -6,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from tests.days import DATE, Recording, Written, everything, ordered, write_day
+from tests.days import DATE, Recording, Written, everything, ordered
 from tests.processes import reading
 from tickrec import schema
 from tickrec.errors import AlreadyRecording, DataError
@@ -27,6 +29,26 @@ def flushed(store: Store) -> Recording:
     return recording
 
 
+@pytest.fixture(scope="module")
+def appended_to_copy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Recording]:
+    """A day with one part published and appended to its day file."""
+    store = Store(tmp_path_factory.mktemp("appended"))
+    recording = flushed(store)
+    dayfile.append(store, DATE)
+    recording.die()
+    return store.root, recording
+
+
+@pytest.fixture
+def appended(store: Store, appended_to_copy: tuple[Path, Recording]) -> Recording:
+    """As above; a new run can go on with it."""
+    root, before = appended_to_copy
+    shutil.copytree(root, store.root)
+    recording = copy.deepcopy(before)
+    recording.store = store
+    return recording
+
+
 def grow(store: Store, recording: Recording) -> None:
     recording.updates(2)
     recording.drop()
@@ -34,14 +56,15 @@ def grow(store: Store, recording: Recording) -> None:
     PartWriter(store, DATE).flush(recording.written.last_seq)
 
 
-def tables(store: Store) -> dict[str, pa.Table]:
+def tables(store: Store, *names: str) -> dict[str, pa.Table]:
+    """Some of the day file's tables, or all."""
     with duckdb.connect(str(store.duckdb_path(DATE)), read_only=True) as session:
         session.execute("SET TimeZone = 'UTC'")
-        return {name: session.sql(f"SELECT * FROM {name}").to_arrow_table() for name in schema.TABLES}
+        return {name: session.sql(f"SELECT * FROM {name}").to_arrow_table() for name in names or schema.TABLES}
 
 
 def table(store: Store, name: str) -> pa.Table:
-    return tables(store)[name]
+    return tables(store, name)[name]
 
 
 def held(store: Store) -> tuple[int, int]:
@@ -73,11 +96,11 @@ def test_a_row_group_is_small_enough_for_the_memory_of_its_writer(tmp_path: Path
         assert found.fetchall() == [(0, rows), (1, 1)]
 
 
-def test_an_append_takes_every_part_it_has_not_taken(store: Store) -> None:
-    recording = flushed(store)
-    dayfile.append(store, DATE)
+def test_an_append_takes_every_part_it_has_not_taken(appended: Recording) -> None:
+    recording, store = appended, appended.store
     assert held(store) == (recording.written.last_seq, KEYS)
-    for _ in range(4):
+    recording.run()
+    for _ in range(2):
         grow(store, recording)
     for _ in range(2):
         dayfile.append(store, DATE)
@@ -88,11 +111,11 @@ def test_an_append_takes_every_part_it_has_not_taken(store: Store) -> None:
     assert_same_rows(store)
 
 
-def test_columns_have_plain_types_and_their_meaning_for_the_oldest_duckdb_that_must_read_them(store: Store) -> None:
-    flushed(store)
-    dayfile.append(store, DATE)
+def test_columns_have_plain_types_and_their_meaning_for_the_oldest_duckdb_that_must_read_them(
+    appended: Recording,
+) -> None:
     with duckdb.connect() as session:
-        session.execute(f"ATTACH '{store.duckdb_path(DATE)}' AS day (READ_ONLY)")
+        session.execute(f"ATTACH '{appended.store.duckdb_path(DATE)}' AS day (READ_ONLY)")
         row = session.execute("SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'day'")
         assert str(row.fetchall()[0][0]).startswith("v1.4.0")
         query = "SELECT column_name, data_type, comment FROM duckdb_columns() WHERE table_name = 'ticks'"
@@ -104,10 +127,10 @@ def test_columns_have_plain_types_and_their_meaning_for_the_oldest_duckdb_that_m
     assert found["bid_prices"][0] == "DOUBLE[]"
 
 
-def test_a_reader_makes_the_append_be_caught_up_later(store: Store) -> None:
-    recording = flushed(store)
-    dayfile.append(store, DATE)
-    grow(store, recording)
+def test_a_reader_makes_the_append_be_caught_up_later(appended: Recording) -> None:
+    store = appended.store
+    appended.run()
+    grow(store, appended)
     with (
         reading(store.duckdb_path(DATE)),
         pytest.raises(AlreadyRecording, match="another program has the DuckDB file open"),
@@ -123,20 +146,20 @@ def test_two_writers_do_not_meet(store: Store) -> None:
         dayfile.append(store, DATE)
 
 
-def test_the_draft_of_another_writer_is_left_alone(store: Store) -> None:
-    flushed_seq = flushed(store).written.last_seq
-    dayfile.append(store, DATE)
+def test_the_draft_of_another_writer_is_left_alone(appended: Recording) -> None:
+    store = appended.store
     draft = store.duckdb_path(DATE).with_name(f".{DATE}.duckdb.draft")
     draft.write_bytes(b"half of it")
     with dayfile._writing(store, DATE), pytest.raises(AlreadyRecording):
         dayfile.rebuild(store, DATE)
     assert draft.read_bytes() == b"half of it"
     dayfile.rebuild(store, DATE)
-    assert held(store) == (flushed_seq, KEYS)
+    assert held(store) == (appended.written.last_seq, KEYS)
     assert not draft.exists()
 
 
-def test_instruments_come_along_and_follow_their_file(store: Store) -> None:
+def test_instruments_come_along_and_follow_their_file(appended: Recording) -> None:
+    store = appended.store
     path = store.instruments_path(DATE)
     path.parent.mkdir(parents=True)
 
@@ -145,14 +168,15 @@ def test_instruments_come_along_and_follow_their_file(store: Store) -> None:
         pq.write_table(pa.Table.from_pylist(rows, schema.INSTRUMENTS), path)
 
     write("A", "B")
-    recording = flushed(store)
     dayfile.append(store, DATE)
     assert table(store, "instruments")["symbol"].to_pylist() == ["A", "B"]
     write("A", "C", "D")
-    grow(store, recording)
+    appended.run()
+    grow(store, appended)
     dayfile.append(store, DATE)
-    assert table(store, "instruments")["symbol"].to_pylist() == ["A", "C", "D"]
-    assert set(table(store, "instruments")["date"].to_pylist()) == {DATE}
+    rows = table(store, "instruments")
+    assert rows["symbol"].to_pylist() == ["A", "C", "D"]
+    assert set(rows["date"].to_pylist()) == {DATE}
 
 
 def test_an_empty_date_has_every_table(store: Store) -> None:
@@ -177,14 +201,13 @@ def test_a_rebuilt_file_holds_the_same_rows(journalled: Store, written: Written)
     assert [path.name for path in store.duckdb_path(DATE).parent.iterdir()] == [f"{DATE}.duckdb"]
 
 
-def test_a_file_of_another_schema_version_is_built_anew(store: Store) -> None:
-    recording = flushed(store)
-    dayfile.append(store, DATE)
+def test_a_file_of_another_schema_version_is_built_anew(appended: Recording) -> None:
+    store = appended.store
     with duckdb.connect(str(store.duckdb_path(DATE))) as session:
         session.execute("UPDATE tickrec SET schema_version = 0")
         session.execute("ALTER TABLE ticks DROP COLUMN vtt")
     dayfile.append(store, DATE)
-    assert held(store) == (recording.written.last_seq, KEYS)
+    assert held(store) == (appended.written.last_seq, KEYS)
     assert_same_rows(store)
 
 
@@ -193,7 +216,7 @@ def test_something_else_under_its_name_is_not_touched_and_names_with_the_letters
 ) -> None:
     store = Store(tmp_path / "it's [my] *blockchain being used by another process")
     flushed(store)
-    write_day(Store(tmp_path / "it's m *blockchain being used by another process"), DATE, messages=3, instruments=4)
+    flushed(Store(tmp_path / "it's m *blockchain being used by another process"))
     path = store.duckdb_path(DATE)
     path.parent.mkdir()
     path.write_bytes(b"not a database" * 1000)
@@ -208,11 +231,11 @@ def test_something_else_under_its_name_is_not_touched_and_names_with_the_letters
     assert_same_rows(store)
 
 
-def test_a_file_that_ends_inside_a_part_written_again_is_made_anew(store: Store) -> None:
-    recording = flushed(store)
-    dayfile.append(store, DATE)
+def test_a_file_that_ends_inside_a_part_written_again_is_made_anew(appended: Recording) -> None:
+    recording, store = appended, appended.store
     part = coverage(store, DATE).parts[-1].path
     part.write_bytes(part.read_bytes()[:-50])
+    recording.run()
     recording.updates(3)
     PartWriter(store, DATE).flush(recording.written.last_seq)
     assert coverage(store, DATE).parts[-1].first <= int(part.stem.split("-")[2]) < recording.written.last_seq

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow.dataset import dataset
 
-from tests.days import DATE, Recording, everything, snapshot, write_day
+from tests.days import DATE, Recording, Written, everything, snapshot, write_day
 from tickrec import schema
 from tickrec.errors import DataError
 from tickrec.journal.entry import EntryKind, encode_facts
@@ -111,11 +111,11 @@ def test_a_crash_between_the_small_tables_and_the_ticks_repeats_no_row(store: St
     assert not any(path.exists() for path in left_over)
 
 
-def test_a_flush_that_fails_loses_nothing_and_is_caught_up(store: Store) -> None:
-    written = write_day(store)
+def test_a_flush_that_fails_loses_nothing_and_is_caught_up(journalled: Store, written: Written) -> None:
+    store = journalled
     whole = snapshot(store)
-    writer = PartWriter(store, DATE, part_ticks=200)
-    writer.flush(30)
+    writer = PartWriter(store, DATE, part_ticks=20)
+    writer.flush(10)
     obstacle = store.folder("rejected", DATE)
     obstacle.parent.mkdir()
     obstacle.touch()
@@ -130,8 +130,8 @@ def test_a_flush_that_fails_loses_nothing_and_is_caught_up(store: Store) -> None
     assert not list(store.root.rglob("*.draft"))
 
 
-def test_a_damaged_part_is_set_aside_and_written_again(store: Store) -> None:
-    written = write_day(store)
+def test_a_damaged_part_is_set_aside_and_written_again(journalled: Store, written: Written) -> None:
+    store = journalled
     whole = snapshot(store)
     writer = PartWriter(store, DATE)
     writer.flush(30)
@@ -147,8 +147,8 @@ def test_a_damaged_part_is_set_aside_and_written_again(store: Store) -> None:
     assert path.with_name(f".{path.name}.damaged").exists()
 
 
-def test_other_programs_do_not_count_what_is_no_part(store: Store) -> None:
-    written = write_day(store)
+def test_other_programs_do_not_count_what_is_no_part(journalled: Store, written: Written) -> None:
+    store = journalled
     writer = PartWriter(store, DATE)
     writer.flush(30)
     writer.flush(written.last_seq)
@@ -184,11 +184,7 @@ def test_rows_of_a_small_table_that_are_gone_are_written_again(store: Store, tmp
     for seq in range(5, last, 5):
         writer.flush(seq, final=True)
     writer.flush(last, final=True)
-    harms = [
-        *((name, remove_part) for name in sorted(schema.SMALL_TABLES)),
-        ("gaps", empty_part),
-        ("rejected", cut_part),
-    ]
+    harms = [("connections", remove_part), ("gaps", empty_part), ("rejected", cut_part)]
     for number, (name, harm) in enumerate(harms):
         one = Store(tmp_path / str(number))
         shutil.copytree(store.root, one.root)
@@ -220,8 +216,8 @@ def test_nothing_is_set_aside_that_the_journal_cannot_make_again(store: Store) -
     assert covered.parts[0].path.exists()
 
 
-def test_parts_of_a_version_that_did_not_count_small_rows_are_read(store: Store) -> None:
-    written = write_day(store)
+def test_parts_of_a_version_that_did_not_count_small_rows_are_read(journalled: Store, written: Written) -> None:
+    store = journalled
     writer = PartWriter(store, DATE)
     writer.flush(30)
     part = coverage(store, DATE).parts[0].path
