@@ -1,6 +1,8 @@
 """A bad spot in a compressed journal file costs the entries in it, and no others."""
 
+import copy
 import random
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +19,10 @@ from tickrec.journal.scan import JournalFile, Scan
 HEADER = 64
 SMALL = 704
 """Plain bytes in a zstd frame of the small files; a multiple of 8, as the entries begin at such."""
+
+
+HEADER_BYTES = 10
+"""At most, of a zstd frame."""
 
 
 class Packed:
@@ -73,86 +79,6 @@ class Packed:
         return {seq for d in damage for seq in range(d.after_seq + 1, d.before_seq or last)}
 
 
-@pytest.fixture
-def packed(tmp_path: Path) -> Packed:
-    return Packed(tmp_path, 40)
-
-
-def test_a_whole_file_reads_as_the_plain_one_from_anywhere(packed: Packed) -> None:
-    with PackedFile(packed.path, SMALL) as file:
-        assert b"".join(iter(lambda: file.read(100), b"")) == packed.plain
-        for offset in (0, 1, SMALL - 1, SMALL, 3 * SMALL + 5, len(packed.plain) - 1, 2, len(packed.plain)):
-            file.seek(offset)
-            assert file.read(2 * SMALL) == packed.plain[offset : offset + 2 * SMALL]
-        file.seek(len(packed.plain) + 1)
-        assert file.read(1) == b""
-        assert not file.broken
-    read, damage = packed.read(packed.data)
-    assert read == list(zip(packed.entries, packed.ends, strict=True))
-    assert damage == []
-
-
-def test_a_changed_byte_anywhere_costs_no_entry_outside_its_frame(packed: Packed) -> None:
-    assert len(packed.bounds) > 6
-    for offset in range(0, len(packed.data), 3):
-        data = bytearray(packed.data)
-        data[offset] ^= 1 << offset % 8
-        read, damage = packed.read(bytes(data))
-        found = {entry for entry, _ in read}
-        assert {entry for entry, _ in packed.untouched({packed.frame(offset)})} <= found <= set(packed.entries), offset
-        assert packed.named(damage) == {e.seq for e in packed.entries} - {e.seq for e in found}, offset
-
-
-def test_a_changed_byte_behind_the_header_of_a_frame_moves_no_entry(packed: Packed) -> None:
-    for begin, end in zip(packed.bounds, packed.bounds[1:], strict=False):
-        for offset in range(begin + 10, end, 3):
-            data = bytearray(packed.data)
-            data[offset] ^= 0x10
-            read, _ = packed.read(bytes(data))
-            assert set(read) >= set(packed.untouched({packed.frame(offset)})), offset
-
-
-def test_bytes_wiped_out_across_frames_cost_no_entry_outside_them(packed: Packed) -> None:
-    for offset in range(0, len(packed.data), 7):
-        data = packed.data[:offset] + bytes(100) + packed.data[offset + 100 :]
-        hit = {packed.frame(min(at, len(packed.data) - 1)) for at in range(offset, offset + 100)}
-        read, damage = packed.read(data[: len(packed.data)])
-        assert {entry for entry, _ in read} >= {entry for entry, _ in packed.untouched(hit)}, offset
-        assert packed.named(damage) == {e.seq for e in packed.entries} - {e.seq for e, _ in read}, offset
-
-
-def test_a_file_cut_anywhere_gives_what_is_whole_and_says_that_the_rest_is_gone(packed: Packed) -> None:
-    for length in {*range(0, len(packed.data), 5), *packed.bounds[:-1]}:
-        gone = set(range(packed.frame(length), len(packed.bounds)))
-        read, damage = packed.read(packed.data[:length])
-        assert read[: len(packed.untouched(gone))] == packed.untouched(gone), length
-        assert read == list(zip(packed.entries, packed.ends, strict=True))[: len(read)]
-        if length not in packed.bounds or length == 0:
-            assert damage[-1].before_seq == 0
-            assert packed.named(damage) == {e.seq for e in packed.entries[len(read) :]}, length
-
-
-def test_bytes_after_the_last_frame_are_damage_and_cost_nothing(packed: Packed) -> None:
-    read, damage = packed.read(packed.data + b"rubbish")
-    assert [entry for entry, _ in read] == packed.entries
-    assert [(d.offset, d.after_seq, d.before_seq) for d in damage] == [(packed.ends[-1], 40, 0)]
-
-
-def test_what_is_in_front_of_the_damage_in_its_frame_is_read(tmp_path: Path) -> None:
-    packed = Large(tmp_path)
-    data = bytearray(packed.data)
-    middle = len(data) // 2
-    data[middle : middle + 4096] = bytes(4096)
-    packed.path.write_bytes(data)
-    read, journal = packed.read()
-    assert journal.ending is Ending.CLEAN
-    (damage,) = journal.damage
-    assert FRAME_BYTES * 1.2 < damage.offset < FRAME_BYTES * 1.8
-    assert damage.offset + damage.length == packed.begin(2 * FRAME_BYTES)
-    assert read == packed.entries[: damage.after_seq] + packed.entries[damage.before_seq - 1 :]
-    assert str(damage).endswith(f"entries {damage.after_seq + 1} to {damage.before_seq - 1} are lost")
-
-
 class Large:
     """A packed journal of one file with three frames of the usual size."""
 
@@ -174,9 +100,106 @@ class Large:
         journal = Journal(self.folder)
         return list(journal.entries()), journal
 
+    def copied(self, folder: Path) -> "Large":
+        """The same in another folder."""
+        other = copy.copy(self)
+        other.folder, other.path = folder, Path(shutil.copy(self.path, folder))
+        return other
 
-def test_recording_goes_on_after_a_damaged_file_and_all_that_is_lost_is_named(tmp_path: Path) -> None:
-    packed = Large(tmp_path)
+
+@pytest.fixture(scope="module")
+def large_to_copy(tmp_path_factory: pytest.TempPathFactory) -> Large:
+    return Large(tmp_path_factory.mktemp("large"))
+
+
+@pytest.fixture
+def large(large_to_copy: Large, tmp_path: Path) -> Large:
+    return large_to_copy.copied(tmp_path)
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Packed:
+    return Packed(tmp_path, 40)
+
+
+def test_a_whole_file_reads_as_the_plain_one_from_anywhere(packed: Packed) -> None:
+    with PackedFile(packed.path, SMALL) as file:
+        assert b"".join(iter(lambda: file.read(100), b"")) == packed.plain
+        for offset in (0, 1, SMALL - 1, SMALL, 3 * SMALL + 5, len(packed.plain) - 1, 2, len(packed.plain)):
+            file.seek(offset)
+            assert file.read(2 * SMALL) == packed.plain[offset : offset + 2 * SMALL]
+        file.seek(len(packed.plain) + 1)
+        assert file.read(1) == b""
+        assert not file.broken
+    read, damage = packed.read(packed.data)
+    assert read == list(zip(packed.entries, packed.ends, strict=True))
+    assert damage == []
+
+
+def test_a_changed_byte_anywhere_costs_no_entry_outside_its_frame(packed: Packed) -> None:
+    assert len(packed.bounds) > 6
+    headers = {begin + at for begin in packed.bounds[:-1] for at in range(HEADER_BYTES)}
+    for offset in headers | {*range(0, len(packed.data), 11)}:
+        data = bytearray(packed.data)
+        data[offset] ^= 1 << offset % 8
+        read, damage = packed.read(bytes(data))
+        found = {entry for entry, _ in read}
+        assert {entry for entry, _ in packed.untouched({packed.frame(offset)})} <= found <= set(packed.entries), offset
+        assert packed.named(damage) == {e.seq for e in packed.entries} - {e.seq for e in found}, offset
+
+
+def test_a_changed_byte_behind_the_header_of_a_frame_moves_no_entry(packed: Packed) -> None:
+    for begin, end in zip(packed.bounds, packed.bounds[1:], strict=False):
+        for offset in range(begin + HEADER_BYTES, end, 7):
+            data = bytearray(packed.data)
+            data[offset] ^= 0x10
+            read, _ = packed.read(bytes(data))
+            assert set(read) >= set(packed.untouched({packed.frame(offset)})), offset
+
+
+def test_bytes_wiped_out_across_frames_cost_no_entry_outside_them(packed: Packed) -> None:
+    for offset in range(0, len(packed.data), 13):
+        data = packed.data[:offset] + bytes(100) + packed.data[offset + 100 :]
+        hit = {packed.frame(min(at, len(packed.data) - 1)) for at in range(offset, offset + 100)}
+        read, damage = packed.read(data[: len(packed.data)])
+        assert {entry for entry, _ in read} >= {entry for entry, _ in packed.untouched(hit)}, offset
+        assert packed.named(damage) == {e.seq for e in packed.entries} - {e.seq for e, _ in read}, offset
+
+
+def test_a_file_cut_anywhere_gives_what_is_whole_and_says_that_the_rest_is_gone(packed: Packed) -> None:
+    for length in {*range(0, len(packed.data), 9), *packed.bounds[:-1]}:
+        gone = set(range(packed.frame(length), len(packed.bounds)))
+        read, damage = packed.read(packed.data[:length])
+        assert read[: len(packed.untouched(gone))] == packed.untouched(gone), length
+        assert read == list(zip(packed.entries, packed.ends, strict=True))[: len(read)]
+        if length not in packed.bounds or length == 0:
+            assert damage[-1].before_seq == 0
+            assert packed.named(damage) == {e.seq for e in packed.entries[len(read) :]}, length
+
+
+def test_bytes_after_the_last_frame_are_damage_and_cost_nothing(packed: Packed) -> None:
+    read, damage = packed.read(packed.data + b"rubbish")
+    assert [entry for entry, _ in read] == packed.entries
+    assert [(d.offset, d.after_seq, d.before_seq) for d in damage] == [(packed.ends[-1], 40, 0)]
+
+
+def test_what_is_in_front_of_the_damage_in_its_frame_is_read(large: Large) -> None:
+    packed = large
+    data = bytearray(packed.data)
+    middle = len(data) // 2
+    data[middle : middle + 4096] = bytes(4096)
+    packed.path.write_bytes(data)
+    read, journal = packed.read()
+    assert journal.ending is Ending.CLEAN
+    (damage,) = journal.damage
+    assert FRAME_BYTES * 1.2 < damage.offset < FRAME_BYTES * 1.8
+    assert damage.offset + damage.length == packed.begin(2 * FRAME_BYTES)
+    assert read == packed.entries[: damage.after_seq] + packed.entries[damage.before_seq - 1 :]
+    assert str(damage).endswith(f"entries {damage.after_seq + 1} to {damage.before_seq - 1} are lost")
+
+
+def test_recording_goes_on_after_a_damaged_file_and_all_that_is_lost_is_named(large: Large, tmp_path: Path) -> None:
+    packed = large
     packed.path.write_bytes(packed.data[: len(packed.data) * 9 // 10])
     read, journal = packed.read()
     assert read == packed.entries[: len(read)]

@@ -135,16 +135,19 @@ def test_a_list_of_instruments_that_is_gone_or_damaged_is_told_once_and_taken_fr
     assert pq.ParquetFile(kept).read().replace_schema_metadata().equals(before)
 
 
-def test_a_day_file_that_is_gone_is_told_and_a_list_that_nothing_else_has_is_missed_in_words(
+def test_a_day_file_that_is_gone_or_damaged_is_mended_by_a_rebuild_that_misses_the_list_nothing_else_has_in_words(
     with_day_file: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with_day_file.duckdb_path(DATE).unlink()
-    assert says(with_day_file, "2026-11-23.duckdb", "is gone")
+    path = with_day_file.duckdb_path(DATE)
+    path.unlink()
+    assert says(with_day_file, path.name, "is gone")
+    path.write_bytes(b"nothing" * 1000)
+    assert says(with_day_file, path.name, "cannot be read")
     with_day_file.instruments_path(DATE).unlink()
-    rebuild(with_day_file, DATE)
+    rebuild(with_day_file, DATE, duckdb=False)
     assert f"{with_day_file.instruments_path(DATE)} is gone or damaged, and nothing else has its rows" in caplog.text
     assert LIST not in json.loads(with_day_file.manifest_path(DATE).read_bytes())["files"]
-    assert with_day_file.duckdb_path(DATE).exists()
+    assert path.exists()
     assert verify(with_day_file, DATE).differences == ()
 
 
@@ -153,8 +156,6 @@ def test_a_list_that_was_exchanged_is_told_unless_it_was_downloaded_after_the_se
     assert verify(with_day_file, DATE).differences == (f"{LIST}: not the file that was sealed",)
     write_instruments(with_day_file, ["A", "C"], SystemClock.wall_ns())
     assert verify(with_day_file, DATE).differences == ()
-    seal(with_day_file, DATE)
-    assert listed_symbols(with_day_file) == [["A", "C"], ["A", "C"]]
 
 
 def test_a_manifest_of_a_version_that_did_not_name_the_list_agrees(with_day_file: Store) -> None:
@@ -178,7 +179,7 @@ def test_the_list_survives_a_day_file_that_is_made_anew_while_recording(store: S
     assert listed_symbols(store) == [["A", "B"], ["A", "B"]]
 
 
-def test_what_was_changed_in_the_day_file_is_found_and_mended_by_a_rebuild(with_day_file: Store) -> None:
+def test_what_was_changed_in_the_day_file_is_found(with_day_file: Store) -> None:
     path = with_day_file.duckdb_path(DATE)
     for statement, words in {
         "UPDATE ticks SET ltp = ltp + 0.05": ("ticks is not what Parquet has",),
@@ -187,10 +188,6 @@ def test_what_was_changed_in_the_day_file_is_found_and_mended_by_a_rebuild(with_
         with duckdb.connect(str(path)) as session:
             session.execute(f"{statement} WHERE seq = (SELECT max(seq) FROM ticks)")
         assert says(with_day_file, path.name, *words)
-    path.write_bytes(b"nothing" * 1000)
-    assert says(with_day_file, path.name, "cannot be read")
-    rebuild(with_day_file, DATE, duckdb=False)
-    assert verify(with_day_file, DATE).differences == ()
 
 
 def test_damage_in_the_journal_is_found_with_its_place(sealed: Store) -> None:
@@ -500,16 +497,17 @@ def test_a_part_that_is_published_meanwhile_is_no_difference(flushed: Recording)
     assert (report.differences, report.skipped, report.ticks) == ((), (), before)
 
 
-def test_a_date_that_is_sealed_meanwhile_is_read_again(store: Store) -> None:
-    recording = begun(store)
-    recording.close()
+def test_a_date_that_is_sealed_meanwhile_is_read_again(journalled: Store, written: Written, days_to_copy: Path) -> None:
+    store = journalled
+    PartWriter(store, DATE).flush(written.last_seq, final=True)
 
     def seal_once(what: str, _share: float) -> None:
         if what == "reading Parquet" and not store.settled(DATE):
-            seal(store, DATE, duckdb=False)
+            shutil.rmtree(store.root)
+            shutil.copytree(days_to_copy / "sealed", store.root)
 
     report = verify(store, DATE, seal_once)
-    assert (report.sealed, report.differences, report.ticks) == (True, (), recording.written.ticks)
+    assert (report.sealed, report.differences, report.ticks) == (True, (), written.ticks)
 
 
 def test_a_damaged_header_of_the_journal_costs_no_entry(two_parts: Store) -> None:

@@ -1,5 +1,6 @@
 import copy
 import shutil
+import sys
 from pathlib import Path
 
 import duckdb
@@ -98,7 +99,6 @@ def test_a_row_group_is_small_enough_for_the_memory_of_its_writer(tmp_path: Path
 
 def test_an_append_takes_every_part_it_has_not_taken(appended: Recording) -> None:
     recording, store = appended, appended.store
-    assert held(store) == (recording.written.last_seq, KEYS)
     recording.run()
     for _ in range(2):
         grow(store, recording)
@@ -138,6 +138,19 @@ def test_a_reader_makes_the_append_be_caught_up_later(appended: Recording) -> No
         dayfile.append(store, DATE)
     dayfile.append(store, DATE)
     assert_same_rows(store)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let a file be replaced that is open")
+def test_a_reader_does_not_stop_the_file_from_being_made_anew_and_goes_on_reading_the_old_one(
+    appended: Recording,
+) -> None:
+    store = appended.store
+    with reading(store.duckdb_path(DATE)) as count:
+        appended.run()
+        grow(store, appended)
+        dayfile.rebuild(store, DATE)
+        assert count() == KEYS
+    assert held(store) == (appended.written.last_seq, appended.written.ticks)
 
 
 def test_two_writers_do_not_meet(store: Store) -> None:
@@ -192,12 +205,13 @@ def test_a_rebuilt_file_holds_the_same_rows(journalled: Store, written: Written)
     before = {name: ordered(rows) for name, rows in tables(store).items()}
     store.duckdb_path(DATE).unlink()
     dayfile.rebuild(store, DATE)
-    assert held(store) == (written.last_seq, written.ticks)
-    assert {name: ordered(rows) for name, rows in tables(store).items()} == before
+    after = tables(store)
+    assert after["ticks"].num_rows == written.ticks
+    assert {name: ordered(rows) for name, rows in after.items()} == before
     stored = [
         seq for path in coverage(store, DATE).ticks_files for seq in pq.ParquetFile(path).read()["seq"].to_pylist()
     ]
-    assert table(store, "ticks")["seq"].to_pylist() == stored
+    assert after["ticks"]["seq"].to_pylist() == stored
     assert [path.name for path in store.duckdb_path(DATE).parent.iterdir()] == [f"{DATE}.duckdb"]
 
 
@@ -207,7 +221,6 @@ def test_a_file_of_another_schema_version_is_built_anew(appended: Recording) -> 
         session.execute("UPDATE tickrec SET schema_version = 0")
         session.execute("ALTER TABLE ticks DROP COLUMN vtt")
     dayfile.append(store, DATE)
-    assert held(store) == (appended.written.last_seq, KEYS)
     assert_same_rows(store)
 
 
@@ -226,8 +239,6 @@ def test_something_else_under_its_name_is_not_touched_and_names_with_the_letters
         day_contents.contents(path)
     path.unlink()
     dayfile.append(store, DATE)
-    assert_same_rows(store)
-    dayfile.rebuild(store, DATE)
     assert_same_rows(store)
 
 

@@ -31,7 +31,7 @@ def test_the_journal_alone_holds_every_row(store: Store) -> None:
 def test_rows_are_the_same_wherever_the_flushes_fall(store: Store) -> None:
     last = write_day(store, messages=6, instruments=8).last_seq
     whole = snapshot(store)
-    for step in (3, 7, 20):
+    for step in (3, 8):
         for part in store.root.rglob("part-*.parquet"):
             part.unlink()
         writer = PartWriter(store, DATE)
