@@ -2,14 +2,11 @@
 
 import pytest
 
-from tests.days import DATE
 from tests.query.fixtures import Row, at
 from tests.query.test_bars import EXCHANGE, LOST, TICKS, trade, write
 from tests.query.test_missing import KEY
 from tickrec.check.bar_differences import BarDifferences, bar_differences
-from tickrec.query.date_range import DateRange
 from tickrec.query.session import Session
-from tickrec.store.paths import Store
 
 
 def minute(time: str, prices: tuple[float, float, float, float], volume: int | None) -> Row:
@@ -28,14 +25,13 @@ SAME = [
 ]
 
 
-def differences(store: Store) -> BarDifferences:
-    with Session(store, DateRange(DATE, DATE)) as session:
-        return bar_differences(session)[KEY]
+def differences(asking: Session) -> BarDifferences:
+    return bar_differences(asking)[KEY]
 
 
-def test_the_same_minutes_do_not_differ(store: Store) -> None:
-    write(store, OURS, SAME)
-    assert differences(store) == BarDifferences(4, 0, 0, 0, 0.0, 0)
+def test_the_same_minutes_do_not_differ(asking: Session) -> None:
+    write(asking.store, OURS, SAME)
+    assert differences(asking) == BarDifferences(4, 0, 0, 0, 0.0, 0)
 
 
 @pytest.mark.parametrize(
@@ -48,22 +44,22 @@ def test_the_same_minutes_do_not_differ(store: Store) -> None:
     ],
 )
 def test_what_differs_is_counted_and_told(
-    store: Store, place: int, bar: Row, expected: tuple[int, int, int, int, float, int]
+    asking: Session, place: int, bar: Row, expected: tuple[int, int, int, int, float, int]
 ) -> None:
-    write(store, OURS, [*SAME[:place], bar, *SAME[place + 1 :]])
-    found = differences(store)
+    write(asking.store, OURS, [*SAME[:place], bar, *SAME[place + 1 :]])
+    found = differences(asking)
     assert found._replace(widest_percent=0.0) == BarDifferences(*expected)._replace(widest_percent=0.0)
     assert found.widest_percent == pytest.approx(expected[4])
 
 
-def test_a_minute_that_one_side_lacks_differs(store: Store) -> None:
-    write(store, OURS, [SAME[0], *SAME[2:]])
-    assert differences(store)[:4] == (4, 1, 1, 1)
-    write(store, [*OURS[:3], *OURS[4:]], SAME)
-    assert differences(store)[:4] == (4, 2, 1, 2)
+def test_a_minute_that_one_side_lacks_differs(asking: Session) -> None:
+    write(asking.store, OURS, [SAME[0], *SAME[2:]])
+    assert differences(asking)[:4] == (4, 1, 1, 1)
+    write(asking.store, [*OURS[:3], *OURS[4:]], SAME)
+    assert differences(asking)[:4] == (4, 2, 1, 2)
 
 
-def test_minutes_that_were_not_recorded_whole_are_left_out(store: Store) -> None:
-    write(store, TICKS, EXCHANGE, gaps=LOST)
-    found = differences(store)
+def test_minutes_that_were_not_recorded_whole_are_left_out(asking: Session) -> None:
+    write(asking.store, TICKS, EXCHANGE, gaps=LOST)
+    found = differences(asking)
     assert found.bars == len(EXCHANGE) - 3

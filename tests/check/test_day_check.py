@@ -75,7 +75,7 @@ def test_a_gap_costs_its_seconds_and_what_traded_beyond_the_next_ticks_own_trade
     store: Store, begins: str, missing_s: float
 ) -> None:
     """A gap begins at the time of its last message less the lateness of that: ticks that came late lie in it."""
-    before, after = every(10, ("09:15", "10:00")), every(10, ("10:00:30", "15:29:50"))
+    before, after = every(10, ("09:15", "10:00")), every(60, ("10:00:30", "15:29:30"))
     ticks = [*grown(before, 10), *grown(after, 10_000, start=10 * len(before) + 500)]
     write(
         store,
@@ -112,7 +112,7 @@ def test_a_snapshot_behind_a_gap_tells_all_of_it(store: Store) -> None:
 def test_what_traded_before_a_late_start_is_missing(store: Store) -> None:
     ticks = [
         tick(9, "09:31:10", key=KEY, symbol="A", snapshot=True, vtt=40_000, ltq=5),
-        *grown(every(10, ("09:31:20", "15:29:50")), 10, start=40_010),
+        *grown(every(60, ("09:31:20", "15:29:20")), 10, start=40_010),
     ]
     late = {
         "connections": [connected(9, "09:31", "15:45")],

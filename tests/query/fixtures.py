@@ -1,7 +1,9 @@
 """Stores to ask: days written from chosen rows, and days recorded, flushed and sealed step by step."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+import functools
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +40,25 @@ def write_sealed(store: Store, date: dt.date, tables: Mapping[str, Iterable[Row]
     """A sealed date whose tables hold just these rows."""
     empty = {name: () for name in schema.SMALL_TABLES} if "ticks" in tables else {}
     for name, rows in {**empty, **tables}.items():
-        table = pa.Table.from_pylist(list(rows), schema=schema.TABLES[name])
-        if name == "ticks":
-            table = table.sort_by([("instrument_key", "ascending"), ("seq", "ascending")])
-        footer = Footer(1, last_seq, History().to_text()).to_metadata()
         path = store.sealed_path(name, date)
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table.replace_schema_metadata(footer), path)
+        path.write_bytes(_file(name, list(rows), last_seq) if rows else _empty_file(name, last_seq))
+
+
+@functools.cache
+def _empty_file(name: str, last_seq: int) -> bytes:
+    return _file(name, (), last_seq)
+
+
+def _file(name: str, rows: Sequence[Row], last_seq: int) -> bytes:
+    """A sealed file of a table."""
+    table = pa.Table.from_pylist(rows, schema=schema.TABLES[name])
+    if name == "ticks":
+        table = table.sort_by([("instrument_key", "ascending"), ("seq", "ascending")])
+    footer = Footer(1, last_seq, History().to_text()).to_metadata()
+    file = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(footer), file)
+    return file.getvalue()
 
 
 def seal_parts(store: Store, date: dt.date) -> None:

@@ -21,7 +21,6 @@ from tickrec.files import Lock
 from tickrec.query import answers
 from tickrec.query.answers import Written, write_file, write_stdout
 from tickrec.query.cells import readable
-from tickrec.query.date_range import DateRange
 from tickrec.query.session import Result, Session
 from tickrec.store.paths import Store
 
@@ -109,7 +108,7 @@ def test_counting_gives_up_when_there_are_very_many(session: Session) -> None:
 
 
 @pytest.mark.parametrize("format", answers.FORMATS)
-@pytest.mark.parametrize("limit", [0, 1, 7, 20000, 30001])
+@pytest.mark.parametrize("limit", [0, 7, 20000, 30001])
 def test_a_limit_is_exact_in_every_format(session: Session, format: str, limit: int) -> None:
     result = session.execute("SELECT range AS n FROM range(30000)", format=format)
     written = write_stdout(result, limit=limit, is_tty=True, out=io.StringIO())
@@ -282,24 +281,22 @@ def test_a_query_that_fails_half_way_leaves_the_old_file(session: Session, tmp_p
 
 
 @pytest.mark.parametrize("ending", answers.FILES)
-def test_an_export_leaves_a_recording_what_its_journal_needs(tmp_path: Path, ending: str) -> None:
+def test_an_export_leaves_a_recording_what_its_journal_needs(asking: Session, tmp_path: Path, ending: str) -> None:
     """The journal of the date before was larger than this disk has room for."""
-    store = Store(tmp_path / "data")
-    write_sealed(store, DATE, {"ticks": [tick(1, "09:15", ltp=1.0)]})
+    store = asking.store
     before = store.journal(DATE - dt.timedelta(days=1))
-    for folder in (before, store.journal(DATE), store.state):
+    for folder in (before, store.journal(DATE), store.root / "ticks", store.state):
         folder.mkdir(parents=True)
     with (before / "0001.journal").open("wb") as file:
         file.truncate(8 * 10**12)
     path = tmp_path / f"rows{ending}"
-    with Session(store, DateRange(DATE, DATE)) as session:
-        sql = "FROM ticks, range(30000)"
-        with Lock(store.record_lock) as lock:
-            lock.acquire({"doing": "recording"})
-            with pytest.raises(UsageError, match=r"cannot be written: .*must be free"):
-                write_file(session.execute(sql, format=ending[1:]), path)
-            assert [each.name for each in tmp_path.iterdir()] == ["data"]
-        assert write_file(session.execute(sql, format=ending[1:]), path).rows == 30_000
+    sql = "FROM range(30000)"
+    with Lock(store.record_lock) as lock:
+        lock.acquire({"doing": "recording"})
+        with pytest.raises(UsageError, match=r"cannot be written: .*must be free"):
+            write_file(asking.execute(sql, format=ending[1:]), path)
+        assert not any(tmp_path.iterdir())
+    assert write_file(asking.execute(sql, format=ending[1:]), path).rows == 30_000
 
 
 def test_files_are_refused_by_name_and_place(session: Session, store: Store, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_without_a_gap_they_are_candles(asking: Session) -> None:
     recording.updates(250, 4, every_ms=6000)
     recording.close()
     PartWriter(asking.store, days.DATE).flush(recording.written.last_seq, final=True)
-    for interval in ("1 minute", "7 minutes", "1 hour", "1 day"):
+    for interval in ("1 minute", "7 minutes", "1 day"):
         candles = answer(asking, f"SELECT * EXCLUDE (vwap) FROM candles('{interval}')")
         assert len(candles) >= 5
         rows = answer(asking, f"SELECT * EXCLUDE (vwap) FROM bars('{interval}')")

@@ -1,6 +1,7 @@
 """Tables in narrow terminals: what gives way, what is said once, and what is never cut."""
 
 import datetime as dt
+import functools
 import io
 from typing import Any
 
@@ -17,13 +18,16 @@ DATE = dt.date(2026, 11, 23)
 UTC = pa.timestamp("us", tz="UTC")
 
 
+@functools.cache
+def connection() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect()
+
+
 def laid_out(table: pa.Table, width: int | None, whole: bool = True) -> tuple[Grid, pa.Table]:
     """The table as a query makes it for people, and its grid."""
-    with duckdb.connect() as connection:
-        rows = connection.from_arrow(table)
-        kinds = [kind.id for kind in rows.types]
-        cells = for_people(rows).to_arrow_table()
-    return Grid(cells, kinds, width, whole), cells
+    rows = connection().from_arrow(table)
+    cells = for_people(rows).to_arrow_table()
+    return Grid(cells, [kind.id for kind in rows.types], width, whole), cells
 
 
 def shown(table: pa.Table, width: int | None, whole: bool = True) -> list[str]:

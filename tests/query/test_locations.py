@@ -19,7 +19,7 @@ def test_where_a_store_lies_is_never_data(tmp_path: Path, folder: str) -> None:
     write_sealed(other, DATE, {"ticks": [tick(7, "10:00", ltp=7.0)]})
     store = Store(tmp_path / folder / "data")
     write_sealed(store, DATE, {"ticks": [tick(1, "10:00", ltp=1.0), tick(2, "10:01", ltp=2.0)]})
-    days.write_day(store, DATE.replace(day=24), messages=3, instruments=4)
+    write_sealed(store, DATE.replace(day=24), {"ticks": [tick(1, "10:00", ltp=3.0)]})
     with Session(store) as session:
         rows = answer(session, f"SELECT date, seq, mode, symbol FROM ticks WHERE date <= '{DATE}' ORDER BY seq")
         dates = answer(session, "SELECT DISTINCT date FROM ticks ORDER BY date")

@@ -236,18 +236,19 @@ def write_ticked(store: Store, rows: list[Row]) -> None:
     write(
         store,
         ticks=rows,
+        sessions=[session(1, "10:20", "11:40")],
         connections=[connected(9, "09:00", "15:45")],
         subscriptions=[asked(2, "09:00", "09:00:01", key=key) for key in keys],
     )
 
 
-LIVELY = every(10, ("09:15:01", "15:29:59"))
+LIVELY = every(10, ("10:20:01", "11:39:59"))
 
 
 def test_one_that_stops_while_it_traded_and_others_tick_is_stale(asking: Session) -> None:
-    mine = every(10, ("09:15:01", "11:02:01"), ("11:09", "15:29:58"))
+    mine = every(10, ("10:20:01", "11:02:01"), ("11:09", "11:39:58"))
     rows = ticks(mine, KEY, 1)
-    for row in rows[-len(every(10, ("11:09", "15:29:58"))) :]:
+    for row in rows[-len(every(10, ("11:09", "11:39:58"))) :]:
         row["vtt"] += 41_200
     write_ticked(asking.store, [*rows, *ticks(LIVELY, OTHER, 2)])
     assert missing(asking) == [("11:02:01", "11:09", STALE)]
@@ -255,44 +256,52 @@ def test_one_that_stops_while_it_traded_and_others_tick_is_stale(asking: Session
 
 
 def test_one_that_did_not_trade_meanwhile_is_not(asking: Session) -> None:
-    mine = every(10, ("09:15:01", "11:02:01"), ("11:09", "15:29:58"))
+    mine = every(10, ("10:20:01", "11:02:01"), ("11:09", "11:39:58"))
     write_ticked(asking.store, [*ticks(mine, KEY, 1), *ticks(LIVELY, OTHER, 2)])
     assert missing(asking) == []
 
 
 def test_an_index_has_only_its_rhythm(asking: Session) -> None:
-    mine = every(10, ("09:15:01", "11:02:01"), ("11:09", "15:29:58"))
+    mine = every(10, ("10:20:01", "11:02:01"), ("11:09", "11:39:58"))
     write_ticked(asking.store, [*ticks(mine, KEY, 1, volume=None), *ticks(LIVELY, OTHER, 2)])
     assert missing(asking) == [("11:02:01", "11:09", STALE)]
 
 
 def test_when_the_whole_connection_was_mute_nobody_is_stale(asking: Session) -> None:
-    spans = ("09:15:01", "11:02:01"), ("11:22:07", "15:29:58")
+    spans = ("10:20:01", "11:02:01"), ("11:22:07", "11:39:58")
     rows = [*ticks(every(10, *spans), KEY, 1, volume=None), *ticks(every(10, *spans), OTHER, 2, volume=None)]
     write_ticked(asking.store, rows)
     assert missing(asking) == missing(asking, OTHER) == []
 
 
-@pytest.mark.parametrize(
-    ("spacing", "silence", "stale"),
-    [(10, 190, False), (10, 215, True), (1, 29, False), (1, 32, True), (120, 3600, False)],
-    ids=["19 times its spacing", "21 times", "29 seconds", "32 seconds", "too seldom to tell"],
-)
-def test_it_is_its_own_rhythm_that_counts(asking: Session, spacing: float, silence: int, stale: bool) -> None:
-    resumed = at("11:00") + dt.timedelta(seconds=silence)
-    mine = [*every(spacing, ("10:20", "11:00")), resumed]
-    later = [moment for moment in every(10, ("11:00", "15:29:58")) if moment > resumed]
-    write_ticked(asking.store, [*ticks([*mine, *later], KEY, 1, volume=None), *ticks(LIVELY, OTHER, 2)])
-    assert [why for _, _, why in missing(asking)] == [STALE] * stale
+def test_it_is_its_own_rhythm_that_counts(asking: Session) -> None:
+    cases = {
+        "19 times its spacing": (10, 190, False),
+        "21 times": (10, 215, True),
+        "29 seconds": (1, 29, False),
+        "32 seconds": (1, 32, True),
+        "too seldom to tell": (120, 2100, False),
+    }
+    rows = ticks(LIVELY, OTHER, 2)
+    for name, (spacing, silence, _) in cases.items():
+        resumed = at("11:00") + dt.timedelta(seconds=silence)
+        later = [moment for moment in every(10, ("11:00", "11:39:58")) if moment > resumed]
+        rows += ticks([*every(spacing, ("10:30", "11:00")), resumed, *later], name, 1, volume=None)
+    write_ticked(
+        asking.store, [row | {"instrument_key": f"NSE_EQ|{row['instrument_key'].split('|')[-1]}"} for row in rows]
+    )
+    found = missing_of_all(asking)
+    for name, (_, _, stale) in cases.items():
+        assert [why for _, _, why in found[f"NSE_EQ|{name}"]] == [STALE] * stale, name
 
 
 def test_one_that_never_ticks_again_is_stale_to_the_end_and_a_snapshot_is_no_tick(asking: Session) -> None:
-    mine = ticks(every(10, ("09:15:01", "14:00:01")), KEY, 1)
-    shown = tick(10**5 + 1, "14:30", key=KEY, snapshot=True, vtt=10**6, ltq=1)
+    mine = ticks(every(10, ("10:20:01", "11:00:01")), KEY, 1)
+    shown = tick(10**5 + 1, "11:20", key=KEY, snapshot=True, vtt=10**6, ltq=1)
     write_ticked(asking.store, [*mine, shown, *ticks(LIVELY, OTHER, 2)])
-    assert missing(asking) == [("14:00:01", "15:30", STALE)]
-    assert missing_at(asking.store, now="14:01:20") == []
-    assert missing_at(asking.store, now="14:10") == [("14:00:01", "14:10", STALE)]
+    assert missing(asking) == [("11:00:01", "11:40", STALE)]
+    assert missing_at(asking.store, now="11:01:20") == []
+    assert missing_at(asking.store, now="11:10") == [("11:00:01", "11:10", STALE)]
 
     shown["vtt"] = mine[-1]["vtt"]
     write_ticked(asking.store, [*mine, shown, *ticks(LIVELY, OTHER, 2)])
@@ -300,11 +309,12 @@ def test_one_that_never_ticks_again_is_stale_to_the_end_and_a_snapshot_is_no_tic
 
 
 def test_a_gap_in_a_stale_time_is_a_gap(asking: Session) -> None:
-    mine = ticks(every(10, ("09:15:01", "11:02:01"), ("11:30", "15:29:58")), KEY, 1, volume=None)
-    others = ticks(every(10, ("09:15:01", "11:10"), ("11:11", "15:29:59")), OTHER, 2)
+    mine = ticks(every(10, ("10:20:01", "11:02:01"), ("11:30", "11:39:58")), KEY, 1, volume=None)
+    others = ticks(every(10, ("10:20:01", "11:10"), ("11:11", "11:39:59")), OTHER, 2)
     write(
         asking.store,
         ticks=[*mine, *others],
+        sessions=[session(1, "10:20", "11:40")],
         connections=[connected(8, "09:00", "11:10:01"), connected(9, "11:10:55", "15:45")],
         subscriptions=[
             asked(s, t, a, key=key)

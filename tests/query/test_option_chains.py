@@ -23,6 +23,12 @@ OPEN = at("09:15")
 CHANGES = ("ltp", "oi", "iv", "delta", "theta", "gamma", "vega", "rho")
 
 
+@pytest.fixture
+def store(asking: Session) -> Store:
+    """The store of the session that these tests share, in which nothing is."""
+    return asking.store
+
+
 def contracts() -> list[Row]:
     return [
         {
@@ -119,51 +125,48 @@ def model_summary(rows: Sequence[Row], width: dt.timedelta) -> Iterator[Row]:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_a_chain_is_what_was_known_and_how_it_has_changed(store: Store, seed: int) -> None:
+def test_a_chain_is_what_was_known_and_how_it_has_changed(asking: Session, store: Store, seed: int) -> None:
     rows = random_day(random.Random(seed))
     write_sealed(store, DATE, {"ticks": rows, "instruments": contracts()})
-    with Session(store) as session:
-        for moment in ("09:10:00", "09:15:30", "10:00:00", "10:20:00"):
-            found = answer(session, f"FROM option_chain('NIFTY', '{moment}')")
-            expected = {(each["expiry"], each["strike"]): each for each in model_chain(rows, at(moment))}
-            assert len(found) >= 7 or moment < "10"
-            for line in found:
-                rounded = {n: round(v, 6) if n.endswith("_change") and v is not None else v for n, v in line.items()}
-                assert rounded == expected[line["expiry"], line["strike"]]
+    for moment in ("09:10:00", "09:15:30", "10:00:00", "10:20:00"):
+        found = answer(asking, f"FROM option_chain('NIFTY', '{moment}')")
+        expected = {(each["expiry"], each["strike"]): each for each in model_chain(rows, at(moment))}
+        assert len(found) >= 7 or moment < "10"
+        for line in found:
+            rounded = {n: round(v, 6) if n.endswith("_change") and v is not None else v for n, v in line.items()}
+            assert rounded == expected[line["expiry"], line["strike"]]
 
 
-def test_a_chain_may_be_of_one_expiry_and_a_range_of_strikes(store: Store) -> None:
+def test_a_chain_may_be_of_one_expiry_and_a_range_of_strikes(asking: Session, store: Store) -> None:
     write_sealed(store, DATE, {"ticks": random_day(random.Random(1)), "instruments": contracts()})
     narrow = f"expiry := '{EXPIRIES[1]}', lowest := 24050, highest := 24100"
-    with Session(store) as session:
-        whole = answer(session, "FROM option_chain('NIFTY', '10:00')")
-        some = answer(session, f"FROM option_chain('NIFTY', '10:00', {narrow})")
-        assert some == [row for row in whole if row["expiry"] == EXPIRIES[1] and 24_050 <= row["strike"] <= 24_100]
-        assert len(some) == 2
-        for wrong, message in [
-            ("highest := 'x'", "option_chain: x is no price"),
-            ("expiry := 'soon'", "option_chain: soon is no date"),
-            ("strikes := 5", "option_chain takes no strikes"),
-        ]:
-            with pytest.raises(UsageError, match=message):
-                session.execute(f"FROM option_chain('NIFTY', '10:00', {wrong})")
+    whole = answer(asking, "FROM option_chain('NIFTY', '10:00')")
+    some = answer(asking, f"FROM option_chain('NIFTY', '10:00', {narrow})")
+    assert some == [row for row in whole if row["expiry"] == EXPIRIES[1] and 24_050 <= row["strike"] <= 24_100]
+    assert len(some) == 2
+    for wrong, message in [
+        ("highest := 'x'", "option_chain: x is no price"),
+        ("expiry := 'soon'", "option_chain: soon is no date"),
+        ("strikes := 5", "option_chain takes no strikes"),
+    ]:
+        with pytest.raises(UsageError, match=message):
+            asking.execute(f"FROM option_chain('NIFTY', '10:00', {wrong})")
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_a_summary_is_the_open_interest_at_the_end_of_each_interval(store: Store, seed: int) -> None:
+def test_a_summary_is_the_open_interest_at_the_end_of_each_interval(asking: Session, store: Store, seed: int) -> None:
     rows = random_day(random.Random(seed))
     write_sealed(store, DATE, {"ticks": rows, "instruments": contracts()})
-    with Session(store) as session:
-        for interval, width in (("5 minutes", dt.timedelta(minutes=5)), ("1 hour", dt.timedelta(hours=1))):
-            found = answer(session, f"SELECT * EXCLUDE (date) FROM option_summary('nifty', '{interval}')")
-            assert found == sorted(model_summary(rows, width), key=lambda each: (each["expiry"], each["start"]))
-            assert len(found) > 2
-        (last_row,) = answer(session, f"FROM option_summary('{INDEX}', '1 day') WHERE expiry = '{EXPIRIES[0]}'")
-        assert last_row["start"] == at("00:00")
-        assert last_row["call_oi"] == found[len(found) // 2 - 1]["call_oi"]
+    for interval, width in (("5 minutes", dt.timedelta(minutes=5)), ("1 hour", dt.timedelta(hours=1))):
+        found = answer(asking, f"SELECT * EXCLUDE (date) FROM option_summary('nifty', '{interval}')")
+        assert found == sorted(model_summary(rows, width), key=lambda each: (each["expiry"], each["start"]))
+        assert len(found) > 2
+    (last_row,) = answer(asking, f"FROM option_summary('{INDEX}', '1 day') WHERE expiry = '{EXPIRIES[0]}'")
+    assert last_row["start"] == at("00:00")
+    assert last_row["call_oi"] == found[len(found) // 2 - 1]["call_oi"]
 
 
-def test_a_summary_opens_one_date(store: Store) -> None:
+def test_a_summary_opens_one_date(asking: Session, store: Store) -> None:
     before = DATE - dt.timedelta(days=1)
     rows = random_day(random.Random(1))
     for date in (before, DATE):
@@ -172,14 +175,13 @@ def test_a_summary_opens_one_date(store: Store) -> None:
         path = store.sealed_path("ticks", broken)
         whole = path.read_bytes()
         path.write_bytes(b"broken")
-        with Session(store, now_ns=1) as session:
-            if broken == DATE:
-                write_sealed(store, DATE + dt.timedelta(days=1), {"ticks": rows[:1], "instruments": contracts()})
-            assert len(answer(session, f"FROM option_summary('NIFTY', '1 hour'{arguments})")) > 2
+        if broken == DATE:
+            write_sealed(store, DATE + dt.timedelta(days=1), {"ticks": rows[:1], "instruments": contracts()})
+        assert len(answer(asking, f"FROM option_summary('NIFTY', '1 hour'{arguments})")) > 2
         path.write_bytes(whole)
 
 
-def test_candles_of_options_carry_their_volatility_and_open_interest(store: Store) -> None:
+def test_candles_of_options_carry_their_volatility_and_open_interest(asking: Session, store: Store) -> None:
     key = contracts()[0]["instrument_key"]
     rows = [
         tick(1, "10:00:00", key=key, symbol="X", snapshot=True, ltp=5.0, ltt="09:59:59", vtt=1, iv=0.10, oi=75.0),
@@ -187,14 +189,13 @@ def test_candles_of_options_carry_their_volatility_and_open_interest(store: Stor
         tick(3, "10:00:09", key=key, symbol="X", ltp=7.0, ltt="10:00:08", vtt=3),
     ]
     write_sealed(store, DATE, {"ticks": rows})
-    with Session(store) as session:
-        for macro in ("candles", "bars"):
-            (bar,) = answer(session, f"SELECT close, oi, iv FROM {macro}('1 minute')")
-            assert bar == {"close": 7.0, "oi": 150.0, "iv": 0.12}
+    for macro in ("candles", "bars"):
+        (bar,) = answer(asking, f"SELECT close, oi, iv FROM {macro}('1 minute')")
+        assert bar == {"close": 7.0, "oi": 150.0, "iv": 0.12}
 
 
 @pytest.mark.parametrize("source", ["replay 2026-10-05", "replay 2026-10-01, 2026-10-05"])
-def test_what_a_replay_says_is_held_against_the_servers_clock(store: Store, source: str) -> None:
+def test_what_a_replay_says_is_held_against_the_servers_clock(asking: Session, store: Store, source: str) -> None:
     """It was recorded at night, weeks later."""
     day = dt.date(2026, 10, 5)
 
@@ -211,11 +212,10 @@ def test_what_a_replay_says_is_held_against_the_servers_clock(store: Store, sour
     write_sealed(store, DATE, {"ticks": rows, "instruments": contracts()})
     store.journal(DATE).mkdir(parents=True)
     (store.journal(DATE) / "0001.journal").write_bytes(encode_header(Header(source, 1, 1)))
-    with Session(store) as session:
-        bars = answer(session, "SELECT start, close, volume FROM candles('1 minute')")
-        assert [tuple(bar.values()) for bar in bars] == [(at("10:00", day), 6.0, 1), (at("10:01", day), 7.0, 3)]
-        assert len(answer(session, "FROM feed_bars")) == 2
-        (line,) = answer(session, "SELECT call_ltp, call_ltp_change FROM option_chain('NIFTY', '10:01')")
-        assert line == {"call_ltp": 6.0, "call_ltp_change": 1.0}
-        (summary,) = answer(session, "SELECT start, call_oi FROM option_summary('NIFTY', '1 hour')")
-        assert summary == {"start": at("09:15", day), "call_oi": 75.0}
+    bars = answer(asking, "SELECT start, close, volume FROM candles('1 minute')")
+    assert [tuple(bar.values()) for bar in bars] == [(at("10:00", day), 6.0, 1), (at("10:01", day), 7.0, 3)]
+    assert len(answer(asking, "FROM feed_bars")) == 2
+    (line,) = answer(asking, "SELECT call_ltp, call_ltp_change FROM option_chain('NIFTY', '10:01')")
+    assert line == {"call_ltp": 6.0, "call_ltp_change": 1.0}
+    (summary,) = answer(asking, "SELECT start, call_oi FROM option_summary('NIFTY', '1 hour')")
+    assert summary == {"start": at("09:15", day), "call_oi": 75.0}

@@ -4,6 +4,7 @@ import datetime as dt
 import gc
 import json
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -36,6 +37,12 @@ from tickrec.upstox.decode.peek import count_feeds, served_keys
 
 DATE = days.DATE
 NEXT = DATE + dt.timedelta(days=1)
+
+
+@pytest.fixture
+def store(asking: Session) -> Store:
+    """The store of the session that these tests share, in which nothing is."""
+    return asking.store
 
 
 def as_journal(store: Store, last_seq: int) -> None:
@@ -71,15 +78,24 @@ def as_sealed_with_parts_left(store: Store, last_seq: int) -> None:
         path.write_bytes(data)
 
 
-STATES = [as_journal, as_parts_and_tail, as_parts, as_sealed, as_sealed_and_going_on, as_sealed_with_parts_left]
+State = Callable[[Store, int], None]
+STATES: list[State] = [
+    as_journal,
+    as_parts_and_tail,
+    as_parts,
+    as_sealed,
+    as_sealed_and_going_on,
+    as_sealed_with_parts_left,
+]
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_every_tick_comes_once_wherever_it_is_stored(journalled: Store, written: days.Written, state) -> None:  # type: ignore[no-untyped-def]
+def test_every_tick_comes_once_wherever_it_is_stored(
+    asking: Session, journalled: Store, written: days.Written, state: State
+) -> None:
     store = journalled
     state(store, written.last_seq)
-    with Session(store) as session:
-        rows = answer(session, "SELECT date, seq, instrument_key, vtt FROM ticks")
+    rows = answer(asking, "SELECT date, seq, instrument_key, vtt FROM ticks")
     expected = Counter(
         (DATE, seq, key, feed.fullFeed.marketFF.vtt if feed.fullFeed.HasField("marketFF") else None)
         for seq, _, _, key, feed in feeds(store)
@@ -99,7 +115,7 @@ def ledger_rows(store: Store) -> dict[str, Counter[str]]:
 
 @pytest.mark.usefixtures("recorded")
 @pytest.mark.parametrize("state", STATES[:3])
-def test_small_tables_come_once_too_with_what_is_still_open(store: Store, state) -> None:  # type: ignore[no-untyped-def]
+def test_small_tables_come_once_too_with_what_is_still_open(asking: Session, store: Store, state: State) -> None:
     recording = days.Recording(store, instruments=12)
     recording.run()
     recording.connect(silent=["NSE_EQ|SILENT"])
@@ -109,46 +125,43 @@ def test_small_tables_come_once_too_with_what_is_still_open(store: Store, state)
     recording.updates(20, 3)
     state(store, recording.written.last_seq)
     expected = ledger_rows(store)
-    with Session(store) as session:
-        for table in ("gaps", "connections", "subscriptions"):
-            result = session.execute(f"SELECT * EXCLUDE (date) FROM {table}")
-            rows = pa.Table.from_batches(result.batches(), result.schema).cast(schema.TABLES[table]).to_pylist()
-            assert Counter(map(str, rows)) == expected[table]
-            assert rows
+    for table in ("gaps", "connections", "subscriptions"):
+        result = asking.execute(f"SELECT * EXCLUDE (date) FROM {table}")
+        rows = pa.Table.from_batches(result.batches(), result.schema).cast(schema.TABLES[table]).to_pylist()
+        assert Counter(map(str, rows)) == expected[table]
+        assert rows
 
 
-def test_a_store_without_anything_has_every_table(store: Store) -> None:
-    with Session(store) as session:
-        for name in schema.TABLES:
-            result = session.execute(f"SELECT * FROM {name}")
-            assert result.schema.names == ["date", *schema.TABLES[name].names]
-            assert list(result.batches()) == []
-        assert answer(session, "SELECT count(*) AS n FROM candles('1 minute')") == [{"n": 0}]
-        assert answer(session, "SELECT count(*) AS n FROM latest") == [{"n": 0}]
+def test_a_store_without_anything_has_every_table(asking: Session) -> None:
+    for name in schema.TABLES:
+        result = asking.execute(f"SELECT * FROM {name}")
+        assert result.schema.names == ["date", *schema.TABLES[name].names]
+        assert list(result.batches()) == []
+    assert answer(asking, "SELECT count(*) AS n FROM candles('1 minute')") == [{"n": 0}]
+    assert answer(asking, "SELECT count(*) AS n FROM latest") == [{"n": 0}]
 
 
-@pytest.mark.parametrize("locked", [True, False])
-def test_a_query_changes_nothing_in_the_store(journalled: Store, written: days.Written, locked: bool) -> None:
-    store = journalled
-    as_parts_and_tail(store, written.last_seq)
-    before = tree(store.root)
-    with Session(store, locked=locked) as session:
-        answer(session, "SUMMARIZE ticks")
-        answer(session, "SHOW ALL TABLES")
-        answer(session, "PIVOT (FROM candles('1 minute')) ON symbol USING sum(volume) GROUP BY start")
-    assert tree(store.root) == before
+def test_a_query_changes_nothing_in_the_store(asking: Session, journalled: Store, written: days.Written) -> None:
+    as_parts_and_tail(journalled, written.last_seq)
+    before = tree(journalled.root)
+    pivot = "PIVOT (FROM candles('1 minute')) ON symbol USING sum(volume) GROUP BY start"
+    for sql in ("SUMMARIZE ticks", "SHOW ALL TABLES", pivot):
+        answer(asking, sql)
+    with Session(journalled, locked=False) as session:
+        answer(session, pivot)
+    assert tree(journalled.root) == before
 
 
-def test_what_was_recorded_since_is_in_the_next_answer(store: Store) -> None:
-    recording = days.Recording(store)
+def test_what_was_recorded_since_is_in_the_next_answer(asking: Session, store: Store) -> None:
+    recording = days.Recording(store, instruments=4)
     recording.run()
     recording.connect()
     recording.updates(1)
     count = "SELECT count(*) AS n, max(seq) AS last FROM ticks"
-    with Session(store) as session, tickrec.open(store.root) as day:
+    with tickrec.open(store.root) as day:
         for _ in range(3):
             expected = {"n": recording.written.ticks, "last": recording.written.last_seq}
-            assert answer(session, count) == [expected]
+            assert answer(asking, count) == [expected]
             assert day.sql(count).fetchall() == [tuple(expected.values())]
             recording.updates(5)
 
@@ -161,7 +174,6 @@ def test_dates_narrow_every_table(store: Store) -> None:
         days.write_day(store, date, messages=3, instruments=4)
     everything = "SELECT list(DISTINCT date ORDER BY date) AS dates FROM {}".format
     for chosen, expected in [
-        (DateRange(), dates),
         (DateRange(dates[1], dates[2]), dates[1:3]),
         (DateRange(last=dates[0]), dates[:1]),
         (DateRange(first=dates[3]), dates[3:]),
@@ -172,154 +184,152 @@ def test_dates_narrow_every_table(store: Store) -> None:
             assert (gaps["dates"] or []) == [date for date in expected if date in dates[2:]]
 
 
-def test_a_question_about_some_dates_looks_at_no_other(store: Store) -> None:
-    for date in (DATE, NEXT):
-        days.write_day(store, date, messages=20, instruments=4)
-        seal(store, date, duckdb=False)
+def test_a_question_about_some_dates_looks_at_no_other(asking: Session, store: Store) -> None:
+    write_sealed(store, DATE, {"ticks": [tick(1, "09:15", ltp=1.0)]})
+    written = days.write_day(store, NEXT, messages=20, instruments=4)
+    PartWriter(store, NEXT).flush(written.last_seq, final=True)
+    seal_parts(store, NEXT)
+    shutil.rmtree(store.journal(NEXT))
     empty = set()
-    with Session(store) as session:
-        for name in BY_DATE:
-            source = {"candles": "candles('1 second')", "spikes": "spikes('1 minute', 0.0001)"}.get(name, name)
-            rows = answer(session, f"FROM {source} WHERE date = '{NEXT}' ORDER BY ALL")
-            assert rows == answer(session, f"FROM (FROM {source}) WHERE date = '{NEXT}' ORDER BY ALL")
-            assert "Scanning Files" not in str(answer(session, f"EXPLAIN FROM {source} WHERE date = '{NEXT}'"))
-            if not rows:
-                empty.add(name)
+    for name in BY_DATE:
+        source = {"candles": "candles('1 second')", "spikes": "spikes('1 minute', 0.0001)"}.get(name, name)
+        rows = answer(asking, f"FROM {source} WHERE date = '{NEXT}' ORDER BY ALL")
+        assert rows == answer(asking, f"FROM (FROM {source}) WHERE date = '{NEXT}' ORDER BY ALL")
+        assert "Scanning Files" not in str(answer(asking, f"EXPLAIN FROM {source} WHERE date = '{NEXT}'"))
+        if not rows:
+            empty.add(name)
     assert empty == {"instruments", "exchange_bars"}
 
 
 @pytest.mark.parametrize("damaged", [0, 2])
-def test_a_damaged_date_fails_only_who_asks_for_it(store: Store, damaged: int) -> None:
+def test_a_damaged_date_fails_only_who_asks_for_it(asking: Session, store: Store, damaged: int) -> None:
     dates = [DATE - dt.timedelta(days=back) for back in range(3)]
     for date in dates:
         write_sealed(store, date, {"ticks": [tick(1, "09:15", ltp=1.0)]})
     bad = store.sealed_path("ticks", dates[damaged])
     bad.write_bytes(b"not parquet")
-    with Session(store) as session:
-        for date in set(dates) - {dates[damaged]}:
-            for condition in (f"date = '{date}'", f"date > DATE '{date}' - 1 AND date <= '{date}'"):
-                assert answer(session, f"SELECT date, ltp FROM ticks WHERE {condition}") == [{"date": date, "ltp": 1.0}]
-        for sql in ("SELECT ltp FROM ticks", f"SELECT ltp FROM ticks WHERE date = '{dates[damaged]}'"):
-            with pytest.raises(DataError) as caught:
-                answer(session, sql)
-            assert str(bad) in str(caught.value)
-            assert f"`tickrec rebuild {dates[damaged]}`" in str(caught.value)
-        if damaged == 0:
-            with pytest.raises(DataError, match=bad.name):
-                answer(session, "FROM latest")
+    for date in set(dates) - {dates[damaged]}:
+        for condition in (f"date = '{date}'", f"date > DATE '{date}' - 1 AND date <= '{date}'"):
+            assert answer(asking, f"SELECT date, ltp FROM ticks WHERE {condition}") == [{"date": date, "ltp": 1.0}]
+    for sql in ("SELECT ltp FROM ticks", f"SELECT ltp FROM ticks WHERE date = '{dates[damaged]}'"):
+        with pytest.raises(DataError) as caught:
+            answer(asking, sql)
+        assert str(bad) in str(caught.value)
+        assert f"`tickrec rebuild {dates[damaged]}`" in str(caught.value)
+    if damaged == 0:
+        with pytest.raises(DataError, match=bad.name):
+            answer(asking, "FROM latest")
 
 
-def test_a_file_that_is_replaced_is_read_anew(store: Store) -> None:
-    with Session(store) as session:
-        for count in range(1, 6):
-            rows = [tick(seq, "09:15", ltp=float(count)) for seq in range(count % 7 + 1)]
-            write_sealed(store, DATE, {"ticks": rows})
-            found = answer(session, "SELECT count(*) AS n, min(ltp) AS low, max(ltp) AS high FROM ticks")
-            assert found == [{"n": count % 7 + 1, "low": count, "high": count}]
+def test_a_file_that_is_replaced_is_read_anew(asking: Session, store: Store) -> None:
+    for count in range(1, 6):
+        rows = [tick(seq, "09:15", ltp=float(count)) for seq in range(count % 7 + 1)]
+        write_sealed(store, DATE, {"ticks": rows})
+        found = answer(asking, "SELECT count(*) AS n, min(ltp) AS low, max(ltp) AS high FROM ticks")
+        assert found == [{"n": count % 7 + 1, "low": count, "high": count}]
 
 
-def test_a_store_with_nothing_but_damage_says_so(store: Store) -> None:
+def test_a_store_with_nothing_but_damage_says_so(asking: Session, store: Store) -> None:
     write_sealed(store, DATE, {"ticks": [tick(1, "09:15", ltp=1.0)]})
     store.sealed_path("ticks", DATE).write_bytes(b"not parquet")
-    with Session(store) as session, pytest.raises(DataError, match=f"rebuild {DATE}"):
-        answer(session, "FROM ticks")
+    with pytest.raises(DataError, match=f"rebuild {DATE}"):
+        answer(asking, "FROM ticks")
     with Session(store, locked=False) as session, pytest.raises(duckdb.Error, match=f"rebuild {DATE}"):
         session.sql("FROM ticks").fetchall()
 
 
-def test_damaged_parts_fail_only_who_asks_for_their_date(store: Store) -> None:
+def test_damaged_parts_fail_only_who_asks_for_their_date(asking: Session, store: Store) -> None:
     write_sealed(store, DATE - dt.timedelta(days=1), {"ticks": [tick(1, "09:15", ltp=1.0)]})
     written = days.write_day(store, messages=12, instruments=12)
     as_parts_and_tail(store, written.last_seq)
     bad = max(store.folder("ticks", DATE).iterdir())
     bad.write_bytes(b"not parquet")
-    with Session(store) as session:
-        for table in ("ticks", "gaps"):
-            assert len(answer(session, f"FROM {table} WHERE date < '{DATE}'")) == (table == "ticks")
-            with pytest.raises(DataError, match=bad.name):
-                answer(session, f"FROM {table}")
+    for table in ("ticks", "gaps"):
+        assert len(answer(asking, f"FROM {table} WHERE date < '{DATE}'")) == (table == "ticks")
+        with pytest.raises(DataError, match=bad.name):
+            answer(asking, f"FROM {table}")
 
 
-def test_a_damaged_first_part_is_told_beside_the_tail(store: Store) -> None:
+def test_a_damaged_first_part_is_told_beside_the_tail(asking: Session, store: Store) -> None:
     """The first file is the one that is looked into before a statement runs."""
     as_parts_and_tail(store, days.write_day(store, messages=12, instruments=12).last_seq)
     bad = min(store.folder("ticks", DATE).iterdir())
     bad.write_bytes(b"not parquet")
-    with Session(store) as session, pytest.raises(DataError, match=bad.name):
-        answer(session, "SELECT count(*) FROM ticks")
+    with pytest.raises(DataError, match=bad.name):
+        answer(asking, "SELECT count(*) FROM ticks")
 
 
 @pytest.mark.parametrize("harm", [lambda path: path.unlink(), lambda path: path.write_bytes(b"no")])
-def test_a_small_table_of_a_sealed_date_that_goes_on_is_missed(store: Store, harm: Callable[[Path], object]) -> None:
+def test_a_small_table_of_a_sealed_date_that_goes_on_is_missed(
+    asking: Session, store: Store, harm: Callable[[Path], object]
+) -> None:
     recording = days.Recording(store, instruments=3)
     for run in range(2):
         recording.run()
         recording.connect()
         if not run:
             recording.die()
-            seal(store, DATE, duckdb=False)
+            as_parts(store, recording.written.last_seq)
+            seal_parts(store, DATE)
     harm(store.sealed_path("connections", DATE))
-    with Session(store) as session:
-        assert answer(session, "FROM subscriptions")
-        with pytest.raises(DataError, match="connections"):
-            answer(session, "FROM connections")
+    assert answer(asking, "FROM subscriptions")
+    with pytest.raises(DataError, match="connections"):
+        answer(asking, "FROM connections")
 
 
-def test_a_file_of_a_sealed_date_that_is_gone_is_missed(store: Store) -> None:
+def test_a_file_of_a_sealed_date_that_is_gone_is_missed(asking: Session, store: Store) -> None:
     for date in (DATE, NEXT):
         write_sealed(
             store, date, {"ticks": [tick(1, "09:15", ltp=1.0)], "rejected": [{"seq": 1, "recv_ts": at("09:15")}]}
         )
     gone = store.sealed_path("rejected", DATE)
     gone.unlink()
-    with Session(store) as session:
-        assert answer(session, "SELECT count(*) AS n FROM ticks") == [{"n": 2}]
-        assert len(answer(session, f"FROM rejected WHERE date = '{NEXT}'")) == 1
-        with pytest.raises(DataError, match=f"is gone .*{gone.name}.*rebuild {DATE}"):
-            answer(session, "FROM rejected")
+    assert answer(asking, "SELECT count(*) AS n FROM ticks") == [{"n": 2}]
+    assert len(answer(asking, f"FROM rejected WHERE date = '{NEXT}'")) == 1
+    with pytest.raises(DataError, match=f"is gone .*{gone.name}.*rebuild {DATE}"):
+        answer(asking, "FROM rejected")
 
 
-def test_the_newest_date_s_ticks_that_are_gone_are_missed_by_latest(store: Store) -> None:
+def test_the_newest_date_s_ticks_that_are_gone_are_missed_by_latest(asking: Session, store: Store) -> None:
     for date in (DATE, NEXT):
         write_sealed(store, date, {"ticks": [tick(1, "09:15", ltp=1.0)]})
     gone = store.sealed_path("ticks", NEXT)
     gone.unlink()
     gone.symlink_to(store.root / "a disk that is not there")
-    with Session(store) as session, pytest.raises(DataError, match=f"is gone .*{gone.name}.*rebuild {NEXT}"):
-        answer(session, "FROM latest")
+    with pytest.raises(DataError, match=f"is gone .*{gone.name}.*rebuild {NEXT}"):
+        answer(asking, "FROM latest")
 
 
 def test_what_the_owner_made_or_dropped_of_our_views_is_made_again(store: Store) -> None:
     days.write_day(store, messages=6, instruments=3)
     with tickrec.open(store.root) as day:
         latest, trades = (len(day.sql(f"FROM {view}").to_arrow_table()) for view in ("latest", "trades"))
+        owned = day.connection
         for _ in range(2):
-            day.connection.execute("CREATE OR REPLACE VIEW latest AS SELECT 1 AS mine; DROP VIEW trades")
+            owned.execute("CREATE OR REPLACE VIEW latest AS SELECT 1 AS mine; DROP VIEW trades")
             assert len(day.sql("SELECT symbol FROM latest").to_arrow_table()) == latest > 1
             assert len(day.sql("FROM trades").to_arrow_table()) == trades
 
 
-def test_a_table_younger_than_a_date_is_empty_there(store: Store) -> None:
+def test_a_table_younger_than_a_date_is_empty_there(asking: Session, store: Store) -> None:
     write_sealed(store, DATE, {"ticks": [tick(1, "09:15", ltp=1.0)]})
     store.sealed_path("rejected", DATE).unlink()
     store.manifest_path(DATE).parent.mkdir()
     store.manifest_path(DATE).write_text(json.dumps({"schema_version": 1, "rows": {"ticks": 1}}))
-    with Session(store) as session:
-        assert answer(session, "FROM rejected") == []
+    assert answer(asking, "FROM rejected") == []
 
 
-def test_a_tail_is_read_only_when_its_date_is_asked_for(store: Store) -> None:
+def test_a_tail_is_read_only_when_its_date_is_asked_for(asking: Session, store: Store) -> None:
     write_sealed(store, DATE, {"ticks": [tick(1, "09:15", ltp=1.0)]})
     days.write_day(store, NEXT, messages=3, instruments=4)
     journal = store.journal_files(NEXT)[0]
     journal.write_bytes(b"something else" + journal.read_bytes())
-    with Session(store) as session:
-        assert answer(session, f"SELECT count(*) AS n FROM ticks WHERE date = '{DATE}'") == [{"n": 1}]
-        with pytest.raises(DataError, match=journal.name):
-            answer(session, "SELECT count(*) AS n FROM ticks")
+    assert answer(asking, f"SELECT count(*) AS n FROM ticks WHERE date = '{DATE}'") == [{"n": 1}]
+    with pytest.raises(DataError, match=journal.name):
+        answer(asking, "SELECT count(*) AS n FROM ticks")
 
 
-def test_columns_added_since_are_null_in_older_dates(store: Store) -> None:
+def test_columns_added_since_are_null_in_older_dates(asking: Session, store: Store) -> None:
     for date, missing in ((DATE, ["rho", "min_ts", "bid_qtys"]), (NEXT, [])):
         write_sealed(store, date, {"ticks": [tick(1, "09:15", ltp=1.0, rho=0.5, bid_qtys=[1, 2])]})
         path = store.sealed_path("ticks", date)
@@ -327,23 +337,22 @@ def test_columns_added_since_are_null_in_older_dates(store: Store) -> None:
         store.manifest_path(date).parent.mkdir(exist_ok=True)
         facts = {"counts": {"x": "y" * 5000}, "schema_version": 0 if missing else schema.SCHEMA_VERSION}
         store.manifest_path(date).write_text(json.dumps(facts))
-    with Session(store) as session:
-        rows = answer(session, "SELECT date, ltp, rho, min_ts, bid_qtys FROM ticks ORDER BY date")
+    rows = answer(asking, "SELECT date, ltp, rho, min_ts, bid_qtys FROM ticks ORDER BY date")
     assert [list(row.values()) for row in rows] == [[DATE, 1.0, None, None, None], [NEXT, 1.0, 0.5, None, [1, 2]]]
 
 
-def test_parts_from_before_and_after_an_upgrade_are_read_together(journalled: Store, written: days.Written) -> None:
+def test_parts_from_before_and_after_an_upgrade_are_read_together(
+    asking: Session, journalled: Store, written: days.Written
+) -> None:
     as_parts_and_tail(journalled, written.last_seq)
     first = min(journalled.folder("ticks", DATE).iterdir())
     table = pq.read_table(first, partitioning=None)
     pq.write_table(table.drop_columns(["tbq"]), first)
-    with Session(journalled) as session:
-        rows = answer(session, "SELECT count(*) AS n, count(tbq) AS known FROM ticks")
+    rows = answer(asking, "SELECT count(*) AS n, count(tbq) AS known FROM ticks")
     lost = table.num_rows - table["tbq"].null_count
     assert rows[0]["n"] == written.ticks
     assert lost > 0
-    with Session(journalled) as session:
-        assert answer(session, "SELECT count(tbq) AS known FROM ticks")[0]["known"] == rows[0]["known"]
+    assert answer(asking, "SELECT count(tbq) AS known FROM ticks")[0]["known"] == rows[0]["known"]
     indices = sum(feed.fullFeed.HasField("indexFF") for _, _, _, _, feed in feeds(journalled))
     assert rows[0]["known"] == written.ticks - indices - lost
 
@@ -371,22 +380,20 @@ def test_an_index_of_the_files_goes_stale_when_they_change(journalled: Store, wr
 ENDLESS = "SELECT sum(a.range * b.range % 7) FROM range(10000000) a, range(10000000) b"
 
 
-def test_a_query_that_takes_too_long_is_given_up(store: Store) -> None:
-    with Session(store) as session:
-        with pytest.raises(UsageError, match=r"longer than 0\.05 s"):
-            session.execute(ENDLESS, timeout=0.05)
-        assert answer(session, "SELECT 1 AS one") == [{"one": 1}]
+def test_a_query_that_takes_too_long_is_given_up(asking: Session) -> None:
+    with pytest.raises(UsageError, match=r"longer than 0\.05 s"):
+        asking.execute(ENDLESS, timeout=0.05)
+    assert answer(asking, "SELECT 1 AS one") == [{"one": 1}]
 
 
-def test_time_also_runs_while_rows_are_taken(store: Store) -> None:
-    with Session(store) as session:
-        result = session.execute("SELECT range, repeat('x', 500) AS text FROM range(100000000)", timeout=0.3)
-        with pytest.raises(UsageError, match="longer than"):
-            for _ in result.batches():
-                pass
+def test_time_also_runs_while_rows_are_taken(asking: Session) -> None:
+    result = asking.execute("SELECT range, repeat('x', 500) AS text FROM range(100000000)", timeout=0.3)
+    with pytest.raises(UsageError, match="longer than"):
+        for _ in result.batches():
+            pass
 
 
-def test_progress_is_reported_while_a_query_runs(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_reported_while_a_query_runs(asking: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interruptible, "_PATIENCE_NS", SECOND // 5)
     seen: list[float] = []
     enough = threading.Event()
@@ -397,20 +404,19 @@ def test_progress_is_reported_while_a_query_runs(store: Store, monkeypatch: pyte
             enough.set()
             raise KeyboardInterrupt
 
-    with Session(store) as session, pytest.raises(KeyboardInterrupt):
-        session.execute(ENDLESS, progress=progress)
+    with pytest.raises(KeyboardInterrupt):
+        asking.execute(ENDLESS, progress=progress)
     assert enough.is_set()
 
 
-def test_rows_nobody_wants_are_not_computed(store: Store) -> None:
-    with Session(store) as session:
-        endless = "SELECT range FROM range(100000000000)"
-        with session.execute(endless) as result:
-            assert next(result.batches()).num_rows > 0
-        for _ in range(3):
-            session.execute(endless)  # and dropped
-        assert not [thread for thread in threading.enumerate() if thread.name == "query"]
-        assert answer(session, "SELECT 1 AS one") == [{"one": 1}]
+def test_rows_nobody_wants_are_not_computed(asking: Session) -> None:
+    endless = "SELECT range FROM range(100000000000)"
+    with asking.execute(endless) as result:
+        assert next(result.batches()).num_rows > 0
+    for _ in range(3):
+        asking.execute(endless)  # and dropped
+    assert not [thread for thread in threading.enumerate() if thread.name == "query"]
+    assert answer(asking, "SELECT 1 AS one") == [{"one": 1}]
 
 
 # Errors and notices
@@ -420,7 +426,7 @@ def test_rows_nobody_wants_are_not_computed(store: Store) -> None:
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     """A session over a small day, for what is refused."""
     store = Store(tmp_path_factory.mktemp("asked") / "data")
-    days.write_day(store, messages=3)
+    days.write_day(store, messages=3, instruments=4)
     with Session(store) as session:
         yield session
 
@@ -473,10 +479,9 @@ def test_a_query_that_needs_too_much_memory_says_so(store: Store) -> None:
         answer(session, "SELECT list(range) AS l FROM range(20000000)")
 
 
-def test_a_store_may_be_named_from_the_current_folder(
-    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written = days.write_day(store, messages=3)
+def test_a_store_may_be_named_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "data")
+    written = days.write_day(store, messages=3, instruments=4)
     as_parts_and_tail(store, written.last_seq)
     monkeypatch.chdir(tmp_path)
     with Session(Store(Path("data"))) as session:
@@ -499,29 +504,27 @@ def test_a_memory_limit_too_small_for_anything_is_refused(store: Store) -> None:
 
 
 def test_memory_that_is_short_is_helped_out_elsewhere_and_given_back(store: Store, tmp_path: Path) -> None:
-    days.write_day(store, messages=3)
-    before = tree(tmp_path)
+    days.write_day(store, messages=3, instruments=4)
+    before = tree(store.root), tree(tmp_path)
     with Session(store, memory_limit="60MB") as session:
         spill = session._spill.path
         sql = (
-            "SELECT max(s) AS m FROM (SELECT range, repeat('x', 100) || range AS s FROM range(900000) ORDER BY s DESC)"
+            "SELECT max(s) AS m FROM (SELECT range, repeat('x', 100) || range AS s FROM range(600000) ORDER BY s DESC)"
         )
         assert answer(session, sql)[0]["m"].endswith("x99999")
         assert not spill.is_relative_to(store.root)
     assert not spill.exists()
-    assert tree(tmp_path) == before
+    assert (tree(store.root), tree(tmp_path)) == before
 
 
-def test_an_empty_store_points_at_the_simulated_one(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    with Session(store) as session:
-        assert "tickrec record" in (session.notice() or "")
-        days.write_day(Store(tmp_path / "simulated"), messages=3)
-        assert "--simulate" in (session.notice() or "")
-        days.write_day(store, messages=3)
-        assert session.notice() is None
+def test_an_empty_store_points_at_the_simulated_one(asking: Session, store: Store) -> None:
+    assert "tickrec record" in (asking.notice() or "")
+    days.write_day(Store(store.root / "simulated"), messages=3, instruments=4)
+    assert "--simulate" in (asking.notice() or "")
+    days.write_day(store, messages=3, instruments=4)
+    assert asking.notice() is None
     with Session(store, DateRange(first=NEXT)) as session:
-        assert f"nothing was recorded since {NEXT} in {tmp_path}. Recorded: {DATE}" == session.notice()
+        assert f"nothing was recorded since {NEXT} in {store.root}. Recorded: {DATE}" == session.notice()
 
 
 # Python
@@ -540,7 +543,7 @@ def test_a_relation_can_be_taken_apart_in_python(journalled: Store, written: day
 
 
 def test_what_the_docstring_offers_without_other_packages_gives_rows_with_instants(store: Store) -> None:
-    days.write_day(store, messages=3)
+    days.write_day(store, messages=3, instruments=4)
     (offered,) = {text for text in re.findall(r"`\.([\w.()]+)\(\)`", Session.sql.__doc__ or "") if "pylist" in text}
     first, last = offered.split("().")
     with tickrec.open(store.root) as day:
@@ -567,9 +570,10 @@ def test_the_owner_asks_frames_and_files_beside_what_is_recorded_meanwhile(store
     mine = pa.table({"instrument_key": [wanted], "lots": [5]})
     count = "SELECT count(*), max(lots) FROM ticks JOIN {} USING (instrument_key)"
     with tickrec.open(store.root) as day:
-        day.connection.register("frame", mine)
-        day.connection.execute("CREATE TABLE kept AS FROM frame")
-        day.connection.execute("CREATE VIEW pair AS FROM ticks JOIN kept USING (instrument_key)")
+        owned = day.connection
+        owned.register("frame", mine)
+        owned.execute("CREATE TABLE kept AS FROM frame")
+        owned.execute("CREATE VIEW pair AS FROM ticks JOIN kept USING (instrument_key)")
         for names in (["kept"], ["mine", "frame", f"'{tmp_path / 'mine.csv'}'"]):
             recording.updates(4)
             ticks = sum(key == wanted for _, _, _, key, _ in feeds(store))
@@ -581,7 +585,7 @@ def test_the_owner_asks_frames_and_files_beside_what_is_recorded_meanwhile(store
 
 
 def test_what_the_owner_gets_wrong_is_one_line(store: Store) -> None:
-    days.write_day(store, messages=3)
+    days.write_day(store, messages=3, instruments=4)
     with tickrec.open(store.root) as day:
         with pytest.raises(UsageError, match=r'"ltpp" not found in FROM clause \(line 1, column 8\)'):
             day.sql("SELECT ltpp FROM ticks")
@@ -592,7 +596,7 @@ def test_what_the_owner_gets_wrong_is_one_line(store: Store) -> None:
 
 @pytest.mark.parametrize("name", ["mine.csv", "date=2026-01-01 [x].parquet"])
 def test_an_attached_file_is_asked_under_a_name_and_nothing_else_is(store: Store, tmp_path: Path, name: str) -> None:
-    days.write_day(store, messages=3)
+    days.write_day(store, messages=3, instruments=4)
     mine = pa.table({"instrument_key": [feeds(store)[0][3]], "lots": [5]})
     path = tmp_path / name
     (csv.write_csv if path.suffix == ".csv" else pq.write_table)(mine, path)
@@ -636,7 +640,7 @@ def test_opening_what_is_no_store_says_which_is_or_how_to_begin(tmp_path: Path) 
     for folder in (tmp_path / "dta", tmp_path):
         with pytest.raises(UsageError, match=f"in {folder}.*`tickrec record` begins a store"):
             tickrec.open(folder)
-    days.write_day(Store(tmp_path / "data" / "simulated"), messages=3)
+    days.write_day(Store(tmp_path / "data" / "simulated"), messages=3, instruments=4)
     for folder in (tmp_path, tmp_path / "data", tmp_path / "data" / "typo"):
         with pytest.raises(UsageError, match=f"There is a store in {tmp_path / 'data' / 'simulated'}: {DATE}"):
             tickrec.open(folder)
@@ -649,31 +653,29 @@ def test_a_relation_outlives_the_session_it_came_from(journalled: Store, written
 
 
 def test_a_session_left_open_says_nothing_when_python_ends(store: Store) -> None:
-    days.write_day(store, messages=3)
+    days.write_day(store, messages=3, instruments=4)
     program = f"import tickrec\nday = tickrec.open({str(store.root)!r})\nprint(day.sql('SELECT 7').fetchall())"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[(7,)]\n"
     assert done.stderr == ""
 
 
-def test_the_newest_tick_is_visible_at_once(store: Store) -> None:
+def test_the_newest_tick_is_visible_at_once(asking: Session, store: Store) -> None:
     recording = days.Recording(store)
     recording.run()
     recording.connect()
-    with Session(store) as session:
-        answer(session, "SELECT max(seq) FROM ticks")
-        recording.updates(1)
-        assert answer(session, "SELECT max(seq) AS last FROM latest") == [{"last": recording.written.last_seq}]
+    answer(asking, "SELECT max(seq) FROM ticks")
+    recording.updates(1)
+    assert answer(asking, "SELECT max(seq) AS last FROM latest") == [{"last": recording.written.last_seq}]
 
 
-def test_a_time_of_day_is_one_of_the_newest_date_when_it_is_asked(store: Store) -> None:
+def test_a_time_of_day_is_one_of_the_newest_date_when_it_is_asked(asking: Session, store: Store) -> None:
     option = {"instrument_key": "NSE_EQ|A", "instrument_type": "CE", "strike": 5.0, "underlying_symbol": "X"}
-    with Session(store) as session:
-        for date, price in ((DATE, 1.0), (NEXT, 2.0)):
-            moments = dict.fromkeys(("recv_ts", "feed_ts", "ltt"), at("10:00", date))
-            rows = [tick(1, "10:00", vtt=1) | {"ltp": price} | moments]
-            write_sealed(store, date, {"ticks": rows, "instruments": [option]})
-            assert answer(session, "SELECT call_ltp FROM option_chain('X', '10:01')") == [{"call_ltp": price}]
+    for date, price in ((DATE, 1.0), (NEXT, 2.0)):
+        moments = dict.fromkeys(("recv_ts", "feed_ts", "ltt"), at("10:00", date))
+        rows = [tick(1, "10:00", vtt=1) | {"ltp": price} | moments]
+        write_sealed(store, date, {"ticks": rows, "instruments": [option]})
+        assert answer(asking, "SELECT call_ltp FROM option_chain('X', '10:01')") == [{"call_ltp": price}]
 
 
 HIDING = [
@@ -696,7 +698,7 @@ def test_a_with_of_a_tables_name_hides_neither_the_table_nor_what_was_recorded_s
         assert answer(asking, sql) == [{"n": count - ("latest" in sql and "NULL" in sql)}]
 
 
-def test_a_with_is_not_what_views_and_macros_are_made_of(store: Store) -> None:
+def test_a_with_is_not_what_views_and_macros_are_made_of(asking: Session, store: Store) -> None:
     rows = [tick(seq, "10:00", ltp=1.0, ltt=f"09:59:0{seq}", vtt=seq) for seq in range(1, 4)]
     option = {"instrument_key": "NSE_EQ|A", "instrument_type": "CE", "strike": 5.0, "underlying_symbol": "X"}
     write_sealed(store, DATE, {"ticks": rows, "instruments": [option]})
@@ -704,8 +706,7 @@ def test_a_with_is_not_what_views_and_macros_are_made_of(store: Store) -> None:
         f"(SELECT count(*) FROM {each})"
         for each in ("candles('1 minute')", "spikes('1 minute', 1)", "main.trades", "option_chain('X', '10:01')")
     )
-    with Session(store) as session:
-        names = ("ticks", "instruments", "contracts", "known", "trades")
-        hiding = ", ".join(f"{name} AS (SELECT 1 AS one)" for name in names)
-        (row,) = answer(session, f"WITH {hiding} SELECT {counts} FROM {', '.join(names)}")
+    names = ("ticks", "instruments", "contracts", "known", "trades")
+    hiding = ", ".join(f"{name} AS (SELECT 1 AS one)" for name in names)
+    (row,) = answer(asking, f"WITH {hiding} SELECT {counts} FROM {', '.join(names)}")
     assert list(row.values()) == [1, 0, 2, 1]

@@ -19,7 +19,7 @@ from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
 
 DATE = days.DATE
-SMALL_PIECE = 100_000
+SMALL_PIECE = 40_000
 """Bytes of a piece: a message is some thousands, and all messages between two other entries are decoded at once."""
 
 
@@ -27,11 +27,11 @@ SMALL_PIECE = 100_000
 def unflushed_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A day that nobody has flushed, with entries of all kinds between its messages. To be copied."""
     store = Store(tmp_path_factory.mktemp("unflushed"))
-    recording = days.Recording(store)
+    recording = days.Recording(store, instruments=20)
     recording.run()
-    for _ in range(8):
+    for _ in range(6):
         recording.connect()
-        recording.updates(40)
+        recording.updates(20)
         recording.garbage()
         recording.drop()
     recording.die()
@@ -84,7 +84,7 @@ def test_what_was_put_aside_goes_with_the_last_who_can_ask_for_it(recorded: Stor
 
 
 def test_a_few_ticks_stay_in_memory(store: Store, tmp_path: Path) -> None:
-    days.write_day(store)
+    days.write_day(store, messages=6, instruments=4)
     tail = Unflushed(store, coverage(store, DATE), tmp_path)
     assert rows_of(tail, "ticks").num_rows == read_tail(store, DATE).tables["ticks"].num_rows
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
@@ -133,7 +133,7 @@ def test_whether_there_is_a_tick_costs_one_piece(recorded: Store, tmp_path: Path
 
 
 def test_why_a_journal_cannot_be_read_is_kept_for_who_needs_it(store: Store, tmp_path: Path) -> None:
-    days.write_day(store)
+    days.write_day(store, messages=6, instruments=4)
     tail = Unflushed(store, coverage(store, DATE), tmp_path)
     for file in store.journal_files(DATE):
         file.unlink()

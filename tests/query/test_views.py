@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ MINUTE_US = 60_000_000
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """A recorded day with a drop, a run that died and some minutes of trades, half in parts, half in the tail."""
+    """A recorded day with a drop, a run that died and some minutes of trades, the last of them in the tail."""
     store = Store(tmp_path_factory.mktemp("views") / "data")
     recording = days.Recording(store, instruments=50)
     recording.run()
@@ -42,8 +42,15 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Store:
     recording.run()
     recording.connect()
     recording.updates(60, every_ms=1500)
-    PartWriter(store, DATE).flush(recording.written.last_seq // 2)
+    PartWriter(store, DATE).flush(recording.written.last_seq - 40)
     return store
+
+
+@pytest.fixture(scope="module")
+def session(recorded: Store) -> Iterator[Session]:
+    """Asks about the recorded day."""
+    with Session(recorded) as session:
+        yield session
 
 
 def ask(asking: Session, sql: str, *rows: Row, **small: Iterable[Row]) -> list[Row]:
@@ -55,15 +62,12 @@ def ask(asking: Session, sql: str, *rows: Row, **small: Iterable[Row]) -> list[R
 # What is described is what there is
 
 
-def test_every_table_view_and_macro_is_as_it_is_described(recorded: Store) -> None:
+def test_every_table_view_and_macro_is_as_it_is_described(session: Session) -> None:
     usage = {"option_chain": "option_chain('X', now())"}
-    with Session(recorded) as session:
-        for relation in RELATIONS.values():
-            result = session.execute(f"DESCRIBE SELECT * FROM {usage.get(relation.name, relation.usage)}")
-            found = [
-                (row["column_name"], row["column_type"]) for batch in result.batches() for row in batch.to_pylist()
-            ]
-            assert found == [(column.name, column.type) for column in columns(relation)], relation.name
+    for relation in RELATIONS.values():
+        result = session.execute(f"DESCRIBE SELECT * FROM {usage.get(relation.name, relation.usage)}")
+        found = [(row["column_name"], row["column_type"]) for batch in result.batches() for row in batch.to_pylist()]
+        assert found == [(column.name, column.type) for column in columns(relation)], relation.name
 
 
 def test_the_description_names_every_column_once_a_line() -> None:
@@ -81,20 +85,18 @@ def test_the_description_names_every_column_once_a_line() -> None:
         assert sorted(described) == sorted(column.name for column in columns(relation))
 
 
-def test_every_example_of_the_help_runs(recorded: Store) -> None:
-    with Session(recorded) as session:
-        for example in EXAMPLES:
-            answer(session, example.sql)
-        names = {row["name"] for row in answer(session, "SHOW TABLES")}
+def test_every_example_of_the_help_runs(session: Session) -> None:
+    for example in EXAMPLES:
+        answer(session, example.sql)
+    names = {row["name"] for row in answer(session, "SHOW TABLES")}
     assert names == TABLES
 
 
 # Against plain Python
 
 
-def test_trades_are_the_rows_in_which_volume_grew(recorded: Store) -> None:
-    with Session(recorded) as session:
-        rows = answer(session, "SELECT seq, instrument_key, ltp, qty FROM trades")
+def test_trades_are_the_rows_in_which_volume_grew(session: Session, recorded: Store) -> None:
+    rows = answer(session, "SELECT seq, instrument_key, ltp, qty FROM trades")
     expected = {(t["seq"], t["key"], t["ltp"], t["qty"]) for t in trades_by_hand(recorded) if t["qty"]}
     assert {tuple(row.values()) for row in rows} == expected
     assert len(rows) == len(expected) > 300
@@ -104,7 +106,9 @@ def test_trades_are_the_rows_in_which_volume_grew(recorded: Store) -> None:
     ("interval", "width_s"),
     [("1 minute", 60), ("10 seconds", 10), ("7 minutes", 420), ("1 day", 0)],
 )
-def test_candles_are_the_trades_of_their_interval(recorded: Store, interval: str, width_s: int) -> None:
+def test_candles_are_the_trades_of_their_interval(
+    session: Session, recorded: Store, interval: str, width_s: int
+) -> None:
     bars: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     opening = days.open_ns() // 10**6
     for trade in trades_by_hand(recorded):
@@ -123,8 +127,7 @@ def test_candles_are_the_trades_of_their_interval(recorded: Store, interval: str
         expected.append((key, moment, *ohlc, volume or None, vwap and round(vwap, 6), trades[-1]["oi"], len(trades)))
     sql = f"""SELECT instrument_key, start, open, high, low, close, volume, round(vwap, 6) AS vwap, oi, ticks
               FROM candles('{interval}')"""
-    with Session(recorded) as session:
-        rows = answer(session, sql)
+    rows = answer(session, sql)
     assert sorted(map(repr, expected)) == sorted(repr(tuple(as_ist(row).values())) for row in rows)
     assert len(rows) >= 50
 
@@ -133,11 +136,10 @@ def as_ist(row: Row) -> Row:
     return {k: v.astimezone(IST) if isinstance(v, dt.datetime) else v for k, v in row.items()}
 
 
-def test_latest_is_the_newest_row_of_every_instrument_on_the_newest_date(recorded: Store) -> None:
+def test_latest_is_the_newest_row_of_every_instrument_on_the_newest_date(session: Session, recorded: Store) -> None:
     write_sealed(recorded, YESTERDAY, {"ticks": [tick(1, "09:15", key="NSE_EQ|GONE", ltp=1.0)]})
     newest = {key: (seq, feed) for seq, _, _, key, feed in feeds(recorded)}
-    with Session(recorded) as session:
-        rows = answer(session, "SELECT date, instrument_key, seq, ltp FROM latest")
+    rows = answer(session, "SELECT date, instrument_key, seq, ltp FROM latest")
     assert len(rows) == 50
     for row in rows:
         seq, feed = newest[row["instrument_key"]]
@@ -183,15 +185,14 @@ def spoil(path: Path) -> bytes:
     return data
 
 
-def test_feed_bars_are_the_last_word_on_every_finished_minute(recorded: Store) -> None:
+def test_feed_bars_are_the_last_word_on_every_finished_minute(session: Session, recorded: Store) -> None:
     bars: dict[tuple[str, int], Any] = {}
     for _, _, _, key, feed in feeds(recorded):
         full = feed.fullFeed.marketFF if feed.fullFeed.HasField("marketFF") else feed.fullFeed.indexFF
         for bar in full.marketOHLC.ohlc:
             if bar.interval == "I1" and bar.ts:
                 bars[key, bar.ts] = bar
-    with Session(recorded) as session:
-        rows = answer(session, "SELECT *, epoch_ms(min_ts) AS ts FROM feed_bars")
+    rows = answer(session, "SELECT *, epoch_ms(min_ts) AS ts FROM feed_bars")
     assert len(rows) == len(bars) > 50
     for row in rows:
         bar = bars[row["instrument_key"], row["ts"]]
@@ -201,29 +202,27 @@ def test_feed_bars_are_the_last_word_on_every_finished_minute(recorded: Store) -
         assert row["min_volume"] == bar.vol
 
 
-def test_depth_has_a_row_for_every_level(recorded: Store) -> None:
+def test_depth_has_a_row_for_every_level(session: Session, recorded: Store) -> None:
     expected = set()
     for seq, _, _, key, feed in feeds(recorded):
         for level, quote in enumerate(feed.fullFeed.marketFF.marketLevel.bidAskQuote, 1):
             expected.add((seq, key, level, quote.bidP, quote.bidQ, quote.askP, quote.askQ))
-    with Session(recorded) as session:
-        rows = answer(session, "SELECT seq, instrument_key, level, bid, bid_qty, ask, ask_qty FROM depth")
+    rows = answer(session, "SELECT seq, instrument_key, level, bid, bid_qty, ask, ask_qty FROM depth")
     assert {tuple(row.values()) for row in rows} == expected
     assert len(rows) == len(expected)
 
 
-def test_as_of_joins_find_what_was_known_then(recorded: Store) -> None:
+def test_as_of_joins_find_what_was_known_then(session: Session, recorded: Store) -> None:
     stock, index = "NSE_EQ|INE000000A01", "NSE_INDEX|Index 43"
     prices: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for _, wall_ns, _, key, feed in feeds(recorded):
         full = feed.fullFeed.marketFF if feed.fullFeed.HasField("marketFF") else feed.fullFeed.indexFF
         prices[key].append((wall_ns // 1000, full.ltpc.ltp))
     expected = [max((t, p) for t, p in prices[index] if t <= moment)[1] for moment, _ in prices[stock]]
-    with Session(recorded) as session:
-        sql = f"""SELECT i.ltp AS spot FROM ticks t ASOF JOIN ticks i
-                  ON i.instrument_key = '{index}' AND i.date = t.date AND i.recv_ts <= t.recv_ts
-                  WHERE t.instrument_key = '{stock}' ORDER BY t.seq"""
-        assert [row["spot"] for row in answer(session, sql)] == expected
+    sql = f"""SELECT i.ltp AS spot FROM ticks t ASOF JOIN ticks i
+              ON i.instrument_key = '{index}' AND i.date = t.date AND i.recv_ts <= t.recv_ts
+              WHERE t.instrument_key = '{stock}' ORDER BY t.seq"""
+    assert [row["spot"] for row in answer(session, sql)] == expected
 
 
 # One trap each

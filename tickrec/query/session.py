@@ -224,10 +224,13 @@ class Session:
             raise
 
     def _make(self, names: Collection[str]) -> Listing:
-        """Renew tables, views and macros for the owner, and all that were used before."""
+        """Renew tables, views and macros for the owner, and all that were used before.
+
+        Views that are not named stay as they are, also where the owner made others of their names.
+        """
         self._made.update(names)
         if self._is_shared:
-            self._stored_views.forget()
+            self._stored_views.forget(names)
         statement = Statement("", frozenset(self._made), catalog=False, plan=False)
         for _ in range(_ATTEMPTS):
             listing = Listing(self.store, self.dates(), self._spill.path)

@@ -6,6 +6,7 @@ a query may use.
 """
 
 import datetime as dt
+import functools
 from collections.abc import Collection
 from typing import Final
 
@@ -48,9 +49,10 @@ class StoredViews:
         """Let go of the second connection."""
         self._stored.close()
 
-    def forget(self) -> None:
-        """Make all views anew when they are asked for: somebody else may have made others of their names."""
-        self._made.clear()
+    def forget(self, names: Collection[str]) -> None:
+        """Make these views anew when they are asked for: somebody else may have made others of their names."""
+        for name in names:
+            self._made.pop(name, None)
 
     def bind(self, names: Collection[str], listing: Listing) -> None:
         """Make the tables, views and macros that `names` come down to. Raises duckdb.Error, DataError,
@@ -119,7 +121,7 @@ class StoredViews:
         for source in named:
             if source.rows is not None:
                 self._stored.from_arrow(source.rows).create_view(source.name, replace=True)
-        select = union(table, named, self._columns_of, self._locations.path)
+        select = union(table, named, functools.cache(self._columns_of), self._locations.path)
         self._connection.execute(f"CREATE OR REPLACE VIEW {view} AS {select}")
 
     def _damage(self, path: str) -> str | None:
