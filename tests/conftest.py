@@ -1,16 +1,20 @@
 """What all tests share: coroutines are run, and what takes a whole system is marked so."""
 
 import asyncio
+import contextlib
 import gc
+import importlib
 import inspect
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import ROOT
 from tests.days import DATE, Written, open_ns, write_day, write_instruments
 from tests.processes import simulated_broker, wait_for
 from tickrec.clock import SECOND
@@ -19,6 +23,7 @@ from tickrec.query.session import Session
 from tickrec.seal.seal import seal
 from tickrec.store.paths import Store
 
+SYSTEM = ROOT / "tests" / "system"
 MEMORY = Path("/dev/shm")
 """Where files need no disk, on Linux."""
 MOST_BYTES = 2 * 10**9
@@ -132,6 +137,7 @@ def pytest_configure() -> None:
     if hasattr(os, "nice"):
         os.nice(19)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each child would compile all of the package anew
+    sys.dont_write_bytecode = False  # and each worker all of the tests
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MOST_BYTES:  # a busy disk would double the time
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
@@ -142,10 +148,29 @@ def pytest_xdist_auto_num_workers() -> int:
     return 3 * (os.cpu_count() or 1) // 2 or 1
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What is not to run is not even compiled."""
+    return True if collection_path == SYSTEM and config.option.markexpr == "not system" else None
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """When all tests are to run, each worker begins elsewhere to compile them, which takes as long as hundreds of them
+    take, and finds the rest done by the others. What fails here fails again, and is told, when it is collected."""
+    config, worker = session.config, getattr(session.config, "workerinput", None)
+    if worker is None or config.args != config.getini("testpaths"):
+        return
+    folders = [path for path in sorted(SYSTEM.parent.iterdir()) if not pytest_ignore_collect(path, config)]
+    paths = [path for folder in folders for path in (folder, *sorted(folder.rglob("*"))) if path.match("test_*.py")]
+    first = len(paths) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    for path in (*paths[first:], *paths[:first]):
+        with contextlib.suppress(Exception, pytest.skip.Exception):
+            importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever is in `tests/system/` runs whole programs: `-m "not system"` leaves it out."""
     for item in items:
-        if item.nodeid.startswith("tests/system/"):
+        if SYSTEM in item.path.parents:
             item.add_marker(pytest.mark.system)
 
 
