@@ -27,7 +27,7 @@ from tickrec.upstox.decode.tables import Decoded, decode, served
 
 _PIECE_BYTES: Final = 3072 * 1024
 """Payload bytes decoded at a time, some 9,000 ticks; more are no faster."""
-_PIECE_MESSAGES: Final = 4_000
+_PIECE_ENTRIES: Final = 4_000
 
 
 class RowReader:
@@ -45,25 +45,23 @@ class RowReader:
     def pieces(self) -> Iterator[Decoded]:
         """Rows of some messages at a time.
 
-        A piece ends before every entry that is no message: a subscription changes the symbols of what follows.
+        A piece ends before every subscription, which changes the symbols of what follows, and who has to answer.
         """
-        messages: list[Entry] = []
+        entries: list[Entry] = []
         size = 0
         for entry, position in self._entries:
-            if entry.kind is not EntryKind.MESSAGE:
-                if messages:
-                    yield self._piece(messages)
-                    messages, size = [], 0
+            if entry.kind is EntryKind.SUBSCRIBED:
+                yield from self._piece(entries)
+                entries, size = [], 0
                 self.history.feed(entry)
             else:
-                messages.append(entry)
+                entries.append(entry)
                 size += len(entry.payload)
             self.last_seq, self.position = entry.seq, position
-            if size >= _PIECE_BYTES or len(messages) >= _PIECE_MESSAGES:
-                yield self._piece(messages)
-                messages, size = [], 0
-        if messages:
-            yield self._piece(messages)
+            if size >= _PIECE_BYTES or len(entries) >= _PIECE_ENTRIES:
+                yield from self._piece(entries)
+                entries, size = [], 0
+        yield from self._piece(entries)
 
     def skip_lost(self, last_seq: int) -> None:
         """After the pieces: what is lacking up to `last_seq` is lost, and a gap until the next entry there is."""
@@ -71,13 +69,19 @@ class RowReader:
         if after is not None:
             self.history.skip(after._replace(seq=last_seq + 1))
 
-    def _piece(self, messages: Sequence[Entry]) -> Decoded:
+    def _piece(self, entries: Sequence[Entry]) -> Iterator[Decoded]:
+        """The rows of the messages among entries that go on from the history; none where there is no message."""
+        messages = [entry for entry in entries if entry.kind is EntryKind.MESSAGE]
+        if not messages:
+            for entry in entries:
+                self.history.feed(entry)
+            return
         decoded = decode(messages, self.history.symbols)
         data = set(pc.unique(decoded.ticks["seq"]).to_pylist())
         answers = _answers(decoded.ticks, self.history.silent())
-        for entry in messages:
+        for entry in entries:
             self.history.feed(entry, entry.seq in data, answers.get(entry.seq, ()))
-        return decoded
+        yield decoded
 
 
 def _answers(ticks: pa.Table, silent: set[str]) -> Mapping[int, list[str]]:
