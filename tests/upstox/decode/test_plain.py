@@ -2,14 +2,12 @@
 
 import logging
 import random
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import ROOT
 from tests.upstox.decode import oracle
 from tests.upstox.decode.agreement import (
     MESSAGES,
@@ -25,16 +23,6 @@ from tests.upstox.decode.payloads import INFO, market
 from tests.upstox.decode.random_messages import Maker
 from tickrec.upstox.decode import batches, plain
 from tickrec.upstox.decode.tables import Decoded, decode
-
-WITHOUT_PTARS = """
-import logging, sys
-sys.modules["ptars"] = None
-logging.basicConfig(format="%(message)s")
-from tests.upstox.decode.agreement import assert_agrees
-from tests.upstox.decode.payloads import market
-for number in range(3):
-    assert assert_agrees([market(vtt=number)]).ticks["vtt"].to_pylist() == [number]
-"""
 
 
 @pytest.fixture
@@ -84,11 +72,16 @@ def test_messages_without_ticks_give_tables_without_rows(payloads: list[bytes]) 
     assert assert_agrees(payloads).ticks.num_rows == 0
 
 
-def test_without_ptars_the_plain_decoder_takes_over_with_one_warning() -> None:
-    done = subprocess.run([sys.executable, "-c", WITHOUT_PTARS], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (line,) = done.stderr.splitlines()
-    assert "ptars cannot be used" in line
+def test_without_ptars_the_plain_decoder_takes_over_with_one_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "ptars", None)
+    monkeypatch.setattr(batches, "_decoders", batches._decoders.__wrapped__)  # as if nothing had been decoded yet
+    batches._warn_once.cache_clear()
+    for number in range(3):
+        assert assert_agrees([market(vtt=number)]).ticks["vtt"].to_pylist() == [number]
+    (warned,) = [record.getMessage() for record in caplog.records if record.name == "tickrec"]
+    assert "ptars cannot be used" in warned
 
 
 class Refusing:
