@@ -167,7 +167,7 @@ def test_a_flood_counts_as_ticks_of_everybody(two: Two, monkeypatch: pytest.Monk
 
 def test_in_a_market_of_all_rhythms_those_that_are_cut_off_are_named_and_nobody_else() -> None:
     """Halts, locked shares, bursts and the day's busy and quiet hours are all in it."""
-    market = Market(25, seed=2)
+    market = Market(16, seed=2)
     cut, listening = market.keys[:2], Listening(market.keys)  # one that ticks evenly, one in bursts
     market.play(listening, cut, 120, 180)
     assert len(listening.asked) > 12

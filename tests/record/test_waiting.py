@@ -41,7 +41,7 @@ def config(tmp_path: Path) -> Iterator[Config]:
 @pytest.mark.parametrize(
     ("begun", "scheduled", "given_up"),
     [
-        ("2026-11-23T08:47", True, "2026-11-23T08:50"),
+        ("2026-11-23T08:49", True, "2026-11-23T08:50"),
         ("2026-11-23T08:51", True, "2026-11-23T08:51"),
         ("2026-11-23T10:00", True, "2026-11-23T10:00"),
         ("2026-11-23T08:47", False, "2026-11-23T08:47"),
