@@ -226,7 +226,7 @@ class Session:
     def _make(self, names: Collection[str]) -> Listing:
         """Renew tables, views and macros for the owner, and all that were used before.
 
-        Views that are not named stay as they are, also where the owner made others of their names.
+        Views that the names do not come down to stay as they are, also where the owner made others of their names.
         """
         self._made.update(names)
         if self._is_shared:

@@ -50,8 +50,9 @@ class StoredViews:
         self._stored.close()
 
     def forget(self, names: Collection[str]) -> None:
-        """Make these views anew when they are asked for: somebody else may have made others of their names."""
-        for name in names:
+        """Make these views, and what they are made of, anew when they are asked for: somebody else may have made others
+        of their names."""
+        for name in catalog.needed(names):
             self._made.pop(name, None)
 
     def bind(self, names: Collection[str], listing: Listing) -> None:
