@@ -26,7 +26,7 @@ def backfill(common: Common, date: DateArgument, as_json: JsonOption = False) ->
     They are kept beside the ticks as `exchange_bars`; `bars('5 minutes')` in a query fills gaps with them, and says so.
     What is there is not asked for again, but for candles of the day itself: the next morning's are better.
     """
-    from tickrec.check.backfill import filled
+    from tickrec.check.backfill import Filled, filled
     from tickrec.clock import SystemClock
     from tickrec.store.paths import Store
 
@@ -34,7 +34,7 @@ def backfill(common: Common, date: DateArgument, as_json: JsonOption = False) ->
     day = date_of("DATE", date)
     assert day is not None
     instruments, fetched = fetch_candles(common, store, day)
-    after = filled(store, day, SystemClock())
+    after = filled(store, day, SystemClock()) if instruments else Filled(0, 0)
     if as_json:
         answer(json.dumps(_to_json(day, instruments, fetched, after)))
     else:

@@ -33,6 +33,7 @@ _VERSION: Final = re.compile(rb'"schema_version"\s*:\s*(\d+)')
 
 
 Rows: TypeAlias = UnflushedTable | LostTable | pa.Table
+Mark: TypeAlias = tuple[int, int]
 
 
 class Source(NamedTuple):
@@ -64,7 +65,7 @@ class Listing:
         """By date, oldest first: the dates that go on."""
         self._store = store
         self._covered: dict[dt.date, Coverage] = {}
-        self._sealed: dict[str, tuple[int, int] | None] = {}
+        self._sealed: dict[str, Mark | None] = {}
         self._parts: set[str] = set()
         self._unreadable: dict[dt.date, DataError] = {}
         self._lost: list[LostTable] = []
@@ -167,7 +168,7 @@ class Listing:
 
     def _files(self, paths: Iterable[str], date: dt.date, below: int | None = None) -> list[Source]:
         for path in paths:
-            self._sealed[path] = _mark(path)
+            self._sealed[path] = mark(path)
         return [Source((path,), _version(self._store, date), below) for path in paths if self._sealed[path]]
 
     def newest(self) -> dt.date | None:
@@ -203,15 +204,15 @@ class Listing:
 
     def replaced(self) -> bool:
         """Whether a sealed file has become another one since it was listed: what was read may be of both."""
-        return any(mark is not None and _mark(path) not in (mark, None) for path, mark in self._sealed.items())
+        return any(known is not None and mark(path) not in (known, None) for path, known in self._sealed.items())
 
     def vanished(self) -> bool:
         """Whether a file is gone or another one, as happens when a date is sealed: list again."""
-        gone = any(mark is not None and _mark(path) != mark for path, mark in self._sealed.items())
+        gone = any(known is not None and mark(path) != known for path, known in self._sealed.items())
         return gone or not all(map(os.path.exists, self._parts))
 
 
-def _mark(path: str) -> tuple[int, int] | None:
+def mark(path: str) -> Mark | None:
     """What tells a file from its replacement; None when there is no such file."""
     try:
         status = os.stat(path)

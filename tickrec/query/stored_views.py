@@ -8,7 +8,7 @@ a query may use.
 import datetime as dt
 import functools
 from collections.abc import Collection
-from typing import Final
+from typing import Final, TypeAlias
 
 import duckdb
 
@@ -19,12 +19,14 @@ from tickrec.query import catalog
 from tickrec.query.duckdb_errors import usage_error
 from tickrec.query.locations import Locations
 from tickrec.query.replay_date import replayed_date
-from tickrec.query.sources import Listing, Source, union
+from tickrec.query.sources import Listing, Mark, Source, mark, union
 from tickrec.query.views import VIEWS
 from tickrec.store.paths import Store
 
 UNREADABLE: Final = (duckdb.IOException, duckdb.InvalidInputException)
 """What DuckDB says of a file that is gone, or is no Parquet."""
+Bound: TypeAlias = list[tuple[Source, list[Mark | None]]]
+"""Sources of a view, and what tells their files from others."""
 
 
 class StoredViews:
@@ -39,6 +41,8 @@ class StoredViews:
         self._now_ns = now_ns
         self._made: dict[str, str] = {}
         """The statements that made the views and macros that there are."""
+        self._bound: dict[str, Bound] = {}
+        """What the tables stand for."""
         self._real = store.root.name != SIMULATED
         """The simulated market is always open: it has no call auction, and no calendar."""
         self._stored = connection.cursor()
@@ -50,8 +54,9 @@ class StoredViews:
         self._stored.close()
 
     def forget(self, names: Collection[str]) -> None:
-        """Make these views, and what they are made of, anew when they are asked for: somebody else may have made others
-        of their names."""
+        """Make all tables, these views, and what they are made of, anew when they are asked for: somebody else may have
+        made others of their names."""
+        self._bound.clear()
         for name in catalog.needed(names):
             self._made.pop(name, None)
 
@@ -90,10 +95,13 @@ class StoredViews:
 
     def _empty(self, table: str) -> None:
         """Let a table stand for no rows."""
+        if self._bound.get(table) == []:
+            return
         columns = ", ".join(f"{name} {catalog.duckdb_type(table, name)}" for name in schema.TABLES[table].names)
         self._connection.execute(f'CREATE TABLE IF NOT EXISTS stored."no {table}" (date DATE, {columns})')
         # DuckDB sees that `WHERE false` is empty, and leaves out all that is only made to be joined with it.
         self._connection.execute(f'CREATE OR REPLACE VIEW {table} AS FROM stored."no {table}" WHERE false')
+        self._bound[table] = []
 
     def _bind_last_ticks(self, date: dt.date | None, listing: Listing) -> None:
         """Let `stored.last_ticks` stand for rows of ticks of a date among which are the last of every instrument."""
@@ -109,7 +117,7 @@ class StoredViews:
             self._empty(table)
 
     def _bind(self, table: str, view: str, listing: Listing, sources: list[Source]) -> None:
-        """Let a view stand for sources of a table."""
+        """Let a view stand for sources of a table. One that does, and whose files are the same, stays as it is."""
         try:
             self._bind_sources(table, view, sources)
         except UNREADABLE:  # DuckDB looks into the first file, whatever the dates that are asked for
@@ -122,8 +130,11 @@ class StoredViews:
         for source in named:
             if source.rows is not None:
                 self._stored.from_arrow(source.rows).create_view(source.name, replace=True)
-        select = union(table, named, functools.cache(self._columns_of), self._locations.path)
-        self._connection.execute(f"CREATE OR REPLACE VIEW {view} AS {select}")
+        bound = [(source._replace(rows=None), [*map(mark, source.files)]) for source in named]
+        if self._bound.get(view) != bound:
+            select = union(table, named, functools.cache(self._columns_of), self._locations.path)
+            self._connection.execute(f"CREATE OR REPLACE VIEW {view} AS {select}")
+            self._bound[view] = bound
 
     def _damage(self, path: str) -> str | None:
         """Why a Parquet file cannot be read, if so."""
