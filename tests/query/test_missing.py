@@ -280,7 +280,7 @@ def test_it_is_its_own_rhythm_that_counts(asking: Session) -> None:
         "21 times": (10, 215, True),
         "29 seconds": (1, 29, False),
         "32 seconds": (1, 32, True),
-        "too seldom to tell": (120, 2100, False),
+        "too seldom to tell": (100, 2100, False),
     }
     rows = ticks(LIVELY, OTHER, 2)
     for name, (spacing, silence, _) in cases.items():

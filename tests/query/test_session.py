@@ -206,11 +206,16 @@ def test_a_damaged_date_fails_only_who_asks_for_it(asking: Session, store: Store
     dates = [DATE - dt.timedelta(days=back) for back in range(3)]
     for date in dates:
         write_sealed(store, date, {"ticks": [tick(1, "09:15", ltp=1.0)]})
+    assert answer(asking, "SELECT count(*) AS n FROM ticks") == [{"n": 3}]
     bad = store.sealed_path("ticks", dates[damaged])
     bad.write_bytes(b"not parquet")
     for date in set(dates) - {dates[damaged]}:
-        for condition in (f"date = '{date}'", f"date > DATE '{date}' - 1 AND date <= '{date}'"):
-            assert answer(asking, f"SELECT date, ltp FROM ticks WHERE {condition}") == [{"date": date, "ltp": 1.0}]
+        for rows in (
+            f"(FROM ticks) WHERE date = '{date}'",
+            f"ticks WHERE date = '{date}'",
+            f"ticks WHERE date > DATE '{date}' - 1 AND date <= '{date}'",
+        ):
+            assert answer(asking, f"SELECT date, ltp FROM {rows}") == [{"date": date, "ltp": 1.0}]
     for sql in ("SELECT ltp FROM ticks", f"SELECT ltp FROM ticks WHERE date = '{dates[damaged]}'"):
         with pytest.raises(DataError) as caught:
             answer(asking, sql)
@@ -303,10 +308,14 @@ def test_the_newest_date_s_ticks_that_are_gone_are_missed_by_latest(asking: Sess
 def test_what_the_owner_made_or_dropped_of_our_views_is_made_again(store: Store) -> None:
     days.write_day(store, messages=6, instruments=3)
     with tickrec.open(store.root) as day:
-        latest, trades = (len(day.sql(f"FROM {view}").to_arrow_table()) for view in ("latest", "trades"))
+        latest, ticks, trades = (
+            len(day.sql(f"FROM {each}").to_arrow_table()) for each in ("latest", "ticks", "trades")
+        )
         owned = day.connection
         for _ in range(2):
             owned.execute("CREATE OR REPLACE VIEW latest AS SELECT 1 AS mine; DROP VIEW trades")
+            owned.execute("CREATE OR REPLACE VIEW ticks AS SELECT 1 AS mine")
+            assert len(day.sql("FROM ticks").to_arrow_table()) == ticks > 1
             assert len(day.sql("SELECT symbol FROM latest").to_arrow_table()) == latest > 1
             assert len(day.sql("FROM trades").to_arrow_table()) == trades
 
