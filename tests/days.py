@@ -5,6 +5,7 @@ Everything is seeded. For tests of what lies behind the journal: no server and n
 
 import datetime as dt
 import random
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -218,6 +219,16 @@ def write_day(
     recording.drop(reason="stopped")
     recording.close()
     return recording.written
+
+
+def copy_sealed(source: Store, target: Store, date: dt.date) -> None:
+    """What a store has of DATE, which is sealed, as another date of a store."""
+    for path in [path for path in source.root.rglob("*") if path.is_file() and str(DATE) in str(path)]:
+        copied = target.root / str(path.relative_to(source.root)).replace(str(DATE), str(date))
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copied)
+    manifest = target.manifest_path(date)
+    manifest.write_text(manifest.read_text().replace(str(DATE), str(date)))
 
 
 def write_instruments(store: Store, symbols: Sequence[str], downloaded_ns: int = 0, date: dt.date = DATE) -> None:

@@ -1,5 +1,4 @@
 import datetime as dt
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ import duckdb
 import pytest
 
 from tests.clocks import HandClock
-from tests.days import DATE, Recording, Written
+from tests.days import DATE, Recording, Written, copy_sealed
 from tickrec.clock import from_datetime
 from tickrec.errors import ExitCode
 from tickrec.files import Lock
@@ -26,16 +25,6 @@ def after(days: int) -> HandClock:
     """Noon, India, some days after DATE."""
     noon = dt.datetime.combine(DATE, dt.time(6, 30), dt.UTC)
     return HandClock(from_datetime(noon + dt.timedelta(days=days)))
-
-
-def copy_date(store: Store, date: dt.date) -> None:
-    """What is stored of DATE, stored of another date as well."""
-    for path in [path for path in store.root.rglob("*") if path.is_file() and str(DATE) in str(path)]:
-        target = Path(str(path).replace(str(DATE), str(date)))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
-    manifest = store.manifest_path(date)
-    manifest.write_text(manifest.read_text().replace(str(DATE), str(date)))
 
 
 def test_the_journal_of_an_old_sealed_date_goes_and_everything_else_stays(sealed: Store) -> None:
@@ -82,7 +71,7 @@ def test_one_date_that_cannot_be_read_does_not_keep_the_others(sealed: Store) ->
     store = sealed
     dates = [DATE - dt.timedelta(days=days) for days in (4, 3, 0)]
     for date in dates[:2]:
-        copy_date(store, date)
+        copy_sealed(store, store, date)
     store.manifest_path(dates[0]).write_bytes(b"[]")
     store.sealed_path("ticks", dates[1]).write_bytes(b"PAR1")
     expired = list(expire(store, MONTH, after(31)))
@@ -94,7 +83,7 @@ def test_one_date_that_cannot_be_read_does_not_keep_the_others(sealed: Store) ->
 
 def test_what_its_owner_does_with_the_day_file_is_no_reason_to_keep_the_journal(with_day_file: Store) -> None:
     store = with_day_file
-    copy_date(store, OLD)
+    copy_sealed(store, store, OLD)
     with duckdb.connect(str(store.duckdb_path(OLD))) as session:
         session.execute("CREATE VIEW mine AS FROM ticks WHERE ltp > 100")
         command = [sys.executable, "-m", "tickrec.seal.retention", str(store.root), str(MONTH.total_seconds())]

@@ -254,7 +254,7 @@ def test_a_journal_that_lost_messages_does_not_replace_what_was_sealed(sealed: S
 
 
 def test_parts_keep_what_the_journal_has_lost_since(store: Store) -> None:
-    written = write_day(store, instruments=12)
+    written = write_day(store, messages=30, instruments=12)
     flush(store, written.last_seq, 20)
     whole = rows(store)
     entry, place = [

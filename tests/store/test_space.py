@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.days import DATE, Recording, Written, write_day
+from tests.days import DATE, Recording, Written, copy_sealed
 from tickrec.errors import StorageError
 from tickrec.files import Lock
 from tickrec.seal.seal import rebuild, seal
@@ -33,19 +33,10 @@ def free(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return left
 
 
-@pytest.fixture(scope="module")
-def friday(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with Friday sealed. To be copied."""
-    store = Store(tmp_path_factory.mktemp("friday"))
-    write_day(store, FRIDAY, messages=12, instruments=12)
-    seal(store, FRIDAY, duckdb=False)
-    return store.root
-
-
 @pytest.fixture
-def recording(store: Store, friday: Path) -> Iterator[Store]:
+def recording(store: Store, days_to_copy: Path) -> Iterator[Store]:
     """A store that is being recorded into today, with Friday sealed behind it."""
-    shutil.copytree(friday, store.root)
+    copy_sealed(Store(days_to_copy / "sealed"), store, FRIDAY)
     today = Recording(store)
     today.run()
     with Lock(store.record_lock) as lock:
