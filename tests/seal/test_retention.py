@@ -85,7 +85,7 @@ def test_what_its_owner_does_with_the_day_file_is_no_reason_to_keep_the_journal(
     store = with_day_file
     copy_sealed(store, store, OLD)
     with duckdb.connect(str(store.duckdb_path(OLD))) as session:
-        session.execute("CREATE VIEW mine AS FROM ticks WHERE ltp > 100")
+        session.execute("CREATE VIEW mine AS FROM ticks WHERE ltp > 100; CHECKPOINT")
         command = [sys.executable, "-m", "tickrec.seal.retention", str(store.root), str(MONTH.total_seconds())]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (ExitCode.DONE, "")

@@ -497,17 +497,21 @@ def test_a_part_that_is_published_meanwhile_is_no_difference(flushed: Recording)
     assert (report.differences, report.skipped, report.ticks) == ((), (), before)
 
 
-def test_a_date_that_is_sealed_meanwhile_is_read_again(journalled: Store, written: Written, days_to_copy: Path) -> None:
+@pytest.mark.parametrize("moment", ["reading Parquet", "reading DuckDB"])
+def test_a_date_that_is_sealed_meanwhile_is_read_again(
+    journalled: Store, written: Written, days_to_copy: Path, moment: str
+) -> None:
     store = journalled
     PartWriter(store, DATE).flush(written.last_seq, final=True)
 
     def seal_once(what: str, _share: float) -> None:
-        if what == "reading Parquet" and not store.settled(DATE):
+        if what == moment and not store.settled(DATE):
             shutil.rmtree(store.root)
             shutil.copytree(days_to_copy / "sealed", store.root)
 
     report = verify(store, DATE, seal_once)
     assert (report.sealed, report.differences, report.ticks) == (True, (), written.ticks)
+    assert report == verify(store, DATE)
 
 
 def test_a_damaged_header_of_the_journal_costs_no_entry(two_parts: Store) -> None:

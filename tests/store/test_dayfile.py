@@ -145,11 +145,14 @@ def test_a_reader_does_not_stop_the_file_from_being_made_anew_and_goes_on_readin
     appended: Recording,
 ) -> None:
     store = appended.store
-    with reading(store.duckdb_path(DATE)) as count:
-        appended.run()
-        grow(store, appended)
+    path = store.duckdb_path(DATE)
+    before = path.read_bytes()
+    appended.run()
+    grow(store, appended)
+    with reading(path) as count, path.open("rb") as old:
         dayfile.rebuild(store, DATE)
         assert count() == KEYS
+        assert old.read() == before
     assert held(store) == (appended.written.last_seq, appended.written.ticks)
 
 
