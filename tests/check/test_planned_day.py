@@ -13,7 +13,7 @@ from tickrec.seal.seal import seal
 from tickrec.store.parts import PartWriter
 from tickrec.store.paths import Store
 
-BUSY, STALE, SILENT, SLOW = Key("BUSY", 5, 50), Key("STALE", 5, 60), Key("SILENT", 5, 5), Key("SLOW", 30, 400)
+BUSY, STALE, SILENT, SLOW = Key("BUSY", 10, 100), Key("STALE", 10, 120), Key("SILENT", 10, 10), Key("SLOW", 30, 400)
 ELSEWHERE = Key("ELSEWHERE", 15, 21, conn=2)
 KEYS = (BUSY, STALE, SILENT, SLOW, ELSEWHERE)
 EVENING = HandClock(moment("18:00"))
@@ -100,9 +100,9 @@ def test_a_day_is_graded_as_planned(store: Store) -> None:
     assert whys["SILENT"] == ["never answered"]
     assert whys["STALE"] == [
         "answered at 09:20:00",
-        "connection 1 lost 10:00:05, 50s",
-        "nothing from 11:02:10 to 11:09:05 while 4,920 traded",
-        "connection 1 lost 11:59:55, 3m 05s",
+        "connection 1 lost 10:00:00, 56s",
+        "nothing from 11:02:10 to 11:09:10 while 4,920 traded",
+        "connection 1 lost 11:59:50, 3m 10s",
         "not recorded after 15:20:30",
     ]
 
@@ -125,7 +125,7 @@ def test_a_day_that_goes_on_is_graded_until_now(store: Store) -> None:
 
 def test_the_longer_a_connection_is_lost_the_worse_the_grade(store: Store) -> None:
     lost_s = {1: 0.2, 2: 2.0, 3: 30.0, 4: 500.0}
-    busy = [Key(f"BUSY{conn}", 10, 25, conn) for conn in lost_s]
+    busy = [Key(f"BUSY{conn}", 20, 50, conn) for conn in lost_s]
     keys = [*busy, *(Key(f"SLOW{conn}", 30, 400, conn) for conn in lost_s)]
     day = Planned(store, keys)
     day.run()

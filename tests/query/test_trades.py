@@ -220,18 +220,8 @@ WIDTHS = {"10 seconds": MINUTE // 6, "1 minute": MINUTE, "1 day": DAY}
 # One wrong value costs one row
 
 
-@pytest.mark.parametrize(
-    ("key", "kind"),
-    [
-        *((STOCK, kind) for kind in ("ahead", "behind", "yesterday", "tomorrow", "1970", "none")),
-        *((INDEX, kind) for kind in ("ahead", "yesterday")),
-    ],
-)
-def test_a_wrong_trade_time_costs_one_row_at_most(asking: Session, key: str, kind: str) -> None:
-    rows = clean_day(random.Random(1))
-    place = next(i for i in range(100, 200) if rows[i]["instrument_key"] == key and rows[i]["ltt"] > at("10:02"))
-    expected = model_candles([row for row in rows if row["instrument_key"] == key], MINUTE)
-    before = {tuple(trade.values())[:4] for trade in model_trades(rows)}
+def test_a_wrong_trade_time_costs_one_row_at_most(asking: Session) -> None:
+    """Each of the times in an instrument of its own."""
     wrong = {
         "ahead": at("15:31"),
         "behind": at("04:31"),
@@ -240,71 +230,92 @@ def test_a_wrong_trade_time_costs_one_row_at_most(asking: Session, key: str, kin
         "1970": at("10:00", days.DATE.replace(year=1970)),
         "none": None,
     }
-    rows[place]["ltt"] = wrong[kind]
+    day = clean_day(random.Random(1))
+    clean: list[Row] = []
+    rows: list[Row] = []
+    for like, kinds in ((STOCK, tuple(wrong)), (INDEX, ("ahead", "yesterday"))):
+        for kind in kinds:
+            mine = [row | {"instrument_key": f"{like} {kind}"} for row in day if row["instrument_key"] == like]
+            place = next(i for i in range(len(mine) // 3, len(mine)) if mine[i]["ltt"] > at("10:02"))
+            clean += mine
+            rows += [*mine[:place], mine[place] | {"ltt": wrong[kind]}, *mine[place + 1 :]]
     write_sealed(asking.store, days.DATE, {"ticks": rows})
     columns = "instrument_key, epoch_us(start) AS start, open, high, low, close, volume, ticks"
-    bars = answer(asking, f"SELECT {columns} FROM candles('1 minute') WHERE instrument_key = '{key}'")
+    bars = answer(asking, f"SELECT {columns} FROM candles('1 minute')")
     found = {tuple(row.values())[:2]: tuple(row.values())[2:] for row in bars}
-    assert found.keys() == expected.keys()
-    assert sum(bar[-1] for bar in expected.values()) - sum(bar[-1] for bar in found.values()) in (0, 1)
-    assert [bar[-2] for bar in found.values()] == [bar[-2] for bar in expected.values()]
-    assert len(before ^ {tuple(trade.values())[:4] for trade in model_trades(rows)}) <= 1
+    expected = model_candles(clean, MINUTE)
+    assert {place: bar[-2] for place, bar in found.items()} == {place: bar[-2] for place, bar in expected.items()}
+    before, after = ({tuple(trade.values())[:4] for trade in model_trades(each)} for each in (clean, rows))
+    for name in {row["instrument_key"] for row in rows}:
+        ticks = [sum(bar[-1] for (key, _), bar in each.items() if key == name) for each in (expected, found)]
+        assert ticks[0] - ticks[1] in (0, 1), name
+        assert len([trade for trade in before ^ after if trade[1] == name]) <= 1, name
 
 
-@pytest.mark.parametrize(("count", "wrong"), [(1, 10_000_000), (1, 2**62), (2, -(10**6)), (3, 2**31), (3, -(10**6))])
-def test_a_wrong_volume_passes_what_traded_on_to_the_next_row(asking: Session, wrong: int, count: int) -> None:
-    volumes = [1_000 + 10 * n for n in range(30)]
-    rows = [
-        tick(seq, f"10:00:{seq:02}", snapshot=not seq, ltp=100.0 + seq, ltt=f"10:00:{seq:02}", vtt=vtt)
-        for seq, vtt in enumerate(volumes)
+def told(name: object, prices: Sequence[float | None], volumes: Sequence[int]) -> list[Row]:
+    """What an instrument shows second by second, a snapshot first."""
+    return [
+        tick(second, f"10:00:{second:02}", key=f"NSE_EQ|{name}", symbol=str(name), ltp=price, vtt=volume)
+        | {"ltt": at(f"10:00:{second:02}"), "snapshot": not second}
+        for second, (price, volume) in enumerate(zip(prices, volumes, strict=True))
     ]
-    for place in range(10, 10 + count):
-        rows[place]["vtt"] = max(0, rows[place]["vtt"] + wrong + place)
+
+
+RISING = [100.0 + second for second in range(30)]
+
+
+def quantities(asking: Session) -> dict[str, dict[int, int]]:
+    """What was traded in each row, by symbol."""
+    found: dict[str, dict[int, int]] = defaultdict(dict)
+    for row in answer(asking, "SELECT symbol, seq, qty FROM trades"):
+        found[row["symbol"]][row["seq"]] = row["qty"]
+    return found
+
+
+def test_a_wrong_volume_passes_what_traded_on_to_the_next_row(asking: Session) -> None:
+    rows: list[Row] = []
+    expected = {}
+    for count, wrong in [(1, 10_000_000), (1, 2**62), (2, -(10**6)), (3, 2**31), (3, -(10**6))]:
+        volumes = [1_000 + 10 * n for n in range(30)]
+        for place in range(10, 10 + count):
+            volumes[place] = max(0, volumes[place] + wrong + place)
+        rows += told(f"{count} of {wrong}", RISING, volumes)
+        right = {seq: 10 for seq in range(1, 30) if not 10 <= seq < 10 + count}
+        expected[f"{count} of {wrong}"] = right | {10 + count: 10 * (count + 1)}
     write_sealed(asking.store, days.DATE, {"ticks": rows})
-    trades = {row["seq"]: row["qty"] for row in answer(asking, "SELECT seq, qty FROM trades")}
-    expected = {seq: 10 for seq in range(1, 30) if not 10 <= seq < 10 + count}
-    assert trades == expected | {10 + count: 10 * (count + 1)}
+    assert quantities(asking) == expected
 
 
-@pytest.mark.parametrize("level", [0, 5, 600, 10_000_000])
-def test_a_level_that_stays_is_the_new_truth(asking: Session, level: int) -> None:
+def test_a_level_that_stays_is_the_new_truth(asking: Session) -> None:
     """Of the row in which the volume begins anew nothing is known; a volume that jumps up has traded."""
-    volumes = [1_000 + 10 * n for n in range(15)] + [level + 3 * n for n in range(15)]
-    rows = [
-        tick(seq, f"10:00:{seq:02}", snapshot=not seq, ltp=100.0 + seq, ltt=f"10:00:{seq:02}", vtt=vtt)
-        for seq, vtt in enumerate(volumes)
-    ]
+    rows: list[Row] = []
+    expected = {}
+    for level in (0, 5, 600, 10_000_000):
+        rows += told(level, RISING, [1_000 + 10 * n for n in range(15)] + [level + 3 * n for n in range(15)])
+        jump = {15: level - 1_140} if level > 1_140 else {}
+        expected[str(level)] = {seq: 10 for seq in range(1, 15)} | jump | {seq: 3 for seq in range(16, 30)}
     write_sealed(asking.store, days.DATE, {"ticks": rows})
-    trades = {row["seq"]: row["qty"] for row in answer(asking, "SELECT seq, qty FROM trades")}
-    jump = {15: level - 1_140} if level > 1_140 else {}
-    assert trades == {seq: 10 for seq in range(1, 15)} | jump | {seq: 3 for seq in range(16, 30)}
+    assert quantities(asking) == expected
 
 
-@pytest.mark.parametrize("price", [0.0, math.nan, math.inf, -math.inf, -5.0, None])
-def test_a_row_without_a_usable_price_passes_its_volume_on(asking: Session, price: float | None) -> None:
-    prices = [100.0, 101.0, price, 99.0, 98.0]
-    rows = [
-        tick(seq, f"10:00:0{seq}", snapshot=not seq, ltp=each, ltt=f"10:00:0{seq}", vtt=10 * seq + 10)
-        for seq, each in enumerate(prices)
-    ]
+UNUSABLE = (0.0, math.nan, math.inf, -math.inf, -5.0, None)
+
+
+def test_a_row_without_a_usable_price_passes_its_volume_on(asking: Session) -> None:
+    rows = [row for price in UNUSABLE for row in told(price, [100.0, 101.0, price, 99.0, 98.0], range(10, 60, 10))]
     write_sealed(asking.store, days.DATE, {"ticks": rows})
-    trades = [tuple(row.values()) for row in answer(asking, "SELECT ltp, qty FROM trades ORDER BY seq")]
-    bars = answer(asking, "SELECT high, low, volume FROM candles('1 minute')")
-    assert trades == [(101.0, 10), (99.0, 20), (98.0, 10)]
-    assert bars == [{"high": 101.0, "low": 98.0, "volume": 40}]
+    bars = answer(asking, "SELECT symbol, high, low, volume FROM candles('1 minute')")
+    assert quantities(asking) == {str(price): {1: 10, 3: 20, 4: 10} for price in UNUSABLE}
+    assert {row.pop("symbol"): row for row in bars} == {
+        str(price): {"high": 101.0, "low": 98.0, "volume": 40} for price in UNUSABLE
+    }
 
 
-@pytest.mark.parametrize("price", [0.0, math.nan, None])
-def test_the_first_row_tells_what_the_volume_grows_from_whatever_its_price(
-    asking: Session, price: float | None
-) -> None:
-    rows = [
-        tick(seq, f"10:00:0{seq}", snapshot=not seq, ltp=each, ltt=f"10:00:0{seq}", vtt=10 * seq + 10)
-        for seq, each in enumerate([price, price, 101.0, 99.0])
-    ]
+def test_the_first_row_tells_what_the_volume_grows_from_whatever_its_price(asking: Session) -> None:
+    prices = (0.0, math.nan, None)
+    rows = [row for price in prices for row in told(price, [price, price, 101.0, 99.0], range(10, 50, 10))]
     write_sealed(asking.store, days.DATE, {"ticks": rows})
-    trades = [tuple(row.values()) for row in answer(asking, "SELECT ltp, qty FROM trades ORDER BY seq")]
-    assert trades == [(101.0, 20), (99.0, 10)]
+    assert quantities(asking) == {str(price): {2: 20, 3: 10} for price in prices}
 
 
 def test_a_commodity_can_have_a_negative_price(asking: Session) -> None:

@@ -39,13 +39,13 @@ def bad_day(tmp_path_factory: pytest.TempPathFactory) -> DayReport:
 
 
 def test_a_good_day_takes_few_words(store: Store) -> None:
-    day = Planned(store, KEYS[:2])
+    day = Planned(store, [Key("ONE", 30, 10), Key("TWO", 30, 10)])
     day.run()
     day.until("15:31")
     day.stop()
     shown = lines(check_page(check_date(store, DATE, EVENING), 80))
     assert shown == [
-        "2026-11-23  grade A  2,998 ticks of 2 instruments            09:15:00 - 15:30:00",
+        "2026-11-23  grade A  1,498 ticks of 2 instruments            09:15:00 - 15:30:00",
         "everything of 2 instruments was recorded",
         "",
         f"  {'▇'}{'█' * 74}",
