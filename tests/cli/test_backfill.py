@@ -51,8 +51,8 @@ def test_what_was_not_recorded_is_fetched_once_and_told(tmp_path: Path, script: 
     }  # fmt: skip
     candles = [path for _, path, _, _ in script.requests if "candle" in path]
     assert candles == [f"/v3/historical-candle/NSE_EQ%7CA/minutes/1/{DATE}/{DATE}"]
-    rows = called("query", "SELECT close, source FROM bars('1 hour')", "--format", "csv", folder=tmp_path).stdout
-    assert rows.splitlines() == ["close,source", "11.0,exchange"]
+    rows = called("query", "SELECT close, source FROM exchange_bars", "--format", "csv", folder=tmp_path).stdout
+    assert rows.splitlines() == ["close,source", *["11.0,historical"] * 3]
 
 
 def test_a_day_that_was_recorded_whole_asks_for_nothing(tmp_path: Path, script: Script) -> None:

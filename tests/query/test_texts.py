@@ -94,7 +94,9 @@ GOLDEN = Path(__file__).parent / "golden"
 @pytest.mark.parametrize("format", ["csv", "json", "jsonl"])
 def test_every_value_is_written_byte_for_byte_as_ever(session: Session, format: str) -> None:
     """The lines of JSON are those of jsonl: a few tell what is between them."""
-    chosen = list(statements())[-4 if format == "json" else 0 :]
+    chosen = list(statements())
+    if format == "json":
+        chosen = [chosen[0], chosen[-1]]
     text = "".join(printed(session, sql, format) for sql in chosen)
     assert text.splitlines() == (GOLDEN / f"values.{format}").read_bytes().decode().splitlines()
 
@@ -127,9 +129,12 @@ def test_a_value_in_another_keeps_its_text(session: Session) -> None:
 
 @pytest.mark.parametrize("format", ["table", "csv", "jsonl"])
 def test_no_type_is_too_much_for_a_format(session: Session, format: str) -> None:
-    sql = statement(ALL + DEEP)
-    assert "340282366920938463463374607431768211455" in printed(session, sql, format)
-    assert "340282366920938463463374607431768211455" not in printed(session, statement(ALL) + " LIMIT 0", format)
+    assert "340282366920938463463374607431768211455" in printed(session, statement(ALL + DEEP), format)
+
+
+def test_no_rows_of_any_type_are_a_line_of_names(session: Session) -> None:
+    (line,) = printed(session, statement(ALL) + " LIMIT 0", "table").splitlines()
+    assert line.split() == [f"c{at}" for at in range(len(ALL))]
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".arrow"])
