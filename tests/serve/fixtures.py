@@ -69,6 +69,9 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
 async def call(
     simulator: Server,
     path: str,
@@ -90,7 +93,7 @@ async def call(
 
 def _open(request: urllib.request.Request) -> Answer:
     try:
-        with urllib.request.build_opener(_NoRedirect).open(request, timeout=DEADLINE) as answer:
+        with _OPENER.open(request, timeout=DEADLINE) as answer:
             return Answer(answer.status, dict(answer.headers), answer.read())
     except urllib.error.HTTPError as error:
         with error:

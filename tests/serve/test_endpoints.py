@@ -94,7 +94,7 @@ class TestAuthorize:
         with socket.create_server((HOST, 0)) as taken:
             port = taken.getsockname()[1]
             with pytest.raises(UsageError, match=str(port)):
-                await Simulator(Settings(port=port, strikes=2)).start()
+                await Simulator(Settings(port=port, strikes=2, clock=SteppedClock())).start()
 
     async def test_listens_on_the_loopback_address_only(self) -> None:
         async with simulated() as (simulator, _):

@@ -70,7 +70,7 @@ class TestMarketInfo:
 class TestSubscribing:
     async def test_each_request_gets_one_snapshot_of_all_its_keys(self) -> None:
         async with simulated() as (simulator, clock), connected(simulator) as client:
-            keys = contracts("FUT")[:300]
+            keys = contracts("FUT")[:60]
             snapshot = await client.subscribe(keys)
             assert snapshot.type == 0
             assert set(snapshot.feeds) == set(keys)
@@ -320,7 +320,7 @@ class TestStreaming:
         ):
             await client.subscribe([RELIANCE, TCS])
             for _ in range(4):
-                simulator.strike(Fault("oversize", "6000000"))
+                simulator.strike(Fault("oversize", "3500000"))
             sent = simulator.stats()["frames"]
             for _ in range(20):
                 await clock.advance(0.25)

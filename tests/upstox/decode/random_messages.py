@@ -1,8 +1,11 @@
 """Random messages of the broker's schema, and damaged ones, from a seed."""
 
+import functools
 import random
 import struct
-from typing import Any
+from typing import Any, NamedTuple
+
+from google.protobuf.descriptor import FieldDescriptor
 
 from tickrec.upstox.decode import MarketDataFeedV3_pb2 as pb
 from tickrec.upstox.decode.wire import read_field, varint
@@ -12,6 +15,21 @@ REPEATED = ("bidAskQuote", "ohlc")
 INTERVALS = ("1d", "I1", "I1", "1d", "I30", "", "1D", "ï")
 NUMBERS = (0, 0, 1, -1, 75, 2**31, 2**53 + 1, 2**63 - 1, -(2**63), 1742373998921, 253402300799999, 253402300800000)
 PRICES = (0.0, 0.0, -0.0, 0.05, 1313.7, -1.5, 1e300, 5e-324, float("inf"), float("-inf"), float("nan"))
+
+
+class Field(NamedTuple):
+    """A field of a message; `oneof` is empty for one of none."""
+
+    name: str
+    kind: int
+    oneof: str
+
+
+@functools.cache
+def fields_of(descriptor: Any) -> list[Field]:
+    """Those of a kind of message. To ask the library each time takes longer than all else here."""
+    fields = [(field, field.containing_oneof) for field in descriptor.fields]
+    return [Field(field.name, field.type, oneof.name if oneof else "") for field, oneof in fields]
 
 
 class Maker:
@@ -47,29 +65,27 @@ class Maker:
 
     def fill(self, message: Any) -> None:
         """Set some of the fields, at every depth."""
-        for field in message.DESCRIPTOR.fields:
-            if self.random.random() < 0.25 or (
-                field.containing_oneof and message.WhichOneof(field.containing_oneof.name)
-            ):
+        for field in fields_of(message.DESCRIPTOR):
+            if self.random.random() < 0.25 or (field.oneof and message.WhichOneof(field.oneof)):
                 continue
             if field.name in REPEATED:
                 for _ in range(self.random.choice((0, 1, 2, 2, 5, 5, 30))):
                     self.fill(getattr(message, field.name).add())
-            elif field.message_type is not None:
+            elif field.kind == FieldDescriptor.TYPE_MESSAGE:
                 getattr(message, field.name).SetInParent()
                 self.fill(getattr(message, field.name))
             else:
-                setattr(message, field.name, self.value(field))
+                setattr(message, field.name, self.value(field.kind))
 
-    def value(self, field: Any) -> object:
+    def value(self, kind: int) -> object:
         """A value for a scalar field."""
-        if field.type == field.TYPE_DOUBLE:
+        if kind == FieldDescriptor.TYPE_DOUBLE:
             return self.price()
-        if field.type == field.TYPE_STRING:
+        if kind == FieldDescriptor.TYPE_STRING:
             return self.random.choice(INTERVALS)
-        if field.type == field.TYPE_ENUM:
+        if kind == FieldDescriptor.TYPE_ENUM:
             return self.random.choice((0, 1, 1, 1, 2, 3, 9, -1))
-        return self.random.random() < 0.5 if field.type == field.TYPE_BOOL else self.number()
+        return self.random.random() < 0.5 if kind == FieldDescriptor.TYPE_BOOL else self.number()
 
     def feed(self, feed: Any) -> None:
         """One entry, of any branch or none."""

@@ -279,7 +279,7 @@ class Master:
         return [day for day in map(_trading_day, days) if day >= self.date][:3]
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def master_of(date: dt.date, strikes: int = SHARE_STRIKES) -> Master:
     """The instruments of a date; read only, so it is made once."""
     return Master(date, strikes)
