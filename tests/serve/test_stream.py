@@ -320,7 +320,7 @@ class TestStreaming:
         ):
             await client.subscribe([RELIANCE, TCS])
             for _ in range(4):
-                simulator.strike(Fault("oversize", "3500000"))
+                simulator.strike(Fault("oversize", "6000000"))
             sent = simulator.stats()["frames"]
             for _ in range(20):
                 await clock.advance(0.25)
