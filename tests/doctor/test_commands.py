@@ -16,7 +16,8 @@ def python(code: str) -> str:
 
 
 def test_a_command_that_cannot_be_run_fails(tmp_path: Path) -> None:
-    assert command("on_done", None, "nobody is told").result == "ok"
+    unset = command("on_done", None, "nobody is told")
+    assert (unset.result, unset.text) == ("ok", "not set, so nobody is told")
     assert command("on_done", "no-such-program --loud", "").result == "fail"
     program = tmp_path / "alert.exe"
     program.write_text("")

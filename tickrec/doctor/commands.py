@@ -17,9 +17,9 @@ SECONDS: Final = 30
 
 
 def command(name: str, text: str | None, unset: str) -> Finding:
-    """Whether the command of the key `name` can be run. It is not run. `unset` is said where there is none."""
+    """Whether the command of the key `name` can be run. It is not run. `unset`: what comes of there being none."""
     if text is None:
-        return Finding(OK, unset, f"Set {name} in [record] to be told")
+        return Finding(OK, f"not set, so {unset}", f"Set {name} in [record] to be told")
     program, *arguments = split_command(text)
     if shutil.which(program) is None:
         return Finding(FAIL, f"{name} cannot be run: {program} is not found", "Write its full path")

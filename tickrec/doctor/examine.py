@@ -58,11 +58,8 @@ def examine(
         ("store", lambda: machine.store_folder(store)),
         ("disk", lambda: machine.disk(store, config.store.min_free)),
         ("days", lambda: machine.days(store, trading_date(now_ns))),
-        (
-            "alerts",
-            lambda: told(config.record.on_alert, "on_alert", "not set, so nobody is told when it goes wrong", ""),
-        ),
-        ("done", lambda: told(config.record.on_done, "on_done", "not set, so nobody is told that a day is done", done)),
+        ("alerts", lambda: told(config.record.on_alert, "on_alert", "nobody is told when it goes wrong", "")),
+        ("done", lambda: told(config.record.on_done, "on_done", "nobody is told that a day is done", done)),
         ("schedule", schedule),
         ("api", broker.api),
         ("assets", broker.assets),
