@@ -2,7 +2,8 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.days import DATE, Recording, Written, write_instruments
 from tickrec import schema
 from tickrec.clock import IST, SystemClock
 from tickrec.errors import DataError
+from tickrec.files import Lock
 from tickrec.journal.gaps import DIED
 from tickrec.seal.counts import TickCount
 from tickrec.seal.seal import rebuild, seal
@@ -460,22 +462,46 @@ def test_the_day_file_of_a_date_that_goes_on_is_compared_row_by_row(two_parts: S
     assert verify(two_parts, DATE).differences == tuple(said)
 
 
-def test_a_day_file_that_is_being_written_is_no_difference(two_parts: Store) -> None:
+@contextmanager
+def writing(store: Store) -> Iterator["subprocess.Popen[str]"]:
+    """Another process has the day file open and changes its ticks, until its input or the block ends."""
     program = (
         "import duckdb, sys\n"
         "with duckdb.connect(sys.argv[1]) as session:\n"
-        "    session.execute('CREATE TABLE mine (n INTEGER)')\n"
+        "    session.execute('UPDATE ticks SET ltp = ltp + 1')\n"
         "    print('open', flush=True)\n"
         "    sys.stdin.read()\n"
     )
-    command = [sys.executable, "-c", program, str(two_parts.duckdb_path(DATE))]
+    command = [sys.executable, "-c", program, str(store.duckdb_path(DATE))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "open\n"
+        yield writer
+        if writer.poll() is None:
+            writer.communicate("")
+
+
+def test_a_day_file_that_is_being_written_is_no_difference(two_parts: Store) -> None:
+    with writing(two_parts):
         report = verify(two_parts, DATE)
-        writer.communicate("")
     assert report.differences == ()
     assert report.skipped == (f"duckdb/{DATE}.duckdb: another program has the DuckDB file open",)
+
+
+def test_a_day_file_that_one_of_ours_writes_is_waited_for(two_parts: Store) -> None:
+    held = two_parts.duckdb_lock(DATE)
+    with writing(two_parts) as writer, Lock(held) as lock:
+        lock.acquire({})
+
+        def let_go(event: str, arguments: tuple[object, ...]) -> None:
+            """Once it is asked who writes."""
+            if event == "open" and str(arguments[0]) == str(held) and writer.poll() is None:
+                writer.communicate("")
+
+        sys.addaudithook(let_go)
+        report = verify(two_parts, DATE)
+    assert report.differences == (f"duckdb/{DATE}.duckdb: ticks is not what Parquet has",)
+    assert report.skipped == ()
 
 
 def test_a_part_that_is_published_meanwhile_is_no_difference(flushed: Recording) -> None:
