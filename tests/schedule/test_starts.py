@@ -32,6 +32,13 @@ def test_the_last_close_of_the_year_ends_the_starts(tmp_path: Path, body: str, e
     assert 0 < 60 * hours + minutes - starts[-1] <= EVERY
 
 
+def test_it_is_the_same_whatever_the_weekday(tmp_path: Path) -> None:
+    config = config_for(tmp_path)
+    week = [TODAY + dt.timedelta(days=number) for number in range(7)]
+    ends = {last_end(config, frozenset({segment}), day) for day in week for segment in ("NSE_EQ", "MCX_FO")}
+    assert len(ends) == 2
+
+
 def test_names_are_looked_up_in_the_newest_stored_instruments(tmp_path: Path) -> None:
     config = config_for(tmp_path, '[record]\nsymbols = ["RELIANCE", "GOLD:fut", "GOLD:opt:10"]')
     guess = schedule_for(config)
